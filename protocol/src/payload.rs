@@ -1,0 +1,81 @@
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
+use serde_json::{Value, value::RawValue};
+
+/// What an application says: any JSON value, kept as its text so that it is parsed only where somebody
+/// needs to know what it means. In MessagePack it is the same value in that encoding.
+#[derive(Clone)]
+pub struct Payload(Box<RawValue>);
+
+/// The text is not one JSON value.
+#[derive(Debug, thiserror::Error)]
+#[error("not JSON: {0}")]
+pub struct NotJson(#[from] serde_json::Error);
+
+impl Payload {
+    /// The payload `null`.
+    pub fn null() -> Self {
+        Payload(RawValue::NULL.to_owned())
+    }
+
+    /// Keeps a JSON text, which must be exactly one value.
+    pub fn from_json(text: String) -> Result<Self, NotJson> {
+        Ok(Payload(RawValue::from_string(text)?))
+    }
+
+    /// Writes a value down as a payload.
+    pub fn of(value: &(impl Serialize + ?Sized)) -> Result<Self, NotJson> {
+        Ok(Payload(serde_json::value::to_raw_value(value)?))
+    }
+
+    /// The JSON text.
+    pub fn as_json(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Reads the payload as a type of the application's.
+    pub fn read<'de, T: Deserialize<'de>>(&'de self) -> Result<T, NotJson> {
+        Ok(serde_json::from_str(self.0.get())?)
+    }
+}
+
+impl From<&Value> for Payload {
+    fn from(value: &Value) -> Self {
+        // A `Value` always serialises: its keys are strings and its numbers are finite.
+        Payload::of(value).unwrap_or_else(|_| Payload::null())
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.get())
+    }
+}
+
+impl PartialEq for Payload {
+    /// Equal as values: the order of keys and the spaces do not count.
+    fn eq(&self, other: &Self) -> bool {
+        self.as_json() == other.as_json()
+            || matches!((self.read::<Value>(), other.read::<Value>()), (Ok(a), Ok(b)) if a == b)
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return self.0.serialize(serializer);
+        }
+        self.read::<Value>().map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            return Box::<RawValue>::deserialize(deserializer).map(Payload);
+        }
+        let value = Value::deserialize(deserializer)?;
+        Payload::of(&value).map_err(D::Error::custom)
+    }
+}
