@@ -1,1 +1,58 @@
-//! placeholder
+//! What gateways, workers and keepers share: a store, seen through traits at the level of meaning.
+//!
+//! - [`Topic`]: actions on their way to the room that applies them, in order, one topic a partition.
+//! - [`Rooms`]: room logs, snapshots and seats, and the one fenced, atomic [`Commit`] that changes them.
+//! - [`Leases`]: who may write a partition or keep a shard of sessions.
+//! - [`Membership`]: which processes are alive.
+//! - [`Records`]: session records, with compare-and-swap, deadlines and owners.
+//! - [`Announcements`]: news of commits, delivered at most once; the log is the truth.
+//!
+//! Two backends implement them all: [`redis`] for any number of processes, [`embedded`] for one.
+//! This crate promises that a commit happens as a whole or not at all, exactly once, and only by the
+//! newest holder of the partition's lease (W1, W2). It never interprets what rooms or sessions store.
+
+use std::sync::Arc;
+
+mod announce;
+mod commit;
+mod entry;
+mod error;
+mod input;
+mod layout;
+mod lease;
+mod member;
+mod record;
+mod reply;
+mod seat;
+mod topic;
+
+pub mod conformance;
+pub mod embedded;
+pub mod redis;
+
+pub use announce::{Announcement, Announcements, Heard, Listener, Subscriptions};
+pub use commit::{Commit, Committed, Cursor, RoomCommit, RoomLoad, Rooms, Snapshot, Stretch};
+pub use entry::{Body, Entry};
+pub use error::{BrokerError, Health};
+pub use input::{Deadline, Input, Request};
+pub use layout::{Layout, Partition, Shard};
+pub use lease::{Lease, LeaseName, Leases, Survey};
+pub use member::{Beat, Member, Membership, NodeId, Role};
+pub use record::{Group, Read, Record, Records, Write, Written};
+pub use reply::{Answer, Nudge, Reply};
+pub use seat::{Outcome, OutcomeBody, Seat};
+pub use topic::{Topic, TopicEntry, TopicId};
+
+/// A store: everything that processes share.
+pub trait Broker:
+    Topic + Rooms + Leases + Membership + Records + Announcements + Send + Sync + 'static
+{
+    /// How many partitions and shards this store was created with (L3).
+    fn layout(&self) -> Layout;
+
+    /// Whether the store answers, now and whenever that changes.
+    fn health(&self) -> tokio::sync::watch::Receiver<Health>;
+}
+
+/// A store, shared by the parts of a process.
+pub type SharedBroker = Arc<dyn Broker>;

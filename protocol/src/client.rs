@@ -77,7 +77,9 @@ where
 {
     let rooms = BTreeMap::deserialize(deserializer)?;
     if rooms.len() > ROOMS_MAX {
-        return Err(D::Error::custom(format_args!("`rooms` holds at most {ROOMS_MAX} rooms")));
+        return Err(D::Error::custom(format_args!(
+            "`rooms` holds at most {ROOMS_MAX} rooms"
+        )));
     }
     Ok(rooms)
 }

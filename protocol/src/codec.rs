@@ -55,7 +55,8 @@ impl Codec {
 
     /// Reads what a client sent.
     pub fn decode_client(self, bytes: &[u8]) -> Result<ClientFrame, DecodeError> {
-        self.decode(bytes).map_err(|error| self.blame_room(bytes).unwrap_or(error))
+        self.decode(bytes)
+            .map_err(|error| self.blame_room(bytes).unwrap_or(error))
     }
 
     /// Reads what a server sent.
@@ -107,7 +108,11 @@ impl Codec {
             }
             Codec::MsgPack => matches!(bytes.first(), Some(0x80..=0x8f | 0xde | 0xdf)),
         };
-        if is_map { Ok(()) } else { Err(DecodeError::Malformed("a frame is one map".into())) }
+        if is_map {
+            Ok(())
+        } else {
+            Err(DecodeError::Malformed("a frame is one map".into()))
+        }
     }
 
     /// Reads a whole message; refuses what stands behind it.
@@ -122,7 +127,9 @@ impl Codec {
                 if rest.is_empty() {
                     return Ok(value);
                 }
-                Err(DecodeError::Malformed("something stands behind the frame's map".into()))
+                Err(DecodeError::Malformed(
+                    "something stands behind the frame's map".into(),
+                ))
             }
         }
     }
@@ -136,7 +143,10 @@ impl Codec {
             #[serde(deserialize_with = "crate::wire::number")]
             n: u64,
         }
-        let Action { t, room, n } = self.check_shape(bytes).and_then(|()| self.read(bytes)).ok()?;
+        let Action { t, room, n } = self
+            .check_shape(bytes)
+            .and_then(|()| self.read(bytes))
+            .ok()?;
         let action = matches!(t.as_str(), "join" | "act" | "leave");
         (action && room.parse::<RoomName>().is_err()).then_some(DecodeError::BadRoom { room, n })
     }

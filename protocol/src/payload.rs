@@ -66,7 +66,9 @@ impl Serialize for Payload {
         if serializer.is_human_readable() {
             return self.0.serialize(serializer);
         }
-        self.read::<Value>().map_err(S::Error::custom)?.serialize(serializer)
+        self.read::<Value>()
+            .map_err(S::Error::custom)?
+            .serialize(serializer)
     }
 }
 

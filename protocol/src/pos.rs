@@ -42,10 +42,17 @@ impl FromStr for Pos {
             if !canonical || !digits.bytes().all(|b| b.is_ascii_digit()) {
                 return Err(BadPos);
             }
-            digits.parse().ok().filter(|n| *n <= NUMBER_MAX).ok_or(BadPos)
+            digits
+                .parse()
+                .ok()
+                .filter(|n| *n <= NUMBER_MAX)
+                .ok_or(BadPos)
         };
         let (off, tag) = text.split_once('-').ok_or(BadPos)?;
-        Ok(Pos { off: number(off)?, tag: number(tag)? })
+        Ok(Pos {
+            off: number(off)?,
+            tag: number(tag)?,
+        })
     }
 }
 
@@ -75,7 +82,19 @@ mod tests {
 
     #[test]
     fn r3_refuses_a_malformed_pos() {
-        for text in ["", "-", "15", "15-", "-1", "+1-2", "1-2-3", "01-2", "1 -2", "9007199254740992-1", "a-b"] {
+        for text in [
+            "",
+            "-",
+            "15",
+            "15-",
+            "-1",
+            "+1-2",
+            "1-2-3",
+            "01-2",
+            "1 -2",
+            "9007199254740992-1",
+            "a-b",
+        ] {
             assert_eq!(text.parse::<Pos>(), Err(BadPos), "{text:?}");
         }
     }

@@ -75,7 +75,12 @@ mod tests {
 
     #[test]
     fn accepts_what_the_contract_allows() {
-        for text in ["chat/lobby", "a/b", "game/arena-1.x_y", &format!("c/{}", "x".repeat(126))] {
+        for text in [
+            "chat/lobby",
+            "a/b",
+            "game/arena-1.x_y",
+            &format!("c/{}", "x".repeat(126)),
+        ] {
             assert_eq!(text.parse::<RoomName>().unwrap().as_str(), text);
         }
         assert_eq!("chat/lobby".parse::<RoomName>().unwrap().kind(), "chat");
@@ -84,7 +89,9 @@ mod tests {
     #[test]
     fn refuses_everything_else() {
         let long = format!("c/{}", "x".repeat(127));
-        for text in ["", "/", "chat", "chat/", "/x", "a/b/c", "Chat/x", "chat/ü", "a b/c", &long] {
+        for text in [
+            "", "/", "chat", "chat/", "/x", "a/b/c", "Chat/x", "chat/ü", "a b/c", &long,
+        ] {
             assert_eq!(text.parse::<RoomName>(), Err(BadRoomName), "{text:?}");
         }
     }

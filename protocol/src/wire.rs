@@ -60,5 +60,7 @@ pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, 
     if (1..=NUMBER_MAX).contains(&n) {
         return Ok(n);
     }
-    Err(D::Error::custom(format_args!("`n` is a whole number from 1 to {NUMBER_MAX}, not {n}")))
+    Err(D::Error::custom(format_args!(
+        "`n` is a whole number from 1 to {NUMBER_MAX}, not {n}"
+    )))
 }

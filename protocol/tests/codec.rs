@@ -6,7 +6,11 @@ use serde_json::{Value, json};
 fn decode(frame: &Value) -> Result<ClientFrame, DecodeError> {
     let json = Codec::Json.decode_client(frame.to_string().as_bytes());
     let msgpack = Codec::MsgPack.decode_client(&rmp_serde::to_vec_named(frame).unwrap());
-    assert_eq!(json.is_ok(), msgpack.is_ok(), "{frame}: {json:?} but {msgpack:?}");
+    assert_eq!(
+        json.is_ok(),
+        msgpack.is_ok(),
+        "{frame}: {json:?} but {msgpack:?}"
+    );
     if json.is_ok() {
         assert_eq!(json, msgpack);
     }
@@ -37,8 +41,7 @@ fn h1_both_codecs_carry_the_same_maps() {
         let frame = decode(&written).unwrap();
         let json: Value = serde_json::from_slice(&Codec::Json.encode_client(&frame)).unwrap();
         assert_eq!(json, written);
-        let msgpack: Value =
-            rmp_serde::from_slice(&Codec::MsgPack.encode_client(&frame)).unwrap();
+        let msgpack: Value = rmp_serde::from_slice(&Codec::MsgPack.encode_client(&frame)).unwrap();
         assert_eq!(msgpack, written);
     }
 }
@@ -73,7 +76,9 @@ fn server_frames_are_written_as_the_contract_says() {
         json!({"t": "bye", "code": 4000, "reason": "moved", "resume": true, "retry_ms": 5}),
     ];
     for written in frames {
-        let frame: ServerFrame = Codec::Json.decode_server(written.to_string().as_bytes()).unwrap();
+        let frame: ServerFrame = Codec::Json
+            .decode_server(written.to_string().as_bytes())
+            .unwrap();
         for codec in Codec::ALL {
             let bytes = codec.encode_server(&frame);
             assert_eq!(codec.decode_server(&bytes).unwrap(), frame);
@@ -93,25 +98,65 @@ fn f2_what_is_no_frame_is_malformed() {
         (json!({"t": "join", "n": 1}), "room"),
         (json!({"t": "join", "room": "chat/a"}), "`n`"),
         (json!({"t": "act", "room": "chat/a", "n": 1}), "data"),
-        (json!({"t": "act", "room": "chat/a", "n": 0, "data": 1}), "`n`"),
-        (json!({"t": "act", "room": "chat/a", "n": -1, "data": 1}), ""),
-        (json!({"t": "act", "room": "chat/a", "n": 1.5, "data": 1}), ""),
-        (json!({"t": "act", "room": "chat/a", "n": 9007199254740992u64, "data": 1}), "`n`"),
+        (
+            json!({"t": "act", "room": "chat/a", "n": 0, "data": 1}),
+            "`n`",
+        ),
+        (
+            json!({"t": "act", "room": "chat/a", "n": -1, "data": 1}),
+            "",
+        ),
+        (
+            json!({"t": "act", "room": "chat/a", "n": 1.5, "data": 1}),
+            "",
+        ),
+        (
+            json!({"t": "act", "room": "chat/a", "n": 9007199254740992u64, "data": 1}),
+            "`n`",
+        ),
         (json!({"t": "act", "room": 5, "n": 1, "data": 1}), "string"),
         (json!({"t": "resume", "sid": "s", "key": "k"}), "rooms"),
-        (json!({"t": "resume", "sid": "s", "key": "k", "rooms": {"chat/a": "15"}}), "position"),
-        (json!({"t": "resume", "sid": "s", "key": "k", "rooms": {"chat/a/b": null}}), "room"),
+        (
+            json!({"t": "resume", "sid": "s", "key": "k", "rooms": {"chat/a": "15"}}),
+            "position",
+        ),
+        (
+            json!({"t": "resume", "sid": "s", "key": "k", "rooms": {"chat/a/b": null}}),
+            "room",
+        ),
     ] {
         let message = malformed(&frame);
-        assert!(message.contains(told), "{frame}: {message:?} does not mention {told:?}");
+        assert!(
+            message.contains(told),
+            "{frame}: {message:?} does not mention {told:?}"
+        );
     }
-    for text in ["", "{", "{\"t\":\"pong\"} {}", "nonsense", "{\"t\":\"pong\"}x"] {
+    for text in [
+        "",
+        "{",
+        "{\"t\":\"pong\"} {}",
+        "nonsense",
+        "{\"t\":\"pong\"}x",
+    ] {
         let read = Codec::Json.decode_client(text.as_bytes());
-        assert!(matches!(read, Err(DecodeError::Malformed(_))), "{text:?}: {read:?}");
+        assert!(
+            matches!(read, Err(DecodeError::Malformed(_))),
+            "{text:?}: {read:?}"
+        );
     }
-    assert!(matches!(Codec::Json.decode_client(b"{\"t\":\"\xff\"}"), Err(DecodeError::Malformed(_))));
-    let behind = [Codec::MsgPack.encode_client(&ClientFrame::Pong {}), vec![0xc0]].concat();
-    assert!(matches!(Codec::MsgPack.decode_client(&behind), Err(DecodeError::Malformed(_))));
+    assert!(matches!(
+        Codec::Json.decode_client(b"{\"t\":\"\xff\"}"),
+        Err(DecodeError::Malformed(_))
+    ));
+    let behind = [
+        Codec::MsgPack.encode_client(&ClientFrame::Pong {}),
+        vec![0xc0],
+    ]
+    .concat();
+    assert!(matches!(
+        Codec::MsgPack.decode_client(&behind),
+        Err(DecodeError::Malformed(_))
+    ));
 }
 
 #[test]
@@ -122,10 +167,20 @@ fn f2_depth_is_bounded_in_both_codecs() {
     assert!(decode(&act(nested(63))).is_ok());
     malformed(&act(nested(64)));
     malformed(&act(nested(100)));
-    let bomb = [&b"{\"t\":\"act\",\"room\":\"a/b\",\"n\":1,\"data\":"[..], &[b'['; 60_000]].concat();
-    assert!(matches!(Codec::Json.decode_client(&bomb), Err(DecodeError::Malformed(_))));
+    let bomb = [
+        &b"{\"t\":\"act\",\"room\":\"a/b\",\"n\":1,\"data\":"[..],
+        &[b'['; 60_000],
+    ]
+    .concat();
+    assert!(matches!(
+        Codec::Json.decode_client(&bomb),
+        Err(DecodeError::Malformed(_))
+    ));
     let bomb = [&b"\x82\xa1t\xa3act\xa4data"[..], &[0x91; 60_000]].concat();
-    assert!(matches!(Codec::MsgPack.decode_client(&bomb), Err(DecodeError::Malformed(_))));
+    assert!(matches!(
+        Codec::MsgPack.decode_client(&bomb),
+        Err(DecodeError::Malformed(_))
+    ));
 }
 
 #[test]
@@ -134,14 +189,27 @@ fn unknown_types_and_bad_rooms_are_told_apart_from_malformed_frames() {
         decode(&json!({"t": "dance", "n": "any"})),
         Err(DecodeError::UnknownType("dance".into()))
     );
-    let bad_room = DecodeError::BadRoom { room: "chat/a/b".into(), n: 7 };
-    assert_eq!(decode(&json!({"t": "join", "room": "chat/a/b", "n": 7})), Err(bad_room));
+    let bad_room = DecodeError::BadRoom {
+        room: "chat/a/b".into(),
+        n: 7,
+    };
+    assert_eq!(
+        decode(&json!({"t": "join", "room": "chat/a/b", "n": 7})),
+        Err(bad_room)
+    );
 }
 
 #[test]
 fn unknown_fields_are_ignored() {
-    let frame = decode(&json!({"t": "leave", "room": "chat/a", "n": 3, "later": {"x": 1}})).unwrap();
-    assert_eq!(frame, ClientFrame::Leave { room: "chat/a".parse().unwrap(), n: 3 });
+    let frame =
+        decode(&json!({"t": "leave", "room": "chat/a", "n": 3, "later": {"x": 1}})).unwrap();
+    assert_eq!(
+        frame,
+        ClientFrame::Leave {
+            room: "chat/a".parse().unwrap(),
+            n: 3
+        }
+    );
 }
 
 #[test]

@@ -1,0 +1,79 @@
+use outlast_protocol::{Payload, Pos};
+use serde::{Deserialize, Serialize};
+
+/// An entry of a room's log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where it stands.
+    pub pos: Pos,
+    /// The room's clock when it was written, in milliseconds since the epoch.
+    pub at: u64,
+    /// What it is.
+    #[serde(rename = "is")]
+    pub body: Body,
+}
+
+/// What a log entry says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Body {
+    /// Something happened: for every member, except where `quiet`.
+    #[serde(rename = "e")]
+    Event {
+        /// The member whose action caused it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<u32>,
+        /// The number of that action.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        n: Option<u64>,
+        /// Whether `by` itself is not sent it: its own join or leave caused it (A2).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        quiet: bool,
+        /// What happened.
+        data: Payload,
+    },
+    /// Something for one member alone.
+    #[serde(rename = "o")]
+    Notice {
+        /// Whom it is for.
+        to: u32,
+        /// What there is to know.
+        data: Payload,
+    },
+    /// The outcome of a member's action.
+    #[serde(rename = "r")]
+    Result {
+        /// Whom it is for.
+        to: u32,
+        /// The action's number.
+        n: u64,
+        /// Whether the room took it.
+        ok: bool,
+        /// What the room answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<Payload>,
+        /// Why it was refused, for programs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+        /// Why it was refused, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+}
+
+impl Body {
+    /// Whether a member is sent this entry.
+    pub fn is_for(&self, member: u32) -> bool {
+        match self {
+            Body::Event { by, quiet, .. } => !(*quiet && *by == Some(member)),
+            Body::Notice { to, .. } | Body::Result { to, .. } => *to == member,
+        }
+    }
+
+    /// The one member that this is addressed to; none when it is for everybody.
+    pub fn addressee(&self) -> Option<u32> {
+        match self {
+            Body::Event { .. } => None,
+            Body::Notice { to, .. } | Body::Result { to, .. } => Some(*to),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+use outlast_protocol::{Payload, RoomName, Sid};
+use serde::{Deserialize, Serialize};
+
+use crate::NodeId;
+
+/// What travels through a topic to a room: something that a session did, or that happened to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// The room it is for.
+    pub room: RoomName,
+    /// The session that it is about.
+    pub sid: Sid,
+    /// The generation of the socket that brought it, or of the session when the keeper speaks. A room
+    /// refuses generations lower than the newest it knows (S5).
+    #[serde(rename = "gen")]
+    pub generation: u64,
+    /// The gateway that waits for the answer; none for a keeper.
+    #[serde(rename = "gw", default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<NodeId>,
+    /// What it is.
+    #[serde(rename = "do")]
+    pub request: Request,
+}
+
+/// What an input asks of a room.
+///
+/// `Join`, `Act` and `Leave` are actions of the client's, numbered (A1). The others are not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// The session asks to become a member.
+    #[serde(rename = "join")]
+    Join {
+        /// The action's number.
+        n: u64,
+        /// Who the session's token names.
+        user: String,
+        /// What the client said along with it.
+        data: Option<Payload>,
+    },
+    /// The session asks something of the room.
+    #[serde(rename = "act")]
+    Act {
+        /// The action's number.
+        n: u64,
+        /// What it asks.
+        data: Payload,
+    },
+    /// The session leaves.
+    #[serde(rename = "leave")]
+    Leave {
+        /// The action's number.
+        n: u64,
+    },
+    /// A socket of this generation has been attached. Answered with [`crate::Answer::Seated`], behind
+    /// everything that stood in the topic before it.
+    #[serde(rename = "attached")]
+    Attached {
+        /// Whether the answer should bring what the room shows to this session.
+        view: bool,
+    },
+    /// The gateway wants what the room shows to this session. Answered with
+    /// [`crate::Answer::Seated`] too; changes nothing.
+    #[serde(rename = "view")]
+    View,
+    /// The session has been without a socket for longer than the grace (S7).
+    #[serde(rename = "detached")]
+    Detached,
+    /// The session is over, and nothing more that it sent may count (S6).
+    #[serde(rename = "over")]
+    Over {
+        /// Why: `expired` or `ended`.
+        reason: String,
+    },
+}
+
+/// When an append stops being welcome, on the store's clock, in milliseconds since the epoch.
+///
+/// A gateway that was stopped for an hour must not wake up and deliver what a dead session said: a
+/// room remembers ended sessions for longer than any append can be late (S6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(pub u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_is_read_as_it_was_written() {
+        let data = Payload::from_json(r#"{"say": "hi", "n": [1, 2.50]}"#.into()).unwrap();
+        for request in [
+            Request::Join {
+                n: 1,
+                user: "ada".into(),
+                data: Some(data.clone()),
+            },
+            Request::Act { n: 2, data },
+            Request::Leave { n: 3 },
+            Request::Attached { view: true },
+            Request::View,
+            Request::Detached,
+            Request::Over {
+                reason: "expired".into(),
+            },
+        ] {
+            let room = "chat/lobby".parse().unwrap();
+            let input = Input {
+                room,
+                sid: Sid::now_v7(),
+                generation: 4,
+                gateway: Some("g".into()),
+                request,
+            };
+            let written = serde_json::to_string(&input).unwrap();
+            assert_eq!(
+                serde_json::from_str::<Input>(&written).unwrap(),
+                input,
+                "{written}"
+            );
+        }
+    }
+}

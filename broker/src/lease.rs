@@ -1,0 +1,60 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{BrokerError, NodeId, Partition, Shard};
+
+/// What can be leased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LeaseName {
+    /// The right to write a partition's rooms.
+    Partition(Partition),
+    /// The right to keep a shard's sessions.
+    Shard(Shard),
+}
+
+/// A right that was granted, until it expires or is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// What was leased.
+    pub name: LeaseName,
+    /// Rises with every grant of this name, also when the store forgot the ones before.
+    pub epoch: u64,
+    /// The store's clock when it was granted, in milliseconds since the epoch.
+    pub now_ms: u64,
+}
+
+/// How things stand with one lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// Which lease.
+    pub name: LeaseName,
+    /// Who holds it, if anybody does.
+    pub owner: Option<NodeId>,
+}
+
+/// Who may do what, on the store's clock.
+#[async_trait]
+pub trait Leases {
+    /// Claims a lease that nobody holds; `None` when somebody does (also when that is `owner` itself).
+    async fn claim(
+        &self,
+        name: LeaseName,
+        owner: &NodeId,
+        ttl: Duration,
+    ) -> Result<Option<Lease>, BrokerError>;
+
+    /// Prolongs leases that are held with these epochs; answers the store's clock and, for each, whether
+    /// it is still held. Works at the store's memory limit (W7).
+    async fn renew(
+        &self,
+        leases: &[(LeaseName, u64)],
+        ttl: Duration,
+    ) -> Result<(u64, Vec<bool>), BrokerError>;
+
+    /// Gives a lease up at once, and announces that. Nothing happens when it is no longer held.
+    async fn release(&self, name: LeaseName, epoch: u64) -> Result<(), BrokerError>;
+
+    /// How things stand with each of these leases.
+    async fn survey(&self, names: &[LeaseName]) -> Result<Vec<Survey>, BrokerError>;
+}

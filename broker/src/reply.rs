@@ -1,0 +1,95 @@
+use outlast_protocol::{Payload, Pos, RoomName, Sid};
+use serde::{Deserialize, Serialize};
+
+use crate::Outcome;
+
+/// What a room tells the gateway of one session; announced with the commit that it belongs to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The session that it is for.
+    pub sid: Sid,
+    /// The room that speaks.
+    pub room: RoomName,
+    /// What it says.
+    #[serde(rename = "says")]
+    pub answer: Answer,
+}
+
+/// What a room tells the gateway of one session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The join was taken, or had been: the state is of `pos`, whatever `n` it answers.
+    #[serde(rename = "joined")]
+    Joined {
+        /// The join's number.
+        n: u64,
+        /// What the room calls the session.
+        member: u32,
+        /// The last entry that the state includes.
+        pos: Pos,
+        /// What the room shows to this member.
+        state: Payload,
+    },
+    /// The outcome of a leave, or of an action that was refused while the session was no member.
+    #[serde(rename = "outcome")]
+    Outcome(Outcome),
+    /// The number was higher than the next.
+    #[serde(rename = "gap")]
+    Gap {
+        /// The number that the room expects.
+        expect: u64,
+    },
+    /// The action was not taken; its number is free again (A5).
+    #[serde(rename = "error")]
+    NotTaken {
+        /// The action's number.
+        n: u64,
+        /// Why, for programs.
+        code: String,
+        /// Why, for people.
+        message: String,
+        /// When to send it again, in milliseconds.
+        retry_ms: Option<u64>,
+    },
+    /// Answers `Attached` and `View`: where the session stands in the room.
+    #[serde(rename = "seated")]
+    Seated {
+        /// The generation that asked.
+        #[serde(rename = "gen")]
+        generation: u64,
+        /// What the room calls it, when it is a member.
+        member: Option<u32>,
+        /// The last action applied.
+        n: u64,
+        /// The room's last entry.
+        pos: Pos,
+        /// Where the newest join left the log, when it is a member; a client that stands before it
+        /// has to be given the state anew.
+        joined: Option<Pos>,
+        /// What the room shows to this member at `pos`, if that was asked for.
+        state: Option<Payload>,
+    },
+}
+
+/// What one process tells another, apart from commits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Nudge {
+    /// To a gateway: the session was attached elsewhere, with this generation; an older socket goes.
+    #[serde(rename = "taken_over")]
+    TakenOver {
+        /// The session.
+        sid: Sid,
+        /// The generation of the newer socket.
+        #[serde(rename = "gen")]
+        generation: u64,
+    },
+    /// To a gateway: the session is over; its socket goes.
+    #[serde(rename = "over")]
+    Over {
+        /// The session.
+        sid: Sid,
+    },
+    /// To everybody: a lease was given up and can be claimed at once.
+    #[serde(rename = "released")]
+    Released,
+}

@@ -1,0 +1,65 @@
+use outlast_protocol::Pos;
+use serde::{Deserialize, Serialize};
+
+/// What a room knows of one session: its dedup state and membership, kept in the store beside the log
+/// and changed by the same commits (A1).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Seat {
+    /// What the room calls the session; the same for the session's whole life. None until it asked to
+    /// join.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<u32>,
+    /// The last action applied.
+    #[serde(default)]
+    pub n: u64,
+    /// The newest generation that was heard of; lower ones are refused (S5).
+    #[serde(rename = "gen", default)]
+    pub generation: u64,
+    /// Where the newest join left the log, while the session is a member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined: Option<Pos>,
+    /// Whether the room has been told that the session lost its socket (S7).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub away: bool,
+    /// When this seat may be forgotten, on the store's clock: set when the session ends (S6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_at: Option<u64>,
+    /// When the session last did something here, on the store's clock.
+    #[serde(default)]
+    pub at: u64,
+    /// The last outcomes that were not log entries for a member: of joins, of leaves, and of what was
+    /// refused while not a member. A resent action is answered with them (A3).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<Outcome>,
+}
+
+/// What became of an action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The action's number.
+    pub n: u64,
+    /// Where the log stood behind it.
+    pub pos: Pos,
+    /// What became of it.
+    #[serde(rename = "is")]
+    pub body: OutcomeBody,
+}
+
+/// What became of an action, where that is no event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum OutcomeBody {
+    /// The session left.
+    #[serde(rename = "left")]
+    Left {
+        /// Why.
+        reason: String,
+    },
+    /// The action was refused.
+    #[serde(rename = "refused")]
+    Refused {
+        /// Why, for programs.
+        code: String,
+        /// Why, for people.
+        message: String,
+    },
+}
