@@ -1,0 +1,33 @@
+# Every recipe is a step of ./test.
+
+# Everything that ./test runs.
+default: fmt lint test web
+
+# Formatting.
+fmt:
+    cargo fmt --all --check
+
+# Lints, warnings refused.
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Rust tests; the system tests start a redis-server of their own.
+test:
+    cargo test --workspace
+
+# The JavaScript client: types, unit tests, and the pages in a real browser.
+web:
+    cd web && npm ci && npm run types && npm test && npm run test:browser
+
+# Licences and advisories of the dependencies (needs cargo-deny).
+deny:
+    cargo deny check
+
+# The path's latency, throughput and memory, beside their baselines.
+bench:
+    cargo bench --bench path
+
+# Both decoders under libFuzzer for a minute each (needs cargo-fuzz and a nightly toolchain).
+fuzz:
+    cd protocol && cargo +nightly fuzz run decode_json -- -max_total_time=60
+    cd protocol && cargo +nightly fuzz run decode_msgpack -- -max_total_time=60
