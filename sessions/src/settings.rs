@@ -1,0 +1,23 @@
+/// How sessions live. All keepers and gateways of one store should be given the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a session outlives its socket, in milliseconds (S2).
+    pub ttl_ms: u64,
+    /// How long a session may be without a socket before its rooms are told, in milliseconds (S7).
+    pub grace_ms: u64,
+    /// How many sessions one user may have (S8).
+    pub per_user_max: usize,
+    /// How long a keeper's lease of a shard lasts without being renewed, in milliseconds.
+    pub lease_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            ttl_ms: 120_000,
+            grace_ms: 5_000,
+            per_user_max: 16,
+            lease_ms: 2_000,
+        }
+    }
+}
