@@ -26,6 +26,7 @@ mod reply;
 mod seat;
 mod topic;
 
+pub mod balance;
 pub mod conformance;
 pub mod embedded;
 pub mod redis;

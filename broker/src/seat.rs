@@ -1,4 +1,4 @@
-use outlast_protocol::Pos;
+use outlast_protocol::{Payload, Pos};
 use serde::{Deserialize, Serialize};
 
 /// What a room knows of one session: its dedup state and membership, kept in the store beside the log
@@ -61,5 +61,13 @@ pub enum OutcomeBody {
         code: String,
         /// Why, for people.
         message: String,
+    },
+    /// An act was taken, and the session has left since: what it caused stands in the log at `pos`, where
+    /// it no longer reads.
+    #[serde(rename = "done")]
+    Done {
+        /// What the room answered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<Payload>,
     },
 }
