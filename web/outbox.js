@@ -1,0 +1,145 @@
+import { OutlastError } from "./error.js";
+
+/**
+ * @typedef {"join" | "act" | "leave"} Kind
+ * @typedef {{ n: number, pos?: string, data?: any }} Outcome of an action, durable
+ * @typedef {{ resolve: (outcome: Outcome) => void, reject: (error: OutlastError) => void }} Waiter
+ * @typedef {{ n: number, t: Kind, data?: any }} Saved
+ * @typedef {Saved & Waiter & { sent: boolean }} Action
+ */
+
+/**
+ * What one room was asked and has not answered, in order and numbered. Here it is decided what is
+ * sent, when it is sent again and which number it bears.
+ */
+export class Outbox {
+  next = 1;
+  /** @type {Action[]} */
+  list = [];
+  #room;
+  #host;
+  /** Nothing from here on goes out for a while. @type {{ from: number, cancel: () => void } | undefined} */
+  #held;
+
+  /** @param {string} room @param {import("./room.js").Host} host @param {{ next: number, list: Saved[] }} [saved] */
+  constructor(room, host, saved) {
+    this.#room = room;
+    this.#host = host;
+    if (!saved) return;
+    this.next = saved.next;
+    this.list = saved.list.map((action) => ({ ...action, sent: true, resolve() {}, reject: host.orphaned }));
+  }
+
+  /** The last join or leave asked for, if it has no outcome yet. */
+  get turn() {
+    return this.list.findLast((action) => action.t !== "act")?.t;
+  }
+
+  /** @param {Kind} t @param {unknown} data @param {Waiter} waiter */
+  add(t, data, waiter) {
+    this.#host.admit({ t, room: this.#room, n: this.next, data });
+    const action = { n: this.next++, t, data, sent: false, ...waiter };
+    this.list.push(action);
+    this.flush(action.n);
+    return action;
+  }
+
+  /** Sends all from `n` on. @param {number} [n] */
+  flush(n = 1) {
+    this.#host.save();
+    if (this.#held) {
+      this.#held.from = Math.min(this.#held.from, n);
+      return;
+    }
+    for (const action of this.#from(n)) {
+      const { t, n, data } = action;
+      const wait_ms = this.#host.post({ t, room: this.#room, n, data });
+      if (wait_ms === undefined) return; // no socket takes actions: the next one gets them all
+      if (wait_ms > 0) return this.#hold(n, wait_ms);
+      action.sent = true;
+    }
+  }
+
+  /** Whatever an older socket made us wait for is over. */
+  release() {
+    this.#held?.cancel();
+    this.#held = undefined;
+  }
+
+  /** Takes out those that have an outcome. @param {(action: Action) => boolean} has @param {(action: Action) => Outcome | OutlastError} outcome */
+  settle(has, outcome) {
+    const settled = this.list.filter(has);
+    if (!settled.length) return;
+    this.list = this.list.filter((action) => !settled.includes(action));
+    this.#host.save();
+    for (const action of settled) {
+      const result = outcome(action);
+      if (result instanceof OutlastError) action.reject(result);
+      else action.resolve(result);
+    }
+  }
+
+  /** All up to `n` has happened, and what became of an act nobody will say any more. @param {number} n @param {string} [pos] */
+  settleTo(n, pos) {
+    const unknown = new OutlastError("unknown", "applied, with an outcome that was not kept");
+    this.settle((action) => action.n <= n, (action) => (action.t === "act" ? unknown : { n: action.n, pos }));
+  }
+
+  /** We are out: leaves have what they wanted, acts fail, joins stay. @param {OutlastError} error @param {number} [before] */
+  drop(error, before = Infinity) {
+    this.settle(
+      (action) => action.n < before && action.t !== "join",
+      (action) => (action.t === "leave" ? { n: action.n } : error),
+    );
+  }
+
+  /** The server did not take `n`: to be sent again later, or given up. @param {number} n @param {OutlastError} error @param {number} [retry_ms] */
+  untaken(n, error, retry_ms) {
+    const action = this.list.find((action) => action.n === n);
+    if (!action) return;
+    if (retry_ms !== undefined) return this.#hold(n, retry_ms);
+    this.remove(action);
+    action.reject(error);
+  }
+
+  /** Gives a number back that no action has used: the next one bears it. @param {Action} action */
+  remove(action) {
+    this.list = this.list.filter((other) => other !== action);
+    this.renumber(action.n);
+  }
+
+  /** The server has not seen `expect`; where ours begin behind it, it has forgotten us. @param {number} expect */
+  gap(expect) {
+    if (this.#from(expect).length) this.renumber(expect);
+  }
+
+  /** Numbers all from `n` on without holes, and sends them. @param {number} n */
+  renumber(n) {
+    this.next = n;
+    const rest = this.#from(n);
+    for (const action of rest) action.n = this.next++;
+    this.flush(n);
+  }
+
+  /** @returns {{ next: number, list: Saved[] }} */
+  toJSON() {
+    return { next: this.next, list: this.list.map(({ n, t, data }) => ({ n, t, data })) };
+  }
+
+  /** @param {number} n */
+  #from(n) {
+    return this.list.filter((action) => action.n >= n);
+  }
+
+  /** @param {number} n @param {number} ms */
+  #hold(n, ms) {
+    const from = Math.min(n, this.#held?.from ?? n);
+    this.release();
+    const cancel = this.#host.after(ms, () => {
+      const from = this.#held?.from;
+      this.release();
+      this.flush(from);
+    });
+    this.#held = { from, cancel };
+  }
+}

@@ -1,0 +1,247 @@
+import { CLOSES } from "./close.js";
+import { encode, endpoint } from "./codec.js";
+import { Connection } from "./connection.js";
+import { Emitter } from "./emitter.js";
+import { OutlastError } from "./error.js";
+import { Link } from "./link.js";
+import { Memory } from "./memory.js";
+import { Pace } from "./pace.js";
+import { platform as browser } from "./platform.js";
+import { Room } from "./room.js";
+import { Token } from "./token.js";
+
+const QUEUE_ACTIONS = 1000;
+const ROOMS_SAVED = 256;
+const FRAME_BYTES = 65_536;
+
+/**
+ * @typedef {import("./codec.js").Frame} Frame
+ * @typedef {import("./link.js").Status} Status
+ * @typedef {object} Options
+ * @property {() => string | undefined | Promise<string | undefined>} [token] asked before each attach
+ *   and before the token expires
+ * @property {import("./memory.js").Store | null} [storage] where the session
+ *   outlives its page: `sessionStorage` unless told otherwise, nowhere with `null`
+ * @property {typeof WebSocket} [WebSocket] where there is none built in
+ * @property {number} [queue] the most actions that may wait for an outcome, 1000
+ * @property {import("./platform.js").Platform} [platform]
+ */
+
+/** A session with the server: it lasts while sockets come and go. */
+export class Session {
+  /** @type {Map<string, Room>} every room that we have numbered actions for */
+  #rooms = new Map();
+  /** @type {{ sid: string, key: string } | undefined} */
+  #id;
+  #emitter = new Emitter();
+  #frameBytes = FRAME_BYTES;
+  #saving = false;
+  /** @type {(() => void) | undefined} */
+  #release;
+  #link;
+  #memory;
+  #pace;
+  #platform;
+  #queue;
+  #ready;
+  #token;
+
+  /** @param {string | URL | undefined} address @param {Options} options */
+  constructor(address, { token, storage, WebSocket = globalThis.WebSocket, queue = QUEUE_ACTIONS, platform = browser }) {
+    const url = endpoint(address);
+    this.#platform = platform;
+    this.#queue = queue;
+    this.#memory = new Memory(storage === undefined ? platform.storage : storage, `outlast ${url}`);
+    this.#pace = new Pace(platform.now);
+    this.#token = new Token(token, platform);
+    this.#link = new Link(
+      {
+        token: () => this.#token.ask(),
+        dial: (on) => new Connection(url, WebSocket, platform, on),
+        greet: (connection, token) => this.#greet(connection, token),
+        attached: (frame, connection) => this.#attached(frame, connection),
+        receive: (frame, connection) => this.#receive(frame, connection),
+        flush: () => this.#flush(),
+        turned: (status) => this.#emitter.emit("status", status),
+        failed: (error) => this.#emitter.emit("error", error),
+        reset: (loss) => this.#reset(loss),
+        stop: (loss) => this.#stop(loss),
+      },
+      platform,
+    );
+    this.#ready = this.#restore().then(() => void this.#link.attach());
+  }
+
+  /** @returns {Status} */
+  get status() {
+    return this.#link.status;
+  }
+
+  /** The rooms that we are in, or on our way into. */
+  get rooms() {
+    return [...this.#rooms.values()].filter((room) => room.bound);
+  }
+
+  /**
+   * `status` tells the status; `reset` that the server has lost this session, and another has begun;
+   * `error` what went wrong while all goes on; `end` that it is over, and why.
+   * @param {"status" | "reset" | "error" | "end"} type @param {(value: any) => void} listener
+   * @returns {() => void} its undo
+   */
+  on(type, listener) {
+    return this.#emitter.on(type, listener);
+  }
+
+  /**
+   * Joins a room, or takes up again one that a reload brought back.
+   * @template [S=any]
+   * @param {string} name
+   * @param {{ data?: unknown, signal?: AbortSignal, apply?: (state: S, event: Frame) => S }} [options]
+   * @returns {Promise<Room<S>>}
+   */
+  async join(name, options = {}) {
+    await this.#ready;
+    options.signal?.throwIfAborted();
+    if (this.status === "ended") throw new OutlastError("ended");
+    const room = this.#room(name);
+    const entered = room.enter(options);
+    if (room.blank && this.#link.writer) this.#link.attach(); // a snapshot comes with a resume only
+    await entered;
+    return room;
+  }
+
+  end() {
+    this.#link.writer?.send({ t: "end" });
+    this.#stop({ code: 4010, reason: "ended" });
+  }
+
+  async #restore() {
+    const saved = this.#memory.load();
+    if (!saved) return;
+    this.#release = await this.#platform.claim(`outlast ${saved.sid}`);
+    if (!this.#release) return this.#memory.clear(); // a duplicate of a tab that is still there
+    this.#id = { sid: saved.sid, key: saved.key };
+    for (const [name, room] of Object.entries(saved.rooms)) this.#room(name, room);
+  }
+
+  /** @param {string} name @param {import("./memory.js").SavedRoom} [saved] */
+  #room(name, saved) {
+    let room = this.#rooms.get(name);
+    if (!room) {
+      const host = {
+        admit: this.#admit.bind(this),
+        post: this.#post.bind(this),
+        save: this.#save.bind(this),
+        orphaned: (/** @type {OutlastError} */ error) => this.#emitter.emit("error", error),
+        after: this.#platform.after,
+      };
+      this.#rooms.set(name, (room = new Room(name, host, saved)));
+    }
+    return room;
+  }
+
+  /** @param {import("./room.js").Post} post */
+  #admit(post) {
+    if (this.status === "ended") throw new OutlastError("ended");
+    let unsettled = 0;
+    for (const room of this.#rooms.values()) unsettled += room.unsettled;
+    if (unsettled >= this.#queue) throw new OutlastError("queue_full", "too much waits for an outcome");
+    const bytes = new TextEncoder().encode(encode(post)).length;
+    if (bytes > this.#frameBytes) throw new OutlastError("too_big", `${bytes} bytes, of at most ${this.#frameBytes}`);
+  }
+
+  /** @param {import("./room.js").Post} post */
+  #post(post) {
+    const { writer } = this.#link;
+    const wait_ms = writer && this.#pace.take_ms();
+    if (wait_ms === 0) writer?.send(post);
+    return wait_ms;
+  }
+
+  /**
+   * Behind an `open` nothing is sent before its `welcome`: were that lost, the next `open` would
+   * make another session, and have each action done twice.
+   * @param {Connection} connection @param {string | undefined} token
+   */
+  #greet(connection, token) {
+    this.#keep(token);
+    this.#pace.refill();
+    if (!this.#id) return connection.send({ t: "open", token }), false;
+    for (const room of this.#rooms.values()) if (room.open) connection.asked[room.name] = room.position;
+    connection.send({ t: "resume", ...this.#id, token, rooms: connection.asked });
+    return true;
+  }
+
+  /** @param {string | undefined} token */
+  #keep(token) {
+    this.#token.keep(
+      token,
+      (token) => this.#link.writer?.send({ t: "token", token }),
+      (error) => this.#emitter.emit("error", error),
+    );
+  }
+
+  /** @param {Frame} frame @param {Connection} connection */
+  #attached({ t, sid, key, limits, rooms = {} }, { asked }) {
+    this.#id = { sid, key };
+    if (limits) {
+      this.#pace.rate = limits.actions_per_s;
+      this.#frameBytes = limits.frame_bytes;
+    }
+    if (t === "welcome") void this.#platform.claim(`outlast ${sid}`).then((release) => (this.#release = release));
+    for (const [name, how] of Object.entries(rooms)) {
+      const room = this.#room(name);
+      if (how === "gone") room.gone(asked[name]);
+    }
+    this.#save();
+  }
+
+  #flush() {
+    for (const room of this.#rooms.values()) room.flush();
+  }
+
+  /** @param {Frame} frame @param {Connection} connection */
+  #receive(frame, connection) {
+    const about = frame.t === "gap" || (frame.t === "error" && frame.n !== undefined);
+    if (about && connection !== this.#link.writer) return; // about actions that another socket has now
+    const room = this.#rooms.get(frame.room);
+    if (frame.t === "error" && !about) this.#emitter.emit("error", new OutlastError(frame.code, frame.message));
+    else room?.receive(frame);
+  }
+
+  /** @param {import("./close.js").Loss} loss */
+  #reset({ code, reason }) {
+    this.#forget();
+    for (const [name, room] of this.#rooms) if (!room.restart()) this.#rooms.delete(name);
+    this.#emitter.emit("reset", { code, reason });
+  }
+
+  /** @param {import("./close.js").Loss} loss */
+  #stop({ code, reason }) {
+    if (this.status === "ended") return;
+    this.#link.stop();
+    this.#token.stop();
+    if (CLOSES[code]?.then !== "ask") this.#forget();
+    const error = new OutlastError(CLOSES[code]?.name ?? "ended", reason);
+    for (const room of this.#rooms.values()) room.close(error);
+    this.#emitter.emit("end", { code, reason });
+  }
+
+  #forget() {
+    this.#id = undefined;
+    this.#release?.();
+    this.#memory.clear();
+  }
+
+  /** Once for all that happens in one go. */
+  #save() {
+    if (this.#saving) return;
+    this.#saving = true;
+    queueMicrotask(() => {
+      this.#saving = false;
+      if (!this.#id || this.status === "ended") return;
+      const rooms = [...this.#rooms].slice(-ROOMS_SAVED).map(([name, room]) => [name, room.toJSON()]);
+      this.#memory.save({ ...this.#id, rooms: Object.fromEntries(rooms) });
+    });
+  }
+}
