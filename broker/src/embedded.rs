@@ -1,1 +1,119 @@
-//! .
+//! The store of a single process: a redb file in a folder, or the same in memory.
+//!
+//! Everything that must survive lies in redb (see [`tables`]); what need not, because it names only
+//! this process (leases, members, listeners), lies in memory. Every change goes through one writer
+//! thread, which commits what has gathered in one transaction (see [`writer`]). Reads run where they
+//! are asked for, in read transactions, which never wait for the writer: they are a few lookups in
+//! memory or in the page cache, shorter than the way to another thread and back.
+
+use std::{path::Path, sync::Arc};
+
+use redb::backends::InMemoryBackend;
+use tokio::sync::{Notify, watch};
+
+use crate::{Broker, BrokerError, Health, Layout};
+
+mod announcements;
+mod append;
+mod claim;
+mod clock;
+mod commit;
+mod disk;
+mod folder;
+mod founding;
+mod halt;
+mod hub;
+mod leases;
+mod members;
+mod memory;
+mod records;
+mod room;
+mod rooms;
+mod step;
+mod sweep;
+mod tables;
+#[cfg(feature = "conformance")]
+mod testing;
+mod topic;
+mod write;
+mod writer;
+
+use clock::Clock;
+use disk::{Disk, Medium};
+use hub::Hub;
+use leases::LeaseBook;
+use members::MemberBook;
+use memory::SharedMemory;
+use writer::Writer;
+
+/// A store for one process.
+///
+/// Dropping it waits until everything that was asked for is written, and frees the folder.
+#[derive(Debug)]
+pub struct Embedded {
+    shared: Arc<Shared>,
+    writer: Writer,
+}
+
+/// What the writer thread and the readers share.
+#[derive(Debug)]
+struct Shared {
+    layout: Layout,
+    clock: Clock,
+    disk: Disk,
+    leases: LeaseBook,
+    members: MemberBook,
+    hub: Arc<Hub>,
+    /// One for each partition: rung when something was appended to its topic.
+    appended: Vec<Notify>,
+}
+
+impl Embedded {
+    /// Opens the store in a folder, and creates both where there is none yet.
+    ///
+    /// # Errors
+    /// [`BrokerError::Incompatible`] where the folder was made with another format or layout;
+    /// [`BrokerError::Unavailable`] where it cannot be opened or another process has it open. Both say
+    /// what to do.
+    pub fn open(path: &Path, layout: Layout) -> Result<Arc<Self>, BrokerError> {
+        Self::on(folder::medium(path)?, layout)
+    }
+
+    /// A store in memory, which is gone when it is dropped.
+    pub fn memory(layout: Layout) -> Arc<Self> {
+        let backend = Arc::new(InMemoryBackend::new());
+        let medium = Medium {
+            name: "memory".into(),
+            open: Box::new(move || {
+                redb::Database::builder().create_with_backend(SharedMemory(backend.clone()))
+            }),
+        };
+        Self::on(medium, layout).expect("memory does not fail and starts empty")
+    }
+
+    fn on(medium: Medium, layout: Layout) -> Result<Arc<Self>, BrokerError> {
+        let clock = Clock::default();
+        let disk = Disk::open(medium, layout, &clock)?;
+        let shared = Arc::new(Shared {
+            layout,
+            clock,
+            disk,
+            leases: LeaseBook::default(),
+            members: MemberBook::default(),
+            hub: Arc::default(),
+            appended: layout.all_partitions().map(|_| Notify::new()).collect(),
+        });
+        let writer = Writer::spawn(shared.clone());
+        Ok(Arc::new(Embedded { shared, writer }))
+    }
+}
+
+impl Broker for Embedded {
+    fn layout(&self) -> Layout {
+        self.shared.layout
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.shared.disk.health()
+    }
+}

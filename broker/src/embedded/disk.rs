@@ -1,0 +1,232 @@
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase};
+use tokio::sync::watch;
+
+use super::{
+    append::{self, Appended},
+    clock::Clock,
+    founding::{self, Founding},
+    halt::{Halt, explain},
+};
+use crate::{BrokerError, Health, Layout};
+
+/// Where a database lies, and how to open it (again).
+pub(super) struct Medium {
+    /// What people know it by.
+    pub(super) name: String,
+    /// Opens the database, and makes one where there is none.
+    pub(super) open: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
+}
+
+/// The database, through the failures of what it lies on.
+///
+/// redb refuses everything once an input or output has failed, until the file is opened anew. That is
+/// done here at once, because only what the file then holds tells whether the batch that failed has
+/// happened. Writes are refused for a moment after it, so that a full disk is not tried again by
+/// everybody who asks.
+#[derive(Debug)]
+pub(super) struct Disk {
+    medium: Medium,
+    layout: Layout,
+    state: RwLock<State>,
+    /// The number of the newest batch that is durable.
+    batch: AtomicU64,
+    /// Appends that are committed and not durable yet: what a failing disk would lose although this
+    /// process, whose callers were told of them, lives on.
+    unsaved: Mutex<Vec<Appended>>,
+    health: watch::Sender<Health>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// None while it could not be opened again.
+    database: Option<Database>,
+    /// Why it takes no writes, while it does not.
+    failure: Option<Failure>,
+}
+
+#[derive(Debug, Clone)]
+struct Failure {
+    cause: BrokerError,
+    at: Instant,
+}
+
+/// How long a disk that failed is left alone.
+const REST: Duration = Duration::from_millis(500);
+
+impl Disk {
+    pub(super) fn open(medium: Medium, layout: Layout, clock: &Clock) -> Result<Self, BrokerError> {
+        let database = (medium.open)().map_err(|error| medium.explain(error))?;
+        let founding = founding::found_or_check(&database, &medium.name, layout)?;
+        clock.not_before(founding.clock_ms);
+        let state = State {
+            database: Some(database),
+            failure: None,
+        };
+        Ok(Disk {
+            medium,
+            layout,
+            state: RwLock::new(state),
+            batch: AtomicU64::new(founding.batch),
+            unsaved: Mutex::default(),
+            health: watch::Sender::new(Health::Up),
+        })
+    }
+
+    pub(super) fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Whether the next durable batch is awaited: appends stand behind the last one, or the disk failed
+    /// and nothing has shown yet that it works again.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.unsaved.lock().is_empty() || *self.health.borrow() == Health::Down
+    }
+
+    /// Reads at one moment.
+    pub(super) fn read<T>(
+        &self,
+        look: impl FnOnce(&ReadTransaction) -> Result<T, Halt>,
+    ) -> Result<T, BrokerError> {
+        let state = self.state.read();
+        let database = match (&state.database, &state.failure) {
+            (Some(database), _) => database,
+            (None, failure) => return Err(Failure::cause(failure)),
+        };
+        let txn = database.begin_read().map_err(Halt::from)?;
+        Ok(look(&txn)?)
+    }
+
+    /// The database, for the length of one batch.
+    pub(super) fn for_batch(&self) -> Access<'_> {
+        self.mend();
+        Access(self.state.read())
+    }
+
+    /// The number that the next durable batch bears.
+    pub(super) fn next_batch(&self) -> u64 {
+        self.batch.load(Relaxed) + 1
+    }
+
+    /// The batch of that number is durable, and with it all before.
+    pub(super) fn saved(&self, batch: u64) {
+        self.batch.store(batch, Relaxed);
+        self.unsaved.lock().clear();
+        let up = |health: &mut Health| std::mem::replace(health, Health::Up) != Health::Up;
+        self.health.send_if_modified(up);
+    }
+
+    /// These entries are committed, and will be durable with the next durable batch.
+    pub(super) fn unsaved(&self, entries: Vec<Appended>) {
+        self.unsaved.lock().extend(entries);
+    }
+
+    /// How many entries wait for a durable batch.
+    pub(super) fn unsaved_len(&self) -> usize {
+        self.unsaved.lock().len()
+    }
+
+    /// Finds out what became of a batch that failed: `Ok` when it happened after all.
+    pub(super) fn recover(&self, error: &redb::Error) -> Result<(), BrokerError> {
+        tracing::error!(store = self.medium.name, %error, "the disk failed");
+        self.health.send_replace(Health::Down);
+        let cause = explain(error);
+        let attempted = self.next_batch();
+        let mut state = self.state.write();
+        state.failure = Some(Failure::now(cause.clone()));
+        match self.reopen(&mut state) {
+            Ok(founding) if founding.batch == attempted => Ok(()),
+            Ok(_) => Err(cause),
+            // Nobody knows.
+            Err(error) => Err(BrokerError::Unavailable(error.to_string())),
+        }
+    }
+
+    /// Tries again once a failure has had its rest.
+    fn mend(&self) {
+        let rested = |failure: &Failure| failure.at.elapsed() >= REST;
+        if !self.state.read().failure.as_ref().is_some_and(rested) {
+            return;
+        }
+        let mut state = self.state.write();
+        state.failure = match &state.database {
+            Some(_) => None,
+            None => self.reopen(&mut state).err().map(Failure::now),
+        };
+    }
+
+    /// Opens the database anew and puts back the appends that it has not kept. Answers how it was
+    /// found, before that.
+    fn reopen(&self, state: &mut State) -> Result<Founding, BrokerError> {
+        // It holds the lock on the file.
+        state.database = None;
+        let database = (self.medium.open)().map_err(|error| self.medium.explain(error))?;
+        let founding = founding::found_or_check(&database, &self.medium.name, self.layout)?;
+        append::restore(&database, &self.unsaved.lock())?;
+        self.unsaved.lock().clear();
+        self.batch.store(founding.batch, Relaxed);
+        state.database = Some(database);
+        Ok(founding)
+    }
+}
+
+/// The database during one batch; see [`Disk::for_batch`].
+pub(super) struct Access<'a>(RwLockReadGuard<'a, State>);
+
+impl Access<'_> {
+    /// The database, if it takes writes.
+    pub(super) fn database(&self) -> Result<&Database, BrokerError> {
+        match (&self.0.database, &self.0.failure) {
+            (Some(database), None) => Ok(database),
+            (_, failure) => Err(Failure::cause(failure)),
+        }
+    }
+}
+
+impl Failure {
+    fn now(cause: BrokerError) -> Self {
+        let at = Instant::now();
+        Failure { cause, at }
+    }
+
+    fn cause(failure: &Option<Failure>) -> BrokerError {
+        let unknown = || BrokerError::Unavailable("the disk failed".into());
+        failure.as_ref().map_or_else(unknown, |f| f.cause.clone())
+    }
+}
+
+impl Medium {
+    /// Why it cannot be opened, and what to do.
+    fn explain(&self, error: DatabaseError) -> BrokerError {
+        let name = &self.name;
+        match error {
+            DatabaseError::DatabaseAlreadyOpen => BrokerError::Unavailable(format!(
+                "{name} is in use by another outlast process; stop that one, or give this one a \
+                 folder of its own with --store embedded:PATH"
+            )),
+            DatabaseError::UpgradeRequired(_) => BrokerError::Incompatible(format!(
+                "{name} was written in an older file format; start the version of outlast that \
+                 wrote it, or give this one a new folder with --store embedded:PATH"
+            )),
+            error => match explain(&error.into()) {
+                BrokerError::Unavailable(cause) => BrokerError::Unavailable(format!(
+                    "{name} cannot be opened ({cause}); it must be a folder that this user may \
+                     write to, or choose another with --store embedded:PATH"
+                )),
+                error => error,
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Medium {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}

@@ -1,0 +1,160 @@
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use outlast_protocol::RoomName;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::{Announcement, Heard, NodeId};
+
+/// Everybody who listens, and to what.
+#[derive(Debug, Default)]
+pub(super) struct Hub(Mutex<Ears>);
+
+#[derive(Debug, Default)]
+struct Ears {
+    last: EarId,
+    all: HashMap<EarId, (NodeId, Arc<Queue>)>,
+    rooms: HashMap<RoomName, Vec<EarId>>,
+}
+
+/// Tells listeners of one name apart.
+pub(super) type EarId = u64;
+
+impl Hub {
+    /// Lets somebody listen to what is for `me` or for everybody.
+    pub(super) fn add(&self, me: &NodeId) -> (EarId, Arc<Queue>) {
+        let queue = Arc::new(Queue::default());
+        let mut ears = self.0.lock();
+        ears.last += 1;
+        let ear = ears.last;
+        ears.all.insert(ear, (me.clone(), queue.clone()));
+        (ear, queue)
+    }
+
+    /// Forgets a listener and its rooms.
+    pub(super) fn remove(&self, ear: EarId) {
+        let mut ears = self.0.lock();
+        ears.all.remove(&ear);
+        ears.rooms.retain(|_, listening| {
+            listening.retain(|other| *other != ear);
+            !listening.is_empty()
+        });
+    }
+
+    /// Lets a listener hear a room's news too.
+    pub(super) fn subscribe(&self, ear: EarId, room: &RoomName) {
+        let mut ears = self.0.lock();
+        if !ears.all.contains_key(&ear) {
+            return;
+        }
+        let listening = ears.rooms.entry(room.clone()).or_default();
+        if !listening.contains(&ear) {
+            listening.push(ear);
+        }
+    }
+
+    pub(super) fn unsubscribe(&self, ear: EarId, room: &RoomName) {
+        let mut ears = self.0.lock();
+        if let Some(listening) = ears.rooms.get_mut(room) {
+            listening.retain(|other| *other != ear);
+            if listening.is_empty() {
+                ears.rooms.remove(room);
+            }
+        }
+    }
+
+    /// Tells a room's news to who subscribed to it.
+    pub(super) fn tell_room(&self, news: Announcement) {
+        let ears = self.0.lock();
+        let Some((first, others)) = ears.rooms.get(&news.room).and_then(|all| all.split_first())
+        else {
+            return;
+        };
+        for (_, queue) in others.iter().filter_map(|ear| ears.all.get(ear)) {
+            queue.push(Heard::Room(news.clone()));
+        }
+        if let Some((_, queue)) = ears.all.get(first) {
+            queue.push(Heard::Room(news));
+        }
+    }
+
+    /// Tells one process something.
+    pub(super) fn tell(&self, to: &NodeId, news: &Heard) {
+        for (name, queue) in self.0.lock().all.values() {
+            if name == to {
+                queue.push(news.clone());
+            }
+        }
+    }
+
+    /// Tells everybody something.
+    pub(super) fn tell_all(&self, news: &Heard) {
+        for (_, queue) in self.0.lock().all.values() {
+            queue.push(news.clone());
+        }
+    }
+}
+
+/// What a listener has not heard yet. Where too much gathers, the rest is dropped until all before it
+/// has been heard; in its place then stands [`Heard::Missed`].
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    news: Mutex<News>,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct News {
+    waiting: VecDeque<Heard>,
+    /// How many entries, signals and other news are waiting.
+    weight: usize,
+    missed: bool,
+}
+
+/// How many entries, signals and other news may wait for a listener.
+const WEIGHT_MAX: usize = 16_384;
+
+impl Queue {
+    fn push(&self, heard: Heard) {
+        let weight = weight(&heard);
+        let mut news = self.news.lock();
+        if news.weight > 0 && news.weight + weight > WEIGHT_MAX {
+            news.missed = true;
+        }
+        if !news.missed {
+            news.weight += weight;
+            news.waiting.push_back(heard);
+        }
+        drop(news);
+        self.arrived.notify_one();
+    }
+
+    /// Waits for the next.
+    pub(super) async fn next(&self) -> Heard {
+        loop {
+            if let Some(heard) = self.take() {
+                return heard;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn take(&self) -> Option<Heard> {
+        let mut news = self.news.lock();
+        if let Some(heard) = news.waiting.pop_front() {
+            news.weight -= weight(&heard);
+            return Some(heard);
+        }
+        std::mem::take(&mut news.missed).then_some(Heard::Missed)
+    }
+}
+
+fn weight(heard: &Heard) -> usize {
+    match heard {
+        Heard::Room(news) => news.entries.len() + news.signals.len(),
+        Heard::Reply(_) | Heard::Nudge(_) | Heard::Missed => 1,
+    }
+}

@@ -1,0 +1,164 @@
+use async_trait::async_trait;
+use outlast_protocol::{Payload, Pos, RoomName, Sid};
+use redb::ReadTransaction;
+
+use super::{
+    Embedded,
+    commit::{DoCommit, read_cursor},
+    halt::{Halt, json},
+    room::{RoomRow, room_name},
+    tables::{CURSORS, LOG, PARKED, ROOMS, SEATS, SNAPSHOTS, WAKES},
+};
+use crate::{
+    BrokerError, Commit, Committed, Cursor, Entry, Input, Partition, RoomLoad, Rooms, Seat,
+    Snapshot, Stretch,
+};
+
+#[async_trait]
+impl Rooms for Embedded {
+    async fn cursor(&self, partition: Partition) -> Result<Cursor, BrokerError> {
+        let read = |txn: &ReadTransaction| read_cursor(&txn.open_table(CURSORS)?, partition);
+        self.shared.disk.read(read)
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<Committed, BrokerError> {
+        self.writer.run(DoCommit(commit.clone())).await
+    }
+
+    async fn load(&self, room: &RoomName) -> Result<RoomLoad, BrokerError> {
+        let now_ms = self.shared.clock.now_ms();
+        self.shared.disk.read(|txn| load(txn, room, now_ms))
+    }
+
+    async fn read_log(
+        &self,
+        room: &RoomName,
+        from_off: u64,
+        max: usize,
+    ) -> Result<Stretch, BrokerError> {
+        self.read_stretch(room, |row| (from_off.max(row.first_off), max))
+    }
+
+    async fn read_tail(&self, room: &RoomName, max: usize) -> Result<Stretch, BrokerError> {
+        self.read_stretch(room, |row| {
+            let before_tail = row.last.off.saturating_sub(max as u64);
+            (row.first_off.max(before_tail + 1), max)
+        })
+    }
+
+    async fn wakes(
+        &self,
+        Partition(p): Partition,
+        max: usize,
+    ) -> Result<Vec<(RoomName, u64)>, BrokerError> {
+        let now_ms = self.shared.clock.now_ms();
+        self.shared.disk.read(|txn| {
+            let rooms = txn.open_table(ROOMS)?;
+            let wakes = txn.open_table(WAKES)?;
+            let mut found = Vec::new();
+            for wake in wakes.range((p, 0, "")..(p + 1, 0, ""))? {
+                if found.len() == max {
+                    break;
+                }
+                let (key, ()) = wake.map(|(key, value)| (key, value.value()))?;
+                let (_, ms, room) = key.value();
+                let room = room_name(room)?;
+                if RoomRow::read(&rooms, &room, now_ms)?.is_some() {
+                    found.push((room, ms));
+                }
+            }
+            Ok(found)
+        })
+    }
+}
+
+impl Embedded {
+    /// Reads entries of a log, from where on and how many being a matter of how the room stands.
+    fn read_stretch(
+        &self,
+        room: &RoomName,
+        which: impl FnOnce(&RoomRow) -> (u64, usize),
+    ) -> Result<Stretch, BrokerError> {
+        let now_ms = self.shared.clock.now_ms();
+        self.shared.disk.read(|txn| {
+            let Some(row) = RoomRow::read(&txn.open_table(ROOMS)?, room, now_ms)? else {
+                return Ok(Stretch::default());
+            };
+            let (from_off, max) = which(&row);
+            Ok(Stretch {
+                entries: entries(txn, room, from_off, max)?,
+                first_off: row.first_off,
+                last: row.last,
+            })
+        })
+    }
+}
+
+fn load(txn: &ReadTransaction, room: &RoomName, now_ms: u64) -> Result<RoomLoad, Halt> {
+    let Some(row) = RoomRow::read(&txn.open_table(ROOMS)?, room, now_ms)? else {
+        return Ok(RoomLoad::default());
+    };
+    let snapshot = snapshot(txn, room)?;
+    let behind = snapshot.as_ref().map_or(0, |snapshot| snapshot.pos.off);
+    Ok(RoomLoad {
+        entries: entries(txn, room, behind + 1, usize::MAX)?,
+        snapshot,
+        last: row.last,
+        first_off: row.first_off,
+        seats: seats(txn, room)?,
+        head: row.head,
+        parked: parked(txn, room)?,
+    })
+}
+
+fn snapshot(txn: &ReadTransaction, room: &RoomName) -> Result<Option<Snapshot>, Halt> {
+    let snapshots = txn.open_table(SNAPSHOTS)?;
+    let Some(snapshot) = snapshots.get(room.as_str())? else {
+        return Ok(None);
+    };
+    let (off, tag, version, state) = snapshot.value();
+    let state = Payload::from_json(state.to_owned())
+        .map_err(|error| BrokerError::Unreadable(format!("the snapshot of {room}: {error}")))?;
+    let pos = Pos { off, tag };
+    Ok(Some(Snapshot {
+        pos,
+        version,
+        state,
+    }))
+}
+
+fn entries(
+    txn: &ReadTransaction,
+    room: &RoomName,
+    from_off: u64,
+    max: usize,
+) -> Result<Vec<Entry>, Halt> {
+    let log = txn.open_table(LOG)?;
+    let found = log.range((room.as_str(), from_off)..=(room.as_str(), u64::MAX))?;
+    let entries = found.take(max).map(|entry| {
+        let (_, text) = entry?;
+        Ok(json::read(room.as_str(), text.value())?)
+    });
+    entries.collect()
+}
+
+fn seats(txn: &ReadTransaction, room: &RoomName) -> Result<Vec<(Sid, Seat)>, Halt> {
+    let seats = txn.open_table(SEATS)?;
+    let found = seats.range((room.as_str(), 0)..=(room.as_str(), u128::MAX))?;
+    let seats = found.map(|seat| {
+        let (key, text) = seat?;
+        let seat = json::read(room.as_str(), text.value())?;
+        Ok((Sid::from_u128(key.value().1), seat))
+    });
+    seats.collect()
+}
+
+fn parked(txn: &ReadTransaction, room: &RoomName) -> Result<Vec<Input>, Halt> {
+    let parked = txn.open_table(PARKED)?;
+    let found = parked.range((room.as_str(), 0)..=(room.as_str(), u64::MAX))?;
+    let inputs = found.map(|input| {
+        let (_, text) = input?;
+        Ok(json::read(room.as_str(), text.value())?)
+    });
+    inputs.collect()
+}

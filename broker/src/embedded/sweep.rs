@@ -1,0 +1,52 @@
+use outlast_protocol::RoomName;
+use redb::ReadableTable;
+
+use super::{
+    Shared,
+    halt::Halt,
+    room::{RoomRow, room_name},
+    step::{Promise, Step},
+    tables::{EXPIRIES, ROOMS},
+    writer::Operation,
+};
+
+/// Tidies up: erases rooms whose time has run out, a few at a time, and makes durable what waits for it.
+pub(super) struct Sweep;
+
+/// How many rooms one sweep erases, so that nobody waits long behind it.
+const ROOMS_MAX: usize = 32;
+
+impl Operation for Sweep {
+    type Output = ();
+
+    fn run(&mut self, step: &Step<'_>) -> Result<(), Halt> {
+        let gone = gone(step)?;
+        if !gone.is_empty() {
+            // Whoever looks finds them gone already, so this need not be on the disk at once.
+            let txn = step.write(Promise::Committed)?;
+            for room in gone {
+                let row = RoomRow::read_even_gone(&txn.open_table(ROOMS)?, room.as_str())?;
+                let partition = step.shared.layout.partition(&room);
+                row.unwrap_or_default()
+                    .erase(txn, partition, room.as_str())?;
+            }
+        }
+        if step.shared.disk.is_waiting() {
+            step.write(Promise::Durable)?;
+        }
+        Ok(())
+    }
+
+    fn announce(self, (): &(), _: &Shared) {}
+}
+
+fn gone(step: &Step<'_>) -> Result<Vec<RoomName>, Halt> {
+    let expiries = step.look()?.open_table(EXPIRIES)?;
+    let mut gone = Vec::new();
+    for expiry in expiries.range(..=(step.now_ms, "\u{7f}"))?.take(ROOMS_MAX) {
+        let (key, _) = expiry?;
+        let (_, room) = key.value();
+        gone.push(room_name(room)?);
+    }
+    Ok(gone)
+}

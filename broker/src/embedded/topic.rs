@@ -1,0 +1,70 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Embedded,
+    append::Append,
+    halt::{Halt, json},
+    tables::TOPIC,
+};
+use crate::{BrokerError, Deadline, Input, Partition, Topic, TopicEntry, TopicId};
+
+#[async_trait]
+impl Topic for Embedded {
+    async fn append(
+        &self,
+        partition: Partition,
+        deadline: Deadline,
+        inputs: Vec<Input>,
+    ) -> Result<(), BrokerError> {
+        let texts = inputs.iter().map(json::write).collect();
+        self.writer
+            .run(Append::new(partition, deadline, texts))
+            .await
+    }
+
+    async fn read_topic(
+        &self,
+        partition: Partition,
+        after: TopicId,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<TopicEntry>, BrokerError> {
+        let until = Instant::now() + wait;
+        let bell = &self.shared.appended[usize::from(partition.0)];
+        loop {
+            // Armed before the look, so that nothing is appended unheard between look and wait.
+            let rung = bell.notified();
+            let entries = self.entries_behind(partition, after, max)?;
+            if !entries.is_empty() || timeout_at(until, rung).await.is_err() {
+                return Ok(entries);
+            }
+        }
+    }
+}
+
+impl Embedded {
+    fn entries_behind(
+        &self,
+        Partition(p): Partition,
+        after: TopicId,
+        max: usize,
+    ) -> Result<Vec<TopicEntry>, BrokerError> {
+        self.shared.disk.read(|txn| {
+            let topic = txn.open_table(TOPIC)?;
+            let behind = topic.range((p, after.ms, after.seq + 1)..=(p, u64::MAX, u64::MAX))?;
+            let entries = behind.take(max).map(|entry| {
+                let (key, text) = entry?;
+                let (_, ms, seq) = key.value();
+                let text = text.value();
+                Ok(TopicEntry {
+                    id: TopicId { ms, seq },
+                    input: serde_json::from_str(text).map_err(|_| text.to_owned()),
+                })
+            });
+            entries.collect::<Result<_, Halt>>()
+        })
+    }
+}
