@@ -1,7 +1,22 @@
-use outlast_broker::{BrokerError, NodeId, SharedBroker};
+use outlast_broker::{BrokerError, NodeId, Nudge, SharedBroker, Written};
 use outlast_protocol::{RoomName, Sid};
 
-use crate::{Attachment, Identity, SessionError, Settings};
+use crate::{
+    Attachment, Identity, SessionError, Settings,
+    advance::advance,
+    keys::{Key, KeyHash},
+    machine::{Session, Tell},
+    meters,
+    shelf::{Loaded, Shelf},
+    unsettled::{Bound, Unsettled, insist},
+};
+
+/// How often a write is tried again because the record was written by somebody else in between, or
+/// because the answer was lost.
+const ATTEMPTS_MAX: usize = 16;
+
+/// How often the store may leave a write without an answer before that is the answer.
+const UNANSWERED_MAX: usize = 2;
 
 /// The sessions of a store. Cheap to clone.
 ///
@@ -10,14 +25,17 @@ use crate::{Attachment, Identity, SessionError, Settings};
 /// over changes nothing and says [`SessionError::Superseded`] (S5).
 #[derive(Clone)]
 pub struct Sessions {
-    broker: SharedBroker,
-    settings: Settings,
+    shelf: Shelf,
+    pub(crate) bound: Bound,
 }
 
 impl Sessions {
     /// The sessions that lie in this store.
     pub fn new(broker: SharedBroker, settings: Settings) -> Self {
-        Sessions { broker, settings }
+        Sessions {
+            shelf: Shelf { broker, settings },
+            bound: Bound::default(),
+        }
     }
 
     /// Makes a session, attached to this gateway (S1). Its record is complete when this returns (S2).
@@ -29,8 +47,22 @@ impl Sessions {
         identity: Identity,
         gateway: &NodeId,
     ) -> Result<Attachment, SessionError> {
-        let _ = (&self.broker, &self.settings, identity, gateway);
-        later()
+        let key = Key::draw();
+        let sid = self
+            .shelf
+            .broker
+            .layout()
+            .place(Sid::now_v7(), &identity.user);
+        let session = Session::open(identity, key.hash(), gateway);
+        let mut attach = Unsettled::new(self, sid, key.hash());
+        attach.writing();
+        let created = self.create(sid, &session).await;
+        if !matches!(created, Err(SessionError::Broker(_))) {
+            attach.settled();
+        }
+        created?;
+        meters::opened();
+        Ok(attachment(sid, key, session))
     }
 
     /// Attaches a session to this gateway anew, with a new key and the next generation (S3). The gateway
@@ -47,8 +79,42 @@ impl Sessions {
         newer: Option<Identity>,
         gateway: &NodeId,
     ) -> Result<Attachment, SessionError> {
-        let _ = (sid, key, newer, gateway);
-        later()
+        let presented = KeyHash::of(key);
+        let next = Key::draw();
+        let next_hash = next.hash();
+        // What is no sid is looked up like one, so that it takes as long (S4).
+        let sid = Sid::try_parse(sid).unwrap_or_else(|_| Sid::now_v7());
+        let mut attach = Unsettled::new(self, sid, next_hash);
+        let mut found = None;
+        let mut older = None;
+        let attached = self
+            .change(sid, |session, _| {
+                if *session.keys.newest() == next_hash {
+                    return Ok(()); // It had happened; only the answer was lost.
+                }
+                let before = session.clone();
+                session.attach(presented, next_hash, newer.clone(), gateway)?;
+                // Whoever resumed in between came later than this, as far as anybody can tell. To take
+                // the session from that one would close the socket that the client is using (S5).
+                if *found.get_or_insert(before.generation) != before.generation {
+                    return Err(SessionError::Superseded);
+                }
+                older = before.gateway().cloned();
+                attach.writing();
+                Ok(())
+            })
+            .await;
+        if !matches!(attached, Err(SessionError::Broker(_))) {
+            attach.settled();
+        }
+        let session = attached?;
+        meters::resumed();
+        if let Some(older) = older {
+            let generation = session.generation;
+            self.nudge(&older, Nudge::TakenOver { sid, generation })
+                .await;
+        }
+        Ok(attachment(sid, next, session))
     }
 
     /// Notes that the session is about to join a room. Has to succeed before the join is appended, so
@@ -63,8 +129,9 @@ impl Sessions {
         generation: u64,
         room: &RoomName,
     ) -> Result<(), SessionError> {
-        let _ = (sid, generation, room);
-        later()
+        self.change(sid, |session, _| session.add_room(generation, room))
+            .await
+            .map(drop)
     }
 
     /// Notes that the session has left a room, once it has and no join of it is under way.
@@ -77,8 +144,9 @@ impl Sessions {
         generation: u64,
         room: &RoomName,
     ) -> Result<(), SessionError> {
-        let _ = (sid, generation, room);
-        later()
+        self.change(sid, |session, _| session.remove_room(generation, room))
+            .await
+            .map(drop)
     }
 
     /// Notes what a newer token of the same user says (H6).
@@ -92,27 +160,57 @@ impl Sessions {
         generation: u64,
         identity: Identity,
     ) -> Result<(), SessionError> {
-        let _ = (sid, generation, identity);
-        later()
+        self.change(sid, |session, _| {
+            session.renew(generation, identity.clone())
+        })
+        .await
+        .map(drop)
     }
 
-    /// Notes that the session has lost its socket: grace and ttl begin (S2, S7).
+    /// Notes that the session has lost its socket: grace and ttl begin (S2, S7). Waits for a store that
+    /// is away, as long as it takes; goes on in the background when the caller does not.
     ///
     /// # Errors
-    /// [`SessionError::Superseded`], [`SessionError::Gone`]: nothing was left to detach.
+    /// [`SessionError::Superseded`], [`SessionError::Gone`]: there was nothing left to detach.
     pub async fn detach(&self, sid: Sid, generation: u64) -> Result<(), SessionError> {
-        let _ = (sid, generation);
-        later()
+        let this = self.clone();
+        let detached = tokio::spawn(async move {
+            let detach = |session: &mut Session, now_ms| session.detach(generation, now_ms);
+            insist(|| this.change(sid, detach)).await
+        });
+        let stopping = || BrokerError::Unavailable("this process is stopping".into());
+        detached.await.map_err(|_| stopping())?.map(drop)
     }
 
-    /// Ends the session for good, and tells its rooms (S6). `None` ends it whatever its generation is, and
+    /// Ends the session for good, and tells its rooms (S6). Once the end is written down nothing stops it:
+    /// what this process leaves undone, a keeper does. `None` ends it whatever its generation is, and
     /// nudges the gateway that holds its socket.
     ///
     /// # Errors
     /// [`SessionError::Superseded`], [`SessionError::Gone`], [`SessionError::Broker`].
     pub async fn end(&self, sid: Sid, generation: Option<u64>) -> Result<(), SessionError> {
-        let _ = (sid, generation);
-        later()
+        let mut holder = None;
+        let mut writing = false;
+        let ended = self
+            .change(sid, |session, _| {
+                let gateway = session.gateway().cloned();
+                session.end(generation)?;
+                (holder, writing) = (gateway, true);
+                Ok(())
+            })
+            .await;
+        match ended {
+            // Over since the first attempt, whose answer was lost; a keeper has seen to the rest.
+            Err(SessionError::Gone) if writing => {}
+            ended => drop(ended?),
+        }
+        if let Err(error) = advance(&self.shelf, vec![sid]).await {
+            tracing::debug!(%sid, %error, "left the end of a session to a keeper");
+        }
+        if let (None, Some(holder)) = (generation, holder) {
+            self.nudge(&holder, Nudge::Over { sid }).await;
+        }
+        Ok(())
     }
 
     /// Takes back a session whose socket never went away, after this gateway was taken for dead; its
@@ -129,11 +227,112 @@ impl Sessions {
         generation: u64,
         gateway: &NodeId,
     ) -> Result<(), SessionError> {
-        let _ = (sid, generation, gateway);
-        later()
+        let (mut told, mut at_ms) = (false, 0);
+        let session = self
+            .change(sid, |session, now_ms| {
+                told |= session.reclaim(generation, gateway, now_ms)?;
+                at_ms = now_ms;
+                Ok(())
+            })
+            .await?;
+        if told {
+            let news = Loaded {
+                sid,
+                version: 0,
+                now_ms: at_ms,
+                session,
+            };
+            // Should this fail, a keeper tells them a little later.
+            self.shelf.tell([(&news, Tell::Attached)]).await.ok();
+        }
+        Ok(())
+    }
+
+    /// Takes back the attach that was to hand out this key.
+    pub(crate) async fn abandon(&self, sid: Sid, key: KeyHash) -> Result<(), SessionError> {
+        let abandon = |session: &mut Session, now_ms| {
+            session.abandon(&key, now_ms);
+            Ok(())
+        };
+        self.change(sid, abandon).await.map(drop)
+    }
+
+    /// Writes a new session. When the answer is lost the same is written again: if it had happened, that
+    /// finds itself.
+    async fn create(&self, sid: Sid, session: &Session) -> Result<(), SessionError> {
+        let mut unanswered = 0;
+        loop {
+            match self.shelf.create(sid, session).await {
+                Ok(Written::Done { .. }) => return Ok(()),
+                Ok(refused) => {
+                    let found = self.shelf.read(sid).await?;
+                    if found.is_some_and(|found| found.session.keys == session.keys) {
+                        return Ok(());
+                    }
+                    return Err(match refused {
+                        Written::GroupFull => SessionError::TooMany {
+                            max: self.shelf.settings.per_user_max,
+                        },
+                        Written::Conflict | Written::Done { .. } => contended(),
+                    });
+                }
+                Err(error) => unanswered = tolerate(error, unanswered)?,
+            }
+        }
+    }
+
+    /// Reads a session, lets `event` happen to it and writes it, as one step. An event that changes
+    /// nothing is not written; so an event that finds that it has happened already may be repeated.
+    /// Answers the session as it is then.
+    async fn change(
+        &self,
+        sid: Sid,
+        mut event: impl FnMut(&mut Session, u64) -> Result<(), SessionError>,
+    ) -> Result<Session, SessionError> {
+        let mut unanswered = 0;
+        for _ in 0..ATTEMPTS_MAX {
+            let found = self.shelf.read(sid).await?.ok_or(SessionError::Gone)?;
+            let mut session = found.session.clone();
+            event(&mut session, found.now_ms)?;
+            if session == found.session {
+                return Ok(session);
+            }
+            match self.shelf.replace(&found, &session).await {
+                Ok(Written::Done { .. }) => return Ok(session),
+                Ok(Written::Conflict | Written::GroupFull) => {}
+                Err(error) => unanswered = tolerate(error, unanswered)?,
+            }
+        }
+        Err(contended())
+    }
+
+    /// Best effort: a gateway that misses it finds out when it next reclaims.
+    async fn nudge(&self, to: &NodeId, nudge: Nudge) {
+        if let Err(error) = self.shelf.broker.nudge(Some(to), &nudge).await {
+            tracing::debug!(%to, ?nudge, %error, "a nudge was not delivered");
+        }
     }
 }
 
-fn later<T>() -> Result<T, SessionError> {
-    Err(BrokerError::Unavailable("sessions are being built".into()).into())
+/// Counts a write whose answer was lost, and fails at one too many, or at any other error.
+fn tolerate(error: BrokerError, unanswered: usize) -> Result<usize, BrokerError> {
+    if matches!(error, BrokerError::Unavailable(_)) && unanswered + 1 < UNANSWERED_MAX {
+        return Ok(unanswered + 1);
+    }
+    Err(error)
+}
+
+/// The record was written by others, time and again, before it could be written here.
+fn contended() -> SessionError {
+    BrokerError::Unavailable("the session's record keeps changing".into()).into()
+}
+
+fn attachment(sid: Sid, key: Key, session: Session) -> Attachment {
+    Attachment {
+        sid,
+        key: key.into_text(),
+        generation: session.generation,
+        identity: session.identity,
+        rooms: session.rooms.into_iter().collect(),
+    }
 }

@@ -1,0 +1,181 @@
+//! Where sessions lie: whole records out of the store and, by compare-and-swap, back into it; and what
+//! their rooms are told, through the rooms' topics.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future;
+use outlast_broker::{
+    BrokerError, Deadline, Group, Input, Partition, Shard, SharedBroker, Write, Written,
+};
+use outlast_protocol::Sid;
+
+use crate::{
+    SessionError, Settings,
+    machine::{Session, TELL_WITHIN_MS, Tell},
+    record,
+};
+
+/// How many inputs go into one append.
+const APPEND_MAX: usize = 256;
+
+/// The sessions of a store, as records.
+#[derive(Clone)]
+pub(crate) struct Shelf {
+    pub(crate) broker: SharedBroker,
+    pub(crate) settings: Settings,
+}
+
+/// A session as it was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    pub(crate) sid: Sid,
+    /// The record's version.
+    pub(crate) version: u64,
+    /// The store's clock when it was read.
+    pub(crate) now_ms: u64,
+    pub(crate) session: Session,
+}
+
+impl Shelf {
+    /// Reads a session.
+    pub(crate) async fn read(&self, sid: Sid) -> Result<Option<Loaded>, SessionError> {
+        let read = self.broker.read(self.shard(&sid), &sid).await?;
+        let Some(found) = read.record else {
+            return Ok(None);
+        };
+        Ok(Some(Loaded {
+            sid,
+            version: found.version,
+            now_ms: read.now_ms,
+            session: record::decode(&found.value)?,
+        }))
+    }
+
+    /// Writes a new session.
+    pub(crate) async fn create(&self, sid: Sid, session: &Session) -> Result<Written, BrokerError> {
+        let due_ms = session.due_ms(&self.settings);
+        self.write(sid, 0, session, due_ms).await
+    }
+
+    /// Writes a session over what was read.
+    pub(crate) async fn replace(
+        &self,
+        old: &Loaded,
+        session: &Session,
+    ) -> Result<Written, BrokerError> {
+        let due_ms = session.due_ms(&self.settings);
+        self.write(old.sid, old.version, session, due_ms).await
+    }
+
+    /// Leaves a session as it is, and due in `after_ms`.
+    pub(crate) async fn postpone(
+        &self,
+        old: &Loaded,
+        after_ms: u64,
+    ) -> Result<Written, BrokerError> {
+        let due_ms = Some(old.now_ms + after_ms);
+        self.write(old.sid, old.version, &old.session, due_ms).await
+    }
+
+    /// Deletes what was read.
+    pub(crate) async fn delete(&self, old: &Loaded) -> Result<Written, BrokerError> {
+        let write = Write {
+            sid: old.sid,
+            expect: old.version,
+            value: None,
+            due_ms: None,
+            owner: None,
+            group: None,
+        };
+        self.broker.write(self.shard(&old.sid), write).await
+    }
+
+    /// Tells the rooms of sessions what has become of them, as of the moment when those were read.
+    /// Answers the partitions that did not take it now.
+    ///
+    /// # Errors
+    /// When the store does not answer; then some may have been told. Telling a room twice is harmless.
+    pub(crate) async fn tell<'a>(
+        &self,
+        news: impl IntoIterator<Item = (&'a Loaded, Tell)>,
+    ) -> Result<BTreeSet<Partition>, BrokerError> {
+        let mut topics: BTreeMap<Partition, Vec<Input>> = BTreeMap::new();
+        let mut decided_ms = u64::MAX;
+        for (
+            Loaded {
+                sid,
+                session,
+                now_ms,
+                ..
+            },
+            tell,
+        ) in news
+        {
+            decided_ms = decided_ms.min(*now_ms);
+            for room in &session.rooms {
+                let partition = self.broker.layout().partition(room);
+                topics.entry(partition).or_default().push(Input {
+                    room: room.clone(),
+                    sid: *sid,
+                    generation: session.generation,
+                    gateway: None,
+                    request: tell.request(),
+                });
+            }
+        }
+        let deadline = Deadline(decided_ms.saturating_add(TELL_WITHIN_MS));
+        let appends = topics
+            .into_iter()
+            .map(|(partition, inputs)| self.append(partition, deadline, inputs));
+        let refused = future::try_join_all(appends).await?;
+        Ok(refused.into_iter().flatten().collect())
+    }
+
+    /// Answers the partition if its topic did not take them all.
+    async fn append(
+        &self,
+        partition: Partition,
+        deadline: Deadline,
+        inputs: Vec<Input>,
+    ) -> Result<Option<Partition>, BrokerError> {
+        for inputs in inputs.chunks(APPEND_MAX) {
+            match self
+                .broker
+                .append(partition, deadline, inputs.to_vec())
+                .await
+            {
+                Ok(()) => {}
+                Err(BrokerError::Full(_) | BrokerError::TooLate) => return Ok(Some(partition)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn write(
+        &self,
+        sid: Sid,
+        expect: u64,
+        session: &Session,
+        due_ms: Option<u64>,
+    ) -> Result<Written, BrokerError> {
+        // Who is over no longer counts among the user's sessions.
+        let group = (!session.is_over()).then(|| Group {
+            name: session.identity.user.clone(),
+            max: self.settings.per_user_max,
+        });
+        let write = Write {
+            sid,
+            expect,
+            value: Some(record::encode(session)),
+            due_ms,
+            owner: session.gateway().cloned(),
+            group,
+        };
+        self.broker.write(self.shard(&sid), write).await
+    }
+
+    fn shard(&self, sid: &Sid) -> Shard {
+        self.broker.layout().shard(sid)
+    }
+}
