@@ -5,20 +5,16 @@
 //! here; what it left undone is still due.
 
 use futures_util::{StreamExt, stream};
-use outlast_broker::{BrokerError, Written};
+use outlast_broker::{BrokerError, NodeId, Written};
 use outlast_protocol::Sid;
 
 use crate::{
-    SessionError,
     machine::{Next, Step, Tell},
     meters,
-    shelf::{Loaded, Shelf},
+    shelf::{CONCURRENT, Loaded, Shelf},
 };
 
-/// How many records are read, or written, at a time.
-const CONCURRENT: usize = 64;
-
-/// When to try again to tell a room whose topic is full, in milliseconds.
+/// When to try again to tell a room whose topic did not take it, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
 /// Does the next thing that is due about each of these sessions. Answers those whose records this version
@@ -30,38 +26,48 @@ pub(crate) async fn advance(
     shelf: &Shelf,
     sids: Vec<Sid>,
 ) -> Result<Vec<(Sid, String)>, BrokerError> {
-    let mut steps = Vec::new();
-    let mut unreadable = Vec::new();
-    let mut reads = stream::iter(sids)
-        .map(|sid| async move { (sid, shelf.read(sid).await) })
-        .buffer_unordered(CONCURRENT);
-    while let Some((sid, read)) = reads.next().await {
-        match read {
-            Ok(Some(loaded)) => {
-                let step = loaded.session.due(loaded.now_ms, &shelf.settings);
-                steps.push((loaded, step));
-            }
-            Ok(None) => {}
-            Err(SessionError::Broker(error)) => return Err(error),
-            Err(error) => unreadable.push((sid, error.to_string())),
-        }
-    }
+    let (found, unreadable) = shelf.read_all(sids).await?;
+    let due = |loaded: Loaded| {
+        let step = loaded.session.due(loaded.now_ms, &shelf.settings);
+        (loaded, step)
+    };
+    let steps: Vec<_> = found.into_iter().map(due).collect();
     let news = steps
         .iter()
         .filter_map(|(loaded, step)| Some((loaded, step.tell?)));
-    let refused = shelf.tell(news).await?;
+    let refused = shelf.tell(news).await;
     let told = |loaded: &Loaded| {
         let mut rooms = loaded.session.rooms.iter();
         rooms.all(|room| !refused.contains(&shelf.broker.layout().partition(room)))
     };
-    let writes = steps
+    all(steps
         .iter()
-        .map(|(loaded, step)| write(shelf, loaded, step, told(loaded)));
-    let written: Vec<_> = stream::iter(writes)
-        .buffer_unordered(CONCURRENT)
-        .collect()
-        .await;
-    written.into_iter().collect::<Result<(), _>>()?;
+        .map(|(loaded, step)| write(shelf, loaded, step, told(loaded))))
+    .await?;
+    Ok(unreadable)
+}
+
+/// Detaches those of these sessions whose sockets a dead gateway holds. Answers those whose records this
+/// version cannot read, with why.
+///
+/// # Errors
+/// When the store does not answer; what was not detached is still the gateway's.
+pub(crate) async fn lose(
+    shelf: &Shelf,
+    sids: Vec<Sid>,
+    dead: &NodeId,
+    since_ms: u64,
+) -> Result<Vec<(Sid, String)>, BrokerError> {
+    let (found, unreadable) = shelf.read_all(sids).await?;
+    all(found.iter().map(async |loaded| {
+        let mut session = loaded.session.clone();
+        session.lose(dead, since_ms);
+        if session != loaded.session {
+            shelf.replace(loaded, &session).await?;
+        }
+        Ok(())
+    }))
+    .await?;
     Ok(unreadable)
 }
 
@@ -81,4 +87,16 @@ async fn write(shelf: &Shelf, old: &Loaded, step: &Step, told: bool) -> Result<(
         (Some(Tell::Attached) | None, _) | (_, Written::Conflict | Written::GroupFull) => {}
     }
     Ok(())
+}
+
+/// Waits for all of them, a number at a time; answers an error if there was one.
+async fn all<F>(writes: impl Iterator<Item = F>) -> Result<(), BrokerError>
+where
+    F: Future<Output = Result<(), BrokerError>>,
+{
+    let done: Vec<_> = stream::iter(writes)
+        .buffer_unordered(CONCURRENT)
+        .collect()
+        .await;
+    done.into_iter().collect()
 }

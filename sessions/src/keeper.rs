@@ -1,7 +1,30 @@
-use outlast_broker::{BrokerError, SharedBroker};
+use std::{collections::VecDeque, time::Duration};
+
+use outlast_broker::{BrokerError, Member, NodeId, Shard, SharedBroker};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::Settings;
+use crate::{Settings, advance::advance, shelf::Shelf};
+
+mod deaths;
+mod outage;
+mod shards;
+mod silence;
+mod unreadable;
+
+use deaths::Deaths;
+use outage::Outage;
+use shards::Shards;
+use unreadable::Unreadable;
+
+/// How often a keeper looks at its shards when there is nothing to do.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long it works on its shards before it sees to its leases again.
+const WORK_FOR: Duration = Duration::from_millis(200);
+
+/// How many sessions of a shard it takes on at a time.
+const PAGE: usize = 256;
 
 /// Keeps sessions until it is told to stop: detaches what dead gateways held, tells rooms who is away,
 /// and expires what nobody came back to. Any number of keepers share the work.
@@ -14,7 +37,104 @@ pub async fn keep(
     settings: Settings,
     shutdown: CancellationToken,
 ) -> Result<(), BrokerError> {
-    let _ = (broker, settings);
-    shutdown.cancelled().await;
-    Ok(())
+    let pause = LOOK_EVERY.min(Duration::from_millis(settings.lease_ms / 5));
+    let mut keeper = Keeper::new(Shelf { broker, settings });
+    let mut outage = Outage::default();
+    while !shutdown.is_cancelled() {
+        let round = keeper.round(&shutdown).await;
+        outage.note(&round);
+        if matches!(round, Ok(Work::Left)) {
+            continue;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = sleep(pause) => {}
+        }
+    }
+    keeper.shards.leave().await
+}
+
+/// Whether anything is left to do at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Done,
+    Left,
+}
+
+struct Keeper {
+    shelf: Shelf,
+    shards: Shards,
+    deaths: Deaths,
+    unreadable: Unreadable,
+    /// The shards that are still to be worked on before it starts from the first again.
+    queue: VecDeque<Shard>,
+}
+
+impl Keeper {
+    fn new(shelf: Shelf) -> Self {
+        Keeper {
+            shards: Shards::new(&shelf, NodeId::random()),
+            deaths: Deaths::default(),
+            unreadable: Unreadable::default(),
+            queue: VecDeque::new(),
+            shelf,
+        }
+    }
+
+    /// Sees to its leases, and works on the shards that it holds for a while.
+    async fn round(&mut self, shutdown: &CancellationToken) -> Result<Work, BrokerError> {
+        let (now_ms, members) = match self.look_around().await {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.deaths.silence.missed();
+                return Err(error);
+            }
+        };
+        self.deaths.silence.heard(now_ms, &members);
+        self.shards.share(now_ms, &members).await?;
+
+        let work = self.work(shutdown).await?;
+        self.deaths.strike(&self.shelf, now_ms, &members).await?;
+        Ok(work)
+    }
+
+    /// Says that it is alive, and sees who else is.
+    async fn look_around(&mut self) -> Result<(u64, Vec<Member>), BrokerError> {
+        self.shards.beat().await?;
+        self.shelf.broker.members().await
+    }
+
+    /// Works on its shards in turns of a page, for as long as it may; the next time it goes on where it
+    /// stopped. A shard whose part of the store is away does not hold the others up.
+    async fn work(&mut self, shutdown: &CancellationToken) -> Result<Work, BrokerError> {
+        let until = Instant::now() + WORK_FOR;
+        let mut outcome = Ok(Work::Done);
+        if self.queue.is_empty() {
+            self.queue.extend(self.shards.held());
+        }
+        while let Some(shard) = self.queue.pop_front() {
+            match self.work_on(shard).await {
+                Ok(Work::Done) => {}
+                Ok(Work::Left) => self.queue.push_back(shard),
+                Err(error) => outcome = Err(error),
+            }
+            if Instant::now() >= until || shutdown.is_cancelled() {
+                return outcome.map(|_| Work::Left);
+            }
+        }
+        outcome
+    }
+
+    async fn work_on(&mut self, shard: Shard) -> Result<Work, BrokerError> {
+        let lost = self
+            .deaths
+            .detach(&self.shelf, shard, &mut self.unreadable)
+            .await?;
+        let most = PAGE + self.unreadable.len();
+        let due = self.shelf.broker.due(shard, most).await?;
+        let left = lost == Work::Left || due.len() == most;
+        let due = self.unreadable.without(due);
+        self.unreadable.add(advance(&self.shelf, due).await?);
+        Ok(if left { Work::Left } else { Work::Done })
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future;
+use futures_util::{StreamExt, future, stream};
 use outlast_broker::{
     BrokerError, Deadline, Group, Input, Partition, Shard, SharedBroker, Write, Written,
 };
@@ -17,6 +17,9 @@ use crate::{
 
 /// How many inputs go into one append.
 const APPEND_MAX: usize = 256;
+
+/// How many records are read, or written, at a time.
+pub(crate) const CONCURRENT: usize = 64;
 
 /// The sessions of a store, as records.
 #[derive(Clone)]
@@ -49,6 +52,29 @@ impl Shelf {
             now_ms: read.now_ms,
             session: record::decode(&found.value)?,
         }))
+    }
+
+    /// Reads several sessions, in any order; beside those found, those whose records this version cannot
+    /// read, with why.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(crate) async fn read_all(
+        &self,
+        sids: Vec<Sid>,
+    ) -> Result<(Vec<Loaded>, Vec<(Sid, String)>), BrokerError> {
+        let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+        let mut reads = stream::iter(sids)
+            .map(|sid| async move { (sid, self.read(sid).await) })
+            .buffer_unordered(CONCURRENT);
+        while let Some((sid, read)) = reads.next().await {
+            match read {
+                Ok(loaded) => found.extend(loaded),
+                Err(SessionError::Broker(error)) => return Err(error),
+                Err(error) => unreadable.push((sid, error.to_string())),
+            }
+        }
+        Ok((found, unreadable))
     }
 
     /// Writes a new session.
@@ -90,15 +116,12 @@ impl Shelf {
         self.broker.write(self.shard(&old.sid), write).await
     }
 
-    /// Tells the rooms of sessions what has become of them, as of the moment when those were read.
-    /// Answers the partitions that did not take it now.
-    ///
-    /// # Errors
-    /// When the store does not answer; then some may have been told. Telling a room twice is harmless.
+    /// Tells the rooms of sessions what has become of them, as of the moment when those were read. Telling
+    /// a room twice is harmless. Answers the partitions whose topics did not take it, or may not have.
     pub(crate) async fn tell<'a>(
         &self,
         news: impl IntoIterator<Item = (&'a Loaded, Tell)>,
-    ) -> Result<BTreeSet<Partition>, BrokerError> {
+    ) -> BTreeSet<Partition> {
         let mut topics: BTreeMap<Partition, Vec<Input>> = BTreeMap::new();
         let mut decided_ms = u64::MAX;
         for (
@@ -127,8 +150,11 @@ impl Shelf {
         let appends = topics
             .into_iter()
             .map(|(partition, inputs)| self.append(partition, deadline, inputs));
-        let refused = future::try_join_all(appends).await?;
-        Ok(refused.into_iter().flatten().collect())
+        future::join_all(appends)
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// Answers the partition if its topic did not take them all.
@@ -137,19 +163,18 @@ impl Shelf {
         partition: Partition,
         deadline: Deadline,
         inputs: Vec<Input>,
-    ) -> Result<Option<Partition>, BrokerError> {
+    ) -> Option<Partition> {
         for inputs in inputs.chunks(APPEND_MAX) {
-            match self
+            let appended = self
                 .broker
                 .append(partition, deadline, inputs.to_vec())
-                .await
-            {
-                Ok(()) => {}
-                Err(BrokerError::Full(_) | BrokerError::TooLate) => return Ok(Some(partition)),
-                Err(error) => return Err(error),
+                .await;
+            if let Err(error) = appended {
+                tracing::debug!(?partition, %error, "rooms could not be told of sessions now");
+                return Some(partition);
             }
         }
-        Ok(None)
+        None
     }
 
     async fn write(

@@ -242,8 +242,8 @@ impl Sessions {
                 now_ms: at_ms,
                 session,
             };
-            // Should this fail, a keeper tells them a little later.
-            self.shelf.tell([(&news, Tell::Attached)]).await.ok();
+            // Whoever does not take it is told by a keeper, a little later.
+            self.shelf.tell([(&news, Tell::Attached)]).await;
         }
         Ok(())
     }

@@ -1,0 +1,21 @@
+use outlast_broker::BrokerError;
+
+/// Says once that the store is away, and once that it is back.
+#[derive(Debug, Default)]
+pub(super) struct Outage {
+    away: bool,
+}
+
+impl Outage {
+    /// Takes note of what became of a round.
+    pub(super) fn note<T>(&mut self, round: &Result<T, BrokerError>) {
+        match round {
+            Ok(_) if self.away => tracing::info!("the store is back: keeping sessions again"),
+            Err(error) if !self.away => {
+                tracing::warn!(%error, "sessions are kept when the store answers again");
+            }
+            Ok(_) | Err(_) => {}
+        }
+        self.away = round.is_err();
+    }
+}
