@@ -23,6 +23,10 @@ let room;
 let offs = [];
 /** @type {import("./chat-view.js").Failed[]} */
 let failed = [];
+/** The notice shown is that we are away from the server. */
+let away = false;
+/** What to tell once we are back. */
+let news = "";
 
 const typing = new Typing(
   () => showTyping(room?.state ?? EMPTY, typing.others),
@@ -107,6 +111,7 @@ function showFailures() {
 
 /** @param {string} text @param {string} [button] @param {() => void} [pressed] */
 function tell(text, button, pressed) {
+  away = false;
   at("notice").hidden = !text;
   at("notice-text").textContent = text;
   at("notice-button").hidden = !button;
@@ -129,14 +134,18 @@ function ask() {
 function showStatus(status) {
   at("status").dataset.status = status;
   at("status-text").textContent = STATUS[status];
-  if (status === "live") tell("");
-  else typing.clear();
-  if (status === "offline" && room) tell("Away from the server. What you write waits here and is sent when it is back.");
+  if (status !== "live") typing.clear();
+  if (status === "live" && away) tell(news, news && "Fine");
+  if (status === "live") news = "";
+  if (status === "offline" && room) {
+    tell("Away from the server. What you write waits here and is sent when it is back.");
+    away = true;
+  }
 }
 
 session.on("status", showStatus);
-session.on("reset", () => tell("The server had lost this session. You are in again, with a new one.", "Fine", () => {}));
-session.on("error", ({ message }) => tell(message, "Fine", () => {}));
+session.on("reset", () => (news = "The server had lost this session. You are in again, with a new one."));
+session.on("error", ({ message }) => tell(message, "Fine"));
 session.on("end", ({ code, reason }) => {
   const elsewhere = code === 4002;
   tell(elsewhere ? "This conversation goes on in another window." : `The connection has ended: ${reason || code}.`, elsewhere ? "Use it here" : "Connect again", () => location.reload());

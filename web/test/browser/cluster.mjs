@@ -1,0 +1,69 @@
+/** The page on many processes and one Redis. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { binary, browser, chat, folder, freePort, proxy, start } from "./stage.mjs";
+
+async function cluster(t) {
+  const outlast = binary();
+  const cwd = folder(t);
+  const redisPort = await freePort();
+  const redis = start(
+    t,
+    "redis-server",
+    ["--port", `${redisPort}`, "--bind", "127.0.0.1", "--dir", cwd, "--save", "", "--appendonly", "yes", "--appendfsync", "always"],
+    { cwd },
+  );
+  await redis.printed(/Ready to accept connections/i);
+  const store = ["--store", `redis://127.0.0.1:${redisPort}`, "--admin-listen", "off"];
+  const role = async (name, ...args) => {
+    const process = start(t, outlast, [name, ...store, ...args], { cwd });
+    const [, url] = await process.printed(new RegExp(`outlast ${name} ready(?: on (http://\\S+))?`));
+    return { ...process, port: url && Number(new URL(url).port) };
+  };
+  await role("sessions");
+  await role("sessions");
+  await role("worker");
+  await role("worker");
+  const gateway = () => role("gateway", "--listen", "127.0.0.1:0", "--allow-anonymous");
+  return [await gateway(), await gateway()];
+}
+
+test("s2_pages_outlive_a_gateway_killed_under_them", async (t) => {
+  const gateways = await cluster(t);
+  const { page } = await browser(t);
+  const { url, served } = await proxy(t, gateways.map(({ port }) => port));
+  const pages = [];
+  for (const name of ["Ada", "Bob", "Cleo", "Dan"]) {
+    const one = await page(url);
+    await chat.enter(one, name);
+    pages.push(one);
+  }
+  const said = [];
+  const say = async (one, text) => {
+    said.push(text);
+    await chat.say(one, text);
+    await one.waitForFunction((text) => document.querySelector("#messages").innerText.includes(text), text);
+  };
+  for (const [i, one] of pages.entries()) {
+    await say(one, `hello from ${i}`);
+    for (const other of pages) await chat.shows(other, said);
+  }
+
+  const sids = await Promise.all(pages.map(chat.sid));
+  const [victim] = [...gateways].sort((a, b) => served.get(b.port).size - served.get(a.port).size);
+  await victim.kill();
+  const meanwhile = pages.map((_, i) => `meanwhile ${i}`);
+  await Promise.all(pages.map((one, i) => chat.say(one, meanwhile[i])));
+
+  for (const one of pages) {
+    await chat.status(one, "live");
+    await one.waitForFunction((count) => document.querySelectorAll("#messages li:not(.pending)").length === count, said.length + pages.length, { timeout: 60_000 });
+  }
+  const [first, ...others] = await Promise.all(pages.map(chat.messages));
+  assert.deepEqual(first.slice(0, said.length), said);
+  assert.deepEqual(first.slice(said.length).sort(), meanwhile, "each exactly once");
+  for (const other of others) assert.deepEqual(other, first, "the same order for everybody");
+  assert.deepEqual(await Promise.all(pages.map(chat.sid)), sids, "the same sessions");
+  await chat.people(pages[0], (people) => people.length === 4 && people.every((text) => !text.includes("away")));
+  for (const one of pages) assert.deepEqual(one.mistakes, []);
+});
