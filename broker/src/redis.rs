@@ -1,1 +1,167 @@
-//! .
+//! The store of a fleet: Redis 7 or newer, shared by any number of processes.
+//!
+//! What has to be atomic is a script, in a file of its own beside this module; the rest is plain
+//! commands. Scripts check everything before they write anything, for Redis does not roll back, and
+//! start with `#!lua`, so that at the memory limit they are refused before they begin. Those that keep
+//! leases, members and sessions alive say `allow-oom` (W7). Time is Redis's own.
+//!
+//! # Keys
+//! All keys of one script share the hash tag in braces: `{p7}` a partition, `{s3}` a session shard.
+//!
+//! | key | type | holds |
+//! | --- | --- | --- |
+//! | `ol:store` | hash | `format`, `partitions`, `shards`, and an `id` drawn when the store was made |
+//! | `ol:members` | sorted set | `role id` of every process, by when it was last heard of |
+//! | `ol:{p7}:topic` | stream | inputs on their way to the partition's rooms |
+//! | `ol:{p7}:lease` | string, expires | `epoch owner` |
+//! | `ol:{p7}:epoch` | string | the newest epoch that was granted; stays when the lease expires |
+//! | `ol:{p7}:cursor` | string | where the newest commit left the partition |
+//! | `ol:{p7}:log:<room>` | stream, ids `<off>-<tag>` | the room's entries |
+//! | `ol:{p7}:room:<room>` | hash | `head`, `snapshot`, `snapshot_off`, and `seat:<sid>` for each seat |
+//! | `ol:{p7}:parked:<room>` | list | inputs set aside for a version that can read the room |
+//! | `ol:{p7}:wakes` | sorted set | rooms that want to be woken, by when |
+//! | `ol:{p7}:unread` | list | inputs that no version so far could read |
+//! | `ol:{s3}:lease`, `:epoch` | as above | who keeps the shard's sessions |
+//! | `ol:{s3}:session:<sid>` | hash | `version`, `value`, `owner`, `group` |
+//! | `ol:{s3}:due` | sorted set | sids, by when they are due |
+//! | `ol:{s3}:owned` | sorted set, by name | `owner sid` of every record with an owner |
+//! | `ol:{s3}:owners` | hash | how many records each owner has |
+//! | `ol:{s3}:groups` | hash | how many records each group has |
+//!
+//! | channel | carries |
+//! | --- | --- |
+//! | `ol:{p7}:live:<room>` | announcements of the room's commits |
+//! | `ol:{p7}:gw:<id>` | lists of replies to the sessions of one gateway |
+//! | `ol:nudge:<id>`, `ol:nudge` | nudges to one process, to everybody |
+//!
+//! # Connections
+//! One for all commands, pipelined ([`link`]); one for each listener ([`ear`]); one for each topic that
+//! is being read ([`readers`]), since a command that waits holds up those behind it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{Broker, BrokerError, Health, Layout};
+
+mod announcements;
+mod checkup;
+mod commit;
+mod dialer;
+mod ear;
+mod fault;
+mod inbox;
+mod keys;
+mod leases;
+mod link;
+mod members;
+mod readers;
+mod records;
+mod rooms;
+mod topic;
+
+use checkup::Checkup;
+use dialer::Dialer;
+use keys::Channels;
+use link::Link;
+use readers::Readers;
+
+/// How this process deals with Redis.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a command may take before its answer is given up, in milliseconds.
+    pub command_timeout_ms: u64,
+    /// How often an idle connection is tried, in milliseconds.
+    pub probe_ms: u64,
+    /// How many inputs may lie in one partition's topic before appends are refused.
+    pub topic_entries_max: usize,
+    /// From which part of Redis's `maxmemory` on appends are refused, so that what was taken in can
+    /// still be committed.
+    pub intake_memory_percent: u64,
+    /// How many bytes of announcements may lie unheard in this process before they are dropped.
+    pub inbox_bytes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            command_timeout_ms: 2_000,
+            probe_ms: 500,
+            topic_entries_max: 100_000,
+            intake_memory_percent: 90,
+            inbox_bytes_max: 32 << 20,
+        }
+    }
+}
+
+/// A store in Redis. Dropping it closes its connections.
+#[derive(Debug)]
+pub struct Redis {
+    layout: Layout,
+    settings: Settings,
+    channels: Channels,
+    link: Arc<Link>,
+    readers: Readers,
+    _tasks: JoinSet<()>,
+}
+
+impl Redis {
+    /// Connects to a store, and creates it where there is none yet. `url` is
+    /// `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unavailable`] where Redis cannot be reached or refuses us, and
+    /// [`BrokerError::Incompatible`] where the store was made with another format or layout, or Redis is
+    /// older than 7.0. Both come within 5 s and say what to do.
+    pub async fn connect(
+        url: &str,
+        layout: Layout,
+        settings: Settings,
+    ) -> Result<Arc<Self>, BrokerError> {
+        let command_timeout = Duration::from_millis(settings.command_timeout_ms);
+        let dialer = Dialer::new(url, CONNECT_TIMEOUT)?;
+        let channels = Channels::of_database(dialer.database());
+        let checkup = Checkup {
+            layout,
+            intake_memory_percent: settings.intake_memory_percent,
+        };
+        let probe_every = Duration::from_millis(settings.probe_ms);
+        let (link, tasks) = Link::connect(dialer, checkup, command_timeout, probe_every).await?;
+        let readers = Readers::default();
+        Ok(Arc::new(Redis {
+            layout,
+            settings,
+            channels,
+            link,
+            readers,
+            _tasks: tasks,
+        }))
+    }
+
+    async fn now_ms(&self) -> Result<u64, BrokerError> {
+        Ok(clock_ms(self.link.query(&redis::cmd("TIME")).await?))
+    }
+}
+
+impl Broker for Redis {
+    fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.link.health()
+    }
+}
+
+/// How long one attempt to connect may take, greetings included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What TIME answers, in milliseconds since the epoch.
+fn clock_ms((seconds, microseconds): (u64, u64)) -> u64 {
+    seconds * 1000 + microseconds / 1000
+}
+
+/// A script of ours answered something that it never answers.
+fn unexpected(answer: &str) -> BrokerError {
+    BrokerError::Unreadable(format!("a script's answer {answer:?}"))
+}

@@ -1,0 +1,157 @@
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use outlast_protocol::RoomName;
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::{
+    Redis,
+    ear::{Ear, Wish, away},
+    inbox::{Inbox, Mail},
+    keys::{Channels, Subject},
+    topic::to_json,
+};
+use crate::{Announcements, BrokerError, Heard, Listener, NodeId, Nudge, Reply, Subscriptions};
+
+/// How many wishes may lie before the connection; who has more waits.
+const WISHES_MAX: usize = 4096;
+
+#[async_trait]
+impl Announcements for Redis {
+    async fn listen(
+        &self,
+        me: &NodeId,
+    ) -> Result<(Arc<dyn Subscriptions>, Box<dyn Listener>), BrokerError> {
+        let replies = self
+            .layout
+            .all_partitions()
+            .map(|p| self.channels.replies(p, me));
+        let nudges = [self.channels.nudges(Some(me)), self.channels.nudges(None)];
+        let inbox = Arc::new(Inbox::new(self.settings.inbox_bytes_max));
+        let ear = Ear {
+            link: self.link.clone(),
+            layout: self.layout,
+            channels: self.channels.clone(),
+            fixed: replies.chain(nudges).collect(),
+            rooms: HashSet::new(),
+            inbox: inbox.clone(),
+        };
+        let wire = ear.connect().await?;
+        let (wish, wishes) = mpsc::channel(WISHES_MAX);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(ear.listen(wire, wishes));
+
+        let wisher = Wisher {
+            wish,
+            patience: 2 * self.link.command_timeout(),
+        };
+        let hearer = Hearer {
+            inbox,
+            channels: self.channels.clone(),
+            replies: VecDeque::new(),
+            _tasks: tasks,
+        };
+        Ok((Arc::new(wisher), Box::new(hearer)))
+    }
+
+    async fn nudge(&self, to: Option<&NodeId>, nudge: &Nudge) -> Result<(), BrokerError> {
+        let mut publish = redis::cmd("PUBLISH");
+        self.link
+            .query(publish.arg(self.channels.nudges(to)).arg(to_json(nudge)))
+            .await
+    }
+}
+
+#[derive(Debug)]
+struct Wisher {
+    wish: mpsc::Sender<Wish>,
+    /// How long Redis may take, and whatever was wished before.
+    patience: std::time::Duration,
+}
+
+#[async_trait]
+impl Subscriptions for Wisher {
+    async fn subscribe(&self, room: &RoomName) -> Result<(), BrokerError> {
+        let (done, answer) = oneshot::channel();
+        let fulfilled = timeout(self.patience, async {
+            self.wish
+                .send(Wish::Subscribe(room.clone(), done))
+                .await
+                .ok()?;
+            answer.await.ok()
+        });
+        match fulfilled.await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => Err(away()),
+            Err(_) => {
+                self.unsubscribe(room);
+                Err(BrokerError::Unavailable("no answer in time".into()))
+            }
+        }
+    }
+
+    fn unsubscribe(&self, room: &RoomName) {
+        // Where there is no place for the wish, the room is heard a while longer and nobody minds.
+        let _ = self.wish.try_send(Wish::Unsubscribe(room.clone()));
+    }
+}
+
+/// Dropping it ends the connection.
+#[derive(Debug)]
+struct Hearer {
+    inbox: Arc<Inbox>,
+    channels: Channels,
+    /// Replies that came in one message and were not yet asked for.
+    replies: VecDeque<Reply>,
+    _tasks: JoinSet<()>,
+}
+
+#[async_trait]
+impl Listener for Hearer {
+    async fn hear(&mut self) -> Heard {
+        loop {
+            if let Some(reply) = self.replies.pop_front() {
+                return Heard::Reply(reply);
+            }
+            // Nothing is awaited behind this, so that nothing is lost where `hear` is cancelled.
+            match self.inbox.next().await {
+                Mail::Missed => return Heard::Missed,
+                Mail::Message { channel, message } => {
+                    if let Some(heard) = self.read(&channel, &message) {
+                        return heard;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Hearer {
+    fn read(&mut self, channel: &[u8], message: &[u8]) -> Option<Heard> {
+        match self.channels.subject(channel)? {
+            // Whoever reads the log instead learns what is wrong with it (W6).
+            Subject::Room => Some(parsed(message).map_or(Heard::Missed, Heard::Room)),
+            Subject::Nudge => parsed(message).map(Heard::Nudge),
+            Subject::Replies => {
+                self.replies = parsed(message)?;
+                self.replies.pop_front().map(Heard::Reply)
+            }
+        }
+    }
+}
+
+/// Messages of a version that says more than this one are passed over.
+fn parsed<T: DeserializeOwned>(message: &[u8]) -> Option<T> {
+    let parsed = serde_json::from_slice(message);
+    parsed
+        .inspect_err(|error| tracing::warn!("cannot read what was announced: {error}"))
+        .ok()
+}

@@ -1,0 +1,122 @@
+//! Whether a Redis is the store it should be, and how it is.
+
+use std::sync::LazyLock;
+
+use redis::{InfoDict, Script, aio::MultiplexedConnection};
+
+use super::{fault::broker_error, keys};
+use crate::{BrokerError, Layout};
+
+/// The version of everything that this backend keeps in Redis.
+const FORMAT: &str = "1";
+
+static STORE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("store.lua")));
+
+/// Format, P, S and id.
+type Identity = (String, u16, u16, String);
+
+/// What a Redis has to be.
+#[derive(Debug)]
+pub(super) struct Checkup {
+    pub(super) layout: Layout,
+    pub(super) intake_memory_percent: u64,
+}
+
+/// How a Redis is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Findings {
+    /// The store's name; another one after it was emptied.
+    pub(super) id: String,
+    /// Whether its memory is so full that nothing more should be taken in.
+    pub(super) crowded: bool,
+    /// The policy by which it throws away what we wrote, if it does.
+    pub(super) evicts: Option<String>,
+}
+
+impl Checkup {
+    /// Looks at the store, and creates it where there is none.
+    ///
+    /// # Errors
+    /// [`BrokerError::Incompatible`] where it was made with another format or layout.
+    pub(super) async fn run(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<Findings, BrokerError> {
+        let id = self.identify(connection).await?;
+        let info: Result<InfoDict, _> = redis::cmd("INFO")
+            .arg("memory")
+            .query_async(connection)
+            .await;
+        let number = |key| {
+            info.as_ref()
+                .ok()
+                .and_then(|info| info.get::<u64>(key))
+                .unwrap_or(0)
+        };
+        let (used, max) = (number("used_memory"), number("maxmemory"));
+        let policy = info
+            .as_ref()
+            .ok()
+            .and_then(|info| info.get::<String>("maxmemory_policy"));
+        Ok(Findings {
+            id,
+            crowded: max > 0 && used > max / 100 * self.intake_memory_percent,
+            evicts: policy.filter(|policy| max > 0 && policy != "noeviction"),
+        })
+    }
+
+    async fn identify(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<String, BrokerError> {
+        let found = match self.read(connection).await? {
+            Some(found) => found,
+            None => self.create(connection).await?,
+        };
+        let (format, p, s, id) = found;
+        let Layout { partitions, shards } = self.layout;
+        if format != FORMAT {
+            return Err(BrokerError::Incompatible(format!(
+                "the store has format {format}, and this version of outlast reads format {FORMAT}: use \
+                 the version that made the store, or an empty one"
+            )));
+        }
+        if (p, s) != (partitions, shards) {
+            return Err(BrokerError::Incompatible(format!(
+                "the store was made with {p} partitions and {s} shards, not {partitions} and {shards}: \
+                 give --partitions {p} --shards {s}, or use an empty store"
+            )));
+        }
+        Ok(id)
+    }
+
+    /// Only reads, so that it works where Redis refuses all writes.
+    async fn read(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<Option<Identity>, BrokerError> {
+        let mut read = redis::cmd("HMGET");
+        read.arg(keys::STORE)
+            .arg(&["format", "partitions", "shards", "id"]);
+        let (format, p, s, id) = read.query_async(connection).await.map_err(broker_error)?;
+        let whole = |(((format, p), s), id)| (format, p, s, id);
+        Ok(Option::<String>::zip(format, p).zip(s).zip(id).map(whole))
+    }
+
+    async fn create(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<Identity, BrokerError> {
+        let Layout { partitions, shards } = self.layout;
+        let fresh = uuid::Uuid::now_v7().to_string();
+        let mut script = STORE.key(keys::STORE);
+        script.arg(FORMAT).arg(partitions).arg(shards).arg(fresh);
+        script.invoke_async(connection).await.map_err(|error| {
+            if error.to_string().contains("near '#'") {
+                let message = "this Redis is too old: outlast needs Redis 7.0 or newer";
+                return BrokerError::Incompatible(message.into());
+            }
+            broker_error(error)
+        })
+    }
+}

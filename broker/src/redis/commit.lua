@@ -1,0 +1,97 @@
+#!lua
+-- A commit: everything in it happens, or nothing does (W2), and only under the newest epoch (W1).
+--
+-- KEYS  epoch, cursor, topic, wakes, unread, then for each room: log, room, parked
+-- ARGV  the commit in MessagePack, as commit.rs packs it; rooms in the order of their keys
+-- Returns 'now', 'before', 'fenced', or 'moved' and what stands where it should not
+
+local EPOCH, CURSOR, TOPIC, WAKES, UNREAD = unpack(KEYS)
+local commit = cmsgpack.unpack(ARGV[1])
+
+for i, room in ipairs(commit.rooms) do
+  room.LOG, room.ROOM, room.PARKED = unpack(KEYS, 3 * i + 3, 3 * i + 5)
+end
+
+-- Check everything before the first write, since a script does not roll back.
+
+if redis.call('GET', EPOCH) ~= commit.epoch then
+  return {'fenced'}
+end
+
+local cursor = redis.call('GET', CURSOR) or '0-0/0/0'
+if cursor == commit.to then
+  return {'before'}
+elseif cursor ~= commit.from then
+  return {'moved', 'the cursor is at ' .. cursor .. ', not at ' .. commit.from}
+end
+
+for _, room in ipairs(commit.rooms) do
+  local last = redis.call('XREVRANGE', room.LOG, '+', '-', 'COUNT', 1)[1]
+  local last_pos = last and last[1] or '0-0'
+  if last_pos ~= room.behind then
+    return {'moved', room.name .. ' ends at ' .. last_pos .. ', not at ' .. room.behind}
+  end
+end
+
+-- Write.
+
+redis.call('SET', CURSOR, commit.to)
+if commit.topic_from then
+  redis.call('XTRIM', TOPIC, 'MINID', '~', commit.topic_from)
+end
+for _, text in ipairs(commit.unread) do
+  redis.call('RPUSH', UNREAD, text)
+end
+
+for _, room in ipairs(commit.rooms) do
+  for i, json in ipairs(room.entries) do
+    redis.call('XADD', room.LOG, room.positions[i], 'entry', json)
+  end
+  if room.log_from then
+    redis.call('XTRIM', room.LOG, 'MINID', room.log_from)
+  end
+
+  for field, value in pairs(room.set) do
+    redis.call('HSET', room.ROOM, field, value)
+  end
+  for _, field in ipairs(room.forget) do
+    redis.call('HDEL', room.ROOM, field)
+  end
+
+  if room.unpark then
+    redis.call('DEL', room.PARKED)
+  end
+  for _, input in ipairs(room.park) do
+    redis.call('RPUSH', room.PARKED, input)
+  end
+
+  if room.wake_ms then
+    redis.call('ZADD', WAKES, room.wake_ms, room.name)
+  else
+    redis.call('ZREM', WAKES, room.name)
+  end
+
+  for _, key in ipairs({room.LOG, room.ROOM, room.PARKED}) do
+    if room.ttl_ms then
+      redis.call('PEXPIRE', key, room.ttl_ms)
+    else
+      redis.call('PERSIST', key)
+    end
+  end
+end
+
+-- Announce: all rooms before all replies. Entries go out as the very text that was stored.
+
+for _, room in ipairs(commit.rooms) do
+  if #room.entries + #room.signals > 0 then
+    redis.call('PUBLISH', room.channel,
+      '{"room":"' .. room.name .. '",' ..
+      '"entries":[' .. table.concat(room.entries, ',') .. '],' ..
+      '"signals":[' .. table.concat(room.signals, ',') .. ']}')
+  end
+end
+for _, reply in ipairs(commit.replies) do
+  redis.call('PUBLISH', reply.channel, reply.texts)
+end
+
+return {'now'}

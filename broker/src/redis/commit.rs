@@ -1,0 +1,167 @@
+//! A commit as its script reads it: every value already in the form in which it is stored.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{
+    keys::{self, Channels},
+    topic::to_json,
+};
+use crate::{Commit, LeaseName, RoomCommit, TopicId};
+
+/// See `commit.lua`. Numbers are written out, since Lua's lose digits beyond 2⁵³.
+#[derive(Debug, Serialize)]
+pub(super) struct PackedCommit<'a> {
+    epoch: String,
+    from: String,
+    to: String,
+    /// Topic entries before this id go.
+    topic_from: Option<String>,
+    unread: &'a [String],
+    rooms: Vec<PackedRoom<'a>>,
+    replies: Vec<PackedReplies>,
+}
+
+#[derive(Debug, Serialize)]
+struct PackedRoom<'a> {
+    name: &'a str,
+    channel: String,
+    behind: String,
+    positions: Vec<String>,
+    entries: Vec<String>,
+    /// Log entries before this off go.
+    log_from: Option<String>,
+    /// Fields of the room's hash.
+    set: BTreeMap<String, String>,
+    forget: Vec<String>,
+    wake_ms: Option<String>,
+    ttl_ms: Option<String>,
+    park: Vec<String>,
+    unpark: bool,
+    signals: Vec<&'a str>,
+}
+
+/// All that one gateway is told, as one JSON list.
+#[derive(Debug, Serialize)]
+struct PackedReplies {
+    channel: String,
+    texts: String,
+}
+
+/// The keys that a commit touches, in the order in which its script expects them.
+pub(super) fn keys_of(commit: &Commit) -> Vec<String> {
+    let p = commit.partition;
+    let mut all = vec![
+        keys::epoch(LeaseName::Partition(p)),
+        keys::cursor(p),
+        keys::topic(p),
+        keys::wakes(p),
+        keys::unread(p),
+    ];
+    for RoomCommit { room, .. } in &commit.rooms {
+        all.extend([
+            keys::log(p, room),
+            keys::room(p, room),
+            keys::parked(p, room),
+        ]);
+    }
+    all
+}
+
+impl<'a> PackedCommit<'a> {
+    pub(super) fn new(commit: &'a Commit, channels: &Channels) -> Self {
+        let behind = |id: TopicId| {
+            TopicId {
+                ms: id.ms,
+                seq: id.seq + 1,
+            }
+            .to_string()
+        };
+        let took_some = commit.to.topic != commit.from.topic;
+        PackedCommit {
+            epoch: commit.epoch.to_string(),
+            from: commit.from.to_string(),
+            to: commit.to.to_string(),
+            topic_from: took_some.then(|| behind(commit.to.topic)),
+            unread: &commit.unread,
+            rooms: commit
+                .rooms
+                .iter()
+                .map(|room| PackedRoom::new(commit, room, channels))
+                .collect(),
+            replies: packed_replies(commit, channels),
+        }
+    }
+
+    pub(super) fn to_msgpack(&self) -> Vec<u8> {
+        rmp_serde::to_vec_named(self).expect("strings and lists of strings can be packed")
+    }
+}
+
+impl<'a> PackedRoom<'a> {
+    fn new(commit: &Commit, room: &'a RoomCommit, channels: &Channels) -> Self {
+        let mut set = BTreeMap::new();
+        let mut forget = Vec::new();
+        for (sid, seat) in &room.seats {
+            let field = format!("{SEAT}{sid}");
+            match seat {
+                Some(seat) => drop(set.insert(field, to_json(seat))),
+                None => forget.push(field),
+            }
+        }
+        if let Some(head) = &room.head {
+            set.insert(HEAD.into(), head.clone());
+        }
+        if let Some(snapshot) = &room.snapshot {
+            set.insert(SNAPSHOT.into(), to_json(snapshot));
+            set.insert(SNAPSHOT_OFF.into(), snapshot.pos.off.to_string());
+        }
+        let last_off = room
+            .entries
+            .last()
+            .map_or(room.behind.off, |entry| entry.pos.off);
+        PackedRoom {
+            name: room.room.as_str(),
+            channel: channels.live(commit.partition, &room.room),
+            behind: room.behind.to_string(),
+            positions: room
+                .entries
+                .iter()
+                .map(|entry| entry.pos.to_string())
+                .collect(),
+            entries: room.entries.iter().map(to_json).collect(),
+            // The last entry always stays (E2).
+            log_from: room.trim_below.map(|off| off.min(last_off).to_string()),
+            set,
+            forget,
+            wake_ms: room.wake_ms.map(|ms| ms.to_string()),
+            ttl_ms: room.ttl_ms.map(|ms| ms.to_string()),
+            park: room.park.iter().map(to_json).collect(),
+            unpark: room.unpark,
+            signals: room.signals.iter().map(|signal| signal.as_json()).collect(),
+        }
+    }
+}
+
+/// Fields of a room's hash.
+pub(super) const HEAD: &str = "head";
+pub(super) const SNAPSHOT: &str = "snapshot";
+/// The snapshot's off, so that `load.lua` need not read the snapshot.
+const SNAPSHOT_OFF: &str = "snapshot_off";
+pub(super) const SEAT: &str = "seat:";
+
+/// Replies to one gateway share a message and keep their order.
+fn packed_replies(commit: &Commit, channels: &Channels) -> Vec<PackedReplies> {
+    let mut by_gateway = BTreeMap::<_, Vec<_>>::new();
+    for (gateway, reply) in &commit.replies {
+        by_gateway.entry(gateway).or_default().push(reply);
+    }
+    let packed = by_gateway
+        .into_iter()
+        .map(|(gateway, replies)| PackedReplies {
+            channel: channels.replies(commit.partition, gateway),
+            texts: to_json(&replies),
+        });
+    packed.collect()
+}

@@ -1,0 +1,75 @@
+use std::{sync::LazyLock, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use redis::{Pipeline, Script};
+
+use super::{Redis, keys, topic::to_json};
+use crate::{BrokerError, Lease, LeaseName, Leases, NodeId, Nudge, Survey};
+
+static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("claim.lua")));
+static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
+static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("release.lua")));
+
+#[async_trait]
+impl Leases for Redis {
+    async fn claim(
+        &self,
+        name: LeaseName,
+        owner: &NodeId,
+        ttl: Duration,
+    ) -> Result<Option<Lease>, BrokerError> {
+        let mut script = CLAIM.key(keys::lease(name));
+        script
+            .key(keys::epoch(name))
+            .arg(owner.as_str())
+            .arg(whole_ms(ttl));
+        let granted: Option<(u64, u64)> = self.link.run(&script).await?;
+        Ok(granted.map(|(epoch, now_ms)| Lease {
+            name,
+            epoch,
+            now_ms,
+        }))
+    }
+
+    async fn renew(
+        &self,
+        leases: &[(LeaseName, u64)],
+        ttl: Duration,
+    ) -> Result<(u64, Vec<bool>), BrokerError> {
+        // Each lease lies in a slot of its own, so each is a script of its own. They travel together.
+        let renewals = leases.iter().map(async |(name, epoch)| {
+            let mut script = RENEW.key(keys::lease(*name));
+            self.link.run(script.arg(epoch).arg(whole_ms(ttl))).await
+        });
+        tokio::try_join!(self.now_ms(), try_join_all(renewals))
+    }
+
+    async fn release(&self, name: LeaseName, epoch: u64) -> Result<(), BrokerError> {
+        let mut script = RELEASE.key(keys::lease(name));
+        script
+            .arg(epoch)
+            .arg(self.channels.nudges(None))
+            .arg(to_json(&Nudge::Released));
+        self.link.run(&script).await
+    }
+
+    async fn survey(&self, names: &[LeaseName]) -> Result<Vec<Survey>, BrokerError> {
+        let mut all = Pipeline::new();
+        for name in names {
+            all.cmd("GET").arg(keys::lease(*name));
+        }
+        let held: Vec<Option<String>> = self.link.query_all(&all).await?;
+        let owner = |held: String| held.split_once(' ').map(|(_, owner)| NodeId::from(owner));
+        let survey = |(name, held): (&LeaseName, Option<String>)| Survey {
+            name: *name,
+            owner: held.and_then(owner),
+        };
+        Ok(names.iter().zip(held).map(survey).collect())
+    }
+}
+
+/// Redis refuses an expiry of 0.
+fn whole_ms(ttl: Duration) -> u64 {
+    ttl.as_millis().max(1) as u64
+}

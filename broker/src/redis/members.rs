@@ -1,0 +1,65 @@
+use std::sync::LazyLock;
+
+use async_trait::async_trait;
+use redis::{Pipeline, Script};
+
+use super::{Redis, clock_ms, keys};
+use crate::{Beat, BrokerError, Member, Membership, NodeId, Role};
+
+static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("beat.lua")));
+static STRIKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("strike.lua")));
+
+#[async_trait]
+impl Membership for Redis {
+    async fn beat(&self, id: &NodeId, role: Role) -> Result<Beat, BrokerError> {
+        let mut script = BEAT.key(keys::MEMBERS);
+        let (now_ms, unknown) = self.link.run(script.arg(written(role, id))).await?;
+        Ok(Beat { now_ms, unknown })
+    }
+
+    async fn members(&self) -> Result<(u64, Vec<Member>), BrokerError> {
+        let mut all = Pipeline::new();
+        all.cmd("TIME")
+            .cmd("ZRANGE")
+            .arg(keys::MEMBERS)
+            .arg(0)
+            .arg(-1)
+            .arg("WITHSCORES");
+        let (time, members): ((u64, u64), Vec<(String, f64)>) = self.link.query_all(&all).await?;
+        let members = members
+            .iter()
+            .map(|(member, heard)| read(member, *heard as u64));
+        Ok((clock_ms(time), members.collect::<Result<_, _>>()?))
+    }
+
+    async fn strike(&self, id: &NodeId, heard_ms: Option<u64>) -> Result<bool, BrokerError> {
+        let mut script = STRIKE.key(keys::MEMBERS);
+        script.arg(heard_ms.map_or(String::new(), |ms| ms.to_string()));
+        for role in ROLES {
+            script.arg(written(role, id));
+        }
+        self.link.run(&script).await
+    }
+}
+
+const ROLES: [Role; 3] = [Role::Gateway, Role::Worker, Role::Keeper];
+
+/// How a member is written down: `role id`.
+fn written(role: Role, id: &NodeId) -> String {
+    let role = match role {
+        Role::Gateway => "gateway",
+        Role::Worker => "worker",
+        Role::Keeper => "keeper",
+    };
+    format!("{role} {id}")
+}
+
+fn read(member: &str, heard_ms: u64) -> Result<Member, BrokerError> {
+    let is = |role: &Role, id: &NodeId| written(*role, id) == member;
+    let (_, id) = member.split_once(' ').unwrap_or_default();
+    let id = NodeId::from(id);
+    match ROLES.into_iter().find(|role| is(role, &id)) {
+        Some(role) => Ok(Member { id, role, heard_ms }),
+        None => Err(BrokerError::Unreadable(format!("the member {member:?}"))),
+    }
+}

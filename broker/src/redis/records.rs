@@ -1,0 +1,104 @@
+use std::sync::LazyLock;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use outlast_protocol::Sid;
+use redis::{Pipeline, Script};
+
+use super::{Redis, clock_ms, keys, unexpected};
+use crate::{BrokerError, NodeId, Read, Record, Records, Shard, Write, Written};
+
+const WRITE: &str = include_str!("write.lua");
+
+/// Changes and deletes, also at the memory limit.
+static CHANGE: LazyLock<Script> = LazyLock::new(|| Script::new(WRITE));
+/// Creates, but not at the memory limit.
+static CREATE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(&WRITE.replacen(" flags=allow-oom", "", 1)));
+static DUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("due.lua")));
+
+#[async_trait]
+impl Records for Redis {
+    async fn read(&self, shard: Shard, sid: &Sid) -> Result<Read, BrokerError> {
+        type Found = ((u64, u64), (Option<u64>, Option<Bytes>));
+        let mut all = Pipeline::new();
+        all.cmd("TIME");
+        all.cmd("HMGET")
+            .arg(keys::session(shard, sid))
+            .arg("version")
+            .arg("value");
+        let (time, (version, value)): Found = self.link.query_all(&all).await?;
+        let record = version
+            .zip(value)
+            .map(|(version, value)| Record { value, version });
+        Ok(Read {
+            now_ms: clock_ms(time),
+            record,
+        })
+    }
+
+    async fn write(&self, shard: Shard, write: Write) -> Result<Written, BrokerError> {
+        let mut script = if write.expect == 0 { &CREATE } else { &CHANGE }.prepare_invoke();
+        script
+            .key(keys::session(shard, &write.sid))
+            .key(keys::due(shard));
+        script
+            .key(keys::owned(shard))
+            .key(keys::owners(shard))
+            .key(keys::groups(shard));
+        script.arg(write.sid.to_string()).arg(write.expect);
+        script.arg(write.due_ms.map_or(String::new(), |ms| ms.to_string()));
+        script.arg(write.owner.as_ref().map_or("", NodeId::as_str));
+        script.arg(write.group.as_ref().map_or("", |group| &group.name));
+        script.arg(write.group.as_ref().map_or(0, |group| group.max));
+        if let Some(value) = &write.value {
+            script.arg(value.as_ref());
+        }
+        match self.link.run::<String>(&script).await?.as_str() {
+            "done" => Ok(Written::Done {
+                version: write.expect + 1,
+            }),
+            "conflict" => Ok(Written::Conflict),
+            "full" => Ok(Written::GroupFull),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    async fn due(&self, shard: Shard, max: usize) -> Result<Vec<Sid>, BrokerError> {
+        let mut script = DUE.key(keys::due(shard));
+        let sids: Vec<String> = self.link.run(script.arg(max)).await?;
+        sids.iter().map(|sid| read_sid(sid)).collect()
+    }
+
+    async fn owners(&self, shard: Shard) -> Result<Vec<NodeId>, BrokerError> {
+        let mut fields = redis::cmd("HKEYS");
+        let owners: Vec<String> = self.link.query(fields.arg(keys::owners(shard))).await?;
+        Ok(owners
+            .iter()
+            .map(|owner| NodeId::from(owner.as_str()))
+            .collect())
+    }
+
+    async fn owned(
+        &self,
+        shard: Shard,
+        owner: &NodeId,
+        max: usize,
+    ) -> Result<Vec<Sid>, BrokerError> {
+        // Members are `owner sid`; '!' is what follows the space.
+        let mut range = redis::cmd("ZRANGE");
+        range
+            .arg(keys::owned(shard))
+            .arg(format!("[{owner} "))
+            .arg(format!("({owner}!"));
+        range.arg("BYLEX").arg("LIMIT").arg(0).arg(max);
+        let owned: Vec<String> = self.link.query(&range).await?;
+        let sid = |member: &String| read_sid(member.rsplit(' ').next().unwrap_or_default());
+        owned.iter().map(sid).collect()
+    }
+}
+
+fn read_sid(text: &str) -> Result<Sid, BrokerError> {
+    text.parse()
+        .map_err(|error| BrokerError::Unreadable(format!("the sid {text:?}: {error}")))
+}

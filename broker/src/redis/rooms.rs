@@ -1,0 +1,162 @@
+use std::{fmt::Display, sync::LazyLock};
+
+use async_trait::async_trait;
+use outlast_protocol::{Pos, RoomName, Sid};
+use redis::Script;
+use serde::de::DeserializeOwned;
+
+use super::{
+    Redis,
+    commit::{HEAD, PackedCommit, SEAT, SNAPSHOT, keys_of},
+    keys, unexpected,
+};
+use crate::{BrokerError, Commit, Committed, Cursor, Entry, Partition, RoomLoad, Rooms, Stretch};
+
+static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
+static LOAD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("load.lua")));
+static STRETCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("stretch.lua")));
+
+/// A log entry as XRANGE answers it: its id, and its one field with its value.
+type LogEntry = (String, (String, String));
+
+#[async_trait]
+impl Rooms for Redis {
+    async fn cursor(&self, partition: Partition) -> Result<Cursor, BrokerError> {
+        let mut get = redis::cmd("GET");
+        let text: Option<String> = self.link.query(get.arg(keys::cursor(partition))).await?;
+        text.map_or(Ok(Cursor::default()), |text| text.parse())
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<Committed, BrokerError> {
+        let mut script = COMMIT.key(keys_of(commit));
+        script.arg(PackedCommit::new(commit, &self.channels).to_msgpack());
+        let answer: Vec<String> = self.link.run(&script).await?;
+        match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["now"] => Ok(Committed::Now),
+            ["before"] => Ok(Committed::Before),
+            ["fenced"] => Err(BrokerError::Fenced {
+                epoch: commit.epoch,
+            }),
+            ["moved", what] => Err(BrokerError::Moved(what.into())),
+            _ => Err(unexpected(&format!("{answer:?}"))),
+        }
+    }
+
+    async fn load(&self, room: &RoomName) -> Result<RoomLoad, BrokerError> {
+        type Loaded = (
+            Vec<(String, String)>,
+            Vec<LogEntry>,
+            Option<String>,
+            Option<String>,
+            Vec<String>,
+        );
+        let p = self.layout.partition(room);
+        let mut script = LOAD.key(keys::log(p, room));
+        script.key(keys::room(p, room)).key(keys::parked(p, room));
+        let (fields, entries, first, last, parked): Loaded = self.link.run(&script).await?;
+
+        let mut load = RoomLoad {
+            entries: read_entries(room, entries)?,
+            last: read_end(room, last)?,
+            first_off: read_end(room, first)?.off,
+            ..RoomLoad::default()
+        };
+        for json in &parked {
+            load.parked.push(read(room, "a parked input", json)?);
+        }
+        for (field, value) in fields {
+            if field == HEAD {
+                load.head = Some(value);
+            } else if field == SNAPSHOT {
+                load.snapshot = Some(read(room, "the snapshot", &value)?);
+            } else if let Some(sid) = field.strip_prefix(SEAT) {
+                let sid = sid
+                    .parse::<Sid>()
+                    .map_err(|error| unreadable(room, &field, error))?;
+                load.seats.push((sid, read(room, &field, &value)?));
+            }
+        }
+        Ok(load)
+    }
+
+    async fn read_log(
+        &self,
+        room: &RoomName,
+        from_off: u64,
+        max: usize,
+    ) -> Result<Stretch, BrokerError> {
+        self.stretch(room, ["XRANGE", &from_off.to_string(), "+"], max)
+            .await
+    }
+
+    async fn read_tail(&self, room: &RoomName, max: usize) -> Result<Stretch, BrokerError> {
+        let mut stretch = self.stretch(room, ["XREVRANGE", "+", "-"], max).await?;
+        stretch.entries.reverse();
+        Ok(stretch)
+    }
+
+    async fn wakes(
+        &self,
+        partition: Partition,
+        max: usize,
+    ) -> Result<Vec<(RoomName, u64)>, BrokerError> {
+        let mut range = redis::cmd("ZRANGE");
+        range
+            .arg(keys::wakes(partition))
+            .arg("-inf")
+            .arg("+inf")
+            .arg("BYSCORE");
+        range.arg("LIMIT").arg(0).arg(max).arg("WITHSCORES");
+        let wakes: Vec<(String, f64)> = self.link.query(&range).await?;
+        let room = |name: &str| {
+            name.parse()
+                .map_err(|error| BrokerError::Unreadable(format!("a wake: {error}")))
+        };
+        wakes
+            .iter()
+            .map(|(name, at_ms)| Ok((room(name)?, *at_ms as u64)))
+            .collect()
+    }
+}
+
+impl Redis {
+    async fn stretch(
+        &self,
+        room: &RoomName,
+        range: [&str; 3],
+        max: usize,
+    ) -> Result<Stretch, BrokerError> {
+        type Read = (Vec<LogEntry>, Option<String>, Option<String>);
+        let mut script = STRETCH.key(keys::log(self.layout.partition(room), room));
+        let (entries, first, last): Read = self.link.run(script.arg(&range).arg(max)).await?;
+        Ok(Stretch {
+            entries: read_entries(room, entries)?,
+            first_off: read_end(room, first)?.off,
+            last: read_end(room, last)?,
+        })
+    }
+}
+
+fn read_entries(room: &RoomName, entries: Vec<LogEntry>) -> Result<Vec<Entry>, BrokerError> {
+    let entry = |(id, (_, json)): LogEntry| read(room, format_args!("entry {id}"), &json);
+    entries.into_iter().map(entry).collect()
+}
+
+/// One end of a log; [`Pos::START`] for one that has no entries.
+fn read_end(room: &RoomName, id: Option<String>) -> Result<Pos, BrokerError> {
+    let Some(id) = id else { return Ok(Pos::START) };
+    id.parse()
+        .map_err(|error| unreadable(room, format_args!("entry {id}"), error))
+}
+
+fn read<T: DeserializeOwned>(
+    room: &RoomName,
+    what: impl Display,
+    json: &str,
+) -> Result<T, BrokerError> {
+    serde_json::from_str(json).map_err(|error| unreadable(room, what, error))
+}
+
+fn unreadable(room: &RoomName, what: impl Display, error: impl Display) -> BrokerError {
+    BrokerError::Unreadable(format!("{what} of {room}: {error}"))
+}

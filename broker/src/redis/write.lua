@@ -1,0 +1,73 @@
+#!lua flags=allow-oom
+-- Writes a session record, if it has the expected version, along with every index that finds it.
+-- records.rs takes the flag away where a record is created: at the memory limit there are no new
+-- sessions, and those that are there are kept (W7).
+--
+-- KEYS  session, due, owned, owners, groups
+-- ARGV  sid, the expected version (0 for none), due (ms), owner, group, how many the group may hold, the
+--       value; '' stands for nothing, and no value for a deletion
+-- Returns 'done', 'conflict' or 'full'
+
+local SESSION, DUE, OWNED, OWNERS, GROUPS = unpack(KEYS)
+local sid, expect, due_ms, owner, group, group_max, value = unpack(ARGV)
+
+if not value then
+  -- What is deleted stands in no index.
+  due_ms, owner, group = '', '', ''
+end
+
+local version = redis.call('HGET', SESSION, 'version') or '0'
+local old_owner = redis.call('HGET', SESSION, 'owner') or ''
+local old_group = redis.call('HGET', SESSION, 'group') or ''
+
+if version ~= expect then
+  return 'conflict'
+end
+if version == '0' and group ~= '' then
+  local counted = tonumber(redis.call('HGET', GROUPS, group) or 0)
+  if counted >= tonumber(group_max) then
+    return 'full'
+  end
+end
+
+-- Counts a name up or down, and forgets it at 0.
+local function count(key, name, by)
+  if redis.call('HINCRBY', key, name, by) == 0 then
+    redis.call('HDEL', key, name)
+  end
+end
+
+if old_owner ~= owner then
+  if old_owner ~= '' then
+    redis.call('ZREM', OWNED, old_owner .. ' ' .. sid)
+    count(OWNERS, old_owner, -1)
+  end
+  if owner ~= '' then
+    redis.call('ZADD', OWNED, 0, owner .. ' ' .. sid)
+    count(OWNERS, owner, 1)
+  end
+end
+
+if old_group ~= group then
+  if old_group ~= '' then
+    count(GROUPS, old_group, -1)
+  end
+  if group ~= '' then
+    count(GROUPS, group, 1)
+  end
+end
+
+if due_ms ~= '' then
+  redis.call('ZADD', DUE, due_ms, sid)
+else
+  redis.call('ZREM', DUE, sid)
+end
+
+if value then
+  local next_version = string.format('%.0f', version + 1)
+  redis.call('HSET', SESSION,
+    'version', next_version, 'value', value, 'owner', owner, 'group', group)
+else
+  redis.call('DEL', SESSION)
+end
+return 'done'

@@ -1,0 +1,144 @@
+//! What the tests do again and again.
+
+use std::{fmt::Debug, time::Duration};
+
+use outlast_broker::{
+    Answer, Body, Broker, Commit, Cursor, Deadline, Entry, Group, Heard, Input, Layout, LeaseName,
+    Leases, Listener, NodeId, Partition, Reply, Request, RoomCommit, Rooms, Seat, Topic, Write,
+};
+use outlast_protocol::{Payload, Pos, RoomName, Sid};
+use tokio::time::{sleep, timeout};
+
+/// How long anything may take here.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+pub const LAYOUT: Layout = Layout {
+    partitions: 4,
+    shards: 2,
+};
+
+/// Never too late.
+pub const ANY_TIME: Deadline = Deadline(u64::MAX);
+
+pub fn room() -> RoomName {
+    "chat/lobby".parse().unwrap()
+}
+
+pub fn partition() -> Partition {
+    LAYOUT.partition(&room())
+}
+
+pub fn lease() -> LeaseName {
+    LeaseName::Partition(partition())
+}
+
+pub fn input() -> Input {
+    Input {
+        room: room(),
+        sid: Sid::now_v7(),
+        generation: 1,
+        gateway: None,
+        request: Request::View,
+    }
+}
+
+pub fn entry(pos: Pos, text: &str) -> Entry {
+    let body = Body::Event {
+        by: None,
+        n: None,
+        quiet: false,
+        data: Payload::of(text).unwrap(),
+    };
+    Entry { pos, at: 0, body }
+}
+
+/// A commit of one room: an entry, a seat, and a reply to a gateway.
+pub fn commit(epoch: u64, from: Cursor, behind: Pos, gateway: &NodeId) -> Commit {
+    let to = Cursor {
+        commits: from.commits + 1,
+        tag: rand::random_range(0..1 << 32),
+        ..from
+    };
+    let pos = Pos {
+        off: behind.off + 1,
+        tag: to.tag,
+    };
+    let sid = Sid::now_v7();
+    let reply = Reply {
+        sid,
+        room: room(),
+        answer: Answer::Gap { expect: pos.off },
+    };
+    Commit {
+        partition: partition(),
+        epoch,
+        from,
+        to,
+        rooms: vec![RoomCommit {
+            room: room(),
+            behind,
+            entries: vec![entry(pos, "hello")],
+            seats: vec![(sid, Some(Seat::default()))],
+            head: Some("{}".into()),
+            snapshot: None,
+            trim_below: None,
+            wake_ms: Some(5),
+            ttl_ms: None,
+            park: vec![],
+            unpark: false,
+            signals: vec![],
+        }],
+        replies: vec![(gateway.clone(), reply)],
+        unread: vec![],
+    }
+}
+
+/// The commit that follows what lies in the store.
+pub async fn next_commit(store: &(impl Broker + ?Sized), epoch: u64, gateway: &NodeId) -> Commit {
+    let from = store.cursor(partition()).await.unwrap();
+    let behind = store.read_tail(&room(), 1).await.unwrap().last;
+    commit(epoch, from, behind, gateway)
+}
+
+pub async fn claim(store: &(impl Broker + ?Sized), ttl: Duration) -> u64 {
+    let granted = store.claim(lease(), &"worker".into(), ttl).await.unwrap();
+    granted.expect("nobody holds the lease").epoch
+}
+
+pub async fn append(store: &(impl Topic + ?Sized)) -> Result<(), outlast_broker::BrokerError> {
+    store.append(partition(), ANY_TIME, vec![input()]).await
+}
+
+/// A record that is new, with its place in every index.
+pub fn new_record() -> Write {
+    Write {
+        sid: LAYOUT.place(Sid::now_v7(), "ada"),
+        expect: 0,
+        value: Some("{}".into()),
+        due_ms: Some(1),
+        owner: Some("gateway".into()),
+        group: Some(Group {
+            name: "ada".into(),
+            max: 16,
+        }),
+    }
+}
+
+pub async fn hear(listener: &mut dyn Listener) -> Heard {
+    let heard = timeout(PATIENCE, listener.hear()).await;
+    heard.expect("something is heard in time")
+}
+
+/// Repeats a question until its answer is the right one.
+pub async fn until<T: Debug>(mut ask: impl AsyncFnMut() -> T, right: impl Fn(&T) -> bool) -> T {
+    let asking = timeout(PATIENCE, async {
+        loop {
+            let answer = ask().await;
+            if right(&answer) {
+                return answer;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    asking.await.expect("the right answer comes in time")
+}

@@ -1,0 +1,136 @@
+//! A real redis-server on a port and in a folder of its own.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use outlast_broker::{
+    BrokerError, Layout,
+    redis::{Redis, Settings},
+};
+use redis::FromRedisValue;
+use tempfile::TempDir;
+
+/// Killed, and its folder removed, when it is dropped.
+pub struct Server {
+    folder: TempDir,
+    port: u16,
+    options: Vec<String>,
+    process: Child,
+}
+
+impl Server {
+    /// Starts a server that keeps everything it acknowledged.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with further options.
+    pub fn start_with(options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options: Vec<String> = options.iter().map(|&option| option.into()).collect();
+        let (port, process) = (0..20)
+            .find_map(|_| {
+                let port = free_port();
+                spawn(&folder, port, &options).map(|process| (port, process))
+            })
+            .expect("one of twenty free ports stays free");
+        Server {
+            folder,
+            port,
+            options,
+            process,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub async fn connect(&self, layout: Layout) -> Result<Arc<Redis>, BrokerError> {
+        Redis::connect(&self.url(), layout, Settings::default()).await
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it again where it was.
+    pub fn start_again(&mut self) {
+        self.process =
+            spawn(&self.folder, self.port, &self.options).expect("the port is still free");
+    }
+
+    /// Sends its process a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Runs a command as an operator would.
+    pub fn run<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        self.run_as("", words)
+    }
+
+    /// The same with a part of the URL that names a user and a password.
+    pub fn run_as<T: FromRedisValue>(&self, who: &str, words: &[&str]) -> T {
+        let url = format!("redis://{who}127.0.0.1:{}", self.port);
+        let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
+        let (name, args) = words.split_first().unwrap();
+        redis::cmd(name).arg(args).query(&mut connection).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// `None` where somebody else took the port.
+fn spawn(folder: &TempDir, port: u16, options: &[String]) -> Option<Child> {
+    let mut process = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--appendonly", "yes", "--appendfsync", "always"])
+        .args(["--save", "", "--dir"])
+        .arg(folder.path())
+        .args(options)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("these tests need redis-server 7 in the PATH");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
+        if process.try_wait().unwrap().is_some() {
+            return None;
+        }
+        if answers(port) {
+            return Some(process);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("redis-server did not start in time");
+}
+
+/// Whether it has loaded its data; who wants a password is there, too.
+fn answers(port: u16) -> bool {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+    let ping = client
+        .get_connection()
+        .and_then(|mut connection| redis::cmd("PING").exec(&mut connection));
+    match ping {
+        Ok(()) => true,
+        Err(error) => error.code() == Some("NOAUTH"),
+    }
+}
