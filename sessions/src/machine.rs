@@ -27,7 +27,11 @@ use crate::{
 
 /// How long, on the store's clock, what is told to a room may take from the moment that it was decided:
 /// later appends are refused. So a keeper that was stopped in between says nothing stale.
-pub(crate) const TELL_WITHIN_MS: u64 = 10_000;
+pub(crate) const TELL_WITHIN_MS: u64 = 5_000;
+
+/// How long after a session was reclaimed its rooms are told so once more: later than anything can reach
+/// them that a keeper decided on before, even if writing the reclaim took its time too.
+const RETELL_AFTER_MS: u64 = 2 * TELL_WITHIN_MS;
 
 /// A session: everything that the store keeps of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,7 +197,7 @@ impl Session {
                 let told = *told;
                 self.life = Life::Attached {
                     gateway: gateway.clone(),
-                    retell_ms: Some(now_ms + TELL_WITHIN_MS),
+                    retell_ms: Some(now_ms + RETELL_AFTER_MS),
                 };
                 Ok(told)
             }
@@ -359,3 +363,6 @@ fn detached(since_ms: u64) -> Life {
         told: false,
     }
 }
+
+#[cfg(test)]
+mod tests;
