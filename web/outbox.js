@@ -18,6 +18,8 @@ export class Outbox {
   list = [];
   #room;
   #host;
+  /** The lowest number given back. */
+  #freed = Infinity;
   /** Nothing from here on goes out for a while. @type {{ from: number, cancel: () => void } | undefined} */
   #held;
 
@@ -96,16 +98,23 @@ export class Outbox {
   /** The server did not take `n`: to be sent again later, or given up. @param {number} n @param {OutlastError} error @param {number} [retry_ms] */
   untaken(n, error, retry_ms) {
     const action = this.list.find((action) => action.n === n);
-    if (!action) return;
+    if (!action || (this.#held && n > this.#held.from)) return; // it is sent again anyway
     if (retry_ms !== undefined) return this.#hold(n, retry_ms);
     this.remove(action);
     action.reject(error);
   }
 
-  /** Gives a number back that no action has used: the next one bears it. @param {Action} action */
+  /**
+   * Gives a number back that no action has used: the next one bears it. Those sent behind it keep
+   * theirs until they are answered, by an error of their own or by the gap that they make: an
+   * answer to a number must not meet another action that bears it by now.
+   * @param {Action} action
+   */
   remove(action) {
     this.list = this.list.filter((other) => other !== action);
-    this.renumber(action.n);
+    this.#freed = Math.min(this.#freed, action.n);
+    if (this.#from(this.#freed).some(({ sent }) => sent)) this.#host.save();
+    else this.renumber(this.#freed);
   }
 
   /** The server has not seen `expect`; where ours begin behind it, it has forgotten us. @param {number} expect */
@@ -115,6 +124,7 @@ export class Outbox {
 
   /** Numbers all from `n` on without holes, and sends them. @param {number} n */
   renumber(n) {
+    this.#freed = Infinity;
     this.next = n;
     const rest = this.#from(n);
     for (const action of rest) action.n = this.next++;

@@ -195,6 +195,7 @@ export class Room {
         this.#result(frame);
         return;
       case "left":
+        if (n !== undefined && !this.#asked("leave", n)) return; // told before, by another socket
         this.#outbox.settleTo(n ?? 0);
         this.#vacate(frame.reason);
         if (!this.bound) this.#abandon(new OutlastError(frame.reason));
@@ -209,7 +210,7 @@ export class Room {
 
   /** @param {Frame} frame */
   #joined(frame) {
-    if (!this.#outbox.list.some(({ t, n }) => t === "join" && n === frame.n)) return;
+    if (!this.#asked("join", frame.n)) return;
     const again = this.state !== undefined;
     this.#outbox.settleTo(frame.n, frame.pos);
     this.#stand(frame);
@@ -245,6 +246,11 @@ export class Room {
       (action) => action.n === n || (ok && action.n < n && action.t === "act"),
       (action) => (ok ? { n: action.n, pos, data: action.n === n ? data : undefined } : new OutlastError(code, message)),
     );
+  }
+
+  /** @param {import("./outbox.js").Kind} t @param {number} n */
+  #asked(t, n) {
+    return this.#outbox.list.some((action) => action.t === t && action.n === n);
   }
 
   /** @param {string} pos @returns {boolean} whether that is news */

@@ -202,11 +202,11 @@ export class Session {
 
   /** @param {Frame} frame @param {Connection} connection */
   #receive(frame, connection) {
-    const about = frame.t === "gap" || (frame.t === "error" && frame.n !== undefined);
-    if (about && connection !== this.#link.writer) return; // about actions that another socket has now
-    const room = this.#rooms.get(frame.room);
-    if (frame.t === "error" && !about) this.#emitter.emit("error", new OutlastError(frame.code, frame.message));
-    else room?.receive(frame);
+    const { t, n, room } = frame;
+    if (t === "error" && n === undefined) return this.#emitter.emit("error", new OutlastError(frame.code, frame.message));
+    const late = t === "error" || t === "gap" || (t === "left" && n === undefined);
+    if (late && connection !== this.#link.writer) return; // another socket has our actions now, and tells
+    this.#rooms.get(room)?.receive(frame);
   }
 
   /** @param {import("./close.js").Loss} loss */

@@ -192,6 +192,23 @@ test("d3_a_join_on_its_way_is_not_undone_by_a_resume_that_came_before_it", async
   assert.equal(session.status, "live");
 });
 
+test("d3_an_outcome_that_the_first_tells_late_is_no_news", async (t) => {
+  const { session, first, second, room } = await moving(t);
+  const [leave, join] = [outcome(room.leave()), outcome(session.join("chat/lobby", { apply: (state) => state }))];
+  await second.next("leave");
+  await second.next("join");
+  const act = outcome(room.act({ say: "a" }));
+  second.resumed({ "chat/lobby": "snapshot" });
+  second.send(snapshot("13-1", 3, { member: 8 }));
+  await until(() => join.value && "value" in leave);
+  room.log.length = 0;
+  first.send({ t: "left", room: "chat/lobby", n: 2, reason: "left" });
+  first.send({ t: "joined", room: "chat/lobby", n: 3, member: 8, pos: "13-1", state: ["late"] });
+  first.send({ t: "left", room: "chat/lobby", reason: "expired" });
+  await first.heard();
+  assert.deepEqual([act, room.log, room.member], [{}, [], 8]);
+});
+
 test("h6_expiry_during_a_move_asks_for_a_token", async (t) => {
   const scene = await stage(t);
   let asked = 0;
