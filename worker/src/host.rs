@@ -1,0 +1,183 @@
+//! One room as its partition runs it: the room's state, its seats, and what the next commit will say.
+//!
+//! Pure: inputs come in with the time, and what they lead to is drafted. Whatever is drafted counts from
+//! its commit on; a commit that fails takes the whole partition's memory with it (W1).
+
+mod actions;
+mod commit;
+mod draft;
+mod head;
+mod load;
+mod log;
+mod presence;
+mod repeat;
+mod run;
+mod seats;
+
+use outlast_broker::{Answer, Body, Entry, Input, Request};
+use outlast_protocol::{Member, Payload, RoomName};
+
+pub(crate) use self::{commit::Snapshots, load::Loaded};
+
+use self::{actions::Action, draft::Draft, head::Head, log::LogEnd, seats::Seats};
+use crate::{
+    live::{Fault, LiveRoom},
+    partition::{Asker, Batch},
+};
+
+/// When an action that a stopped room cannot take is worth another try, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+
+/// A room in memory.
+pub(crate) struct Host {
+    name: RoomName,
+    life: Life,
+    seats: Seats,
+    head: Head,
+    log: LogEnd,
+    draft: Draft,
+    /// When the store believes that the room wants to be woken.
+    wake_ms: Option<u64>,
+}
+
+/// How a room is.
+enum Life {
+    /// It runs.
+    Running(LiveRoom),
+    /// Its code failed, and its state in memory is not to be trusted: it is folded anew before anything
+    /// else happens in it (W5).
+    Spoilt,
+    /// It cannot be read here (W6).
+    Stopped,
+    /// There is no such kind of room, and nothing in the store that bears its name.
+    Unknown,
+}
+
+impl Host {
+    /// Whether the room must be loaded again before it takes anything.
+    pub(crate) fn is_spoilt(&self) -> bool {
+        matches!(self.life, Life::Spoilt)
+    }
+
+    /// Takes an input. `log` holds what [`Host::must_look_up`] asked for.
+    pub(crate) fn take(&mut self, input: Input, now_ms: u64, log: &[Entry], batch: &mut Batch) {
+        match self.life {
+            Life::Running(_) => self.admit(input, now_ms, log, batch),
+            Life::Spoilt | Life::Stopped => self.set_aside(input, batch),
+            Life::Unknown => self.disown(input, batch),
+        }
+    }
+
+    fn admit(&mut self, input: Input, now_ms: u64, log: &[Entry], batch: &mut Batch) {
+        self.head.advance(now_ms);
+        let (asker, request) = split(input);
+        if self
+            .seats
+            .get(&asker.sid)
+            .is_some_and(|seat| seat.over_at.is_some())
+        {
+            return;
+        }
+        match request {
+            Request::Over { reason } => self.over(&asker, reason, batch),
+            Request::View => self.show(&asker, true, batch),
+            Request::Attached { view } => self.attached(&asker, view, batch),
+            Request::Detached => self.detached(&asker, batch),
+            Request::Join { n, user, data } => {
+                let data = data.unwrap_or_else(Payload::null);
+                self.act(&asker, n, Action::Join { user, data }, log, batch);
+            }
+            Request::Act { n, data } => self.act(&asker, n, Action::Act { data }, log, batch),
+            Request::Leave { n } => self.act(&asker, n, Action::Leave, log, batch),
+        }
+    }
+
+    /// The room cannot be read here: actions are not taken, and what must not be lost waits for a
+    /// version that can (W6).
+    fn set_aside(&mut self, input: Input, batch: &mut Batch) {
+        match input.request {
+            Request::Join { n, .. } | Request::Act { n, .. } | Request::Leave { n } => {
+                let answer = Answer::NotTaken {
+                    n,
+                    code: "busy".into(),
+                    message: "this room cannot be run at the moment".into(),
+                    retry_ms: Some(RETRY_MS),
+                };
+                batch.reply(&split(input).0, &self.name, answer);
+            }
+            Request::View => {}
+            Request::Attached { .. } | Request::Detached | Request::Over { .. } => {
+                self.draft.park.push(input);
+            }
+        }
+    }
+
+    /// There is no such room, and there will be none.
+    fn disown(&mut self, input: Input, batch: &mut Batch) {
+        match input.request {
+            Request::Join { n, .. } | Request::Act { n, .. } | Request::Leave { n } => {
+                let answer = Answer::NotTaken {
+                    n,
+                    code: "unknown_room_kind".into(),
+                    message: format!("there are no rooms of kind {:?} here", self.name.kind()),
+                    retry_ms: None,
+                };
+                batch.reply(&split(input).0, &self.name, answer);
+            }
+            Request::Attached { .. } | Request::View => {
+                let (asker, _) = split(input);
+                let answer = self.seated(&asker, None);
+                batch.reply(&asker, &self.name, answer);
+            }
+            Request::Detached | Request::Over { .. } => {}
+        }
+    }
+
+    /// Drafts an entry that does not change the room.
+    fn push(&mut self, body: Body, batch: &mut Batch) {
+        let pos = self.log.push(batch.tag, self.head.now_ms());
+        let at = self.head.now_ms();
+        batch.bytes += size(&body);
+        self.draft.entries.push(Entry { pos, at, body });
+    }
+
+    /// Settles what a member is owed, so that it stands before whatever the member is told next (A2).
+    fn settle(&mut self, member: Member, batch: &mut Batch) {
+        if let Some(n) = self.draft.owed.remove(&member) {
+            let body = Body::Result {
+                to: member,
+                n,
+                ok: true,
+                data: None,
+                code: None,
+                message: None,
+            };
+            self.push(body, batch);
+        }
+    }
+
+    /// The room's code has failed: its state in memory is dropped.
+    fn spoil(&mut self, fault: &Fault) {
+        tracing::error!(room = %self.name, %fault, "a room has failed and is loaded again");
+        metrics::counter!(crate::telemetry::FAULTS).increment(1);
+        self.life = Life::Spoilt;
+    }
+}
+
+fn split(input: Input) -> (Asker, Request) {
+    let asker = Asker {
+        sid: input.sid,
+        generation: input.generation,
+        gateway: input.gateway,
+    };
+    (asker, input.request)
+}
+
+fn size(body: &Body) -> usize {
+    const ENVELOPE_BYTES: usize = 64;
+    let data = match body {
+        Body::Event { data, .. } | Body::Notice { data, .. } => Some(data),
+        Body::Result { data, .. } => data.as_ref(),
+    };
+    ENVELOPE_BYTES + data.map_or(0, |data| data.as_json().len())
+}

@@ -1,0 +1,112 @@
+use outlast_broker::{RoomCommit, Snapshot};
+
+use super::{Draft, Host, Life, seats::TOMBSTONE_MS};
+use crate::{Settings, partition::Batch};
+
+/// When a room writes its state down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Snapshots {
+    /// When enough has happened since the last one, or the room leaves memory.
+    WhenDue,
+    /// Whenever anything has: the next worker shall find it quickly.
+    Always,
+}
+
+impl Host {
+    /// What is to be committed of this room, if anything is. Afterwards the host stands behind that
+    /// commit; if it fails, the host is of no use any more.
+    pub(crate) fn commit(
+        &mut self,
+        settings: &Settings,
+        snapshots: Snapshots,
+        batch: &mut Batch,
+    ) -> Option<RoomCommit> {
+        while let Some((member, _)) = self.draft.owed.first_key_value() {
+            self.settle(*member, batch);
+        }
+        let wake_ms = self.wake_at_ms();
+        let wanted = snapshots == Snapshots::Always && self.log.is_behind();
+        let changed = !self.draft.is_empty() || self.seats.is_dirty() || wake_ms != self.wake_ms;
+        if !changed && !wanted {
+            return None;
+        }
+        self.wake_ms = wake_ms;
+        let due = self.log.snapshot_due(self.head.now_ms(), settings);
+        let snapshot = (due || wanted || self.is_empty()).then(|| self.snapshot());
+        let snapshot = snapshot.flatten();
+        let now_ms = self.head.now_ms();
+        if snapshot.is_some() {
+            self.log.snapshot_taken(now_ms);
+        }
+        if snapshot.is_some() || self.is_empty() {
+            self.seats.prune(now_ms, settings.room_ttl_ms);
+        }
+        let ttl_ms = self.is_empty().then(|| self.ttl_ms(settings));
+        let rewrite = !self.draft.entries.is_empty() || self.seats.is_dirty();
+        let draft = std::mem::replace(&mut self.draft, Draft::behind(self.log.last));
+        batch.bytes += snapshot.as_ref().map_or(0, |s| s.state.as_json().len());
+        Some(RoomCommit {
+            room: self.name.clone(),
+            behind: draft.behind,
+            entries: draft.entries,
+            seats: self.seats.take_changes(),
+            head: rewrite.then(|| self.head.write()),
+            trim_below: self.log.trim(now_ms, settings),
+            snapshot,
+            wake_ms,
+            ttl_ms,
+            park: draft.park,
+            unpark: draft.unpark,
+            signals: draft.signals.into(),
+        })
+    }
+
+    /// Whether the room stays in memory: while it has members, and where it is stopped, so that nobody
+    /// tries to read it over and over.
+    pub(crate) fn is_needed(&self) -> bool {
+        match self.life {
+            Life::Running(_) => self.seats.members() > 0,
+            Life::Stopped => true,
+            Life::Spoilt | Life::Unknown => false,
+        }
+    }
+
+    /// When the room is to be woken next, as far as it runs.
+    pub(crate) fn alarm_ms(&self) -> Option<u64> {
+        match self.life {
+            Life::Running(_) | Life::Spoilt => self.wake_ms,
+            Life::Stopped | Life::Unknown => None,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.seats.members() == 0 && !matches!(self.life, Life::Stopped)
+    }
+
+    fn snapshot(&self) -> Option<Snapshot> {
+        let Life::Running(room) = &self.life else {
+            return None;
+        };
+        if !self.log.is_behind() {
+            return None;
+        }
+        match room.state() {
+            Ok((version, state)) => Some(Snapshot {
+                pos: self.log.last,
+                version,
+                state,
+            }),
+            Err(fault) => {
+                tracing::error!(room = %self.name, %fault, "a room's state cannot be written down");
+                None
+            }
+        }
+    }
+
+    /// How long a room without members stays (E2), but no shorter than it must remember who is over.
+    fn ttl_ms(&self, settings: &Settings) -> u64 {
+        let until = self.seats.remember_until_ms().unwrap_or(0);
+        let remember_ms = until.saturating_sub(self.head.now_ms()).min(TOMBSTONE_MS);
+        settings.room_ttl_ms.max(remember_ms)
+    }
+}

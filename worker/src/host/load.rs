@@ -1,0 +1,114 @@
+use outlast_broker::{Entry, Input, RoomLoad};
+use outlast_protocol::{Pos, RoomName};
+
+use super::{Draft, Head, Host, Life, LogEnd, Seats};
+use crate::{
+    live::{Fault, LiveRoom},
+    registry::Kind,
+};
+
+/// What came of loading a room.
+#[derive(Debug)]
+pub(crate) enum Loaded {
+    /// This is what the store holds of it.
+    Room(RoomLoad),
+    /// The store holds something of it that cannot be read.
+    Unreadable {
+        /// Where its log ends.
+        last: Pos,
+        /// What cannot be read.
+        reason: String,
+    },
+}
+
+impl Host {
+    /// Brings a room into memory, with the inputs that were set aside for it. `kind` is what its name
+    /// says it is, if that is known here.
+    pub(crate) fn load(
+        name: RoomName,
+        kind: Option<Kind>,
+        loaded: Loaded,
+        wake_ms: Option<u64>,
+    ) -> (Self, Vec<Input>) {
+        let host = |life, load: RoomLoad, head| Host {
+            life,
+            log: LogEnd::of(&load),
+            draft: Draft::behind(load.last),
+            seats: Seats::new(load.seats),
+            name: name.clone(),
+            head,
+            wake_ms,
+        };
+        let load = match loaded {
+            Loaded::Room(load) if kind.is_none() && load == RoomLoad::default() => {
+                return (host(Life::Unknown, load, Head::new()), Vec::new());
+            }
+            Loaded::Room(load) => load,
+            Loaded::Unreadable { last, reason } => {
+                stop(&name, &reason);
+                let load = RoomLoad {
+                    last,
+                    ..RoomLoad::default()
+                };
+                return (host(Life::Stopped, load, Head::new()), Vec::new());
+            }
+        };
+        match read(kind, &load, &[]) {
+            Ok((room, head)) => {
+                let mut load = load;
+                let parked = std::mem::take(&mut load.parked);
+                let mut host = host(Life::Running(room), load, head);
+                host.draft.unpark = !parked.is_empty();
+                (host, parked)
+            }
+            Err(reason) => {
+                stop(&name, &reason);
+                (host(Life::Stopped, load, Head::new()), Vec::new())
+            }
+        }
+    }
+
+    /// Folds the room anew after it has failed: what is committed, and then what has been drafted (W5).
+    pub(crate) fn reload(&mut self, kind: Option<Kind>, loaded: Loaded) {
+        let folded = match loaded {
+            Loaded::Room(load) => read(kind, &load, &self.draft.entries),
+            Loaded::Unreadable { reason, .. } => Err(reason),
+        };
+        self.life = match folded {
+            Ok((room, _)) => Life::Running(room),
+            Err(reason) => {
+                stop(&self.name, &reason);
+                Life::Stopped
+            }
+        };
+    }
+}
+
+fn read(
+    kind: Option<Kind>,
+    load: &RoomLoad,
+    drafted: &[Entry],
+) -> Result<(LiveRoom, Head), String> {
+    let kind = kind.ok_or("rooms of its kind are unknown here")?;
+    let head = load.head.as_deref().map_or(Ok(Head::new()), Head::read);
+    let head = head.map_err(|error| error.to_string())?;
+    let entries = load.entries.iter().chain(drafted);
+    let fold = || {
+        let room = LiveRoom::fold(kind, load.snapshot.as_ref(), entries)?;
+        let ends = load.entries.last().map(|entry| entry.pos);
+        let ends = ends.or(load.snapshot.as_ref().map(|snapshot| snapshot.pos));
+        let found = ends.unwrap_or(Pos::START).off;
+        let expected = load.last.off;
+        let whole = found == expected;
+        whole.then_some(room).ok_or(Fault::Hole { expected, found })
+    };
+    fold()
+        .map(|room| (room, head))
+        .map_err(|fault| fault.to_string())
+}
+
+/// The alarm of W6: somebody has to look at this.
+fn stop(room: &RoomName, reason: &str) {
+    tracing::error!(%room, reason, "a room cannot be read by this version, and stops here");
+    metrics::counter!(crate::telemetry::STOPPED).increment(1);
+}

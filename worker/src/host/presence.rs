@@ -1,0 +1,134 @@
+//! What happens to a session rather than being asked by it: its sockets come and go, and it ends.
+
+use outlast_broker::Answer;
+use outlast_protocol::{Member, Payload};
+
+use super::{Host, Life, run::Cause, seats::TOMBSTONE_MS};
+use crate::{
+    Input, Refusal,
+    live::RawInput,
+    partition::{Asker, Batch},
+};
+
+impl Host {
+    /// A socket of this generation was attached: older ones count no more (S5).
+    pub(super) fn attached(&mut self, asker: &Asker, view: bool, batch: &mut Batch) {
+        let now_ms = self.head.now_ms();
+        if !self.seats.meet(asker.sid, asker.generation, now_ms) {
+            return;
+        }
+        let away = self.seats.get(&asker.sid).is_some_and(|seat| seat.away);
+        if let Some(member) = self.sitting(asker).filter(|_| away) {
+            self.seats
+                .change(asker.sid, now_ms, |seat| seat.away = false);
+            self.tell(Input::Attached { member }, Cause::default(), batch);
+        }
+        self.show(asker, view, batch);
+    }
+
+    /// The session has been without a socket for longer than the grace (S7).
+    pub(super) fn detached(&mut self, asker: &Asker, batch: &mut Batch) {
+        let now_ms = self.head.now_ms();
+        let Some(member) = self.sitting(asker) else {
+            return;
+        };
+        if !self.seats.meet(asker.sid, asker.generation, now_ms) {
+            return;
+        }
+        if self.seats.get(&asker.sid).is_some_and(|seat| seat.away) {
+            return;
+        }
+        self.seats
+            .change(asker.sid, now_ms, |seat| seat.away = true);
+        self.tell(Input::Detached { member }, Cause::default(), batch);
+    }
+
+    /// The session is over. It is remembered for a while, also where it was never heard of, so that
+    /// nothing of it that is still on its way can count (S6).
+    pub(super) fn over(&mut self, asker: &Asker, reason: String, batch: &mut Batch) {
+        if let Some(member) = self.sitting(asker) {
+            self.settle(member, batch);
+            let cause = Cause {
+                by: Some(member),
+                n: None,
+                quiet: true,
+            };
+            self.tell(Input::Leave { member, reason }, cause, batch);
+        }
+        let now_ms = self.head.now_ms();
+        self.seats.change(asker.sid, now_ms, |seat| {
+            seat.joined = None;
+            seat.away = false;
+            seat.outcomes.clear();
+            seat.over_at = Some(now_ms.saturating_add(TOMBSTONE_MS));
+        });
+    }
+
+    /// The time has come that the room named.
+    pub(crate) fn wake(&mut self, now_ms: u64, batch: &mut Batch) {
+        self.head.advance(now_ms);
+        let now_ms = self.head.now_ms();
+        if self.wake_at_ms().is_some_and(|at_ms| at_ms <= now_ms) {
+            self.tell(Input::Wake, Cause::default(), batch);
+        }
+    }
+
+    /// Tells the room of something that it cannot refuse.
+    fn tell(&mut self, input: RawInput, cause: Cause, batch: &mut Batch) {
+        if let Err(refusal) = self.run(input, cause, None, batch) {
+            tracing::warn!(room = %self.name, %refusal, "a room would not hear what has happened");
+        }
+    }
+
+    /// Answers where the session stands in the room.
+    pub(super) fn show(&mut self, asker: &Asker, view: bool, batch: &mut Batch) {
+        let seat = self.seats.get(&asker.sid);
+        if seat.is_some_and(|seat| seat.generation > asker.generation) {
+            return;
+        }
+        let member = self.sitting(asker);
+        if let Some(member) = member {
+            self.settle(member, batch);
+        }
+        let state = member.filter(|_| view).map(|member| self.view(member));
+        // Where the room fails at this, silence makes the gateway ask again.
+        if let Ok(state) = state.transpose() {
+            let answer = self.seated(asker, state);
+            batch.reply(asker, &self.name, answer);
+        }
+    }
+
+    pub(super) fn seated(&self, asker: &Asker, state: Option<Payload>) -> Answer {
+        let seat = self.seats.get(&asker.sid);
+        Answer::Seated {
+            generation: asker.generation,
+            member: self.sitting(asker),
+            n: seat.map_or(0, |seat| seat.n),
+            pos: self.log.last,
+            joined: seat.and_then(|seat| seat.joined),
+            state,
+        }
+    }
+
+    /// What the room shows to a member.
+    pub(super) fn view(&mut self, member: Member) -> Result<Payload, Refusal> {
+        let Life::Running(room) = &self.life else {
+            return Err(Refusal::new("room_error", "the room has failed"));
+        };
+        room.view(member).map_err(|fault| {
+            self.spoil(&fault);
+            Refusal::new("room_error", "the room failed to show itself")
+        })
+    }
+
+    /// When the room wants to be woken; never, where it fails to say.
+    pub(super) fn wake_at_ms(&mut self) -> Option<u64> {
+        let Life::Running(room) = &self.life else {
+            return self.wake_ms;
+        };
+        room.wake_at_ms().unwrap_or_else(|fault| {
+            self.spoil(&fault);
+            None
+        })
+    }
+}

@@ -1,0 +1,337 @@
+//! The rooms of one partition, as a pure machine: topic entries and the time go in, and what it wants
+//! done comes out. It never does IO and never reads a clock.
+//!
+//! ```text
+//! begin(entries, now, entropy)        the batch starts
+//! advance() -> Want::Load(rooms)      … loaded(room, what)
+//!           -> Want::ReadLog(room)    … log_read(entries)
+//!           -> Want::Commit(commit)   the batch is done: commit it before the next begins
+//!           -> Want::Nothing          the batch is done, and nothing came of it
+//! ```
+//! A commit that fails for good leaves the machine of no use: it is dropped, and another one is made from
+//! what the store holds.
+
+mod alarms;
+mod batch;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use outlast_broker::{self as broker, Commit, Cursor, Entry, Input, TopicEntry, TopicId};
+use outlast_protocol::RoomName;
+
+pub(crate) use self::batch::{Asker, Batch};
+
+use self::alarms::Alarms;
+use crate::{
+    Registry, Settings,
+    host::{Host, Loaded, Snapshots},
+};
+
+/// How much one commit holds, about, in bytes; what is left waits for the next.
+const COMMIT_BYTES_MAX: usize = 1 << 20;
+
+/// How soon a room can be woken again, in milliseconds, whatever it says.
+const WAKE_AGAIN_MS: u64 = 10;
+
+/// How soon a room is woken again that failed at it, in milliseconds.
+const WAKE_AFTER_FAULT_MS: u64 = 1_000;
+
+/// One partition, under one lease.
+pub(crate) struct Partition {
+    id: broker::Partition,
+    epoch: u64,
+    cursor: Cursor,
+    registry: Registry,
+    settings: Arc<Settings>,
+    rooms: HashMap<RoomName, Host>,
+    alarms: Alarms,
+    queue: VecDeque<Task>,
+    work: Option<Work>,
+}
+
+/// What has to be done before the batch can go on.
+#[derive(Debug)]
+pub(crate) enum Want {
+    /// Load these rooms.
+    Load(Vec<RoomName>),
+    /// Read all there is of this room's log.
+    ReadLog(RoomName),
+    /// Commit this; the batch is done.
+    Commit(Box<Commit>),
+    /// The batch is done.
+    Nothing,
+}
+
+/// A batch in progress.
+struct Work {
+    batch: Batch,
+    /// The last topic entry that was taken.
+    topic: TopicId,
+    unread: Vec<String>,
+    touched: BTreeSet<RoomName>,
+    woken: BTreeSet<RoomName>,
+    to_load: Vec<RoomName>,
+    log: Option<Vec<Entry>>,
+}
+
+enum Task {
+    /// Was set aside before, and comes before anything else in its room.
+    Parked(Input),
+    Take(TopicId, Input),
+    Unread(TopicId, String),
+    Wake(RoomName),
+}
+
+impl Task {
+    fn room(&self) -> Option<&RoomName> {
+        match self {
+            Task::Parked(input) | Task::Take(_, input) => Some(&input.room),
+            Task::Unread(..) => None,
+            Task::Wake(room) => Some(room),
+        }
+    }
+}
+
+impl Partition {
+    /// A partition that stands at `cursor`, with the rooms that want to be woken.
+    pub(crate) fn new(
+        id: broker::Partition,
+        epoch: u64,
+        cursor: Cursor,
+        wakes: Vec<(RoomName, u64)>,
+        registry: Registry,
+        settings: Arc<Settings>,
+    ) -> Self {
+        let mut alarms = Alarms::default();
+        for (room, at_ms) in wakes {
+            alarms.set(&room, Some(at_ms));
+        }
+        Partition {
+            id,
+            epoch,
+            cursor,
+            registry,
+            settings,
+            rooms: HashMap::new(),
+            alarms,
+            queue: VecDeque::new(),
+            work: None,
+        }
+    }
+
+    /// The topic entry to read behind.
+    pub(crate) fn read_after(&self) -> TopicId {
+        let last = self.queue.iter().rev().find_map(|task| match task {
+            Task::Take(id, _) | Task::Unread(id, _) => Some(*id),
+            Task::Parked(_) | Task::Wake(_) => None,
+        });
+        last.unwrap_or(self.cursor.topic)
+    }
+
+    /// Whether entries that were read still wait for a batch.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// When the next room wants to be woken.
+    pub(crate) fn next_wake_ms(&self) -> Option<u64> {
+        self.alarms.next_ms()
+    }
+
+    /// How many rooms are in memory.
+    pub(crate) fn rooms_in_memory(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Starts a batch. `entropy` is drawn anew for each.
+    pub(crate) fn begin(&mut self, entries: Vec<TopicEntry>, now_ms: u64, entropy: u64) {
+        let task = |entry: TopicEntry| match entry.input {
+            Ok(input) => Task::Take(entry.id, input),
+            Err(raw) => Task::Unread(entry.id, raw),
+        };
+        self.queue.extend(entries.into_iter().map(task));
+        let due = self.alarms.due(now_ms, self.settings.batch_max);
+        self.queue.extend(due.into_iter().map(Task::Wake));
+        let rooms: BTreeSet<_> = self.queue.iter().filter_map(Task::room).collect();
+        let missing = rooms
+            .into_iter()
+            .filter(|room| !self.rooms.contains_key(*room));
+        let to_load = missing.cloned().collect();
+        self.work = Some(Work {
+            to_load,
+            ..self.work(now_ms, entropy)
+        });
+    }
+
+    /// Goes on with the batch until something has to be done, or it is done itself.
+    pub(crate) fn advance(&mut self) -> Want {
+        let Some(work) = &mut self.work else {
+            return Want::Nothing;
+        };
+        let to_load = std::mem::take(&mut work.to_load);
+        if !to_load.is_empty() {
+            return Want::Load(to_load);
+        }
+        while let Some(task) = self.queue.front() {
+            let full = work.batch.bytes > COMMIT_BYTES_MAX;
+            if full && !matches!(task, Task::Parked(_)) {
+                break;
+            }
+            if let Some(want) = work.needs(task, &self.rooms) {
+                return want;
+            }
+            if let Some(task) = self.queue.pop_front() {
+                work.take(task, &mut self.rooms);
+            }
+        }
+        self.finish()
+    }
+
+    /// A room that was wanted.
+    pub(crate) fn loaded(&mut self, room: RoomName, loaded: Loaded) {
+        let kind = self.registry.kind_of(&room);
+        if let Some(host) = self.rooms.get_mut(&room) {
+            return host.reload(kind, loaded);
+        }
+        let wake_ms = self.alarms.get(&room);
+        let (host, parked) = Host::load(room.clone(), kind, loaded, wake_ms);
+        self.rooms.insert(room, host);
+        for input in parked.into_iter().rev() {
+            self.queue.push_front(Task::Parked(input));
+        }
+    }
+
+    /// The log that was wanted.
+    pub(crate) fn log_read(&mut self, entries: Vec<Entry>) {
+        if let Some(work) = &mut self.work {
+            work.log = Some(entries);
+        }
+    }
+
+    /// A last commit before another worker takes over: it writes down what that one would have to fold
+    /// otherwise, as far as one commit goes.
+    pub(crate) fn hand_over(&mut self, now_ms: u64, entropy: u64) -> Option<Box<Commit>> {
+        let mut work = self.work(now_ms, entropy);
+        let mut rooms = Vec::new();
+        for host in self.rooms.values_mut() {
+            if work.batch.bytes > COMMIT_BYTES_MAX {
+                break;
+            }
+            rooms.extend(host.commit(&self.settings, Snapshots::Always, &mut work.batch));
+        }
+        let any = !rooms.is_empty();
+        any.then(|| self.commit(work, rooms))
+    }
+
+    fn work(&self, now_ms: u64, entropy: u64) -> Work {
+        Work {
+            batch: Batch::new(now_ms, entropy),
+            topic: self.cursor.topic,
+            unread: Vec::new(),
+            touched: BTreeSet::new(),
+            woken: BTreeSet::new(),
+            to_load: Vec::new(),
+            log: None,
+        }
+    }
+
+    fn finish(&mut self) -> Want {
+        let Some(mut work) = self.work.take() else {
+            return Want::Nothing;
+        };
+        self.queue.retain(|task| !matches!(task, Task::Wake(_)));
+        let mut rooms = Vec::new();
+        for name in std::mem::take(&mut work.touched) {
+            let Some(host) = self.rooms.get_mut(&name) else {
+                continue;
+            };
+            rooms.extend(host.commit(&self.settings, Snapshots::WhenDue, &mut work.batch));
+            let again_ms = match (work.woken.contains(&name), host.is_spoilt()) {
+                (_, true) => WAKE_AFTER_FAULT_MS,
+                (true, false) => WAKE_AGAIN_MS,
+                (false, false) => 0,
+            };
+            let soonest = work.batch.now_ms + again_ms;
+            let alarm_ms = host.alarm_ms().map(|at_ms| at_ms.max(soonest));
+            self.alarms.set(&name, alarm_ms);
+            if !host.is_needed() {
+                self.rooms.remove(&name);
+            }
+        }
+        let idle = rooms.is_empty() && work.batch.replies.is_empty();
+        if idle && work.topic == self.cursor.topic {
+            return Want::Nothing;
+        }
+        Want::Commit(self.commit(work, rooms))
+    }
+
+    fn commit(&mut self, work: Work, rooms: Vec<broker::RoomCommit>) -> Box<Commit> {
+        let from = self.cursor;
+        self.cursor = Cursor {
+            topic: work.topic,
+            commits: from.commits + 1,
+            tag: work.batch.tag,
+        };
+        Box::new(Commit {
+            partition: self.id,
+            epoch: self.epoch,
+            from,
+            to: self.cursor,
+            rooms,
+            replies: work.batch.replies,
+            unread: work.unread,
+        })
+    }
+}
+
+impl Work {
+    /// What has to be done before this task.
+    fn needs(&self, task: &Task, rooms: &HashMap<RoomName, Host>) -> Option<Want> {
+        let name = task.room()?;
+        let Some(host) = rooms.get(name).filter(|host| !host.is_spoilt()) else {
+            return Some(Want::Load(vec![name.clone()]));
+        };
+        let (Task::Take(_, input) | Task::Parked(input)) = task else {
+            return None;
+        };
+        let look_up = self.log.is_none() && host.must_look_up(input);
+        look_up.then(|| Want::ReadLog(name.clone()))
+    }
+
+    /// Does a task that needs nothing more.
+    fn take(&mut self, task: Task, rooms: &mut HashMap<RoomName, Host>) {
+        self.touched.extend(task.room().cloned());
+        match task {
+            Task::Take(id, input) => {
+                self.topic = id;
+                self.give(input, id.ms, rooms);
+            }
+            Task::Parked(input) => self.give(input, self.batch.now_ms, rooms),
+            Task::Wake(room) => {
+                if let Some(host) = rooms.get_mut(&room) {
+                    host.wake(self.batch.now_ms, &mut self.batch);
+                }
+                self.woken.insert(room);
+            }
+            Task::Unread(id, raw) => {
+                tracing::error!(%id, raw, "a topic entry cannot be read by this version, and is kept");
+                metrics::counter!(crate::telemetry::UNREAD).increment(1);
+                self.topic = id;
+                self.unread.push(raw);
+            }
+        }
+    }
+
+    fn give(&mut self, input: Input, now_ms: u64, rooms: &mut HashMap<RoomName, Host>) {
+        let log = self.log.take().unwrap_or_default();
+        if let Some(host) = rooms.get_mut(&input.room) {
+            host.take(input, now_ms, &log, &mut self.batch);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+// What is not expected here is a failure, whatever it is.
+#![allow(clippy::wildcard_enum_match_arm)]
+
+mod actions;
+mod bench;
+mod crashes;
+mod faults;
+mod lab;
+mod log;
+mod sessions;

@@ -1,0 +1,356 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use outlast_broker::{
+    Answer, Body, Commit, Cursor, Entry, Input, Partition as PartitionId, Request, RoomCommit,
+    RoomLoad, Seat, TopicEntry, TopicId,
+};
+use outlast_protocol::{Payload, Pos, RoomName, Sid};
+use serde::Serialize;
+
+use super::lab::{Action, Lab};
+use crate::{
+    Registry, Settings,
+    host::Loaded,
+    partition::{Partition, Want},
+};
+
+pub(super) const ROOM: &str = "lab/one";
+
+/// A partition without IO: a topic and a shelf of rooms that commits are put on.
+pub(super) struct Bench {
+    pub(super) shelf: Shelf,
+    pub(super) core: Partition,
+    pub(super) registry: Registry,
+    pub(super) settings: Settings,
+    pub(super) now_ms: u64,
+    pub(super) loads: usize,
+    topic: Vec<TopicEntry>,
+    entropy: u64,
+    n: HashMap<(Sid, RoomName), u64>,
+}
+
+/// What a store would hold.
+#[derive(Default)]
+pub(super) struct Shelf {
+    pub(super) cursor: Cursor,
+    pub(super) rooms: BTreeMap<RoomName, OnShelf>,
+    pub(super) unread: Vec<String>,
+    pub(super) commits: Vec<Commit>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct OnShelf {
+    pub(super) log: Vec<Entry>,
+    pub(super) load: RoomLoad,
+    pub(super) wake_ms: Option<u64>,
+    pub(super) ttl_ms: Option<u64>,
+    /// Something in it cannot be read.
+    pub(super) unreadable: bool,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub(super) fn with(settings: Settings) -> Self {
+        let registry = Registry::new().with::<Lab>();
+        let shelf = Shelf::default();
+        Bench {
+            core: open(&shelf, &registry, &settings),
+            shelf,
+            registry,
+            settings,
+            now_ms: 1_000_000,
+            loads: 0,
+            topic: Vec::new(),
+            entropy: 0,
+            n: HashMap::new(),
+        }
+    }
+
+    /// Drops what is in memory, and starts again from what was committed.
+    pub(super) fn crash(&mut self) {
+        self.core = open(&self.shelf, &self.registry, &self.settings);
+    }
+
+    /// Appends an input to the topic.
+    pub(super) fn append(&mut self, input: Input) {
+        self.append_raw(Ok(input));
+    }
+
+    pub(super) fn append_raw(&mut self, input: Result<Input, String>) {
+        let seq = self.topic.len() as u64;
+        let ms = self.now_ms;
+        let id = TopicId { ms, seq };
+        self.topic.push(TopicEntry { id, input });
+    }
+
+    /// Appends the next action of a session.
+    pub(super) fn post(&mut self, session: u64, asked: Asked) {
+        self.post_in(ROOM, session, asked);
+    }
+
+    pub(super) fn post_in(&mut self, room: &str, session: u64, asked: Asked) {
+        let key = (sid(session), room.parse().unwrap());
+        let n = self.n.entry(key).or_default();
+        *n += 1;
+        let n = *n;
+        self.append(input_in(room, session, 1, request(n, asked)));
+    }
+
+    /// Does the next action of a session, in a batch of its own.
+    pub(super) fn do_(&mut self, session: u64, asked: Asked) -> Commit {
+        self.post(session, asked);
+        self.batch().expect("there was something to do")
+    }
+
+    /// Says something else about a session, in a batch of its own.
+    pub(super) fn tell(&mut self, session: u64, generation: u64, request: Request) -> Commit {
+        self.append(input(session, generation, request));
+        self.batch().expect("there was something to do")
+    }
+
+    /// Runs a batch of everything in the topic. The commit is on the shelf when this returns.
+    pub(super) fn batch(&mut self) -> Option<Commit> {
+        let commit = self.batch_of(usize::MAX)?;
+        self.shelf.commit(&commit);
+        Some(commit)
+    }
+
+    /// Runs a batch of up to `max` entries, without committing what comes of it.
+    pub(super) fn batch_of(&mut self, max: usize) -> Option<Commit> {
+        let after = self.core.read_after();
+        let ahead = self.topic.iter().filter(|entry| entry.id > after);
+        let entries = match self.core.is_behind() {
+            true => Vec::new(),
+            false => ahead.take(max).cloned().collect(),
+        };
+        self.entropy += 1;
+        self.core.begin(entries, self.now_ms, self.entropy);
+        loop {
+            match self.core.advance() {
+                Want::Load(rooms) => {
+                    for room in rooms {
+                        self.loads += 1;
+                        let loaded = self.shelf.load(&room);
+                        self.core.loaded(room, loaded);
+                    }
+                }
+                Want::ReadLog(room) => {
+                    let on_shelf = self.shelf.rooms.get(&room).cloned().unwrap_or_default();
+                    self.core.log_read(on_shelf.log);
+                }
+                Want::Commit(commit) => return Some(*commit),
+                Want::Nothing => return None,
+            }
+        }
+    }
+
+    pub(super) fn room(&self) -> &OnShelf {
+        &self.shelf.rooms[&ROOM.parse().unwrap()]
+    }
+
+    pub(super) fn log(&self) -> &[Entry] {
+        &self.room().log
+    }
+
+    pub(super) fn seat(&self, session: u64) -> Seat {
+        let seats = &self.room().load.seats;
+        let seat = seats.iter().find(|(of, _)| *of == sid(session));
+        seat.expect("the session has a seat").1.clone()
+    }
+
+    /// What the room shows to somebody who just looks.
+    pub(super) fn state(&mut self, session: u64) -> Lab {
+        let commit = self.tell(session, u64::MAX, Request::View);
+        match &answers(&commit)[..] {
+            [Answer::Seated { state, .. }] => state.clone().unwrap().read().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn open(shelf: &Shelf, registry: &Registry, settings: &Settings) -> Partition {
+    let wakes = shelf.rooms.iter();
+    let wakes = wakes.filter_map(|(name, room)| Some((name.clone(), room.wake_ms?)));
+    Partition::new(
+        PartitionId(0),
+        1,
+        shelf.cursor,
+        wakes.collect(),
+        registry.clone(),
+        Arc::new(settings.clone()),
+    )
+}
+
+impl Shelf {
+    pub(super) fn commit(&mut self, commit: &Commit) {
+        assert_eq!(commit.from, self.cursor, "W2: a commit expects the cursor");
+        assert!(commit.to.topic >= commit.from.topic);
+        assert_eq!(commit.to.commits, commit.from.commits + 1);
+        self.cursor = commit.to;
+        self.unread.extend(commit.unread.iter().cloned());
+        for change in &commit.rooms {
+            self.rooms
+                .entry(change.room.clone())
+                .or_default()
+                .commit(change);
+        }
+        self.commits.push(commit.clone());
+    }
+
+    fn load(&self, room: &RoomName) -> Loaded {
+        match self.rooms.get(room).cloned().unwrap_or_default() {
+            OnShelf {
+                unreadable: true,
+                load,
+                ..
+            } => Loaded::Unreadable {
+                last: load.last,
+                reason: "the test says so".into(),
+            },
+            room => Loaded::Room(room.load),
+        }
+    }
+}
+
+impl OnShelf {
+    fn commit(&mut self, change: &RoomCommit) {
+        let load = &mut self.load;
+        assert_eq!(change.behind, load.last, "a commit continues the log");
+        for entry in &change.entries {
+            assert_eq!(entry.pos.off, load.last.off + 1, "no position is left out");
+            assert!(self.log.last().is_none_or(|last| last.at <= entry.at));
+            load.last = entry.pos;
+            self.log.push(entry.clone());
+        }
+        for (sid, seat) in &change.seats {
+            load.seats.retain(|(of, _)| of != sid);
+            load.seats.extend(seat.clone().map(|seat| (*sid, seat)));
+        }
+        load.head = change.head.clone().or(load.head.take());
+        load.snapshot = change.snapshot.clone().or(load.snapshot.take());
+        if let Some(below) = change.trim_below {
+            assert!(below <= load.last.off, "the last entry stays");
+            let folded = load.snapshot.as_ref().map_or(0, |s| s.pos.off);
+            assert!(below <= folded + 1, "what no snapshot includes stays");
+            self.log.retain(|entry| entry.pos.off >= below);
+        }
+        let folded = load.snapshot.as_ref().map_or(Pos::START, |s| s.pos);
+        let behind = self.log.iter().filter(|entry| entry.pos.off > folded.off);
+        load.entries = behind.cloned().collect();
+        load.first_off = self.log.first().map_or(0, |entry| entry.pos.off);
+        if change.unpark {
+            load.parked.clear();
+        }
+        load.parked.extend(change.park.iter().cloned());
+        self.wake_ms = change.wake_ms;
+        self.ttl_ms = change.ttl_ms;
+    }
+}
+
+/// What a session asks for.
+#[derive(Debug, Clone)]
+pub(super) enum Asked {
+    Join,
+    JoinSaying(&'static str),
+    Act(Action),
+    Leave,
+}
+
+pub(super) fn sid(session: u64) -> Sid {
+    Sid::from_u128(u128::from(session))
+}
+
+pub(super) fn request(n: u64, asked: Asked) -> Request {
+    let join = |data: Option<Payload>| Request::Join {
+        n,
+        user: "somebody".into(),
+        data,
+    };
+    match asked {
+        Asked::Join => join(None),
+        Asked::JoinSaying(data) => join(Some(payload(data))),
+        Asked::Act(action) => Request::Act {
+            n,
+            data: payload(&action),
+        },
+        Asked::Leave => Request::Leave { n },
+    }
+}
+
+pub(super) fn input(session: u64, generation: u64, request: Request) -> Input {
+    input_in(ROOM, session, generation, request)
+}
+
+pub(super) fn input_in(room: &str, session: u64, generation: u64, request: Request) -> Input {
+    Input {
+        room: room.parse().unwrap(),
+        sid: sid(session),
+        generation,
+        gateway: Some("gateway".into()),
+        request,
+    }
+}
+
+pub(super) fn payload(value: &(impl Serialize + ?Sized)) -> Payload {
+    Payload::of(value).unwrap()
+}
+
+pub(super) fn answers(commit: &Commit) -> Vec<Answer> {
+    let replies = commit.replies.iter();
+    replies.map(|(_, reply)| reply.answer.clone()).collect()
+}
+
+pub(super) fn entries(commit: &Commit) -> Vec<Body> {
+    let rooms = commit.rooms.iter().flat_map(|room| &room.entries);
+    rooms.map(|entry| entry.body.clone()).collect()
+}
+
+/// An event as it stands in the log.
+pub(super) fn event(by: Option<u32>, n: Option<u64>, data: &str) -> Body {
+    Body::Event {
+        by,
+        n,
+        quiet: false,
+        data: Payload::from_json(data.into()).unwrap(),
+    }
+}
+
+/// The same for one that its own member is not sent.
+pub(super) fn quiet(by: u32, n: Option<u64>, data: &str) -> Body {
+    Body::Event {
+        by: Some(by),
+        n,
+        quiet: true,
+        data: Payload::from_json(data.into()).unwrap(),
+    }
+}
+
+/// An accepted act without an event.
+pub(super) fn ok(to: u32, n: u64) -> Body {
+    Body::Result {
+        to,
+        n,
+        ok: true,
+        data: None,
+        code: None,
+        message: None,
+    }
+}
+
+/// A refused action.
+pub(super) fn refused(to: u32, n: u64, code: &str, message: &str) -> Body {
+    Body::Result {
+        to,
+        n,
+        ok: false,
+        data: None,
+        code: Some(code.into()),
+        message: Some(message.into()),
+    }
+}

@@ -1,0 +1,148 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{At, Cx, Input, Member, Refusal, Room};
+
+/// A room that does whatever a test asks of it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Lab {
+    pub(super) total: u64,
+    pub(super) online: BTreeMap<Member, bool>,
+    pub(super) last_at_ms: u64,
+    pub(super) woken: u64,
+    pub(super) wake_at_ms: Option<u64>,
+    #[serde(default)]
+    pub(super) blind: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Action {
+    /// Emits one event.
+    Add(u64),
+    /// Emits two.
+    AddTwice(u64),
+    /// Emits one, and answers.
+    AddAndAnswer(u64),
+    Answer(u64),
+    Nothing,
+    Refuse,
+    Whisper(Member),
+    Signal(u64),
+    Roll,
+    WakeAt(u64),
+    Panic,
+    PanicInApply,
+    /// From now on, showing the room panics.
+    Blind,
+    /// Emits an event that cannot be read back.
+    Garbage,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Event {
+    Entered(Member),
+    Left(Member, String),
+    Online(Member, bool),
+    Added(u64),
+    Rolled(u64),
+    Woken,
+    WakeAt(Option<u64>),
+    Bomb,
+    Blind,
+    #[serde(skip_deserializing)]
+    Garbage,
+}
+
+impl Room for Lab {
+    const KIND: &'static str = "lab";
+    const VERSION: u32 = 2;
+    /// `no` is refused, `panic` panics, `silent` enters without an event.
+    type Join = Option<String>;
+    type Action = Action;
+    type Event = Event;
+
+    fn handle(
+        &self,
+        input: Input<Option<String>, Action>,
+        cx: &mut Cx<'_, Event>,
+    ) -> Result<(), Refusal> {
+        match input {
+            Input::Join { member, data, .. } => match data.as_deref() {
+                Some("no") => return Err(Refusal::new("not_you", "not you")),
+                Some("panic") => panic!("as you wish"),
+                Some("silent") => {}
+                Some(_) | None => cx.emit(Event::Entered(member)),
+            },
+            Input::Leave { member, reason } => cx.emit(Event::Left(member, reason)),
+            Input::Detached { member } => cx.emit(Event::Online(member, false)),
+            Input::Attached { member } => cx.emit(Event::Online(member, true)),
+            Input::Wake => {
+                cx.emit(Event::Woken);
+                cx.emit(Event::WakeAt(None));
+            }
+            Input::Act { action, .. } => act(action, cx)?,
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: Event, at: At) {
+        assert!(at.at_ms >= self.last_at_ms, "the room's clock went back");
+        self.last_at_ms = at.at_ms;
+        match event {
+            Event::Entered(member) => drop(self.online.insert(member, true)),
+            Event::Left(member, _) => drop(self.online.remove(&member)),
+            Event::Online(member, on) => drop(self.online.insert(member, on)),
+            Event::Added(by) => self.total += by,
+            Event::Rolled(rolled) => self.total = rolled,
+            Event::Woken => self.woken += 1,
+            Event::WakeAt(at_ms) => self.wake_at_ms = at_ms,
+            Event::Bomb => panic!("in apply, as you wish"),
+            Event::Blind => self.blind = true,
+            Event::Garbage => {}
+        }
+    }
+
+    fn view(&self, _viewer: Member) -> impl Serialize {
+        assert!(!self.blind, "not to be seen");
+        self
+    }
+
+    fn wake_at_ms(&self) -> Option<u64> {
+        self.wake_at_ms
+    }
+}
+
+fn act(action: Action, cx: &mut Cx<'_, Event>) -> Result<(), Refusal> {
+    match action {
+        Action::Add(by) => cx.emit(Event::Added(by)),
+        Action::AddTwice(by) => {
+            cx.emit(Event::Added(by));
+            cx.emit(Event::Added(by));
+        }
+        Action::AddAndAnswer(by) => {
+            cx.emit(Event::Added(by));
+            cx.answer(by);
+        }
+        Action::Answer(with) => cx.answer(with),
+        Action::Nothing => {}
+        Action::Refuse => return Err(Refusal::new("no", "not like this")),
+        Action::Whisper(to) => cx.notice(to, "psst"),
+        Action::Signal(data) => cx.signal(data),
+        Action::Roll => {
+            let rolled = cx.random_below(1_000_000);
+            cx.emit(Event::Rolled(rolled));
+        }
+        Action::WakeAt(at_ms) => cx.emit(Event::WakeAt(Some(at_ms))),
+        Action::Panic => panic!("as you wish"),
+        Action::PanicInApply => {
+            cx.emit(Event::Added(1));
+            cx.emit(Event::Bomb);
+        }
+        Action::Blind => cx.emit(Event::Blind),
+        Action::Garbage => cx.emit(Event::Garbage),
+    }
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! `chat/NAME`: people who write to each other (B1).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use outlast_protocol::Pos;
+use serde::{Deserialize, Serialize};
+
+use crate::{At, Cx, Input, Member, Refusal, Room};
+
+#[cfg(test)]
+mod tests;
+
+/// The longest name, in characters.
+const NAME_MAX: usize = 40;
+/// The longest text, in characters.
+const TEXT_MAX: usize = 2_000;
+/// How many of the newest messages are shown to who joins …
+const MESSAGES_MAX: usize = 50;
+/// … and how much text they may hold together, in bytes.
+const MESSAGES_BYTES_MAX: usize = 32 * 1024;
+
+/// Who is in a chat, and what was said last.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Chat {
+    members: BTreeMap<Member, Person>,
+    messages: VecDeque<Message>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Person {
+    name: String,
+    online: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Message {
+    pos: Pos,
+    member: Member,
+    /// What the member was called when it said this.
+    name: String,
+    text: String,
+    at_ms: u64,
+}
+
+/// How to join a chat.
+#[derive(Debug, Deserialize)]
+pub struct Join {
+    name: String,
+}
+
+/// What a member can do.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Say something to everybody.
+    Say(String),
+    /// Let the others know that something is being written, or no longer is.
+    Typing(bool),
+}
+
+/// What can happen in a chat.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// Somebody came in.
+    Entered {
+        /// Who.
+        member: Member,
+        /// What it is called.
+        name: String,
+    },
+    /// Somebody is no longer there.
+    Left {
+        /// Who.
+        member: Member,
+        /// `left`, `ended` or `expired`.
+        reason: String,
+    },
+    /// A member has lost its connection.
+    Away(Member),
+    /// It is back.
+    Back(Member),
+    /// A member said this.
+    Said(String),
+}
+
+#[derive(Serialize)]
+struct View<'a> {
+    members: Vec<Present<'a>>,
+    messages: &'a VecDeque<Message>,
+}
+
+#[derive(Serialize)]
+struct Present<'a> {
+    member: Member,
+    #[serde(flatten)]
+    person: &'a Person,
+}
+
+#[derive(Serialize)]
+struct Typing {
+    typing: Member,
+    on: bool,
+}
+
+impl Room for Chat {
+    const KIND: &'static str = "chat";
+    type Join = Join;
+    type Action = Action;
+    type Event = Event;
+
+    fn handle(&self, input: Input<Join, Action>, cx: &mut Cx<'_, Event>) -> Result<(), Refusal> {
+        match input {
+            Input::Join {
+                member,
+                data: Join { name },
+                ..
+            } => {
+                check_name(&name)?;
+                cx.emit(Event::Entered { member, name });
+            }
+            Input::Leave { member, reason } => cx.emit(Event::Left { member, reason }),
+            Input::Detached { member } => cx.emit(Event::Away(member)),
+            Input::Attached { member } => cx.emit(Event::Back(member)),
+            Input::Act { member, action } => match action {
+                Action::Say(text) => {
+                    check_text(&text)?;
+                    cx.emit(Event::Said(text));
+                }
+                Action::Typing(on) => cx.signal(Typing { typing: member, on }),
+            },
+            Input::Wake => {}
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: Event, at: At) {
+        match event {
+            Event::Entered { member, name } => {
+                self.members.insert(member, Person { name, online: true });
+            }
+            Event::Left { member, .. } => {
+                self.members.remove(&member);
+            }
+            Event::Away(member) => self.set_online(member, false),
+            Event::Back(member) => self.set_online(member, true),
+            Event::Said(text) => self.said(text, at),
+        }
+    }
+
+    fn view(&self, _viewer: Member) -> impl Serialize {
+        let present = |(member, person)| Present { member, person };
+        let members = self
+            .members
+            .iter()
+            .map(|(member, person)| (*member, person));
+        View {
+            members: members.map(present).collect(),
+            messages: &self.messages,
+        }
+    }
+}
+
+impl Chat {
+    fn set_online(&mut self, member: Member, online: bool) {
+        if let Some(person) = self.members.get_mut(&member) {
+            person.online = online;
+        }
+    }
+
+    fn said(&mut self, text: String, At { pos, at_ms, by }: At) {
+        let Some((member, person)) = by.and_then(|by| self.members.get_key_value(&by)) else {
+            return;
+        };
+        self.messages.push_back(Message {
+            pos,
+            member: *member,
+            name: person.name.clone(),
+            text,
+            at_ms,
+        });
+        let mut bytes: usize = self.messages.iter().map(|message| message.text.len()).sum();
+        while self.messages.len() > MESSAGES_MAX || bytes > MESSAGES_BYTES_MAX {
+            bytes -= self
+                .messages
+                .pop_front()
+                .map_or(bytes, |message| message.text.len());
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let length = name.chars().count();
+    if !(1..=NAME_MAX).contains(&length) || name.chars().any(char::is_control) {
+        let message =
+            format!("a name has 1 to {NAME_MAX} characters, none of them a control character");
+        return Err(Refusal::new("bad_name", message));
+    }
+    Ok(())
+}
+
+fn check_text(text: &str) -> Result<(), Refusal> {
+    let length = text.chars().count();
+    if !(1..=TEXT_MAX).contains(&length) {
+        let message = format!("a message has 1 to {TEXT_MAX} characters, not {length}");
+        return Err(Refusal::new("bad_text", message));
+    }
+    Ok(())
+}

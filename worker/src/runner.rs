@@ -1,0 +1,218 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, stream};
+use metrics::Gauge;
+use outlast_broker::{
+    self as broker, BrokerError, Commit, Entry, LeaseName, SharedBroker, TopicEntry, TopicId,
+};
+use outlast_protocol::{NUMBER_MAX, Pos, RoomName};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Registry, Settings,
+    clock::StoreClock,
+    host::Loaded,
+    partition::{Partition, Want},
+    reach::insist,
+    telemetry,
+};
+
+/// The longest wait for an input, and so for a runner to notice that it shall stop.
+const READ_WAIT: Duration = Duration::from_millis(250);
+
+/// How many rooms are loaded at the same time.
+const LOADS_MAX: usize = 16;
+
+/// How many log entries are read at a time.
+const LOG_PAGE: usize = 1_000;
+
+/// The wait before a partition is taken up again that has come apart from the store.
+const REOPEN_WAIT: Duration = Duration::from_millis(100);
+
+/// How many wakes of rooms that are not in memory a runner knows of.
+const WAKES_MAX: usize = 100_000;
+
+/// Runs one partition under one lease: reads its topic, loads rooms, commits, and so on.
+pub(crate) struct Runner {
+    pub(crate) broker: SharedBroker,
+    pub(crate) registry: Registry,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) clock: Arc<StoreClock>,
+    pub(crate) partition: broker::Partition,
+    pub(crate) epoch: u64,
+}
+
+/// How running a partition has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was told to stop, and has given the lease up.
+    Released,
+    /// Somebody else holds the lease.
+    Lost,
+}
+
+impl Runner {
+    /// Runs the partition until `stop`, or until the lease is lost.
+    pub(crate) async fn run(self, stop: CancellationToken) -> End {
+        loop {
+            match self.serve(&stop).await {
+                Ok(()) => return self.release().await,
+                Err(error) if self.is_held().await => {
+                    // The store has lost writes that it had acknowledged, say: what it holds now counts.
+                    tracing::error!(
+                        partition = self.partition.0, %error, "memory and store differ; starting afresh"
+                    );
+                    tokio::time::sleep(REOPEN_WAIT).await;
+                }
+                Err(error) => {
+                    tracing::warn!(partition = self.partition.0, %error, "lost a partition");
+                    return End::Lost;
+                }
+            }
+        }
+    }
+
+    /// Serves from what the store holds. An error means that this memory is of no use any more.
+    async fn serve(&self, stop: &CancellationToken) -> Result<(), BrokerError> {
+        let mut core = self.open().await?;
+        let rooms = RoomsGauge::of(self.partition);
+        while !stop.is_cancelled() {
+            let entries = match core.is_behind() {
+                true => Vec::new(),
+                false => self.read(core.read_after(), core.next_wake_ms()).await?,
+            };
+            metrics::counter!(telemetry::INPUTS).increment(entries.len() as u64);
+            core.begin(entries, self.clock.now_ms(), rand::random());
+            self.finish_batch(&mut core).await?;
+            rooms.0.set(core.rooms_in_memory() as f64);
+        }
+        match core.hand_over(self.clock.now_ms(), rand::random()) {
+            Some(commit) => self.commit(&commit).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn open(&self) -> Result<Partition, BrokerError> {
+        let cursor = insist("cursor", || self.broker.cursor(self.partition)).await?;
+        let wakes = insist("wakes", || self.broker.wakes(self.partition, WAKES_MAX)).await?;
+        Ok(Partition::new(
+            self.partition,
+            self.epoch,
+            cursor,
+            wakes,
+            self.registry.clone(),
+            self.settings.clone(),
+        ))
+    }
+
+    /// Waits for inputs, but no longer than until a room is to be woken.
+    async fn read(
+        &self,
+        after: TopicId,
+        wake_ms: Option<u64>,
+    ) -> Result<Vec<TopicEntry>, BrokerError> {
+        insist("read", || {
+            let until_ms = wake_ms.map(|at_ms| at_ms.saturating_sub(self.clock.now_ms()));
+            let wait = until_ms.map_or(READ_WAIT, |ms| READ_WAIT.min(Duration::from_millis(ms)));
+            let max = self.settings.batch_max;
+            self.broker.read_topic(self.partition, after, max, wait)
+        })
+        .await
+    }
+
+    async fn finish_batch(&self, core: &mut Partition) -> Result<(), BrokerError> {
+        loop {
+            match core.advance() {
+                Want::Load(rooms) => {
+                    let mut loads = stream::iter(rooms)
+                        .map(|room| async { (self.load(&room).await, room) })
+                        .buffered(LOADS_MAX);
+                    while let Some((loaded, room)) = loads.next().await {
+                        core.loaded(room, loaded?);
+                    }
+                }
+                Want::ReadLog(room) => core.log_read(self.read_log(&room).await?),
+                Want::Commit(commit) => return self.commit(&commit).await,
+                Want::Nothing => return Ok(()),
+            }
+        }
+    }
+
+    async fn load(&self, room: &RoomName) -> Result<Loaded, BrokerError> {
+        match insist("load", || self.broker.load(room)).await {
+            Ok(load) => Ok(Loaded::Room(load)),
+            Err(BrokerError::Unreadable(reason)) => {
+                let last = self.log_end(room).await?;
+                Ok(Loaded::Unreadable { last, reason })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where a log ends whose entries cannot be read.
+    async fn log_end(&self, room: &RoomName) -> Result<Pos, BrokerError> {
+        let beyond = insist("log", || self.broker.read_log(room, NUMBER_MAX, 1)).await?;
+        Ok(beyond.last)
+    }
+
+    async fn read_log(&self, room: &RoomName) -> Result<Vec<Entry>, BrokerError> {
+        let mut entries: Vec<Entry> = Vec::new();
+        loop {
+            let from = entries.last().map_or(1, |entry| entry.pos.off + 1);
+            let page = insist("log", || self.broker.read_log(room, from, LOG_PAGE)).await?;
+            let end = page
+                .entries
+                .last()
+                .is_none_or(|entry| entry.pos == page.last);
+            entries.extend(page.entries);
+            if end {
+                return Ok(entries);
+            }
+        }
+    }
+
+    /// Commits, however often it takes until the store says what has become of it (W2).
+    async fn commit(&self, commit: &Commit) -> Result<(), BrokerError> {
+        let start = Instant::now();
+        insist("commit", || self.broker.commit(commit)).await?;
+        let entries: usize = commit.rooms.iter().map(|room| room.entries.len()).sum();
+        metrics::counter!(telemetry::COMMITS).increment(1);
+        metrics::histogram!(telemetry::COMMIT_SECONDS).record(start.elapsed());
+        metrics::histogram!(telemetry::COMMIT_ENTRIES).record(entries as f64);
+        Ok(())
+    }
+
+    async fn is_held(&self) -> bool {
+        let lease = [(LeaseName::Partition(self.partition), self.epoch)];
+        let ttl = Duration::from_millis(self.settings.lease_ms);
+        let renewed = insist("renew", || self.broker.renew(&lease, ttl)).await;
+        renewed.is_ok_and(|(_, held)| held == [true])
+    }
+
+    /// Gives the lease up, so that another worker can go on at once (W4).
+    async fn release(&self) -> End {
+        let name = LeaseName::Partition(self.partition);
+        if let Err(error) = self.broker.release(name, self.epoch).await {
+            tracing::warn!(partition = self.partition.0, %error, "a lease is left to expire");
+        }
+        End::Released
+    }
+}
+
+/// Tells how many rooms of a partition are in memory, and that there are none when it is dropped.
+struct RoomsGauge(Gauge);
+
+impl RoomsGauge {
+    fn of(partition: broker::Partition) -> Self {
+        RoomsGauge(metrics::gauge!(telemetry::ROOMS, "partition" => partition.0.to_string()))
+    }
+}
+
+impl Drop for RoomsGauge {
+    fn drop(&mut self) {
+        self.0.set(0.0);
+    }
+}

@@ -1,0 +1,37 @@
+/// How a worker runs rooms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a partition stays with a worker that has fallen silent, in milliseconds (W4).
+    pub lease_ms: u64,
+    /// How many of its newest entries a room's log keeps (E2). It may hold a fifth more.
+    pub log_entries: u64,
+    /// How old an entry gets before it may go, in milliseconds (E2).
+    pub log_age_ms: u64,
+    /// How long a room without members stays in the store, in milliseconds (E2).
+    pub room_ttl_ms: u64,
+    /// How many inputs one commit may take up.
+    pub batch_max: usize,
+    /// After how many entries a room's state is written down, at the latest.
+    pub snapshot_every: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            lease_ms: 2_000,
+            log_entries: 1_000,
+            log_age_ms: 600_000,
+            room_ttl_ms: 24 * 3_600_000,
+            batch_max: 512,
+            snapshot_every: 200,
+        }
+    }
+}
+
+impl Settings {
+    /// How many entries may stand behind a snapshot: few enough that trimming, which happens along with
+    /// snapshots, keeps the log near its bound.
+    pub(crate) fn snapshot_due(&self) -> u64 {
+        self.snapshot_every.min(self.log_entries / 5).max(1)
+    }
+}
