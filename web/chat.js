@@ -43,6 +43,8 @@ async function enter(name, wanted) {
   document.title = `#${wanted} · outlast`;
   for (const off of offs.splice(0)) off();
   room = undefined;
+  failed = [];
+  showFailures();
   log.clear();
   typing.clear();
   show();
@@ -133,7 +135,8 @@ function ask() {
 /** @param {import("./link.js").Status} status */
 function showStatus(status) {
   at("status").dataset.status = status;
-  at("status-text").textContent = STATUS[status];
+  const text = STATUS[status === "connecting" && room ? "offline" : status];
+  if (at("status-text").textContent !== text) at("status-text").textContent = text; // a change is read aloud
   if (status !== "live") typing.clear();
   if (status === "live" && away) tell(news, news && "Fine");
   if (status === "live") news = "";

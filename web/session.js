@@ -188,12 +188,19 @@ export class Session {
       this.#pace.rate = limits.actions_per_s;
       this.#frameBytes = limits.frame_bytes;
     }
-    if (t === "welcome") void this.#platform.claim(`outlast ${sid}`).then((release) => (this.#release = release));
+    if (t === "welcome") void this.#claim(sid);
     for (const [name, how] of Object.entries(rooms)) {
       const room = this.#room(name);
       if (how === "gone") room.gone(asked[name]);
     }
     this.#save();
+  }
+
+  /** @param {string} sid */
+  async #claim(sid) {
+    const release = await this.#platform.claim(`outlast ${sid}`);
+    if (this.#id?.sid === sid) this.#release = release;
+    else release?.();
   }
 
   #flush() {

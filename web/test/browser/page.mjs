@@ -120,6 +120,19 @@ test("rooms_can_be_changed_by_dialog_and_by_address", async (t) => {
   await chat.shows(ada, []);
 });
 
+test("a_name_can_be_changed", async (t) => {
+  const { server, page } = await stage(t);
+  const [ada, bob] = [await page(server.url), await page(server.url)];
+  await chat.enter(ada, "Ada");
+  await chat.enter(bob, "Bob");
+  await ada.click("#room");
+  await ada.fill("#enter-name", "Ada Lovelace");
+  await ada.click("text=Join");
+  for (const one of [ada, bob]) await chat.people(one, (people) => people.length === 2 && people.some((text) => text.includes("Ada Lovelace")));
+  await chat.say(ada, "still me");
+  await chat.shows(bob, ["still me"]);
+});
+
 test("the_page_can_be_used_by_keyboard_and_heard", async (t) => {
   const { server, page } = await stage(t);
   const ada = await page(server.url, PHONE);
