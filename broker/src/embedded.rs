@@ -8,7 +8,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use redb::backends::InMemoryBackend;
+use redb::{ReadTransaction, backends::InMemoryBackend};
 use tokio::sync::{Notify, watch};
 
 use crate::{Broker, BrokerError, Health, Layout};
@@ -40,6 +40,7 @@ mod writer;
 
 use clock::Clock;
 use disk::{Disk, Medium};
+use halt::Halt;
 use hub::Hub;
 use leases::LeaseBook;
 use members::MemberBook;
@@ -105,6 +106,15 @@ impl Embedded {
         });
         let writer = Writer::spawn(shared.clone());
         Ok(Arc::new(Embedded { shared, writer }))
+    }
+
+    /// Reads at one moment. It never waits for anything, so it lets others have a turn now and then.
+    async fn look<T>(
+        &self,
+        look: impl FnOnce(&ReadTransaction) -> Result<T, Halt>,
+    ) -> Result<T, BrokerError> {
+        tokio::task::consume_budget().await;
+        self.shared.disk.read(look)
     }
 }
 

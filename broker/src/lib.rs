@@ -27,6 +27,7 @@ mod seat;
 mod topic;
 
 pub mod balance;
+#[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod embedded;
 pub mod redis;

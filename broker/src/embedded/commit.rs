@@ -25,14 +25,14 @@ impl Operation for DoCommit {
     fn run(&mut self, step: &Step<'_>) -> Result<Committed, Halt> {
         let commit = &self.0;
         let txn = step.look()?;
+        let lease = LeaseName::Partition(commit.partition);
+        if !step.shared.leases.is_newest(lease, commit.epoch) {
+            let epoch = commit.epoch;
+            return Err(BrokerError::Fenced { epoch }.into());
+        }
         let stands = read_cursor(&txn.open_table(CURSORS)?, commit.partition)?;
         if stands == commit.to {
             return Ok(Committed::Before);
-        }
-        let lease = LeaseName::Partition(commit.partition);
-        if !step.shared.leases.is_held(lease, commit.epoch, step.now_ms) {
-            let epoch = commit.epoch;
-            return Err(BrokerError::Fenced { epoch }.into());
         }
         if stands != commit.from {
             return Err(moved("the cursor", &commit.from, &stands));

@@ -214,13 +214,14 @@ impl Medium {
                 "{name} was written in an older file format; start the version of outlast that \
                  wrote it, or give this one a new folder with --store embedded:PATH"
             )),
-            error => match explain(&error.into()) {
-                BrokerError::Unavailable(cause) => BrokerError::Unavailable(format!(
-                    "{name} cannot be opened ({cause}); it must be a folder that this user may \
-                     write to, or choose another with --store embedded:PATH"
-                )),
-                error => error,
-            },
+            error @ (DatabaseError::RepairAborted
+            | DatabaseError::TransactionInProgress
+            | DatabaseError::Storage(_)
+            | _) => BrokerError::Unavailable(format!(
+                "{name} cannot be opened ({}); it must be a folder that this user may write to, on a \
+                 disk with space, or choose another with --store embedded:PATH",
+                redb::Error::from(error)
+            )),
         }
     }
 }

@@ -54,11 +54,10 @@ impl LeaseBook {
         })
     }
 
-    /// Whether a lease is held with this epoch.
-    pub(super) fn is_held(&self, name: LeaseName, epoch: u64, now_ms: u64) -> bool {
+    /// Whether no newer epoch than this has been granted, and this one has.
+    pub(super) fn is_newest(&self, name: LeaseName, epoch: u64) -> bool {
         let grants = self.0.lock();
-        let grant = grants.get(&name);
-        grant.is_some_and(|grant| grant.epoch == epoch && grant.is_live(now_ms))
+        grants.get(&name).is_some_and(|grant| grant.epoch == epoch)
     }
 
     fn renew(&self, name: LeaseName, epoch: u64, ttl: Duration, now_ms: u64) -> bool {

@@ -14,15 +14,17 @@ use crate::{BrokerError, NodeId, Read, Record, Records, Shard, Write, Written};
 impl Records for Embedded {
     async fn read(&self, _: Shard, sid: &Sid) -> Result<Read, BrokerError> {
         let now_ms = self.shared.clock.now_ms();
-        let record = self.shared.disk.read(|txn| {
-            let records = txn.open_table(RECORDS)?;
-            let record = records.get(sid.as_u128())?;
-            Ok(record.map(|record| {
-                let (version, _, _, _, value) = record.value();
-                let value = Bytes::copy_from_slice(value);
-                Record { value, version }
-            }))
-        })?;
+        let record = self
+            .look(|txn| {
+                let records = txn.open_table(RECORDS)?;
+                let record = records.get(sid.as_u128())?;
+                Ok(record.map(|record| {
+                    let (version, _, _, _, value) = record.value();
+                    let value = Bytes::copy_from_slice(value);
+                    Record { value, version }
+                }))
+            })
+            .await?;
         Ok(Read { now_ms, record })
     }
 
@@ -32,7 +34,7 @@ impl Records for Embedded {
 
     async fn due(&self, Shard(s): Shard, max: usize) -> Result<Vec<Sid>, BrokerError> {
         let now_ms = self.shared.clock.now_ms();
-        self.shared.disk.read(|txn| {
+        self.look(|txn| {
             let due = txn.open_table(DUE)?;
             let due = due.range((s, 0, 0)..=(s, now_ms, u128::MAX))?;
             let sids = due.take(max).map(|due| {
@@ -41,10 +43,11 @@ impl Records for Embedded {
             });
             sids.collect::<Result<_, Halt>>()
         })
+        .await
     }
 
     async fn owners(&self, Shard(s): Shard) -> Result<Vec<NodeId>, BrokerError> {
-        self.shared.disk.read(|txn| {
+        self.look(|txn| {
             let owned = txn.open_table(OWNED)?;
             let mut owners = Vec::<NodeId>::new();
             let mut next = owned.range((s, "", 0)..)?.next();
@@ -60,6 +63,7 @@ impl Records for Embedded {
             }
             Ok(owners)
         })
+        .await
     }
 
     async fn owned(
@@ -69,7 +73,7 @@ impl Records for Embedded {
         max: usize,
     ) -> Result<Vec<Sid>, BrokerError> {
         let owner = owner.as_str();
-        self.shared.disk.read(|txn| {
+        self.look(|txn| {
             let owned = txn.open_table(OWNED)?;
             let owned = owned.range((s, owner, 0)..=(s, owner, u128::MAX))?;
             let sids = owned.take(max).map(|owned| {
@@ -78,5 +82,6 @@ impl Records for Embedded {
             });
             sids.collect::<Result<_, Halt>>()
         })
+        .await
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 impl Rooms for Embedded {
     async fn cursor(&self, partition: Partition) -> Result<Cursor, BrokerError> {
         let read = |txn: &ReadTransaction| read_cursor(&txn.open_table(CURSORS)?, partition);
-        self.shared.disk.read(read)
+        self.look(read).await
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, BrokerError> {
@@ -27,7 +27,7 @@ impl Rooms for Embedded {
 
     async fn load(&self, room: &RoomName) -> Result<RoomLoad, BrokerError> {
         let now_ms = self.shared.clock.now_ms();
-        self.shared.disk.read(|txn| load(txn, room, now_ms))
+        self.look(|txn| load(txn, room, now_ms)).await
     }
 
     async fn read_log(
@@ -37,6 +37,7 @@ impl Rooms for Embedded {
         max: usize,
     ) -> Result<Stretch, BrokerError> {
         self.read_stretch(room, |row| (from_off.max(row.first_off), max))
+            .await
     }
 
     async fn read_tail(&self, room: &RoomName, max: usize) -> Result<Stretch, BrokerError> {
@@ -44,6 +45,7 @@ impl Rooms for Embedded {
             let before_tail = row.last.off.saturating_sub(max as u64);
             (row.first_off.max(before_tail + 1), max)
         })
+        .await
     }
 
     async fn wakes(
@@ -52,7 +54,7 @@ impl Rooms for Embedded {
         max: usize,
     ) -> Result<Vec<(RoomName, u64)>, BrokerError> {
         let now_ms = self.shared.clock.now_ms();
-        self.shared.disk.read(|txn| {
+        self.look(|txn| {
             let rooms = txn.open_table(ROOMS)?;
             let wakes = txn.open_table(WAKES)?;
             let mut found = Vec::new();
@@ -69,18 +71,19 @@ impl Rooms for Embedded {
             }
             Ok(found)
         })
+        .await
     }
 }
 
 impl Embedded {
     /// Reads entries of a log, from where on and how many being a matter of how the room stands.
-    fn read_stretch(
+    async fn read_stretch(
         &self,
         room: &RoomName,
-        which: impl FnOnce(&RoomRow) -> (u64, usize),
+        which: impl FnOnce(&RoomRow) -> (u64, usize) + Send,
     ) -> Result<Stretch, BrokerError> {
         let now_ms = self.shared.clock.now_ms();
-        self.shared.disk.read(|txn| {
+        self.look(|txn| {
             let Some(row) = RoomRow::read(&txn.open_table(ROOMS)?, room, now_ms)? else {
                 return Ok(Stretch::default());
             };
@@ -91,6 +94,7 @@ impl Embedded {
                 last: row.last,
             })
         })
+        .await
     }
 }
 

@@ -37,7 +37,7 @@ impl Topic for Embedded {
         loop {
             // Armed before the look, so that nothing is appended unheard between look and wait.
             let rung = bell.notified();
-            let entries = self.entries_behind(partition, after, max)?;
+            let entries = self.entries_behind(partition, after, max).await?;
             if !entries.is_empty() || timeout_at(until, rung).await.is_err() {
                 return Ok(entries);
             }
@@ -46,13 +46,13 @@ impl Topic for Embedded {
 }
 
 impl Embedded {
-    fn entries_behind(
+    async fn entries_behind(
         &self,
         Partition(p): Partition,
         after: TopicId,
         max: usize,
     ) -> Result<Vec<TopicEntry>, BrokerError> {
-        self.shared.disk.read(|txn| {
+        self.look(|txn| {
             let topic = txn.open_table(TOPIC)?;
             let behind = topic.range((p, after.ms, after.seq + 1)..=(p, u64::MAX, u64::MAX))?;
             let entries = behind.take(max).map(|entry| {
@@ -66,5 +66,6 @@ impl Embedded {
             });
             entries.collect::<Result<_, Halt>>()
         })
+        .await
     }
 }

@@ -1,0 +1,159 @@
+use std::time::Duration;
+
+use outlast_protocol::Sid;
+
+use super::{
+    Harness,
+    fixture::{LONG, hear},
+};
+use crate::{Heard, LeaseName, Nudge, Partition, Shard, SharedBroker, Survey};
+
+const NAME: LeaseName = LeaseName::Partition(Partition(0));
+
+const SHORT: Duration = Duration::from_millis(300);
+
+pub async fn w1_of_two_claimants_one_is_granted(harness: &dyn Harness) {
+    let (a, b) = (harness.connect().await, harness.connect().await);
+    let (first, second) = ("a".into(), "b".into());
+    let claims = tokio::join!(a.claim(NAME, &first, LONG), b.claim(NAME, &second, LONG));
+    let granted = [claims.0.unwrap(), claims.1.unwrap()];
+    assert_eq!(granted.iter().flatten().count(), 1, "{granted:?}");
+
+    let holder = if granted[0].is_some() { "a" } else { "b" };
+    assert_eq!(owner(&a, NAME).await.as_deref(), Some(holder));
+    for claimant in ["a", "b"] {
+        assert_eq!(a.claim(NAME, &claimant.into(), LONG).await, Ok(None));
+    }
+    let other = LeaseName::Shard(Shard(0));
+    assert!(b.claim(other, &second, LONG).await.unwrap().is_some());
+}
+
+pub async fn w1_epochs_rise_with_each_grant(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let mut last = 0;
+    for round in 0..6 {
+        let lease = store
+            .claim(NAME, &"a".into(), SHORT)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(lease.epoch > last, "{} behind {last}", lease.epoch);
+        assert_eq!(lease.name, NAME);
+        last = lease.epoch;
+        if round % 3 == 0 {
+            harness.pass(SHORT * 2).await;
+        } else {
+            store.release(NAME, lease.epoch).await.unwrap();
+        }
+    }
+}
+
+pub async fn w1_a_lease_that_is_renewed_stays(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let ttl = Duration::from_millis(1_500);
+    let lease = store.claim(NAME, &"a".into(), ttl).await.unwrap().unwrap();
+    let mut last_ms = lease.now_ms;
+    for _ in 0..4 {
+        harness.pass(ttl / 2).await;
+        let (now_ms, held) = store.renew(&[(NAME, lease.epoch)], ttl).await.unwrap();
+        assert_eq!(held, [true]);
+        assert!(now_ms > last_ms);
+        last_ms = now_ms;
+        assert_eq!(store.claim(NAME, &"b".into(), ttl).await, Ok(None));
+    }
+}
+
+pub async fn w1_a_lease_that_is_not_renewed_is_lost(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let lease = store
+        .claim(NAME, &"a".into(), SHORT)
+        .await
+        .unwrap()
+        .unwrap();
+    harness.pass(SHORT * 2).await;
+    assert_eq!(owner(&store, NAME).await, None);
+    let (_, held) = store.renew(&[(NAME, lease.epoch)], LONG).await.unwrap();
+    assert_eq!(held, [false]);
+
+    let newer = store.claim(NAME, &"b".into(), LONG).await.unwrap().unwrap();
+    let both = [(NAME, lease.epoch), (NAME, newer.epoch)];
+    let (_, held) = store.renew(&both, LONG).await.unwrap();
+    assert_eq!(held, [false, true]);
+    assert_eq!(owner(&store, NAME).await.as_deref(), Some("b"));
+}
+
+pub async fn w4_a_lease_that_is_released_is_free_at_once_and_everybody_hears_it(
+    harness: &dyn Harness,
+) {
+    let (a, b) = (harness.connect().await, harness.connect().await);
+    let (_subscriptions, mut listener) = b.listen(&"b".into()).await.unwrap();
+    let lease = a.claim(NAME, &"a".into(), LONG).await.unwrap().unwrap();
+    a.release(NAME, lease.epoch).await.unwrap();
+    assert_eq!(hear(&mut listener).await, Heard::Nudge(Nudge::Released));
+    assert_eq!(owner(&b, NAME).await, None);
+    assert!(b.claim(NAME, &"b".into(), LONG).await.unwrap().is_some());
+}
+
+pub async fn a_release_with_an_old_epoch_does_nothing(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let (_subscriptions, mut listener) = store.listen(&"l".into()).await.unwrap();
+    let old = store.claim(NAME, &"a".into(), LONG).await.unwrap().unwrap();
+    store.release(NAME, old.epoch).await.unwrap();
+    let new = store.claim(NAME, &"b".into(), LONG).await.unwrap().unwrap();
+    store.release(NAME, old.epoch).await.unwrap();
+    assert_eq!(owner(&store, NAME).await.as_deref(), Some("b"));
+    store.release(NAME, new.epoch).await.unwrap();
+    store.release(NAME, new.epoch).await.unwrap();
+
+    let last = Nudge::Over { sid: Sid::now_v7() };
+    store.nudge(None, &last).await.unwrap();
+    for expected in [Nudge::Released, Nudge::Released, last] {
+        assert_eq!(hear(&mut listener).await, Heard::Nudge(expected));
+    }
+}
+
+pub async fn leases_are_surveyed_and_renewed_in_the_order_of_the_question(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let layout = store.layout();
+    let partitions = layout.all_partitions().map(LeaseName::Partition);
+    let names: Vec<_> = partitions
+        .chain(layout.all_shards().map(LeaseName::Shard))
+        .collect();
+    let mut epochs = Vec::new();
+    for (number, name) in names.iter().enumerate() {
+        let epoch = if number % 2 == 0 {
+            let owner = format!("owner-{number}").as_str().into();
+            store
+                .claim(*name, &owner, LONG)
+                .await
+                .unwrap()
+                .unwrap()
+                .epoch
+        } else {
+            1
+        };
+        epochs.push((*name, epoch));
+    }
+
+    let expected = names.iter().enumerate().map(|(number, name)| Survey {
+        name: *name,
+        owner: (number % 2 == 0).then(|| format!("owner-{number}").as_str().into()),
+    });
+    assert_eq!(
+        store.survey(&names).await.unwrap(),
+        expected.collect::<Vec<_>>()
+    );
+    let (_, held) = store.renew(&epochs, LONG).await.unwrap();
+    let expected: Vec<_> = (0..names.len()).map(|number| number % 2 == 0).collect();
+    assert_eq!(held, expected);
+    assert_eq!(store.survey(&[]).await, Ok(Vec::new()));
+    assert_eq!(store.renew(&[], LONG).await.unwrap().1, Vec::<bool>::new());
+}
+
+async fn owner(store: &SharedBroker, name: LeaseName) -> Option<String> {
+    let survey = store.survey(&[name]).await.unwrap();
+    survey[0]
+        .owner
+        .as_ref()
+        .map(|owner| owner.as_str().to_owned())
+}

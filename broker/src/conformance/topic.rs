@@ -1,0 +1,202 @@
+use std::time::{Duration, Instant};
+
+use outlast_protocol::Sid;
+
+use super::{
+    Harness,
+    fixture::{NEVER, PATIENCE, act, input, json, room},
+};
+use crate::{BrokerError, Deadline, Request, TopicEntry, TopicId};
+
+pub async fn entries_come_back_in_order_behind_a_position(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let room = room("chat/lobby");
+    let partition = store.layout().partition(&room);
+    let inputs: Vec<_> = (1..=7).map(|n| act(&room, n)).collect();
+    for chunk in inputs.chunks(3) {
+        store
+            .append(partition, NEVER, chunk.to_vec())
+            .await
+            .unwrap();
+    }
+
+    let read = async |after, max| {
+        store
+            .read_topic(partition, after, max, PATIENCE)
+            .await
+            .unwrap()
+    };
+    let all = read(TopicId::default(), 100).await;
+    assert!(all.is_sorted_by(|a, b| a.id < b.id));
+    assert_eq!(understood(&all), inputs);
+    assert_eq!(read(TopicId::default(), 2).await, all[..2]);
+    assert_eq!(read(all[1].id, 100).await, all[2..]);
+    assert_eq!(read(all[4].id, 1).await, all[5..6]);
+}
+
+pub async fn an_append_is_taken_as_a_whole(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let room = room("chat/lobby");
+    let partition = store.layout().partition(&room);
+    let appends = (1..=20).map(|n| {
+        let inputs: Vec<_> = (0..5).map(|_| act(&room, n)).collect();
+        store.append(partition, NEVER, inputs)
+    });
+    for append in futures_util::future::join_all(appends).await {
+        append.unwrap();
+    }
+
+    let all = store.read_topic(partition, TopicId::default(), 1000, PATIENCE);
+    let all = understood(&all.await.unwrap());
+    assert_eq!(all.len(), 100);
+    for append in all.chunks(5) {
+        assert!(
+            append
+                .iter()
+                .all(|input| input.request == append[0].request)
+        );
+    }
+}
+
+pub async fn partitions_do_not_mix(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let room = room("chat/lobby");
+    for partition in store.layout().all_partitions() {
+        let inputs = vec![act(&room, u64::from(partition.0))];
+        store.append(partition, NEVER, inputs).await.unwrap();
+    }
+    for partition in store.layout().all_partitions() {
+        let read = store.read_topic(partition, TopicId::default(), 9, PATIENCE);
+        let requests: Vec<_> = understood(&read.await.unwrap())
+            .into_iter()
+            .map(|input| input.request)
+            .collect();
+        assert_eq!(requests, [act(&room, u64::from(partition.0)).request]);
+    }
+}
+
+pub async fn a_read_waits_for_the_next_entry(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let room = room("chat/lobby");
+    let partition = store.layout().partition(&room);
+    let mut after = TopicId::default();
+    for n in 1..=20 {
+        let appender = harness.connect().await;
+        let input = act(&room, n);
+        let append = async {
+            if n % 2 == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            appender.append(partition, NEVER, vec![input.clone()]).await
+        };
+        let read = store.read_topic(partition, after, 10, PATIENCE);
+        let started = Instant::now();
+        let (read, appended) = tokio::join!(read, append);
+        appended.unwrap();
+        let read = read.unwrap();
+        assert!(started.elapsed() < PATIENCE / 2, "the read slept on");
+        assert_eq!(understood(&read), [input]);
+        after = read[0].id;
+    }
+}
+
+pub async fn a_read_that_waits_in_vain_is_empty(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let partition = store.layout().partition(&room("chat/lobby"));
+    for wait in [Duration::ZERO, Duration::from_millis(50)] {
+        let started = Instant::now();
+        let read = store.read_topic(partition, TopicId::default(), 9, wait);
+        assert_eq!(read.await, Ok(Vec::new()));
+        assert!(started.elapsed() >= wait);
+    }
+}
+
+pub async fn s6_an_append_behind_its_deadline_is_too_late(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let room = room("chat/lobby");
+    let partition = store.layout().partition(&room);
+    let (now_ms, _) = store.members().await.unwrap();
+    let deadline = Deadline(now_ms + 5_000);
+
+    let in_time = store.append(partition, deadline, vec![act(&room, 1)]);
+    assert_eq!(in_time.await, Ok(()));
+    let late = vec![act(&room, 2), act(&room, 3)];
+    let late = store.append(partition, Deadline(now_ms - 1), late).await;
+    assert_eq!(late, Err(BrokerError::TooLate));
+
+    let read = store.read_topic(partition, TopicId::default(), 9, PATIENCE);
+    assert_eq!(read.await.unwrap().len(), 1);
+}
+
+pub async fn w6_an_entry_that_cannot_be_read_comes_as_its_text(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let room = room("chat/lobby");
+    let partition = store.layout().partition(&room);
+    let text = r#"{"room":"chat/lobby","do":{"frobnicate":{}}}"#;
+    let before = act(&room, 1);
+    store
+        .append(partition, NEVER, vec![before.clone()])
+        .await
+        .unwrap();
+    harness.append_text(partition, text).await;
+    let behind = act(&room, 2);
+    store
+        .append(partition, NEVER, vec![behind.clone()])
+        .await
+        .unwrap();
+
+    let read = store.read_topic(partition, TopicId::default(), 9, PATIENCE);
+    let read: Vec<_> = read.await.unwrap().into_iter().map(|e| e.input).collect();
+    assert_eq!(read, [Ok(before), Err(text.to_owned()), Ok(behind)]);
+}
+
+pub async fn unusual_inputs_come_back_as_they_were(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let room = room("a.b_c-0/9");
+    let partition = store.layout().partition(&room);
+    let data = json("{\n\"\u{1f980}\\u0000\" :\t[1e400,9007199254740993,-0.0,\"a\\nb\\\"c\\\\\"]}");
+    let requests = [
+        Request::Join {
+            n: 1,
+            user: "Zoë \"x\"\n\u{0}".into(),
+            data: None,
+        },
+        Request::Join {
+            n: 1,
+            user: String::new(),
+            data: Some(json("false")),
+        },
+        Request::Act {
+            n: u64::MAX >> 11,
+            data: data.clone(),
+        },
+        Request::Leave { n: 3 },
+        Request::Attached { view: true },
+        Request::View,
+        Request::Detached,
+        Request::Over {
+            reason: "expired".into(),
+        },
+    ];
+    let mut inputs: Vec<_> = requests.map(|request| input(&room, request)).into();
+    inputs[2].gateway = None;
+    inputs[2].sid = Sid::max();
+    store
+        .append(partition, NEVER, inputs.clone())
+        .await
+        .unwrap();
+
+    let read = store.read_topic(partition, TopicId::default(), 99, PATIENCE);
+    let read = understood(&read.await.unwrap());
+    for (read, written) in read.iter().zip(&inputs) {
+        // Written so, because payloads are equal as values already, and this one is not even a number.
+        assert_eq!(format!("{read:?}"), format!("{written:?}"));
+    }
+    assert_eq!(read.len(), inputs.len());
+}
+
+/// What entries say, every one of which can be read.
+fn understood(entries: &[TopicEntry]) -> Vec<crate::Input> {
+    let inputs = entries.iter().map(|entry| entry.input.clone());
+    inputs.collect::<Result<_, _>>().unwrap()
+}
