@@ -5,7 +5,7 @@ import { OutlastError } from "./error.js";
  * @typedef {{ n: number, pos?: string, data?: any }} Outcome of an action, durable
  * @typedef {{ resolve: (outcome: Outcome) => void, reject: (error: OutlastError) => void }} Waiter
  * @typedef {{ n: number, t: Kind, data?: any }} Saved
- * @typedef {Saved & Waiter & { sent: boolean }} Action
+ * @typedef {Saved & Waiter & { sent: boolean, copies: number }} Action `copies` are those on their way
  */
 
 /**
@@ -29,7 +29,7 @@ export class Outbox {
     this.#host = host;
     if (!saved) return;
     this.next = saved.next;
-    this.list = saved.list.map((action) => ({ ...action, sent: true, resolve() {}, reject: host.orphaned }));
+    this.list = saved.list.map((action) => ({ ...action, sent: true, copies: 0, resolve() {}, reject: host.orphaned }));
   }
 
   /** The last join or leave asked for, if it has no outcome yet. */
@@ -40,7 +40,7 @@ export class Outbox {
   /** @param {Kind} t @param {unknown} data @param {Waiter} waiter */
   add(t, data, waiter) {
     this.#host.admit({ t, room: this.#room, n: this.next, data });
-    const action = { n: this.next++, t, data, sent: false, ...waiter };
+    const action = { n: this.next++, t, data, sent: false, copies: 0, ...waiter };
     this.list.push(action);
     this.flush(action.n);
     return action;
@@ -59,13 +59,15 @@ export class Outbox {
       if (wait_ms === undefined) return; // no socket takes actions: the next one gets them all
       if (wait_ms > 0) return this.#hold(n, wait_ms);
       action.sent = true;
+      action.copies++;
     }
   }
 
-  /** Whatever an older socket made us wait for is over. */
+  /** Whatever was said or sent on an older socket is over. */
   release() {
     this.#held?.cancel();
     this.#held = undefined;
+    for (const action of this.list) action.copies = 0;
   }
 
   /** Takes out those that have an outcome. @param {(action: Action) => boolean} has @param {(action: Action) => Outcome | OutlastError} outcome */
@@ -98,8 +100,11 @@ export class Outbox {
   /** The server did not take `n`: to be sent again later, or given up. @param {number} n @param {OutlastError} error @param {number} [retry_ms] */
   untaken(n, error, retry_ms) {
     const action = this.list.find((action) => action.n === n);
-    if (!action || (this.#held && n > this.#held.from)) return; // it is sent again anyway
+    if (!action) return;
+    action.copies--;
+    if (this.#held && n > this.#held.from) return; // it is sent again anyway
     if (retry_ms !== undefined) return this.#hold(n, retry_ms);
+    if (action.copies > 0) return; // which may have been taken
     this.remove(action);
     action.reject(error);
   }
@@ -127,7 +132,7 @@ export class Outbox {
     this.#freed = Infinity;
     this.next = n;
     const rest = this.#from(n);
-    for (const action of rest) action.n = this.next++;
+    for (const action of rest) Object.assign(action, { n: this.next++, copies: 0 });
     this.flush(n);
   }
 
@@ -144,10 +149,10 @@ export class Outbox {
   /** @param {number} n @param {number} ms */
   #hold(n, ms) {
     const from = Math.min(n, this.#held?.from ?? n);
-    this.release();
+    this.#held?.cancel();
     const cancel = this.#host.after(ms, () => {
       const from = this.#held?.from;
-      this.release();
+      this.#held = undefined;
       this.flush(from);
     });
     this.#held = { from, cancel };

@@ -155,6 +155,23 @@ test("a5_errors_for_many_acts_meet_each_its_own", async (t) => {
   assert.deepEqual(brief(await peer.heard()), ["act 2 d"], "the lowest number is free again");
 });
 
+test("a5_an_error_about_an_older_copy_of_an_act_does_not_give_it_up", async (t) => {
+  const scene = await stage(t);
+  const { peer, room } = await scene.joined();
+  const acts = ["a", "b"].map((text) => outcome(room.act(say(text))));
+  await peer.heard();
+  peer.send({ t: "error", code: "busy", message: "", room: "chat/lobby", n: 2, retry_ms: 100 });
+  await peer.heard();
+  await scene.clock.advance(100);
+  assert.deepEqual(brief(await peer.heard()), ["act 2 a", "act 3 b"]);
+  peer.send({ t: "error", code: "not_joined", message: "", room: "chat/lobby", n: 3 });
+  await peer.heard();
+  assert.deepEqual(acts[1], {}, "the second copy may have been taken");
+  peer.send({ t: "error", code: "not_joined", message: "", room: "chat/lobby", n: 3 });
+  await until(() => acts[1].error);
+  assert.equal(acts[1].code, "not_joined");
+});
+
 test("a5_an_act_behind_a_join_that_has_to_wait_waits_with_it", async (t) => {
   const scene = await stage(t);
   const { session, peer, room } = await scene.joined();
