@@ -110,7 +110,7 @@ export class Room {
 
   /** Where to resume from. A join on its way may make us another member: that takes a snapshot. */
   get position() {
-    return (this.#outbox.turn !== "join" && this.#pos) || null;
+    return (!this.#outbox.list.some(({ t }) => t === "join") && this.#pos) || null;
   }
 
   /** Brought back by a reload and wanted, but without its state. */
@@ -294,7 +294,7 @@ export class Room {
   }
 
   #join() {
-    this.#outbox.add("join", this.#data, { resolve() {}, reject: (error) => this.#shut(error) });
+    this.#outbox.add("join", this.#data, { resolve() {}, reject: (error) => this.bound || this.#shut(error) });
     this.#show();
   }
 

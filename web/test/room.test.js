@@ -191,6 +191,22 @@ test("a4_a_refused_join_rejects_with_its_code", async (t) => {
   assert.equal((await peer.next("join")).n, 2);
 });
 
+test("a4_a_refused_join_leaves_a_later_one_alone", async (t) => {
+  const { session, peer } = await (await stage(t)).live();
+  const first = outcome(session.join("chat/lobby"));
+  await peer.next("join");
+  outcome(session.rooms[0].leave());
+  const second = outcome(session.join("chat/lobby"));
+  await until(() => first.error);
+  await peer.next("leave");
+  await peer.next("join");
+  peer.send(result(1, "1-1", { ok: false, code: "full" }), { t: "left", room: "chat/lobby", n: 2, reason: "left" });
+  peer.send({ t: "joined", room: "chat/lobby", n: 3, member: 4, pos: "5-1", state: ["in"] });
+  await until(() => second.value);
+  assert.equal(first.code, "left");
+  assert.deepEqual(second.value.state, ["in"]);
+});
+
 test("joining_a_room_that_we_are_in_is_the_same_room", async (t) => {
   const { session, peer, room } = await (await stage(t)).joined();
   assert.equal(await session.join("chat/lobby"), room);
