@@ -4,14 +4,14 @@
 //! ignores it, and of several writes of a record the first wins. So a process may be killed anywhere in
 //! here; what it left undone is still due.
 
-use futures_util::{StreamExt, stream};
+use futures_util::future;
 use outlast_broker::{BrokerError, NodeId, Written};
 use outlast_protocol::Sid;
 
 use crate::{
     machine::{Next, Step, Tell},
     meters,
-    shelf::{CONCURRENT, Loaded, Shelf},
+    shelf::{Loaded, Shelf},
 };
 
 /// When to try again to tell a room whose topic did not take it, in milliseconds.
@@ -26,7 +26,7 @@ pub(crate) async fn advance(
     shelf: &Shelf,
     sids: Vec<Sid>,
 ) -> Result<Vec<(Sid, String)>, BrokerError> {
-    let (found, unreadable) = shelf.read_all(sids).await?;
+    let (found, unreadable) = shelf.read_all(&sids).await?;
     let due = |loaded: Loaded| {
         let step = loaded.session.due(loaded.now_ms, &shelf.settings);
         (loaded, step)
@@ -58,7 +58,7 @@ pub(crate) async fn lose(
     dead: &NodeId,
     since_ms: u64,
 ) -> Result<Vec<(Sid, String)>, BrokerError> {
-    let (found, unreadable) = shelf.read_all(sids).await?;
+    let (found, unreadable) = shelf.read_all(&sids).await?;
     all(found.iter().map(async |loaded| {
         let mut session = loaded.session.clone();
         session.lose(dead, since_ms);
@@ -89,14 +89,10 @@ async fn write(shelf: &Shelf, old: &Loaded, step: &Step, told: bool) -> Result<(
     Ok(())
 }
 
-/// Waits for all of them, a number at a time; answers an error if there was one.
+/// Waits for all of them; answers an error if there was one.
 async fn all<F>(writes: impl Iterator<Item = F>) -> Result<(), BrokerError>
 where
     F: Future<Output = Result<(), BrokerError>>,
 {
-    let done: Vec<_> = stream::iter(writes)
-        .buffer_unordered(CONCURRENT)
-        .collect()
-        .await;
-    done.into_iter().collect()
+    future::join_all(writes).await.into_iter().collect()
 }

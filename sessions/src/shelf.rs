@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt, future, stream};
+use futures_util::future;
 use outlast_broker::{
     BrokerError, Deadline, Group, Input, Partition, Shard, SharedBroker, Write, Written,
 };
@@ -17,9 +17,6 @@ use crate::{
 
 /// How many inputs go into one append.
 const APPEND_MAX: usize = 256;
-
-/// How many records are read, or written, at a time.
-pub(crate) const CONCURRENT: usize = 64;
 
 /// The sessions of a store, as records.
 #[derive(Clone)]
@@ -54,24 +51,22 @@ impl Shelf {
         }))
     }
 
-    /// Reads several sessions, in any order; beside those found, those whose records this version cannot
+    /// Reads several sessions; beside those found, those whose records this version cannot
     /// read, with why.
     ///
     /// # Errors
     /// When the store does not answer.
     pub(crate) async fn read_all(
         &self,
-        sids: Vec<Sid>,
+        sids: &[Sid],
     ) -> Result<(Vec<Loaded>, Vec<(Sid, String)>), BrokerError> {
         let (mut found, mut unreadable) = (Vec::new(), Vec::new());
-        let mut reads = stream::iter(sids)
-            .map(|sid| async move { (sid, self.read(sid).await) })
-            .buffer_unordered(CONCURRENT);
-        while let Some((sid, read)) = reads.next().await {
+        let reads = sids.iter().map(|sid| self.read(*sid));
+        for (sid, read) in sids.iter().zip(future::join_all(reads).await) {
             match read {
                 Ok(loaded) => found.extend(loaded),
                 Err(SessionError::Broker(error)) => return Err(error),
-                Err(error) => unreadable.push((sid, error.to_string())),
+                Err(error) => unreadable.push((*sid, error.to_string())),
             }
         }
         Ok((found, unreadable))

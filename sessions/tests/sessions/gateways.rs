@@ -1,0 +1,213 @@
+//! Gateways that die, and gateways that only look dead.
+
+use std::time::Duration;
+
+use outlast_broker::{Membership, NodeId, Role};
+use outlast_sessions::{SessionError, Settings};
+use tokio::time::sleep;
+
+use crate::world::{Gateway, World, quick, room, until};
+
+/// How long a gateway may be silent.
+const SILENCE: Duration = Duration::from_millis(1_500);
+
+fn patient() -> Settings {
+    Settings {
+        ttl_ms: 60_000,
+        ..quick()
+    }
+}
+
+#[tokio::test]
+async fn s7_the_rooms_of_a_dead_gateways_sessions_are_told_in_time() {
+    let settings = Settings {
+        grace_ms: 3_000,
+        ..patient()
+    };
+    let world = World::new(settings);
+    let keeper = world.keeper();
+    let (dead, room) = (NodeId::from("gateway1"), room("a"));
+    let gateway = Gateway::start(&world, &dead, vec![]).await;
+    let mut opened = Vec::new();
+    for _ in 0..50 {
+        opened.push(world.open(&dead, std::slice::from_ref(&room)).await);
+    }
+    sleep(SILENCE * 2).await;
+    assert!(
+        world.holds(&dead, opened[0].sid).await,
+        "it beats, so it lives"
+    );
+    gateway.die();
+    let lost_ms = world.now_ms().await;
+    for session in &opened {
+        let told_ms = until("told away", async || {
+            world.told_away(&room, session.sid).await
+        })
+        .await;
+        let after_ms = told_ms - lost_ms;
+        let grace_ms = world.settings.grace_ms;
+        assert!(
+            (grace_ms..grace_ms + 2_000).contains(&after_ms),
+            "told after {after_ms} ms"
+        );
+    }
+    until("it is struck off", async || {
+        let (_, members) = world.store.members().await.unwrap();
+        members.iter().all(|member| member.id != dead).then_some(())
+    })
+    .await;
+    let back = world.resume(&opened[0], &"gateway2".into()).await.unwrap();
+    assert_eq!((back.generation, back.rooms), (2, vec![room]));
+    keeper.stop().await;
+}
+
+#[tokio::test]
+async fn s7_an_owner_that_nobody_has_heard_of_is_dead_after_a_while() {
+    let world = World::new(patient());
+    let opened = world.open(&"stranger".into(), &[room("a")]).await;
+    let keeper = world.keeper();
+    until("told away", async || {
+        world.told_away(&room("a"), opened.sid).await
+    })
+    .await;
+    keeper.stop().await;
+}
+
+#[tokio::test]
+async fn s7_an_outage_of_the_store_costs_nobody_its_session() {
+    let world = World::new(patient());
+    let keeper = world.keeper();
+    let (alive, dead) = (NodeId::from("gateway1"), NodeId::from("gateway2"));
+    let one = Gateway::start(&world, &alive, vec![]).await;
+    let two = Gateway::start(&world, &dead, vec![]).await;
+    let here = world.open(&alive, &[room("a")]).await;
+    let there = world.open(&dead, &[room("b")]).await;
+    sleep(SILENCE * 2).await;
+    two.die();
+    // To everybody who is heard of through the store, this is what an outage looks like from behind.
+    world.store.advance(Duration::from_secs(30));
+    let back_ms = world.now_ms().await;
+    let told_ms = until("told away", async || {
+        world.told_away(&room("b"), there.sid).await
+    })
+    .await;
+    assert!(
+        told_ms - back_ms >= world.settings.grace_ms,
+        "the outage was no time to come back in"
+    );
+    assert!(world.holds(&alive, here.sid).await);
+    assert_eq!(world.told(&room("a")).await, []);
+    one.die();
+    keeper.stop().await;
+}
+
+#[tokio::test]
+async fn s7_a_gateway_that_was_taken_for_dead_reclaims_its_sessions() {
+    let world = World::new(patient());
+    let keeper = world.keeper();
+    let (one, two) = (NodeId::from("gateway1"), NodeId::from("gateway2"));
+    world.store.beat(&one, Role::Gateway).await.unwrap();
+    let stays = world.open(&one, &[room("a")]).await;
+    let moves = world.open(&one, &[room("a")]).await;
+    let ends = world.open(&one, &[room("a")]).await;
+    for session in [&stays, &moves, &ends] {
+        until("told away", async || {
+            world.told_away(&room("a"), session.sid).await
+        })
+        .await;
+    }
+    world.resume(&moves, &two).await.unwrap();
+    world.sessions.end(ends.sid, None).await.unwrap();
+
+    until("it is struck off", async || {
+        let (_, members) = world.store.members().await.unwrap();
+        members.iter().all(|member| member.id != one).then_some(())
+    })
+    .await;
+    assert!(world.store.beat(&one, Role::Gateway).await.unwrap().unknown);
+    let gateway = Gateway::start(&world, &one, vec![]).await;
+    assert_eq!(world.sessions.reclaim(stays.sid, 1, &one).await, Ok(()));
+    let superseded = Err(SessionError::Superseded);
+    assert_eq!(world.sessions.reclaim(moves.sid, 1, &one).await, superseded);
+    assert_eq!(
+        world.sessions.reclaim(ends.sid, 1, &one).await,
+        Err(SessionError::Gone)
+    );
+    assert!(world.holds(&one, stays.sid).await);
+    let seat = world.seat(&room("a"), stays.sid).await;
+    assert!(!seat.away, "its room knows that it is here");
+    assert_eq!(seat.turns, 2);
+
+    let before = world.record(stays.sid).await.record;
+    assert_eq!(world.sessions.reclaim(stays.sid, 1, &one).await, Ok(()));
+    assert_eq!(
+        world.record(stays.sid).await.record,
+        before,
+        "once more is only a look"
+    );
+    gateway.die();
+    keeper.stop().await;
+}
+
+#[tokio::test]
+async fn s7_a_gateway_that_comes_back_halfway_finds_out() {
+    let world = World::new(patient());
+    let one = NodeId::from("gateway1");
+    world.store.beat(&one, Role::Gateway).await.unwrap();
+    let mut opened = Vec::new();
+    for _ in 0..300 {
+        opened.push(world.open(&one, &[room("a")]).await);
+    }
+    let sockets = opened.iter().map(|session| (session.sid, 1)).collect();
+    let keeper = world.keeper();
+    until("the first are detached", async || {
+        let mut held = Vec::new();
+        for session in &opened {
+            held.push(world.holds(&one, session.sid).await);
+        }
+        held.contains(&false).then_some(())
+    })
+    .await;
+    // It beats again while the keeper is about to detach the rest, and to strike it off.
+    let gateway = Gateway::start(&world, &one, sockets).await;
+    until("it holds all of them again, for good", async || {
+        sleep(Duration::from_millis(900)).await;
+        for session in &opened {
+            if !world.holds(&one, session.sid).await {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+    for session in &opened {
+        assert!(!world.seat(&room("a"), session.sid).await.away);
+    }
+    gateway.die();
+    keeper.stop().await;
+}
+
+#[tokio::test]
+async fn s7_rooms_are_told_once_more_that_a_reclaimed_session_is_here() {
+    let world = World::new(patient());
+    let one = NodeId::from("gateway1");
+    let opened = world.open(&one, &[room("a")]).await;
+    // Lost and reclaimed within the grace: as far as the record says, its rooms know of nothing. But a
+    // keeper that is held up may be about to tell them.
+    world.sessions.detach(opened.sid, 1).await.unwrap();
+    world.sessions.reclaim(opened.sid, 1, &one).await.unwrap();
+    assert_eq!(world.told(&room("a")).await, []);
+    let gateway = Gateway::start(&world, &one, vec![]).await;
+    let keeper = world.keeper();
+    sleep(SILENCE).await;
+    world.store.advance(Duration::from_secs(20));
+    until("told", async || {
+        (world.told(&room("a")).await.len() == 1).then_some(())
+    })
+    .await;
+    let seat = world.seat(&room("a"), opened.sid).await;
+    assert_eq!((seat.generation, seat.away), (1, false));
+    assert!(world.holds(&one, opened.sid).await);
+    gateway.die();
+    keeper.stop().await;
+}

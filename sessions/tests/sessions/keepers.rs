@@ -1,0 +1,212 @@
+//! Keepers that share, overlap, and are killed.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use outlast_broker::{Broker, LeaseName, Leases, NodeId, Records, Write, Written};
+use outlast_protocol::Sid;
+use outlast_sessions::{SessionError, Settings};
+use rand::RngExt;
+use tokio::time::sleep;
+
+use crate::world::{Gateway, PATIENCE, World, a_while, quick, random, room, until};
+
+impl World {
+    /// Who holds each shard's lease.
+    async fn holders(&self) -> Vec<Option<NodeId>> {
+        let names: Vec<_> = self
+            .store
+            .layout()
+            .all_shards()
+            .map(LeaseName::Shard)
+            .collect();
+        let survey = self.store.survey(&names).await.unwrap();
+        survey.into_iter().map(|lease| lease.owner).collect()
+    }
+
+    /// How many shards each keeper holds, once all are held.
+    async fn spread(&self) -> Option<Vec<usize>> {
+        let holders: Option<Vec<_>> = self.holders().await.into_iter().collect();
+        let mut holders = holders?;
+        holders.sort();
+        let mut counts: Vec<_> = holders.chunk_by(|a, b| a == b).map(<[_]>::len).collect();
+        counts.sort();
+        Some(counts)
+    }
+}
+
+#[tokio::test]
+async fn keepers_share_the_shards_and_hand_over_at_once() {
+    let world = World::new(Settings {
+        lease_ms: 10_000,
+        ..quick()
+    });
+    let one = world.keeper();
+    until("one has all", async || {
+        (world.spread().await? == [4]).then_some(())
+    })
+    .await;
+    let two = world.keeper();
+    until("they share", async || {
+        (world.spread().await? == [2, 2]).then_some(())
+    })
+    .await;
+    one.stop().await;
+    let began = Instant::now();
+    until("the other has all", async || {
+        (world.spread().await? == [4]).then_some(())
+    })
+    .await;
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "the lease would have taken ten"
+    );
+    two.stop().await;
+    assert_eq!(world.holders().await, [None, None, None, None]);
+}
+
+#[tokio::test]
+async fn s2_another_keeper_takes_over_from_one_that_was_killed() {
+    let world = World::new(quick());
+    let one = world.keeper();
+    let two = world.keeper();
+    until("they share", async || {
+        (world.spread().await? == [2, 2]).then_some(())
+    })
+    .await;
+    one.kill().await;
+    let mut opened = Vec::new();
+    for _ in 0..16 {
+        let session = world.open(&"gateway1".into(), &[room("a")]).await;
+        world.sessions.detach(session.sid, 1).await.unwrap();
+        opened.push(session.sid);
+    }
+    for sid in opened {
+        until("it is gone", async || {
+            (!world.exists(sid).await).then_some(())
+        })
+        .await;
+        let seat = world.seat(&room("a"), sid).await;
+        assert_eq!((seat.turns, seat.over.as_deref()), (1, Some("expired")));
+    }
+    two.stop().await;
+}
+
+/// Keepers are killed at random moments and others started, two at a time, while sessions are lost, come
+/// back, end and expire. In the end every room knows, and none was told anything wrong.
+#[tokio::test]
+async fn s6_s7_keepers_may_be_killed_at_any_moment() {
+    let world = World::new(Settings {
+        lease_ms: 300,
+        ..quick()
+    });
+    let mut random = random();
+    let one = NodeId::from("gateway1");
+    let gateway = Gateway::start(&world, &one, vec![]).await;
+    let rooms: Vec<_> = (0..6).map(|number| room(&number.to_string())).collect();
+    let (mut lost, mut returned, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..120 {
+        let from = random.random_range(0..4);
+        let session = world.open(&one, &rooms[from..from + 2]).await;
+        match number % 3 {
+            0 => lost.push(session),
+            1 => returned.push(session),
+            _ => ended.push(session),
+        }
+    }
+    for session in lost.iter().chain(&returned) {
+        world.sessions.detach(session.sid, 1).await.unwrap();
+    }
+
+    let mut keepers = vec![world.keeper(), world.keeper()];
+    let deadline = Instant::now() + PATIENCE;
+    let (mut kills, mut left) = (0, true);
+    while left || !returned.is_empty() || !ended.is_empty() {
+        assert!(
+            Instant::now() < deadline,
+            "not all of them came to their end"
+        );
+        a_while(&mut random, Duration::from_millis(150)).await;
+        let victim = random.random_range(0..2);
+        keepers.remove(victim).kill().await;
+        kills += 1;
+        keepers.push(world.keeper());
+        for _ in 0..3 {
+            if let Some(session) = returned.pop() {
+                let back = world.resume(&session, &one).await.unwrap();
+                world.sessions.end(back.sid, Some(2)).await.unwrap();
+                lost.push(session);
+            }
+            if let Some(session) = ended.pop() {
+                world.sessions.end(session.sid, None).await.unwrap();
+                lost.push(session);
+            }
+        }
+        left = false;
+        for session in &lost {
+            left |= world.exists(session.sid).await;
+        }
+    }
+    println!("{kills} keepers were killed");
+    for session in lost {
+        for room in &session.rooms {
+            let seat = world.seat(room, session.sid).await;
+            assert!(
+                seat.over.is_some(),
+                "{room} was not told that {} is over",
+                session.sid
+            );
+            assert!(seat.turns <= 1, "{seat:?}");
+        }
+        let gone = world.resume(&session, &one).await;
+        assert_eq!(gone, Err(SessionError::Gone));
+    }
+    for keeper in keepers {
+        keeper.stop().await;
+    }
+    gateway.die();
+}
+
+#[tokio::test]
+async fn a_record_of_another_version_is_left_alone_and_holds_nobody_up() {
+    let world = World::new(quick());
+    let mut foreign = Vec::new();
+    for _ in 0..300 {
+        let sid = Sid::now_v7();
+        let write = Write {
+            sid,
+            expect: 0,
+            value: Some(Bytes::from_static(br#"{"v":9}"#)),
+            due_ms: Some(1),
+            owner: Some("dead".into()),
+            group: None,
+        };
+        let shard = world.store.layout().shard(&sid);
+        let written = world.store.write(shard, write).await.unwrap();
+        assert_eq!(written, Written::Done { version: 1 });
+        foreign.push(sid);
+    }
+    let opened = world.open(&"dead".into(), &[room("a")]).await;
+    let keeper = world.keeper();
+    until("told away", async || {
+        world.told_away(&room("a"), opened.sid).await
+    })
+    .await;
+    until("it is gone", async || {
+        (!world.exists(opened.sid).await).then_some(())
+    })
+    .await;
+    for sid in foreign {
+        assert_eq!(world.record(sid).await.record.unwrap().version, 1);
+        let resumed = world
+            .sessions
+            .resume(&sid.to_string(), "", None, &"g".into())
+            .await;
+        assert!(
+            matches!(resumed, Err(SessionError::Unreadable(_))),
+            "{resumed:?}"
+        );
+    }
+    sleep(Duration::from_millis(10)).await;
+    keeper.stop().await;
+}

@@ -1,0 +1,305 @@
+//! A store, and what acts on it.
+
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+
+use outlast_broker::{
+    Announcements, Broker, Heard, Input, Layout, Membership, NodeId, Nudge, Read, Records, Request,
+    Role, Topic, TopicEntry, TopicId, embedded::Embedded,
+};
+use outlast_protocol::{RoomName, Sid};
+use outlast_sessions::{Attachment, Identity, SessionError, Sessions, Settings, keep};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long anything may take that is bound to happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Everything short, and in the proportions of the defaults.
+pub(crate) fn quick() -> Settings {
+    Settings {
+        ttl_ms: 2_500,
+        grace_ms: 500,
+        per_user_max: 16,
+        lease_ms: 1_000,
+    }
+}
+
+pub(crate) fn user(name: &str) -> Identity {
+    Identity {
+        user: name.into(),
+        expires_at: None,
+        rooms: None,
+    }
+}
+
+pub(crate) fn room(name: &str) -> RoomName {
+    format!("chat/{name}").parse().unwrap()
+}
+
+/// A generator whose seed is printed; `OUTLAST_SEED` reruns it.
+pub(crate) fn random() -> StdRng {
+    let given = std::env::var("OUTLAST_SEED").ok();
+    let seed = given.map_or_else(rand::random, |seed| seed.parse().unwrap());
+    println!("OUTLAST_SEED={seed}");
+    StdRng::seed_from_u64(seed)
+}
+
+/// Waits for something, and fails if it does not come.
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Runs a future until it has been polled `polls` times, and drops it then: as if its process had been
+/// killed there. Answers what it answered, if it got that far.
+pub(crate) async fn kill_after<T>(polls: u32, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = Box::pin(future);
+    let mut left = polls;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+pub(crate) struct World {
+    pub(crate) store: Arc<Embedded>,
+    pub(crate) sessions: Sessions,
+    pub(crate) settings: Settings,
+}
+
+impl World {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let store = Embedded::memory(Layout::default());
+        let sessions = Sessions::new(store.clone(), settings.clone());
+        World {
+            store,
+            sessions,
+            settings,
+        }
+    }
+
+    /// The record of a session, as the store has it.
+    pub(crate) async fn record(&self, sid: Sid) -> Read {
+        let shard = self.store.layout().shard(&sid);
+        self.store.read(shard, &sid).await.unwrap()
+    }
+
+    pub(crate) async fn exists(&self, sid: Sid) -> bool {
+        self.record(sid).await.record.is_some()
+    }
+
+    /// The store's clock.
+    pub(crate) async fn now_ms(&self) -> u64 {
+        self.store.members().await.unwrap().0
+    }
+
+    /// Whether the store counts a session among those of a gateway.
+    pub(crate) async fn holds(&self, gateway: &NodeId, sid: Sid) -> bool {
+        let shard = self.store.layout().shard(&sid);
+        let owned = self.store.owned(shard, gateway, usize::MAX).await.unwrap();
+        owned.contains(&sid)
+    }
+
+    /// Opens a session that is in these rooms.
+    pub(crate) async fn open(&self, gateway: &NodeId, rooms: &[RoomName]) -> Attachment {
+        let name = rand::random::<u64>().to_string();
+        let mut opened = self.sessions.open(user(&name), gateway).await.unwrap();
+        for room in rooms {
+            self.sessions.add_room(opened.sid, 1, room).await.unwrap();
+        }
+        opened.rooms = rooms.to_vec();
+        opened
+    }
+
+    pub(crate) async fn resume(
+        &self,
+        of: &Attachment,
+        gateway: &NodeId,
+    ) -> Result<Attachment, SessionError> {
+        self.sessions
+            .resume(&of.sid.to_string(), &of.key, None, gateway)
+            .await
+    }
+
+    /// What a room was told, with when, by the store's clock.
+    pub(crate) async fn told(&self, room: &RoomName) -> Vec<(u64, Input)> {
+        let partition = self.store.layout().partition(room);
+        let start = TopicId::default();
+        let topic = self
+            .store
+            .read_topic(partition, start, usize::MAX, Duration::ZERO);
+        let inputs = topic
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|TopicEntry { id, input }| (id.ms, input.unwrap()));
+        inputs.filter(|(_, input)| input.room == *room).collect()
+    }
+
+    /// What a room makes of what it was told of a session.
+    pub(crate) async fn seat(&self, room: &RoomName, sid: Sid) -> Seat {
+        let mut seat = Seat::default();
+        for (_, input) in self.told(room).await {
+            if input.sid == sid {
+                seat.hear(input);
+            }
+        }
+        seat
+    }
+
+    /// When a room was told for the first time that a session is away.
+    pub(crate) async fn told_away(&self, room: &RoomName, sid: Sid) -> Option<u64> {
+        let told = self.told(room).await;
+        let mut away = told
+            .iter()
+            .filter(|(_, input)| input.request == Request::Detached);
+        away.find(|(_, input)| input.sid == sid)
+            .map(|(at_ms, _)| *at_ms)
+    }
+
+    pub(crate) fn keeper(&self) -> Keeper {
+        let shutdown = CancellationToken::new();
+        let task = keep(self.store.clone(), self.settings.clone(), shutdown.clone());
+        Keeper {
+            task: tokio::spawn(task),
+            shutdown,
+        }
+    }
+}
+
+/// What a room knows of a session: as much of a worker as matters here.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Seat {
+    pub(crate) generation: u64,
+    pub(crate) away: bool,
+    pub(crate) over: Option<String>,
+    /// How often it went away and came back.
+    pub(crate) turns: u32,
+}
+
+impl Seat {
+    fn hear(&mut self, input: Input) {
+        let Input {
+            generation,
+            request,
+            ..
+        } = input;
+        match request {
+            _ if self.over.is_some() => {}
+            Request::Over { reason } => self.over = Some(reason),
+            _ if generation < self.generation => {}
+            Request::Detached | Request::Attached { .. } => {
+                let away = request == Request::Detached;
+                self.generation = generation;
+                self.turns += u32::from(away != self.away);
+                self.away = away;
+            }
+            Request::Join { .. } | Request::Act { .. } | Request::Leave { .. } | Request::View => {
+                panic!("sessions never say {request:?}");
+            }
+        }
+    }
+}
+
+/// A keeper that runs.
+pub(crate) struct Keeper {
+    pub(crate) task: JoinHandle<Result<(), outlast_broker::BrokerError>>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Keeper {
+    /// Kills it wherever it is.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        self.task.await.ok();
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        timeout(PATIENCE, self.task)
+            .await
+            .expect("it stops")
+            .unwrap()
+            .unwrap();
+    }
+}
+
+/// A gateway that is alive, as far as the store can tell.
+pub(crate) struct Gateway {
+    beats: JoinHandle<()>,
+}
+
+impl Gateway {
+    /// Starts to beat. Like every gateway it reclaims these sessions when it was struck off.
+    pub(crate) async fn start(world: &World, id: &NodeId, sessions: Vec<(Sid, u64)>) -> Self {
+        world.store.beat(id, Role::Gateway).await.unwrap();
+        let (store, here, id) = (world.store.clone(), world.sessions.clone(), id.clone());
+        let me = id.clone();
+        let beats = tokio::spawn(async move {
+            loop {
+                sleep(Duration::from_millis(400)).await;
+                if store.beat(&me, Role::Gateway).await.unwrap().unknown {
+                    for (sid, generation) in &sessions {
+                        here.reclaim(*sid, *generation, &me).await.ok();
+                    }
+                }
+            }
+        });
+        Gateway { beats }
+    }
+
+    pub(crate) fn die(self) {
+        self.beats.abort();
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.beats.abort();
+    }
+}
+
+/// The nudges that reach a process.
+pub(crate) struct Ear(Box<dyn outlast_broker::Listener>);
+
+impl Ear {
+    pub(crate) async fn of(world: &World, id: &NodeId) -> Self {
+        Ear(world.store.listen(id).await.unwrap().1)
+    }
+
+    /// The next nudge.
+    pub(crate) async fn hear(&mut self) -> Nudge {
+        let next = async {
+            loop {
+                if let Heard::Nudge(nudge) = self.0.hear().await {
+                    return nudge;
+                }
+            }
+        };
+        timeout(PATIENCE, next).await.expect("a nudge")
+    }
+}
+
+/// A random moment within `longest`.
+pub(crate) async fn a_while(random: &mut StdRng, longest: Duration) {
+    let micros = random.next_u64() % longest.as_micros() as u64;
+    sleep(Duration::from_micros(micros)).await;
+}
