@@ -17,7 +17,7 @@ async function cluster(t) {
   const store = ["--store", `redis://127.0.0.1:${redisPort}`, "--admin-listen", "off"];
   const role = async (name, ...args) => {
     const process = start(t, outlast, [name, ...store, ...args], { cwd });
-    const [, url] = await process.printed(new RegExp(`outlast ${name} ready(?: on (http://\\S+))?`));
+    const [, url] = await process.printed(new RegExp(`outlast ${name} ready(?: on (http://\\S+))?\\s*\\n`));
     return { ...process, port: url && Number(new URL(url).port) };
   };
   await role("sessions");
