@@ -1,1 +1,35 @@
-//! placeholder
+//! Terminates sockets, attaches sessions to them, fans events out and lets clients catch up.
+//!
+//! A gateway promises that what it holds could be rebuilt by any other from the store and the client's
+//! `resume` frame; that a client sees each room's log in order, without a hole and nothing twice, or is
+//! told that it does not (section 6 of SPEC.md); and that what it keeps for one socket is bounded (F3).
+//! It never runs a room, never writes a log, and never answers an action before its room has.
+//!
+//! From outside to inside: [`Gateway::serve`] accepts connections, `upgrade` makes them WebSockets, `serve`
+//! is the life of one: `hello` (its first frame), `attach` and `resume` (its session), `socket` (its loop).
+//! The `hub` hears the store and holds one feed a room, from which sockets pull.
+
+mod address;
+mod attach;
+mod auth;
+mod beat;
+mod bye;
+mod frame;
+mod gateway;
+mod hello;
+mod hub;
+mod origin;
+mod rate;
+mod resume;
+mod room_gate;
+mod serve;
+mod server;
+mod settings;
+mod socket;
+mod upgrade;
+mod wire;
+
+pub use auth::{Auth, AuthError, KeyError, Keys};
+pub use gateway::Gateway;
+pub use server::bind;
+pub use settings::Settings;

@@ -1,0 +1,71 @@
+//! From the first frame to a session (H5, S1, S3).
+
+use outlast_broker::BrokerError;
+use outlast_protocol::CloseCode;
+use outlast_sessions::{Attachment, SessionError};
+
+use crate::{auth::AuthError, bye::Bye, gateway::Shared, hello::Hello};
+
+/// Gives the client a session, or its session back.
+pub(crate) async fn attach(shared: &Shared, hello: &Hello) -> Result<Attachment, Bye> {
+    let attached = match hello {
+        Hello::Open { token } => open(shared, token.as_deref()).await,
+        Hello::Resume { sid, key, token, .. } => {
+            resume(shared, sid, key, token.as_deref()).await
+        }
+    };
+    let outcome = attached.as_ref().map_or_else(|bye| bye.code.name(), |_| "attached");
+    metrics::counter!("outlast_gateway_attaches_total", "outcome" => outcome).increment(1);
+    attached
+}
+
+/// What a client is told that cannot be let in now (D1).
+pub(crate) fn busy() -> Bye {
+    const RETRY_MS: std::ops::Range<u64> = 500..2_000;
+    Bye::busy(rand::random_range(RETRY_MS))
+}
+
+async fn open(shared: &Shared, token: Option<&str>) -> Result<Attachment, Bye> {
+    let identity = shared.auth.identify(token).map_err(unauthorized)?;
+    if shared.is_down() {
+        return Err(busy());
+    }
+    shared.sessions.open(identity, &shared.me).await.map_err(refused)
+}
+
+async fn resume(
+    shared: &Shared,
+    sid: &str,
+    key: &str,
+    token: Option<&str>,
+) -> Result<Attachment, Bye> {
+    let newer = token.map(|token| shared.auth.verify(token)).transpose().map_err(unauthorized)?;
+    if shared.is_down() {
+        return Err(busy());
+    }
+    shared.sessions.resume(sid, key, newer, &shared.me).await.map_err(refused)
+}
+
+fn unauthorized(error: AuthError) -> Bye {
+    Bye::unauthorized(error.to_string())
+}
+
+fn refused(error: SessionError) -> Bye {
+    match error {
+        SessionError::Gone => Bye::session_gone(),
+        SessionError::Superseded => Bye::taken_over(),
+        SessionError::OtherUser => unauthorized(AuthError::OtherUser),
+        SessionError::TooMany { .. } => Bye::new(CloseCode::TooManySessions, error.to_string()),
+        SessionError::TooManyRooms { .. } | SessionError::Unreadable(_) => {
+            tracing::error!(%error, "a session cannot be attached");
+            busy()
+        }
+        SessionError::Broker(error) => no_answer(&error),
+    }
+}
+
+/// What a client is told when the store did not do what its attach needs.
+pub(crate) fn no_answer(error: &BrokerError) -> Bye {
+    tracing::debug!(%error, "the store does not attach a session");
+    busy()
+}

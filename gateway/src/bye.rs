@@ -1,0 +1,52 @@
+use std::borrow::Cow;
+
+use outlast_protocol::{CloseCode, ServerFrame};
+
+/// Why a socket has to go, and what the client is told before it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bye {
+    pub(crate) code: CloseCode,
+    reason: Cow<'static, str>,
+    pub(crate) retry_ms: Option<u64>,
+}
+
+impl Bye {
+    pub(crate) fn new(code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Self {
+        Bye { code, reason: reason.into(), retry_ms: None }
+    }
+
+    /// Tells the client when to come back.
+    pub(crate) fn retry(self, retry_ms: u64) -> Self {
+        Bye { retry_ms: Some(retry_ms), ..self }
+    }
+
+    pub(crate) fn protocol_error(reason: impl Into<Cow<'static, str>>) -> Self {
+        Bye::new(CloseCode::ProtocolError, reason)
+    }
+
+    pub(crate) fn session_gone() -> Self {
+        Bye::new(CloseCode::SessionGone, "no such session, or not with this key")
+    }
+
+    pub(crate) fn taken_over() -> Self {
+        Bye::new(CloseCode::TakenOver, "a newer socket has taken the session over")
+    }
+
+    pub(crate) fn unauthorized(reason: impl Into<Cow<'static, str>>) -> Self {
+        Bye::new(CloseCode::Unauthorized, reason)
+    }
+
+    pub(crate) fn busy(retry_ms: u64) -> Self {
+        Bye::new(CloseCode::Busy, "the gateway cannot take the session now").retry(retry_ms)
+    }
+
+    /// The frame that stands before the close frame.
+    pub(crate) fn frame(&self) -> ServerFrame {
+        ServerFrame::Bye {
+            code: self.code,
+            reason: self.reason.clone().into_owned(),
+            resume: self.code.resumes(),
+            retry_ms: self.retry_ms,
+        }
+    }
+}

@@ -1,0 +1,228 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use outlast_broker::{
+    BrokerError, Deadline, Health, Input, Listener, NodeId, Partition, Request, Role, SharedBroker,
+};
+use outlast_protocol::{Limits, RoomName, Sid, Welcome};
+use outlast_sessions::{Attachment, SessionError, Sessions};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    address::Addresses,
+    auth::Auth,
+    bye::Bye,
+    hub::{Hub, News},
+    settings::Settings,
+};
+
+/// A gateway: holds sockets, and nothing that another gateway could not rebuild from the store.
+#[derive(Clone)]
+pub struct Gateway {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all of a gateway's sockets share.
+pub(crate) struct Shared {
+    pub(crate) me: NodeId,
+    pub(crate) broker: SharedBroker,
+    pub(crate) sessions: Sessions,
+    pub(crate) auth: Auth,
+    pub(crate) settings: Settings,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) addresses: Addresses,
+    /// How many sockets may be about to attach.
+    pub(crate) attaches: Semaphore,
+    /// Cancelled when the gateway goes: nobody is let in any more.
+    pub(crate) closing: CancellationToken,
+    /// The sockets, and what is left to do for those that are gone.
+    pub(crate) sockets: TaskTracker,
+    /// The store's clock at the last heartbeat that it answered.
+    heard_at_ms: AtomicU64,
+    /// Rung when sessions may have been taken from this gateway without a word.
+    doubt: Notify,
+    /// How many sessions may be looked after at once.
+    chores: Semaphore,
+}
+
+/// A session, and which of its sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Who {
+    pub(crate) sid: Sid,
+    pub(crate) generation: u64,
+}
+
+/// How often the gateway says that it is alive.
+const BEAT_EVERY: Duration = Duration::from_millis(400);
+/// How long after its last heartbeat a gateway may still append (S6).
+const APPEND_WITHIN_MS: u64 = 30_000;
+/// How many sessions are looked after at once, when many have to be.
+const CHORES_MAX: usize = 64;
+/// How long to wait before the store is asked again.
+const RETRY: Duration = Duration::from_millis(500);
+
+impl Gateway {
+    /// A gateway that does nothing yet; see [`Gateway::serve`].
+    pub fn new(broker: SharedBroker, sessions: Sessions, auth: Auth, settings: Settings) -> Self {
+        let shared = Shared {
+            me: NodeId::random(),
+            hub: Hub::new(broker.clone()),
+            addresses: Addresses::new(settings.sockets_per_address),
+            attaches: Semaphore::new(settings.attaches_max),
+            closing: CancellationToken::new(),
+            sockets: TaskTracker::new(),
+            heard_at_ms: AtomicU64::new(0),
+            doubt: Notify::new(),
+            chores: Semaphore::new(CHORES_MAX),
+            broker,
+            sessions,
+            auth,
+            settings,
+        };
+        Gateway { shared: Arc::new(shared) }
+    }
+
+    /// The name under which the store knows this gateway.
+    pub fn id(&self) -> &NodeId {
+        &self.shared.me
+    }
+}
+
+impl Shared {
+    /// Says for the first time that this gateway is alive, and starts to listen.
+    pub(crate) async fn start(&self) -> Result<Box<dyn Listener>, BrokerError> {
+        let beat = self.broker.beat(&self.me, Role::Gateway).await?;
+        self.heard_at_ms.store(beat.now_ms, Ordering::Release);
+        self.hub.listen(&self.me).await
+    }
+
+    /// Everything that goes on besides the sockets, for as long as it is polled.
+    pub(crate) async fn run(self: &Arc<Self>, listener: Box<dyn Listener>) {
+        tokio::join!(self.hear(listener), self.beat(), self.reclaim(), self.hub.age());
+    }
+
+    /// Leaves the store's list of those who are alive. No session is attached here any more.
+    pub(crate) async fn stop(&self) {
+        if let Err(error) = self.broker.strike(&self.me, None).await {
+            tracing::warn!(%error, "could not take leave of the store");
+        }
+    }
+
+    /// Appends inputs to a partition's topic.
+    pub(crate) async fn append(
+        &self,
+        partition: Partition,
+        inputs: Vec<Input>,
+    ) -> Result<(), BrokerError> {
+        if self.is_down() {
+            return Err(BrokerError::Unavailable("it has not come back yet".to_owned()));
+        }
+        let deadline = Deadline(self.heard_at_ms.load(Ordering::Acquire) + APPEND_WITHIN_MS);
+        self.broker.append(partition, deadline, inputs).await
+    }
+
+    /// What a session says to a room.
+    pub(crate) fn input(&self, who: Who, room: &RoomName, request: Request) -> Input {
+        Input {
+            room: room.clone(),
+            sid: who.sid,
+            generation: who.generation,
+            gateway: Some(self.me.clone()),
+            request,
+        }
+    }
+
+    /// Whether the store is known not to answer.
+    pub(crate) fn is_down(&self) -> bool {
+        *self.broker.health().borrow() == Health::Down
+    }
+
+    /// What a client is told of its session.
+    pub(crate) fn welcome(&self, session: &Attachment) -> Welcome {
+        Welcome {
+            sid: session.sid,
+            key: session.key.clone(),
+            generation: session.generation,
+            ttl_ms: self.settings.ttl_ms,
+            heartbeat_ms: self.settings.heartbeat_ms,
+            limits: Limits {
+                frame_bytes: self.settings.frame_bytes,
+                actions_per_s: self.settings.actions_per_s,
+            },
+        }
+    }
+
+    /// Notes that a session has lost its socket, however long the store takes (S2).
+    pub(crate) async fn detach(&self, Who { sid, generation }: Who) {
+        loop {
+            let Ok(_permit) = self.chores.acquire().await else { return };
+            match self.sessions.detach(sid, generation).await {
+                Err(SessionError::Broker(error)) => {
+                    tracing::debug!(%sid, %error, "cannot detach yet");
+                }
+                Ok(()) | Err(SessionError::Gone | SessionError::Superseded) => return,
+                Err(error) => return tracing::warn!(%sid, %error, "cannot detach"),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn hear(&self, mut listener: Box<dyn Listener>) {
+        loop {
+            match self.hub.hear(listener.hear().await) {
+                News::Told => {}
+                News::Missed => self.doubt.notify_one(),
+            }
+        }
+    }
+
+    async fn beat(&self) {
+        let mut ticks = tokio::time::interval(BEAT_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match self.broker.beat(&self.me, Role::Gateway).await {
+                Ok(beat) => {
+                    self.heard_at_ms.store(beat.now_ms, Ordering::Release);
+                    if beat.unknown {
+                        tracing::warn!("this gateway was taken for dead");
+                        self.doubt.notify_one();
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "no heartbeat"),
+            }
+        }
+    }
+
+    /// Looks after every session, whenever some may have been taken away without a word.
+    async fn reclaim(self: &Arc<Self>) {
+        loop {
+            self.doubt.notified().await;
+            let sessions = self.hub.attached();
+            stream::iter(sessions)
+                .for_each_concurrent(CHORES_MAX, |who| self.reclaim_one(who))
+                .await;
+        }
+    }
+
+    async fn reclaim_one(&self, who: Who) {
+        let Who { sid, generation } = who;
+        let bye = loop {
+            match self.sessions.reclaim(sid, generation, &self.me).await {
+                Ok(()) => return,
+                Err(SessionError::Superseded) => break Bye::taken_over(),
+                Err(SessionError::Gone) => break Bye::session_gone(),
+                Err(error) => tracing::debug!(%sid, %error, "cannot reclaim yet"),
+            }
+            tokio::time::sleep(RETRY).await;
+        };
+        self.hub.close(who, bye);
+    }
+}

@@ -1,0 +1,107 @@
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    task::{Poll, ready},
+};
+
+use bytes::Bytes;
+use outlast_protocol::{ClientFrame, Pos, RoomName};
+use tokio::time::Instant;
+
+use crate::{
+    bye::Bye,
+    wire::{Incoming, Wire},
+};
+
+/// What a client begins with (H2).
+pub(crate) enum Hello {
+    /// It wants a session.
+    Open {
+        token: Option<String>,
+    },
+    /// It comes back to one.
+    Resume {
+        sid: String,
+        key: String,
+        token: Option<String>,
+        rooms: BTreeMap<RoomName, Option<Pos>>,
+    },
+}
+
+/// Why a socket ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The server closes it, and says why.
+    Bye(Bye),
+    /// The client has closed or lost it.
+    Closed,
+}
+
+impl From<Bye> for End {
+    fn from(bye: Bye) -> Self {
+        End::Bye(bye)
+    }
+}
+
+impl Hello {
+    /// Uses the token that came in a header, where the frame brings none (H5).
+    pub(crate) fn or_token(mut self, header: Option<String>) -> Self {
+        let (Hello::Open { token } | Hello::Resume { token, .. }) = &mut self;
+        *token = token.take().or(header);
+        self
+    }
+}
+
+/// Waits for the first frame.
+pub(crate) async fn hello(wire: &mut Wire, deadline: Instant) -> Result<Hello, End> {
+    let message = match tokio::time::timeout_at(deadline, first_message(wire)).await {
+        Ok(message) => message?,
+        Err(_) => {
+            let reason = "the first frame must come within 10 s of the connection";
+            return Err(Bye::protocol_error(reason).into());
+        }
+    };
+    match wire.codec().decode_client(&message) {
+        Ok(ClientFrame::Open { token, client }) => {
+            tracing::debug!(client, "a session is opened");
+            Ok(Hello::Open { token })
+        }
+        Ok(ClientFrame::Resume { sid, key, token, rooms }) => {
+            Ok(Hello::Resume { sid, key, token, rooms })
+        }
+        Ok(
+            ClientFrame::Join { .. }
+            | ClientFrame::Act { .. }
+            | ClientFrame::Leave { .. }
+            | ClientFrame::Token { .. }
+            | ClientFrame::Pong {}
+            | ClientFrame::End {},
+        ) => Err(Bye::protocol_error("the first frame is `open` or `resume`").into()),
+        Err(error) => Err(Bye::protocol_error(error.to_string()).into()),
+    }
+}
+
+async fn first_message(wire: &mut Wire) -> Result<Bytes, End> {
+    /// A client may ping first; it does not get to fill our memory with pongs.
+    const UNSENT_MAX: usize = 4096;
+    poll_fn(|cx| {
+        if wire.unsent() > 0
+            && let Poll::Ready(Err(_)) = wire.poll_write(cx)
+        {
+            return Poll::Ready(Err(End::Closed));
+        }
+        if wire.unsent() > UNSENT_MAX {
+            return Poll::Pending;
+        }
+        match ready!(wire.poll_receive(cx)) {
+            Incoming::Message(message) => Poll::Ready(Ok(message)),
+            Incoming::Wrong(bye) => Poll::Ready(Err(bye.into())),
+            Incoming::Closed => Poll::Ready(Err(End::Closed)),
+            Incoming::Sign => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,386 @@
+//! One room's feed as a state machine: what is announced and read goes in, and readers that each have a
+//! place of their own pull from it. Pure: it says what has to be read and who has to be woken.
+//!
+//! There is one sequence, the room's log, and everybody stands somewhere in it. Who stands in the window
+//! is live; who stands before it is given stretches of the log. Announcements only make the window grow;
+//! whatever contradicts it is settled by a [`Read::Refresh`], because the log is the truth.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use outlast_broker::{Body, Entry, Stretch};
+use outlast_protocol::{Payload, Pos, SnapshotReason};
+
+use super::{
+    item::{Item, Signal},
+    past::{self, Past},
+    window::{Offered, Place, Window},
+};
+
+/// A room's feed.
+#[derive(Debug)]
+pub(crate) struct Core {
+    /// Whether it is known where the log ends; until then the rest is empty.
+    seeded: bool,
+    /// The highest `off` that was announced before that.
+    early: u64,
+    window: Window,
+    past: BTreeMap<u64, Past>,
+    /// Stretches that are being read.
+    reading: BTreeSet<u64>,
+    refreshes: Refreshes,
+    /// Everybody has been woken for entries up to here; behind it only addressees have.
+    woken_to: u64,
+    /// The window's head when it was last aged.
+    aged: u64,
+    signals: VecDeque<Arc<Signal>>,
+    /// How many signals there have been.
+    signals_end: u64,
+    wants: VecDeque<Read>,
+}
+
+/// How often the log was asked how it continues. One at a time.
+#[derive(Debug, Default)]
+struct Refreshes {
+    started: u64,
+    finished: u64,
+    /// Somebody asked while one was under way: that one may have read too early.
+    again: bool,
+}
+
+/// Something that has to be read from the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// How the log continues behind the window; goes to [`Core::absorb`].
+    Refresh,
+    /// A stretch for those behind the window; goes to [`Core::insert`].
+    Stretch {
+        /// Which one.
+        number: u64,
+        /// When it was asked for: a stretch that was read before a refresh is worth nothing after it.
+        refreshes: u64,
+    },
+}
+
+/// A reader's place: it has read everything up to `pos`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) pos: Pos,
+    /// The refresh that has to finish before `pos` may be said to be of another history.
+    doubt: Option<u64>,
+}
+
+/// How far a reader got.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Pulled {
+    /// To the end of what there is.
+    End,
+    /// It wanted no more.
+    More,
+    /// To where the log has to be read: it comes again when it is woken.
+    Wait,
+    /// Nowhere: its place is gone.
+    Lost(SnapshotReason),
+}
+
+/// Who has to be woken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wakes {
+    /// Every reader.
+    Everybody,
+    /// These members alone.
+    Members(Vec<u32>),
+}
+
+/// How far a refresh got.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Absorbed {
+    /// There is more to read.
+    More,
+    /// To the log's end.
+    Done,
+}
+
+/// How much a window holds at most. Who stands before it reads the log.
+const ITEMS_MAX: usize = 1024;
+const BYTES_MAX: usize = 1024 * 1024;
+/// How far the head may run ahead of readers who were not woken.
+const UNWOKEN_MAX: u64 = 256;
+/// How much of the past is held at most.
+const PAST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How many signals wait for slow readers; the newest win.
+const SIGNALS_MAX: usize = 16;
+/// How many entries a refresh reads at once.
+pub(crate) const REFRESH_MAX: usize = 256;
+
+impl Core {
+    /// A feed that does not know yet where the log ends.
+    pub(crate) fn new() -> Self {
+        Core {
+            seeded: false,
+            early: 0,
+            window: Window::new(Pos::START),
+            past: BTreeMap::new(),
+            reading: BTreeSet::new(),
+            refreshes: Refreshes::default(),
+            woken_to: 0,
+            aged: 0,
+            signals: VecDeque::new(),
+            signals_end: 0,
+            wants: VecDeque::new(),
+        }
+    }
+
+    /// The log ends at `end`, and from before that was read everything is announced.
+    pub(crate) fn seed(&mut self, end: Pos) {
+        self.seeded = true;
+        self.reset(end);
+        if self.early > end.off {
+            self.refresh();
+        }
+    }
+
+    /// The newest position known.
+    pub(crate) fn head(&self) -> Pos {
+        self.window.head()
+    }
+
+    /// How many signals there have been: where a new reader begins.
+    pub(crate) fn signals_end(&self) -> u64 {
+        self.signals_end
+    }
+
+    /// What has to be read next, until there is nothing.
+    pub(crate) fn poll_read(&mut self) -> Option<Read> {
+        self.wants.pop_front()
+    }
+
+    /// Takes a commit's news in.
+    pub(crate) fn announce(&mut self, entries: &[Entry], signals: Vec<Payload>) -> Wakes {
+        if !self.seeded {
+            self.early = entries.iter().map(|entry| entry.pos.off).fold(self.early, u64::max);
+            return Wakes::Members(Vec::new());
+        }
+        let mut everybody = !signals.is_empty();
+        let mut members = Vec::new();
+        for entry in entries {
+            match self.offer(entry) {
+                Offered::Added => match addressee(entry) {
+                    Some(member) => members.push(member),
+                    None => everybody = true,
+                },
+                Offered::Known => {}
+                Offered::Jump | Offered::Fork => {
+                    self.refresh();
+                    break;
+                }
+            }
+        }
+        for data in signals {
+            if self.signals.len() == SIGNALS_MAX {
+                self.signals.pop_front();
+            }
+            self.signals.push_back(Arc::new(Signal::new(data)));
+            self.signals_end += 1;
+        }
+        let head = self.head().off;
+        if everybody
+            || head - self.woken_to >= UNWOKEN_MAX
+            || (head > self.woken_to && self.window.bytes() > BYTES_MAX / 2)
+        {
+            self.woken_to = head;
+            return Wakes::Everybody;
+        }
+        Wakes::Members(members)
+    }
+
+    /// Hands `cursor`'s reader one entry after the other, until it wants no more (`take` is false, and
+    /// keeps its place before that entry) or there are none.
+    pub(crate) fn pull(
+        &mut self,
+        cursor: &mut Cursor,
+        mut take: impl FnMut(&Item) -> bool,
+    ) -> Pulled {
+        loop {
+            let (number, start) = (Past::number(cursor.pos), cursor.pos);
+            match self.window.locate(cursor.pos) {
+                Place::Next(index) => {
+                    cursor.doubt = None;
+                    let items = (index..).map_while(|index| self.window.get(index));
+                    return if hand_out(items, cursor, &mut take) { Pulled::End } else { Pulled::More };
+                }
+                Place::Ahead | Place::Fork => return self.doubt(cursor),
+                Place::Behind => {}
+            }
+            let Some(past) = self.past.get(&number) else {
+                self.want_stretch(number);
+                return Pulled::Wait;
+            };
+            match past.locate(cursor.pos) {
+                past::Place::Next(index) => {
+                    let items = (index..).map_while(|index| past.get(index));
+                    if !hand_out(items, cursor, &mut take) {
+                        cursor.doubt = None;
+                        return Pulled::More;
+                    }
+                    if cursor.pos == start {
+                        // The stretch ends here, and the log does not: it was read too early.
+                        return self.doubt(cursor);
+                    }
+                }
+                past::Place::Trimmed => return Pulled::Lost(SnapshotReason::Trimmed),
+                past::Place::Fork => return self.doubt(cursor),
+            }
+        }
+    }
+
+    /// Hands out the signals behind `seen`.
+    pub(crate) fn signals(&self, seen: &mut u64, mut take: impl FnMut(&Signal)) {
+        let first = self.signals_end - self.signals.len() as u64;
+        let skip = seen.saturating_sub(first) as usize;
+        self.signals.iter().skip(skip).for_each(|signal| take(signal));
+        *seen = self.signals_end;
+    }
+
+    /// Asks the log how it continues. Answers the number of the refresh that will have begun after now.
+    pub(crate) fn refresh(&mut self) -> u64 {
+        let Refreshes { started, finished, again } = &mut self.refreshes;
+        if started == finished {
+            *started += 1;
+            self.wants.push_back(Read::Refresh);
+            return *started;
+        }
+        *again = true;
+        *started + 1
+    }
+
+    /// The log was read from `from` (the head at that time) on, up to [`REFRESH_MAX`] entries.
+    pub(crate) fn absorb(&mut self, from: Pos, read: &Stretch) -> Absorbed {
+        let continues = match read.entries.first() {
+            _ if from == Pos::START => read.first_off <= 1,
+            Some(entry) => entry.pos == from,
+            None => false,
+        };
+        let near = read.last.off.saturating_sub(from.off) <= ITEMS_MAX as u64;
+        if !continues || !near {
+            self.reset(read.last);
+            return self.finish();
+        }
+        for entry in &read.entries {
+            match self.offer(entry) {
+                Offered::Added | Offered::Known => {}
+                Offered::Jump | Offered::Fork => {
+                    self.reset(read.last);
+                    return self.finish();
+                }
+            }
+        }
+        let end = read.entries.last().map_or(read.last, |entry| entry.pos);
+        if end.off < read.last.off { Absorbed::More } else { self.finish() }
+    }
+
+    /// A stretch was read.
+    pub(crate) fn insert(&mut self, number: u64, refreshes: u64, read: Stretch) {
+        if refreshes != self.refreshes.finished {
+            return;
+        }
+        self.reading.remove(&number);
+        let held: usize = self.past.values().map(Past::bytes).sum();
+        if held > PAST_BYTES_MAX {
+            self.past.clear();
+        }
+        self.past.insert(number, Past::new(read));
+    }
+
+    /// Lets go of what has been here since the last time. Called every few seconds.
+    pub(crate) fn age(&mut self) -> Wakes {
+        self.past.clear();
+        while self.window.len() > 0 && self.window.before().off < self.aged {
+            self.window.drop_first();
+        }
+        self.aged = self.head().off;
+        if self.woken_to < self.aged {
+            self.woken_to = self.aged;
+            return Wakes::Everybody;
+        }
+        Wakes::Members(Vec::new())
+    }
+
+    fn offer(&mut self, entry: &Entry) -> Offered {
+        let offered = self.window.offer(entry);
+        while self.window.len() > ITEMS_MAX
+            || (self.window.bytes() > BYTES_MAX && self.window.len() > 1)
+        {
+            self.window.drop_first();
+        }
+        offered
+    }
+
+    /// What was read contradicts `cursor`, but it may have been read too early.
+    fn doubt(&mut self, cursor: &mut Cursor) -> Pulled {
+        match cursor.doubt {
+            Some(refresh) if refresh <= self.refreshes.finished => {
+                Pulled::Lost(SnapshotReason::Diverged)
+            }
+            Some(_) => Pulled::Wait,
+            None => {
+                cursor.doubt = Some(self.refresh());
+                Pulled::Wait
+            }
+        }
+    }
+
+    fn want_stretch(&mut self, number: u64) {
+        if self.reading.insert(number) {
+            let refreshes = self.refreshes.finished;
+            self.wants.push_back(Read::Stretch { number, refreshes });
+        }
+    }
+
+    fn reset(&mut self, end: Pos) {
+        self.window = Window::new(end);
+        self.woken_to = end.off;
+        self.aged = end.off;
+    }
+
+    fn finish(&mut self) -> Absorbed {
+        self.past.clear();
+        self.reading.clear();
+        self.woken_to = self.head().off;
+        self.refreshes.finished = self.refreshes.started;
+        if std::mem::take(&mut self.refreshes.again) {
+            self.refresh();
+        }
+        Absorbed::Done
+    }
+}
+
+impl Cursor {
+    pub(crate) fn new(pos: Pos) -> Self {
+        Cursor { pos, doubt: None }
+    }
+}
+
+/// Whether all items were taken.
+fn hand_out<'a>(
+    items: impl Iterator<Item = &'a Arc<Item>>,
+    cursor: &mut Cursor,
+    take: &mut impl FnMut(&Item) -> bool,
+) -> bool {
+    for item in items {
+        if !take(item) {
+            return false;
+        }
+        *cursor = Cursor::new(item.entry.pos);
+    }
+    true
+}
+
+fn addressee(entry: &Entry) -> Option<u32> {
+    match entry.body {
+        Body::Event { .. } => None,
+        Body::Notice { to, .. } | Body::Result { to, .. } => Some(to),
+    }
+}

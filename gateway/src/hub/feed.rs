@@ -1,0 +1,249 @@
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use outlast_broker::{Announcement, BrokerError, SharedBroker, Stretch, Subscriptions};
+use outlast_protocol::{Codec, RoomName};
+use parking_lot::Mutex;
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::{
+    core::{Absorbed, Core, Cursor, Pulled, REFRESH_MAX, Read, Wakes},
+    item::Item,
+    past::Past,
+    wake::Wake,
+};
+
+/// What one room says, for all of this gateway's sockets in it: [`Core`], with the reads that it asks
+/// for and the sockets that it wakes.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    pub(crate) room: RoomName,
+    core: Mutex<Core>,
+    readers: Mutex<Readers>,
+    ready: OnceCell<()>,
+}
+
+/// What a feed reads with.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) broker: SharedBroker,
+    /// How many reads may be under way at once, over all rooms (D4).
+    pub(crate) permits: Arc<Semaphore>,
+}
+
+#[derive(Debug, Default)]
+struct Readers {
+    next: u64,
+    all: HashMap<u64, Reader>,
+    /// By the number that the room gave it; a session has one socket, so the newest counts.
+    members: HashMap<u32, u64>,
+    /// Who waits for something that is being read.
+    waiting: HashSet<u64>,
+}
+
+#[derive(Debug)]
+struct Reader {
+    wake: Arc<Wake>,
+    slot: u8,
+    member: Option<u32>,
+}
+
+/// How long to wait before the log is asked again, when the store did not answer.
+const RETRY: Duration = Duration::from_millis(250);
+
+impl Feed {
+    pub(crate) fn new(room: RoomName) -> Self {
+        Feed {
+            room,
+            core: Mutex::new(Core::new()),
+            readers: Mutex::default(),
+            ready: OnceCell::new(),
+        }
+    }
+
+    /// Returns once nothing of this room goes unheard any more.
+    pub(crate) async fn ready(
+        self: &Arc<Self>,
+        source: &Source,
+        subscriptions: &dyn Subscriptions,
+    ) -> Result<(), BrokerError> {
+        let subscribe = || async {
+            subscriptions.subscribe(&self.room).await?;
+            let tail = source.broker.read_tail(&self.room, 1).await?;
+            self.core.lock().seed(tail.last);
+            Ok::<_, BrokerError>(())
+        };
+        self.ready.get_or_try_init(subscribe).await?;
+        self.read(source);
+        Ok(())
+    }
+
+    /// Adds a socket, which is woken at its `slot`; answers its key.
+    pub(crate) fn add(&self, wake: Arc<Wake>, slot: u8) -> u64 {
+        let mut readers = self.readers.lock();
+        readers.next += 1;
+        let key = readers.next;
+        readers.all.insert(key, Reader { wake, slot, member: None });
+        key
+    }
+
+    /// Notes what the room calls a socket's session: from now on it is woken for what is addressed to it.
+    pub(crate) fn set_member(&self, key: u64, member: u32) {
+        let mut readers = self.readers.lock();
+        if let Some(reader) = readers.all.get_mut(&key) {
+            reader.member = Some(member);
+            readers.members.insert(member, key);
+        }
+    }
+
+    /// Removes a socket; answers whether it was the last.
+    pub(crate) fn remove(&self, key: u64) -> bool {
+        let mut readers = self.readers.lock();
+        let member = readers.all.remove(&key).and_then(|reader| reader.member);
+        if let Some(member) = member
+            && readers.members.get(&member) == Some(&key)
+        {
+            readers.members.remove(&member);
+        }
+        readers.all.is_empty()
+    }
+
+    /// Takes a commit's news in.
+    pub(crate) fn announce(self: &Arc<Self>, source: &Source, news: Announcement) {
+        let wakes = self.core.lock().announce(&news.entries, news.signals);
+        self.wake(wakes);
+        self.read(source);
+    }
+
+    /// Announcements may have been lost.
+    pub(crate) fn missed(self: &Arc<Self>, source: &Source) {
+        self.core.lock().refresh();
+        self.read(source);
+    }
+
+    /// Lets go of what is not needed any more. Called every few seconds.
+    pub(crate) fn age(&self) {
+        let wakes = self.core.lock().age();
+        self.wake(wakes);
+    }
+
+    /// Hands entries to one socket; see [`Core::pull`].
+    pub(crate) fn pull(
+        self: &Arc<Self>,
+        source: &Source,
+        key: u64,
+        cursor: &mut Cursor,
+        take: impl FnMut(&Item) -> bool,
+    ) -> Pulled {
+        let pulled = self.core.lock().pull(cursor, take);
+        if pulled == Pulled::Wait {
+            self.readers.lock().waiting.insert(key);
+            self.read(source);
+        }
+        pulled
+    }
+
+    /// Hands signals to one socket, as frames; see [`Core::signals`].
+    pub(crate) fn signals(&self, seen: &mut u64, codec: Codec, mut take: impl FnMut(bytes::Bytes)) {
+        let core = self.core.lock();
+        if *seen < core.signals_end() {
+            core.signals(seen, |signal| take(signal.frame(&self.room, codec)));
+        }
+    }
+
+    /// How many signals there have been.
+    pub(crate) fn signals_end(&self) -> u64 {
+        self.core.lock().signals_end()
+    }
+
+    fn wake(&self, wakes: Wakes) {
+        let readers = self.readers.lock();
+        match wakes {
+            Wakes::Everybody => readers.all.values().for_each(Reader::wake),
+            Wakes::Members(members) => members
+                .iter()
+                .filter_map(|member| readers.all.get(readers.members.get(member)?))
+                .for_each(Reader::wake),
+        }
+    }
+
+    fn wake_waiting(&self) {
+        let mut readers = self.readers.lock();
+        let waiting = std::mem::take(&mut readers.waiting);
+        waiting.iter().filter_map(|key| readers.all.get(key)).for_each(Reader::wake);
+    }
+
+    /// Starts what the core wants to have read.
+    fn read(self: &Arc<Self>, source: &Source) {
+        while let Some(read) = self.read_next() {
+            let (feed, source) = (self.clone(), source.clone());
+            tokio::spawn(async move {
+                match read {
+                    Read::Refresh => feed.refresh(&source).await,
+                    Read::Stretch { number, refreshes } => {
+                        feed.read_stretch(&source, number, refreshes).await;
+                    }
+                }
+                feed.read(&source);
+            });
+        }
+    }
+
+    fn read_next(&self) -> Option<Read> {
+        self.core.lock().poll_read()
+    }
+
+    async fn refresh(&self, source: &Source) {
+        loop {
+            let from = self.core.lock().head();
+            let Some(read) = self.read_log(source, from.off.max(1), REFRESH_MAX).await else { return };
+            let absorbed = self.core.lock().absorb(from, &read);
+            self.wake(Wakes::Everybody);
+            match absorbed {
+                Absorbed::More => {}
+                Absorbed::Done => return self.wake_waiting(),
+            }
+        }
+    }
+
+    async fn read_stretch(&self, source: &Source, number: u64, refreshes: u64) {
+        let (from, max) = Past::range(number);
+        let Some(read) = self.read_log(source, from, max).await else { return };
+        self.core.lock().insert(number, refreshes, read);
+        let sharers = self.readers.lock().waiting.len();
+        metrics::histogram!("outlast_gateway_log_read_sharers").record(sharers as f64);
+        self.wake_waiting();
+    }
+
+    /// Reads until the store answers, or nobody is interested any more.
+    async fn read_log(
+        &self,
+        source: &Source,
+        from: u64,
+        max: usize,
+    ) -> Option<Stretch> {
+        loop {
+            let permit = source.permits.acquire().await.ok()?;
+            let read = source.broker.read_log(&self.room, from, max).await;
+            drop(permit);
+            metrics::counter!("outlast_gateway_log_reads_total").increment(1);
+            match read {
+                Ok(read) => return Some(read),
+                Err(error) => tracing::warn!(room = %self.room, %error, "cannot read the log"),
+            }
+            tokio::time::sleep(RETRY).await;
+            if self.readers.lock().all.is_empty() {
+                return None;
+            }
+        }
+    }
+}
+
+impl Reader {
+    fn wake(&self) {
+        self.wake.mark(self.slot);
+    }
+}

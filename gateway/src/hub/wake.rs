@@ -1,0 +1,151 @@
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    task::Waker,
+};
+
+use futures_util::task::AtomicWaker;
+use outlast_broker::Reply;
+use outlast_protocol::Payload;
+use parking_lot::Mutex;
+
+use crate::bye::Bye;
+
+/// How a socket's task is told that there is something for it: which of its rooms have news, replies
+/// of rooms, and that it has to go. One task waits, anybody tells.
+#[derive(Debug, Default)]
+pub(crate) struct Wake {
+    waker: AtomicWaker,
+    /// A bit for each of the socket's rooms.
+    rooms: [AtomicU64; 2],
+    /// Whether there is mail.
+    mail: AtomicBool,
+    letters: Mutex<Letters>,
+}
+
+#[derive(Debug, Default)]
+struct Letters {
+    replies: VecDeque<Reply>,
+    bytes: usize,
+    bye: Option<Bye>,
+    missed: bool,
+}
+
+/// What a socket is told that is not about one room.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Replies may have been lost: what has not been answered is asked again.
+    AskAgain,
+    /// The socket has to go.
+    Leave(Bye),
+}
+
+/// How many replies may lie here, and how many bytes of them. What is above is dropped: the socket does
+/// not read, and asks again for what it misses.
+const REPLIES_MAX: usize = 256;
+const BYTES_MAX: usize = 128 * 1024;
+
+impl Wake {
+    /// There is news in the room with this number, from 0 to 127.
+    pub(crate) fn mark(&self, slot: u8) {
+        let bit = 1 << (slot % 64);
+        let before = self.rooms[usize::from(slot / 64)].fetch_or(bit, Ordering::AcqRel);
+        if before & bit == 0 {
+            self.waker.wake();
+        }
+    }
+
+    /// A room answers.
+    pub(crate) fn post(&self, reply: Reply) {
+        let mut letters = self.letters.lock();
+        let bytes = bytes(&reply);
+        let full = letters.replies.len() >= REPLIES_MAX || letters.bytes + bytes > BYTES_MAX;
+        if full && !letters.replies.is_empty() {
+            metrics::counter!("outlast_gateway_replies_dropped_total").increment(1);
+            return;
+        }
+        letters.bytes += bytes;
+        letters.replies.push_back(reply);
+        drop(letters);
+        self.ring();
+    }
+
+    /// Replies may have been lost.
+    pub(crate) fn missed(&self) {
+        self.letters.lock().missed = true;
+        self.ring();
+    }
+
+    /// The socket has to go. The first reason counts.
+    pub(crate) fn close(&self, bye: Bye) {
+        self.letters.lock().bye.get_or_insert(bye);
+        self.ring();
+    }
+
+    /// From now on this waker is woken.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    /// Takes the rooms that have news, a bit for each.
+    pub(crate) fn take_rooms(&self) -> u128 {
+        let [low, high] = &self.rooms;
+        let take = |half: &AtomicU64| match half.load(Ordering::Acquire) {
+            0 => 0,
+            _ => u128::from(half.swap(0, Ordering::AcqRel)),
+        };
+        take(low) | take(high) << 64
+    }
+
+    /// Takes what cannot wait.
+    pub(crate) fn take_order(&self) -> Option<Order> {
+        if !self.has_mail() {
+            return None;
+        }
+        let mut letters = self.letters.lock();
+        if let Some(bye) = letters.bye.take() {
+            return Some(Order::Leave(bye));
+        }
+        std::mem::take(&mut letters.missed).then_some(Order::AskAgain)
+    }
+
+    /// Takes the next reply.
+    pub(crate) fn take_reply(&self) -> Option<Reply> {
+        if !self.has_mail() {
+            return None;
+        }
+        let mut letters = self.letters.lock();
+        let reply = letters.replies.pop_front();
+        match &reply {
+            Some(reply) => letters.bytes -= bytes(reply),
+            None => {
+                letters.replies = VecDeque::new();
+                let empty = letters.bye.is_none() && !letters.missed;
+                self.mail.store(!empty, Ordering::Release);
+            }
+        }
+        reply
+    }
+
+    /// Whether there may be mail.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.mail.load(Ordering::Acquire)
+    }
+
+    fn ring(&self) {
+        self.mail.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+fn bytes(reply: &Reply) -> usize {
+    use outlast_broker::Answer;
+    const OVERHEAD: usize = 256;
+    let state = |state: &Payload| state.as_json().len();
+    OVERHEAD
+        + match &reply.answer {
+            Answer::Joined { state: payload, .. } => state(payload),
+            Answer::Seated { state: payload, .. } => payload.as_ref().map_or(0, state),
+            Answer::Outcome(_) | Answer::Gap { .. } | Answer::NotTaken { .. } => 0,
+        }
+}

@@ -1,0 +1,286 @@
+//! How a session that came back stands in its rooms (R1).
+//!
+//! Every room is told of the new socket before the client is, and answers where the session stands. That
+//! answer comes behind all that the session's older sockets had appended, so the client is told exactly
+//! where it stands, and older sockets have no say any more (S5).
+
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    task::Poll,
+    time::Duration,
+};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use outlast_broker::{Answer, BrokerError, Reply, Request};
+use outlast_protocol::{CatchUp, Pos, RoomName, ServerFrame, SnapshotReason, Welcome};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    attach::{busy, no_answer},
+    bye::Bye,
+    gateway::{Shared, Who},
+    hub::{Cursor, Order, Pulled, Wake},
+    room_gate::RoomGate,
+    socket::Socket,
+};
+
+/// One of the session's rooms.
+struct Returning {
+    name: RoomName,
+    slot: u8,
+    /// How far the client has read, if it knows.
+    pos: Option<Pos>,
+    /// Whether the room shows itself along with its answer.
+    view: bool,
+    seated: Option<Seated>,
+}
+
+/// The room's answer.
+struct Seated {
+    member: Option<u32>,
+    n: u64,
+    pos: Pos,
+    joined: Option<Pos>,
+    answer: Answer,
+}
+
+/// How long the rooms may take to answer: longer than a worker takes to follow a dead one (W4). One that
+/// takes even longer does not keep the client from the others: it is shown anew when it answers.
+const SEATED_WITHIN: Duration = Duration::from_secs(10);
+/// How long until a room that has not answered is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// How long the log may take to be read.
+const CHECKED_WITHIN: Duration = Duration::from_secs(5);
+/// How many rooms may bring what they show along with their answer: that takes memory. The others show it
+/// one after the other.
+const VIEWS_MAX: usize = 4;
+/// How many rooms are entered, and partitions written to, at once.
+const AT_ONCE: usize = 16;
+
+/// Where the client's position lies in the room's log.
+enum Place {
+    /// What follows can be replayed.
+    Here(Cursor),
+    /// Nowhere.
+    Gone(SnapshotReason),
+}
+
+/// Finds out how the client catches up in each of its rooms, and says so.
+pub(crate) async fn resume(
+    socket: &mut Socket,
+    welcome: Welcome,
+    rooms: Vec<RoomName>,
+    positions: &BTreeMap<RoomName, Option<Pos>>,
+) -> Result<(), Bye> {
+    let mut returning = places(socket, rooms, positions);
+    enter(socket, &returning).await.map_err(|error| no_answer(&error))?;
+    let (shared, who, wake) = (socket.shared.clone(), socket.who, socket.wake.clone());
+    ask(&shared, who, &returning).await.map_err(|error| no_answer(&error))?;
+    wait(&shared, who, &wake, &mut returning).await?;
+    let places = check(socket, &returning).await?;
+
+    let mut catch_up = BTreeMap::new();
+    for (returning, place) in returning.iter().zip(places) {
+        let how = stand(socket, returning, place);
+        if how != CatchUp::Gone {
+            catch_up.insert(returning.name.clone(), how);
+        }
+    }
+    for name in positions.keys() {
+        if !catch_up.contains_key(name) {
+            // It asked to join this room once: what it sends again is the room's to judge.
+            socket.rooms.place(name, RoomGate::known());
+            catch_up.insert(name.clone(), CatchUp::Gone);
+        }
+    }
+    socket.wire.send(&ServerFrame::Resumed { welcome, rooms: catch_up });
+    for Returning { slot, seated, .. } in returning {
+        if let Some(Seated { answer, .. }) = seated
+            && let Some(room) = socket.rooms.get(slot)
+            && let Some(frame) = room.hear(answer, Instant::now())
+        {
+            socket.wire.send(&frame);
+        }
+    }
+    socket.news = u128::MAX;
+    Ok(())
+}
+
+fn places(
+    socket: &mut Socket,
+    rooms: Vec<RoomName>,
+    positions: &BTreeMap<RoomName, Option<Pos>>,
+) -> Vec<Returning> {
+    let mut views = 0;
+    let returning = rooms.into_iter().filter_map(|name| {
+        let slot = socket.rooms.place(&name, RoomGate::known())?;
+        socket.rooms.get(slot)?.recorded = true;
+        let pos = positions.get(&name).copied().flatten();
+        let view = pos.is_none() && views < VIEWS_MAX;
+        views += usize::from(view);
+        Some(Returning { name, slot, pos, view, seated: None })
+    });
+    returning.collect()
+}
+
+/// Listens to the rooms, so that nothing behind their answers goes unheard.
+async fn enter(socket: &mut Socket, returning: &[Returning]) -> Result<(), BrokerError> {
+    let (hub, wake) = (&socket.shared.hub, &socket.wake);
+    let entering = returning.iter().map(|Returning { name, slot, .. }| async move {
+        Ok::<_, BrokerError>((*slot, hub.enter(name, wake.clone(), *slot).await?))
+    });
+    let entering: Vec<_> = entering.collect();
+    let seats: Vec<_> =
+        stream::iter(entering).buffer_unordered(AT_ONCE).try_collect().await?;
+    for (slot, seat) in seats {
+        if let Some(room) = socket.rooms.get(slot) {
+            room.seat = Some(seat);
+        }
+    }
+    Ok(())
+}
+
+/// Tells the rooms that have not answered of the new socket.
+async fn ask(shared: &Shared, who: Who, returning: &[Returning]) -> Result<(), BrokerError> {
+    let mut inputs: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for Returning { name, view, .. } in returning.iter().filter(|room| room.seated.is_none()) {
+        let input = shared.input(who, name, Request::Attached { view: *view });
+        inputs.entry(shared.broker.layout().partition(name)).or_default().push(input);
+    }
+    let appends = inputs.into_iter().map(|(partition, inputs)| shared.append(partition, inputs));
+    let appends: Vec<_> = appends.collect();
+    stream::iter(appends).buffer_unordered(AT_ONCE).try_collect().await
+}
+
+/// Waits for the rooms' answers. Whatever else they say now, they say again when the client sends its
+/// actions again.
+async fn wait(
+    shared: &Shared,
+    who: Who,
+    wake: &Wake,
+    returning: &mut [Returning],
+) -> Result<(), Bye> {
+    let deadline = Instant::now() + SEATED_WITHIN;
+    let mut again = Instant::now() + ASK_AGAIN;
+    while returning.iter().any(|room| room.seated.is_none()) {
+        match timeout_at(again.min(deadline), letter(wake)).await {
+            Ok(Letter::Reply(reply)) => {
+                let room = returning.iter_mut().find(|room| room.name == reply.room);
+                if let (Some(room), Some(seated)) = (room, Seated::of(reply, who.generation)) {
+                    room.seated.get_or_insert(seated);
+                }
+            }
+            Ok(Letter::Order(Order::Leave(bye))) => return Err(bye),
+            Ok(Letter::Order(Order::AskAgain)) => again = Instant::now(),
+            Ok(Letter::News) => {}
+            Err(_) if Instant::now() >= deadline => break,
+            Err(_) => {
+                again = Instant::now() + ASK_AGAIN;
+                if let Err(error) = ask(shared, who, returning).await {
+                    tracing::debug!(%error, "the rooms cannot be asked again yet");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Looks the client's positions up in the logs.
+async fn check(socket: &mut Socket, returning: &[Returning]) -> Result<Vec<Option<Place>>, Bye> {
+    let deadline = Instant::now() + CHECKED_WITHIN;
+    let mut cursors: Vec<_> = returning.iter().map(|room| room.pos.map(Cursor::new)).collect();
+    let mut places: Vec<Option<Place>> = returning.iter().map(|_| None).collect();
+    loop {
+        let mut waiting = false;
+        for ((room, cursor), place) in returning.iter().zip(&mut cursors).zip(&mut places) {
+            let (Some(cursor), None, Some(seated)) = (cursor, &place, &room.seated) else { continue };
+            let seat = socket.rooms.get(room.slot).and_then(|room| room.seat.as_ref());
+            let Some(seat) = seat.filter(|_| seated.member.is_some()) else { continue };
+            *place = match seat.pull(cursor, |_| false) {
+                // A state from before the newest join is another visit's.
+                _ if seated.joined.is_some_and(|joined| cursor.pos.off < joined.off) => {
+                    Some(Place::Gone(SnapshotReason::Trimmed))
+                }
+                Pulled::End | Pulled::More => Some(Place::Here(*cursor)),
+                Pulled::Lost(reason) => Some(Place::Gone(reason)),
+                Pulled::Wait => None,
+            };
+            waiting |= place.is_none();
+        }
+        if !waiting {
+            return Ok(places);
+        }
+        match timeout_at(deadline, letter(&socket.wake)).await {
+            Ok(Letter::Order(Order::Leave(bye))) => return Err(bye),
+            Ok(Letter::Order(Order::AskAgain) | Letter::Reply(_) | Letter::News) => {}
+            Err(_) => return Err(busy()),
+        }
+    }
+}
+
+/// Puts the session into the room as it stands there.
+fn stand(socket: &mut Socket, returning: &Returning, place: Option<Place>) -> CatchUp {
+    let Some(room) = socket.rooms.get(returning.slot) else { return CatchUp::Gone };
+    let Some(seated) = &returning.seated else {
+        room.lose(SnapshotReason::Requested, None);
+        return CatchUp::Snapshot;
+    };
+    let Some(member) = seated.member else { return CatchUp::Gone };
+    room.gate.applied(seated.n);
+    match place {
+        Some(Place::Here(cursor)) => {
+            room.replay(member, cursor, seated.pos);
+            CatchUp::Replay
+        }
+        Some(Place::Gone(reason)) => {
+            room.lose(reason, None);
+            CatchUp::Snapshot
+        }
+        None => {
+            room.lose(SnapshotReason::Requested, returning.view.then(Instant::now));
+            CatchUp::Snapshot
+        }
+    }
+}
+
+/// What a socket is told while it waits.
+enum Letter {
+    Reply(Reply),
+    Order(Order),
+    News,
+}
+
+async fn letter(wake: &Wake) -> Letter {
+    poll_fn(|cx| {
+        wake.register(cx.waker());
+        if let Some(order) = wake.take_order() {
+            return Poll::Ready(Letter::Order(order));
+        }
+        if let Some(reply) = wake.take_reply() {
+            return Poll::Ready(Letter::Reply(reply));
+        }
+        if wake.take_rooms() != 0 {
+            return Poll::Ready(Letter::News);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+impl Seated {
+    fn of(reply: Reply, asked: u64) -> Option<Self> {
+        match reply.answer {
+            Answer::Seated { generation, member, n, pos, joined, .. }
+                if generation == asked =>
+            {
+                Some(Seated { member, n, pos, joined, answer: reply.answer })
+            }
+            Answer::Seated { .. }
+            | Answer::Joined { .. }
+            | Answer::Outcome(_)
+            | Answer::Gap { .. }
+            | Answer::NotTaken { .. } => None,
+        }
+    }
+}

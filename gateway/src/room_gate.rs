@@ -1,0 +1,145 @@
+//! Which actions of a client go on to their room (A5). Pure.
+
+/// What one socket knows of the numbers in one room.
+#[derive(Debug, Default)]
+pub(crate) struct RoomGate {
+    /// Whether this session ever asked to join.
+    asked: bool,
+    /// The highest number that was appended and that the room has not asked for again.
+    forwarded: u64,
+    /// What the room had applied when the session came back: the outcomes of acts up to here stand in
+    /// the log.
+    applied: u64,
+    /// The number that an `error` has freed: it has to come again before any higher one.
+    refused: Option<u64>,
+}
+
+/// What becomes of an action.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It goes to the room.
+    Forward,
+    /// It is on its way already: nothing is done, and nothing is said.
+    Duplicate,
+    /// It was sent before its sender heard of an error, and comes again behind that: nothing is said.
+    Early,
+    /// The session never asked to join this room.
+    NotJoined,
+}
+
+impl RoomGate {
+    /// The gate of a room that the session has been in, or asked to be.
+    pub(crate) fn known() -> Self {
+        RoomGate { asked: true, ..RoomGate::default() }
+    }
+
+    /// Judges an act.
+    pub(crate) fn act(&self, n: u64) -> Verdict {
+        match self.any(n) {
+            Verdict::Forward if n <= self.applied => Verdict::Duplicate,
+            Verdict::Forward if !self.asked => Verdict::NotJoined,
+            verdict => verdict,
+        }
+    }
+
+    /// Judges a join or a leave. A leave passes although no join is known of: it may be sent again, for
+    /// a room that the session has left, and the room has kept its outcome (A3).
+    pub(crate) fn any(&self, n: u64) -> Verdict {
+        if self.refused.is_some_and(|refused| n > refused) {
+            Verdict::Early
+        } else if n <= self.forwarded {
+            Verdict::Duplicate
+        } else {
+            Verdict::Forward
+        }
+    }
+
+    /// A join is on its way.
+    pub(crate) fn ask(&mut self) {
+        self.asked = true;
+    }
+
+    /// The room says that the session is a member, and what it has applied.
+    pub(crate) fn applied(&mut self, n: u64) {
+        self.applied = n;
+    }
+
+    /// The action was appended.
+    pub(crate) fn forward(&mut self, n: u64) {
+        self.forwarded = self.forwarded.max(n);
+        self.refused = self.refused.filter(|refused| *refused > n);
+    }
+
+    /// The client was told that the action was not taken.
+    pub(crate) fn refuse(&mut self, n: u64) {
+        self.forwarded = self.forwarded.min(n - 1);
+        self.refused = Some(n);
+    }
+
+    /// The client was told where to go on: by a `gap`, or by a snapshot.
+    pub(crate) fn expect(&mut self, n: u64) {
+        self.forwarded = n.saturating_sub(1);
+        self.applied = self.applied.min(self.forwarded);
+        self.refused = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a5_acts_need_a_join_that_was_asked_for() {
+        let mut gate = RoomGate::default();
+        assert_eq!(gate.act(1), Verdict::NotJoined);
+        assert_eq!(gate.any(1), Verdict::Forward);
+        gate.ask();
+        assert_eq!(gate.act(1), Verdict::Forward);
+        assert_eq!(RoomGate::known().act(7), Verdict::Forward);
+    }
+
+    #[test]
+    fn a5_after_an_error_everything_waits_for_its_number() {
+        let mut gate = RoomGate::known();
+        gate.forward(1);
+        gate.refuse(2);
+        assert_eq!(gate.act(3), Verdict::Early);
+        assert_eq!(gate.act(1), Verdict::Duplicate);
+        assert_eq!(gate.act(2), Verdict::Forward);
+        gate.forward(2);
+        assert_eq!(gate.act(3), Verdict::Forward);
+    }
+
+    #[test]
+    fn a5_an_error_of_the_room_frees_what_was_appended() {
+        let mut gate = RoomGate::known();
+        (1..=5).for_each(|n| gate.forward(n));
+        gate.refuse(3);
+        assert_eq!(gate.act(5), Verdict::Early);
+        assert_eq!(gate.act(3), Verdict::Forward);
+    }
+
+    #[test]
+    fn a3_acts_that_were_applied_are_not_sent_again_but_joins_are() {
+        let mut gate = RoomGate::known();
+        gate.applied(3);
+        assert_eq!(gate.act(3), Verdict::Duplicate);
+        assert_eq!(gate.any(3), Verdict::Forward);
+        assert_eq!(gate.act(4), Verdict::Forward);
+        gate.expect(2);
+        assert_eq!(gate.act(2), Verdict::Forward);
+    }
+
+    #[test]
+    fn a1_a_gap_opens_the_gate_for_what_the_room_expects() {
+        let mut gate = RoomGate::known();
+        (1..=5).for_each(|n| gate.forward(n));
+        gate.refuse(6);
+        gate.expect(4);
+        assert_eq!(gate.act(3), Verdict::Duplicate);
+        for n in 4..9 {
+            assert_eq!(gate.act(n), Verdict::Forward);
+            gate.forward(n);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body, routing::get};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use outlast_broker::BrokerError;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::{
+    gateway::{Gateway, Shared},
+    serve::moved,
+    upgrade::{Arrival, connect},
+};
+
+/// How many connections may wait to be accepted: what the system allows by default is too few for the
+/// moment at which everybody comes back.
+const BACKLOG: i32 = 4096;
+/// How long the sockets may take to go, once they have been told to.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+/// How long to wait when the system has no more sockets to give.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Listens on an address, with a backlog that bears a storm.
+///
+/// # Errors
+/// What the system says, for example that the port is taken.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+impl Gateway {
+    /// Serves `/v1/connect` and `pages` until `shutdown`: from then on nobody is let in, every socket
+    /// is told to resume elsewhere, and this returns when they are gone.
+    ///
+    /// # Errors
+    /// Only before anything is served: when the store does not let this gateway listen.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        pages: Router,
+        shutdown: CancellationToken,
+    ) -> Result<(), BrokerError> {
+        let shared = &self.shared;
+        let heard = shared.start().await?;
+        let router = pages.route("/v1/connect", get(connect).with_state(shared.clone()));
+        let serving = async {
+            tokio::join!(shared.run(heard), accept(&listener, &router, shared));
+        };
+        let leaving = async {
+            shutdown.cancelled().await;
+            leave(shared).await;
+        };
+        tokio::select! {
+            () = serving => {}
+            () = leaving => {}
+        }
+        shared.stop().await;
+        Ok(())
+    }
+}
+
+/// Tells every socket to go, and waits until they have.
+async fn leave(shared: &Shared) {
+    shared.closing.cancel();
+    shared.hub.close_all(moved);
+    shared.sockets.close();
+    if tokio::time::timeout(GONE_WITHIN, shared.sockets.wait()).await.is_err() {
+        tracing::warn!(left = shared.sockets.len(), "sockets are left, and are dropped");
+    }
+}
+
+async fn accept(listener: &TcpListener, router: &Router, shared: &Arc<Shared>) {
+    loop {
+        match listener.accept().await {
+            Ok((tcp, peer)) => {
+                tokio::spawn(serve_http(tcp, peer, router.clone(), shared.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+/// Serves one connection, until it becomes a WebSocket or ends.
+async fn serve_http(tcp: TcpStream, peer: SocketAddr, router: Router, shared: Arc<Shared>) {
+    let accepted = Instant::now();
+    let first_frame = Duration::from_millis(shared.settings.first_frame_ms);
+    if let Err(error) = tcp.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+    // A proxy may send several requests over one connection; only the first one's time began with it.
+    let served = AtomicBool::new(false);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        let first = !served.swap(true, Ordering::Relaxed);
+        let at = if first { accepted } else { Instant::now() };
+        request.extensions_mut().insert(Arrival { peer, at });
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(first_frame)
+        .serve_connection(TokioIo::new(tcp), service)
+        .with_upgrades();
+    if let Err(error) = connection.await {
+        tracing::debug!(%peer, %error, "a connection ended");
+    }
+}

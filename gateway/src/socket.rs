@@ -1,0 +1,445 @@
+//! One attached socket: its loop.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use outlast_broker::{Answer, Request};
+use outlast_protocol::{CloseCode, ServerFrame};
+use outlast_sessions::{Identity, SessionError};
+use tokio::time::{Instant, Sleep};
+
+mod asked;
+mod intake;
+mod job;
+pub(crate) mod room;
+mod rooms;
+
+pub(crate) use self::rooms::Rooms;
+use self::{
+    job::{Job, Jobs, What},
+    room::{Stand, TURN_BYTES, Turn},
+};
+use crate::{
+    auth,
+    beat::{Beat, Due},
+    bye::Bye,
+    gateway::{Shared, Who},
+    hello::End,
+    hub::{Order, Registration, Seat, Wake},
+    rate::Rate,
+    wire::{Incoming, Wire},
+};
+
+/// One attached socket.
+///
+/// It has no queue: what its rooms say lies in their feeds, and it writes from there whenever the client
+/// has read what was written before (F3).
+pub(crate) struct Socket {
+    pub(crate) wire: Wire,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) who: Who,
+    pub(crate) identity: Identity,
+    pub(crate) wake: Arc<Wake>,
+    pub(crate) rooms: Rooms,
+    /// Rooms that may have something for the client, a bit for each.
+    pub(crate) news: u128,
+    /// What the newest token said and the session's record does not know yet.
+    unsaved: Option<Identity>,
+    job: Option<Job>,
+    /// When the store may be asked for the next chore, after it did not do one.
+    chores_from: Instant,
+    /// When the next chore is due, if one is known of.
+    chore_at: Option<Instant>,
+    rate: Rate,
+    beat: Beat,
+    /// Since when the client has not read what waits for it.
+    blocked: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+    _registration: Registration,
+}
+
+/// What the loop wakes up for.
+enum Event {
+    /// Something came from the client.
+    Came(Incoming),
+    /// Something was written.
+    Wrote,
+    /// The connection is broken.
+    Broken,
+    /// What was under way with the store is done.
+    Did(What, Result<Option<Seat>, SessionError>),
+    /// The gateway has something to say.
+    Ordered(Order),
+    /// There may be something for the client.
+    News,
+    /// It is time for something.
+    Tick,
+}
+
+/// What has to be done with the store besides what the client asks for.
+enum Chore {
+    Never,
+    At(Instant),
+    Now(Job),
+}
+
+/// While more than this waits to be written, nothing is read: answers to a client that does not read are
+/// not piled up.
+const UNSENT_MAX: usize = TURN_BYTES + 16 * 1024;
+/// How long to wait until a chore is tried again.
+const CHORE_RETRY: Duration = Duration::from_millis(500);
+
+impl Socket {
+    pub(crate) fn new(
+        wire: Wire,
+        shared: Arc<Shared>,
+        who: Who,
+        identity: Identity,
+        wake: Arc<Wake>,
+        registration: Registration,
+    ) -> Self {
+        let now = Instant::now();
+        let heartbeat = Duration::from_millis(shared.settings.heartbeat_ms);
+        Socket {
+            rate: Rate::new(shared.settings.actions_per_s, now),
+            beat: Beat::new(heartbeat, now),
+            timer: Box::pin(tokio::time::sleep_until(now)),
+            chores_from: now,
+            // Whatever an attach has left to do is looked for at once.
+            chore_at: Some(now),
+            wire,
+            shared,
+            who,
+            identity,
+            wake,
+            rooms: Rooms::default(),
+            news: 0,
+            unsaved: None,
+            job: None,
+            blocked: None,
+            _registration: registration,
+        }
+    }
+
+    /// Serves the client until one of the two leaves.
+    pub(crate) async fn run(&mut self) -> End {
+        loop {
+            let event = std::future::poll_fn(|cx| self.poll(cx)).await;
+            if let Err(end) = self.handle(event) {
+                return end;
+            }
+            if self.news != 0 && self.wire.unsent() == 0 {
+                // Others have their turn in between (D4).
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Says why, if the client is still there, and leaves the session to whoever has it now.
+    pub(crate) async fn finish(self, end: End) {
+        let Socket { wire, shared, who, job, rooms, wake, _registration, .. } = self;
+        drop((rooms, wake, _registration));
+        let ending = matches!(&job, Some(Job { what: What::End, .. }));
+        let held = match &end {
+            End::Closed => true,
+            End::Bye(bye) => match bye.code {
+                CloseCode::SessionGone | CloseCode::TakenOver | CloseCode::Ended => false,
+                CloseCode::Moved
+                | CloseCode::Unauthorized
+                | CloseCode::ProtocolError
+                | CloseCode::TooSlow
+                | CloseCode::Silent
+                | CloseCode::RateLimited
+                | CloseCode::TooManySessions
+                | CloseCode::Busy
+                | CloseCode::TooBig => true,
+            },
+        };
+        let leave = async {
+            match job {
+                Some(job) if ending => drop(job.doing.await),
+                _ if held => shared.detach(who).await,
+                _ => {}
+            }
+        };
+        let farewell = async {
+            match &end {
+                End::Bye(bye) => wire.close(bye).await,
+                End::Closed => drop(wire),
+            }
+        };
+        tokio::join!(leave, farewell);
+    }
+
+    /// Waits for the next event; what is written first is what the client has waited for longest.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        self.wake.register(cx.waker());
+        if let Some(order) = self.wake.take_order() {
+            return Poll::Ready(Event::Ordered(order));
+        }
+        if let Some(job) = &mut self.job
+            && let Poll::Ready(did) = job.doing.as_mut().poll(cx)
+            && let Some(job) = self.job.take()
+        {
+            return Poll::Ready(Event::Did(job.what, did));
+        }
+        if self.wire.unsent() > 0 {
+            match self.wire.poll_write(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Event::Wrote),
+                Poll::Ready(Err(_)) => return Poll::Ready(Event::Broken),
+                Poll::Pending => {
+                    self.blocked.get_or_insert_with(Instant::now);
+                }
+            }
+        } else {
+            self.news |= self.wake.take_rooms();
+            if self.news != 0 || (self.wake.has_mail() && !self.is_leaving()) {
+                return Poll::Ready(Event::News);
+            }
+        }
+        if self.is_listening()
+            && let Poll::Ready(came) = self.wire.poll_receive(cx)
+        {
+            return Poll::Ready(Event::Came(came));
+        }
+        let next = self.next_tick();
+        // A timer that goes off too early does no harm, and moving it for every frame would.
+        if next < self.timer.deadline() || self.timer.is_elapsed() {
+            self.timer.as_mut().reset(next);
+        }
+        ready!(self.timer.as_mut().poll(cx));
+        Poll::Ready(Event::Tick)
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), End> {
+        let now = Instant::now();
+        match event {
+            Event::Came(Incoming::Message(message)) => {
+                self.beat.heard(now);
+                self.take(&message, now)?;
+            }
+            Event::Came(Incoming::Sign) => self.beat.heard(now),
+            Event::Came(Incoming::Wrong(bye)) => return Err(bye.into()),
+            Event::Came(Incoming::Closed) | Event::Broken => return Err(End::Closed),
+            Event::Wrote => {
+                self.blocked = None;
+                self.beat.sent(now);
+            }
+            Event::Did(what, did) => self.did(what, did, now)?,
+            Event::Ordered(Order::Leave(bye)) => return Err(bye.into()),
+            Event::Ordered(Order::AskAgain) => self.ask_again(now),
+            Event::News => self.deliver(now),
+            Event::Tick => self.tick(now)?,
+        }
+        self.chore_at = match self.next_chore(now) {
+            Chore::Never => None,
+            Chore::At(at) => Some(at),
+            Chore::Now(job) => {
+                self.job = Some(job);
+                None
+            }
+        };
+        Ok(())
+    }
+
+    /// Writes what there is for the client, up to one turn.
+    fn deliver(&mut self, now: Instant) {
+        while self.wire.unsent() < TURN_BYTES && !self.is_leaving() {
+            let Some(reply) = self.wake.take_reply() else { break };
+            let Some(slot) = self.rooms.find(&reply.room) else { continue };
+            if let Answer::Seated { generation, .. } = &reply.answer
+                && *generation != self.who.generation
+            {
+                continue;
+            }
+            if let Some(room) = self.rooms.get(slot)
+                && let Some(frame) = room.hear(reply.answer, now)
+            {
+                self.wire.send(&frame);
+            }
+            self.news |= 1 << slot;
+        }
+        while self.news != 0 && self.wire.unsent() < TURN_BYTES {
+            let slot = self.news.trailing_zeros() as u8;
+            self.news &= !(1 << slot);
+            if let Some(room) = self.rooms.get(slot)
+                && room.pull(&mut self.wire) == Turn::More
+            {
+                self.news |= 1 << slot;
+                break;
+            }
+        }
+    }
+
+    fn did(
+        &mut self,
+        what: What,
+        did: Result<Option<Seat>, SessionError>,
+        now: Instant,
+    ) -> Result<(), Bye> {
+        let seat = match did {
+            Ok(seat) => seat,
+            Err(SessionError::Superseded) => return Err(Bye::taken_over()),
+            Err(SessionError::Gone) => match what {
+                What::End => return Err(ended()),
+                _ => return Err(Bye::session_gone()),
+            },
+            Err(error) => {
+                tracing::debug!(sid = %self.who.sid, ?what, %error, "the store did not do it");
+                return self.failed(what, &error, now);
+            }
+        };
+        match what {
+            What::Enter { slot, n, join } => {
+                if let Some(room) = self.rooms.get(slot) {
+                    room.seat = seat;
+                }
+                self.forward(slot, n, join, now);
+            }
+            What::Act { slot, n } => {
+                if let Some(room) = self.rooms.get(slot) {
+                    room.gate.forward(n);
+                }
+            }
+            What::Forget { slot } => {
+                if let Some(room) = self.rooms.get(slot) {
+                    room.recorded = false;
+                    room.seat = None;
+                }
+            }
+            What::End => return Err(ended()),
+            What::AskAgain | What::View { .. } | What::Renew => {}
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, what: What, error: &SessionError, now: Instant) -> Result<(), Bye> {
+        match what {
+            What::Enter { slot, n, .. } if matches!(error, SessionError::TooManyRooms { .. }) => {
+                return self.refuse_room(slot, n);
+            }
+            What::Enter { slot, n, .. } | What::Act { slot, n } => {
+                return self.refuse_busy(slot, n);
+            }
+            What::View { slot } => {
+                if let Some(room) = self.rooms.get(slot)
+                    && let Stand::Lost(lost) = &mut room.stand
+                {
+                    lost.asked_at = None;
+                }
+            }
+            What::Renew => self.unsaved = Some(self.identity.clone()),
+            What::AskAgain | What::Forget { .. } | What::End => {}
+        }
+        self.chores_from = now + CHORE_RETRY;
+        Ok(())
+    }
+
+    /// What has to be done with the store besides what the client asks for.
+    fn next_chore(&mut self, now: Instant) -> Chore {
+        if self.job.is_some() {
+            return Chore::Never;
+        }
+        if now < self.chores_from {
+            return Chore::At(self.chores_from);
+        }
+        if let Some(identity) = self.unsaved.take() {
+            return Chore::Now(self.jobs().renew(identity));
+        }
+        let jobs = Jobs { shared: &self.shared, who: self.who };
+        // One room at a time shows itself: that takes memory.
+        let showing = self.rooms.iter().filter_map(|(_, room)| room.shows_until()).max();
+        let mut next = showing;
+        for (slot, room) in self.rooms.iter() {
+            let name = room.name.clone();
+            if room.is_over() {
+                return Chore::Now(jobs.forget(slot, name));
+            }
+            let again = room.asked.again(now);
+            if !again.is_empty() {
+                return Chore::Now(jobs.append(What::AskAgain, name, again));
+            }
+            if showing.is_none_or(|until| now >= until)
+                && let Stand::Lost(lost) = &mut room.stand
+            {
+                lost.asked_at = Some(now);
+                return Chore::Now(jobs.append(What::View { slot }, name, vec![Request::View]));
+            }
+            next = [next, room.asked.next()].into_iter().flatten().min();
+        }
+        next.map_or(Chore::Never, Chore::At)
+    }
+
+    /// Replies may have been lost.
+    fn ask_again(&mut self, now: Instant) {
+        for (_, room) in self.rooms.iter() {
+            room.asked.hurry(now);
+            if let Stand::Lost(lost) = &mut room.stand {
+                lost.asked_at = None;
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Instant) -> Result<(), Bye> {
+        if self.identity.expires_at.is_some_and(|at| auth::left(at).is_zero()) {
+            return Err(Bye::unauthorized("the token has expired"));
+        }
+        let blocked = Duration::from_millis(self.shared.settings.blocked_ms);
+        if self.blocked.is_some_and(|since| now >= since + blocked) {
+            let reason = format!("nothing was read for {} s", blocked.as_secs());
+            return Err(Bye::new(CloseCode::TooSlow, reason));
+        }
+        if !self.is_listening() {
+            self.beat.heard(now);
+        }
+        match self.beat.due(now) {
+            Due::Nothing => {}
+            Due::Silent => {
+                return Err(Bye::new(CloseCode::Silent, "nothing was heard for two heartbeats"));
+            }
+            Due::Ping => {
+                if self.wire.unsent() == 0 {
+                    self.wire.send(&ServerFrame::Ping {});
+                }
+                self.beat.sent(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// When it is time for something; nothing else needs this socket before.
+    fn next_tick(&self) -> Instant {
+        let mut next = self.beat.next();
+        if let Some(since) = self.blocked {
+            next = next.min(since + Duration::from_millis(self.shared.settings.blocked_ms));
+        }
+        if let Some(at) = self.identity.expires_at {
+            next = next.min(Instant::now() + auth::left(at));
+        }
+        if let Some(at) = self.chore_at {
+            next = next.min(at);
+        }
+        next
+    }
+
+    /// Whether the client's next frame may be taken.
+    fn is_listening(&self) -> bool {
+        self.job.is_none() && self.wire.unsent() <= UNSENT_MAX
+    }
+
+    fn is_leaving(&mut self) -> bool {
+        self.rooms.iter().any(|(_, room)| room.is_leaving())
+    }
+
+    fn jobs(&self) -> Jobs<'_> {
+        Jobs { shared: &self.shared, who: self.who }
+    }
+}
+
+fn ended() -> Bye {
+    Bye::new(CloseCode::Ended, "the session has ended")
+}

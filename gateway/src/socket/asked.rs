@@ -1,0 +1,182 @@
+//! What one socket has asked a room and has not been answered yet. Pure.
+
+use std::{collections::VecDeque, time::Duration};
+
+use outlast_broker::Request;
+use outlast_protocol::Payload;
+use tokio::time::Instant;
+
+/// Actions that a room answers with a reply, in order of their numbers. A reply may be lost: what waits
+/// for too long is asked again, and the room tells repetitions by their numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    questions: VecDeque<Question>,
+    bytes: usize,
+    /// When all of it was last put to the room.
+    at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Question {
+    n: u64,
+    kind: Kind,
+    /// What to ask again; nothing where that would take too much memory.
+    request: Option<Request>,
+    bytes: usize,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Join,
+    Act,
+    Leave,
+}
+
+/// How long a room may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many questions may be open.
+const QUESTIONS_MAX: usize = 256;
+/// How many bytes of them are kept; those above are asked once only.
+const BYTES_MAX: usize = 64 * 1024;
+
+impl Asked {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.questions.is_empty()
+    }
+
+    /// Whether a join is among them.
+    pub(crate) fn joining(&self) -> bool {
+        self.questions.iter().any(|question| question.kind == Kind::Join)
+    }
+
+    /// Whether the action with this number is among them.
+    pub(crate) fn contains(&self, n: u64) -> bool {
+        self.questions.iter().any(|question| question.n == n)
+    }
+
+    /// Whether no more questions are remembered.
+    pub(crate) fn is_full(&self) -> bool {
+        self.questions.len() >= QUESTIONS_MAX
+    }
+
+    /// An action goes to the room.
+    pub(crate) fn ask(&mut self, n: u64, request: Request, now: Instant) {
+        let (kind, bytes) = match &request {
+            Request::Join { data, .. } => (Kind::Join, data.as_ref().map_or(0, bytes)),
+            Request::Act { data, .. } => (Kind::Act, bytes(data)),
+            Request::Leave { .. } => (Kind::Leave, 0),
+            Request::Attached { .. }
+            | Request::View
+            | Request::Detached
+            | Request::Over { .. } => return,
+        };
+        self.drop_from(n);
+        let fits = self.bytes + bytes <= BYTES_MAX;
+        let (request, bytes) = if fits { (Some(request), bytes) } else { (None, 0) };
+        self.bytes += bytes;
+        self.questions.push_back(Question { n, kind, request, bytes });
+        self.at.get_or_insert(now);
+    }
+
+    /// The action has its outcome.
+    pub(crate) fn settle(&mut self, n: u64) {
+        self.retain(|question| question.n != n);
+    }
+
+    /// Every action up to this number has its outcome.
+    pub(crate) fn settle_to(&mut self, n: u64) {
+        self.retain(|question| question.n > n);
+    }
+
+    /// The session is in the room: the outcomes of its acts stand in the log. Later joins and leaves are
+    /// answered still.
+    pub(crate) fn settle_acts(&mut self) {
+        self.retain(|question| question.kind != Kind::Act);
+    }
+
+    /// The action with this number was not taken, nor anything behind it.
+    pub(crate) fn drop_from(&mut self, n: u64) {
+        self.retain(|question| question.n < n);
+    }
+
+    /// What was lost is asked again at once.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        if !self.is_empty() {
+            self.at = now.checked_sub(PATIENCE).or(self.at);
+        }
+    }
+
+    /// When to ask again.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.at.map(|at| at + PATIENCE)
+    }
+
+    /// What to ask again now.
+    pub(crate) fn again(&mut self, now: Instant) -> Vec<Request> {
+        if self.next().is_none_or(|next| now < next) {
+            return Vec::new();
+        }
+        self.at = Some(now);
+        self.questions.iter().filter_map(|question| question.request.clone()).collect()
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(&Question) -> bool) {
+        let bytes = &mut self.bytes;
+        self.questions.retain(|question| {
+            let keep = keep(question);
+            *bytes -= if keep { 0 } else { question.bytes };
+            keep
+        });
+        if self.questions.is_empty() {
+            *self = Asked::default();
+        }
+    }
+}
+
+fn bytes(payload: &Payload) -> usize {
+    payload.as_json().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn act(n: u64) -> Request {
+        Request::Act { n, data: Payload::null() }
+    }
+
+    fn join(n: u64) -> Request {
+        Request::Join { n, user: "ada".into(), data: None }
+    }
+
+    #[test]
+    fn a3_what_is_not_answered_in_time_is_asked_again_in_order() {
+        let start = Instant::now();
+        let mut asked = Asked::default();
+        asked.ask(1, join(1), start);
+        asked.ask(2, act(2), start + PATIENCE / 2);
+        assert!(asked.again(start + PATIENCE / 2).is_empty());
+        assert_eq!(asked.again(start + PATIENCE), [join(1), act(2)]);
+        assert!(asked.again(start + PATIENCE).is_empty());
+        asked.hurry(start + PATIENCE * 3 / 2);
+        assert_eq!(asked.again(start + PATIENCE * 3 / 2).len(), 2);
+        asked.settle_to(1);
+        asked.settle_acts();
+        assert!(asked.is_empty() && asked.next().is_none());
+    }
+
+    #[test]
+    fn what_it_remembers_is_bounded() {
+        let now = Instant::now();
+        let mut asked = Asked::default();
+        let large = Payload::of(&"x".repeat(40_000)).unwrap();
+        for n in 1.. {
+            if asked.is_full() {
+                break;
+            }
+            asked.ask(n, Request::Act { n, data: large.clone() }, now);
+        }
+        assert!(asked.contains(256) && !asked.contains(257));
+        assert_eq!(asked.again(now + PATIENCE).len(), 1);
+    }
+}

@@ -1,0 +1,242 @@
+//! What a client's frames ask for.
+
+use outlast_broker::Request;
+use outlast_protocol::{ClientFrame, DecodeError, RoomName, ServerFrame};
+use outlast_sessions::Identity;
+use tokio::time::Instant;
+
+use super::{
+    Socket,
+    job::What,
+};
+use crate::{
+    bye::Bye,
+    rate::TooFast,
+    room_gate::{RoomGate, Verdict},
+};
+
+/// An action that was not taken (A5).
+struct Refusal {
+    code: &'static str,
+    message: String,
+    retry_ms: Option<u64>,
+}
+
+/// When a client is asked to come back with what the store cannot take now.
+const BUSY_RETRY_MS: u64 = 500;
+
+impl Socket {
+    /// Does what one message asks for.
+    pub(super) fn take(&mut self, message: &[u8], now: Instant) -> Result<(), Bye> {
+        match self.wire.codec().decode_client(message) {
+            Ok(ClientFrame::Join { room, n, data }) => {
+                let user = self.identity.user.clone();
+                self.act(room, n, Request::Join { n, user, data }, now)
+            }
+            Ok(ClientFrame::Act { room, n, data }) => {
+                self.act(room, n, Request::Act { n, data }, now)
+            }
+            Ok(ClientFrame::Leave { room, n }) => self.act(room, n, Request::Leave { n }, now),
+            Ok(ClientFrame::Token { token }) => self.renew(&token),
+            Ok(ClientFrame::Pong {}) => Ok(()),
+            Ok(ClientFrame::End {}) => {
+                self.job = Some(self.jobs().end());
+                Ok(())
+            }
+            Ok(ClientFrame::Open { .. } | ClientFrame::Resume { .. }) => {
+                Err(Bye::protocol_error("this socket has its session already"))
+            }
+            Err(DecodeError::Malformed(reason)) => Err(Bye::protocol_error(reason)),
+            Err(error @ DecodeError::UnknownType(_)) => {
+                self.complain("unknown_type", error.to_string(), None, now)
+            }
+            Err(ref error @ DecodeError::BadRoom { n, .. }) => {
+                self.complain("bad_room", error.to_string(), Some(n), now)
+            }
+        }
+    }
+
+    fn act(&mut self, name: RoomName, n: u64, request: Request, now: Instant) -> Result<(), Bye> {
+        let joins = matches!(request, Request::Join { .. });
+        let slot = self.rooms.find(&name);
+        let verdict = match slot.and_then(|slot| self.rooms.get(slot)) {
+            Some(room) => judge(&room.gate, &request, n),
+            None => judge(&RoomGate::default(), &request, n),
+        };
+        match verdict {
+            Verdict::Duplicate => return Ok(()),
+            Verdict::Early => return self.rate.ignored(now).or_else(enough),
+            Verdict::Forward | Verdict::NotJoined => {}
+        }
+        if let Err(too_fast) = self.rate.take(now) {
+            let TooFast::Later { retry_ms } = too_fast else { return enough(too_fast) };
+            return self.refuse(name, n, Refusal::rate_limited(self.rate.per_s(), retry_ms));
+        }
+        if verdict == Verdict::NotJoined {
+            return self.refuse(name, n, Refusal::not_joined());
+        }
+        let inside = slot.and_then(|slot| self.rooms.get(slot)).is_some_and(|room| room.seat.is_some());
+        if joins && !inside && !may_join(&self.identity, &name) {
+            return self.refuse(name, n, Refusal::forbidden());
+        }
+        let Some(slot) = self.rooms.place(&name, RoomGate::default()) else {
+            return self.refuse(name, n, Refusal::too_many_rooms());
+        };
+        let Some(room) = self.rooms.get(slot) else { return Ok(()) };
+        if self.shared.is_down() || room.asked.is_full() {
+            return self.refuse(name, n, Refusal::busy());
+        }
+        if joins {
+            room.gate.ask();
+            if !(room.recorded && room.seat.is_some()) {
+                room.recorded = true;
+                let wake = self.wake.clone();
+                self.job = Some(self.jobs().enter(slot, name, n, request, wake));
+                return Ok(());
+            }
+        }
+        self.forward(slot, n, request, now);
+        Ok(())
+    }
+
+    /// Sends an action on its way.
+    pub(super) fn forward(&mut self, slot: u8, n: u64, request: Request, now: Instant) {
+        let Some(room) = self.rooms.get(slot) else { return };
+        let acts = matches!(request, Request::Act { .. });
+        if !(acts && room.is_member()) {
+            room.asked.ask(n, request.clone(), now);
+        }
+        let name = room.name.clone();
+        self.job = Some(self.jobs().append(What::Act { slot, n }, name, vec![request]));
+    }
+
+    /// The store did not take an action (W7).
+    pub(super) fn refuse_busy(&mut self, slot: u8, n: u64) -> Result<(), Bye> {
+        let Some(room) = self.rooms.get(slot) else { return Ok(()) };
+        room.asked.drop_from(n);
+        let name = room.name.clone();
+        self.refuse(name, n, Refusal::busy())
+    }
+
+    /// A room was found to be one too many (A5).
+    pub(super) fn refuse_room(&mut self, slot: u8, n: u64) -> Result<(), Bye> {
+        let Some(room) = self.rooms.get(slot) else { return Ok(()) };
+        let name = room.name.clone();
+        self.refuse(name, n, Refusal::too_many_rooms())
+    }
+
+    fn renew(&mut self, token: &str) -> Result<(), Bye> {
+        let identity = self.shared.auth.verify(token).and_then(|identity| {
+            let same = identity.user == self.identity.user;
+            if same { Ok(identity) } else { Err(crate::auth::AuthError::OtherUser) }
+        });
+        let identity = identity.map_err(|error| Bye::unauthorized(error.to_string()))?;
+        self.identity = identity.clone();
+        self.unsaved = Some(identity);
+        Ok(())
+    }
+
+    fn refuse(&mut self, name: RoomName, n: u64, refusal: Refusal) -> Result<(), Bye> {
+        if let Some(slot) = self.rooms.place(&name, RoomGate::default())
+            && let Some(room) = self.rooms.get(slot)
+        {
+            room.gate.refuse(n);
+        }
+        self.wire.send(&refusal.frame(Some(name), Some(n)));
+        Ok(())
+    }
+
+    /// Answers something that concerns no room; that counts as an action, so that it is not free.
+    fn complain(
+        &mut self,
+        code: &'static str,
+        message: String,
+        n: Option<u64>,
+        now: Instant,
+    ) -> Result<(), Bye> {
+        let refusal = match self.rate.take(now) {
+            Ok(()) => Refusal::new(code, message),
+            Err(TooFast::Later { retry_ms }) => {
+                Refusal::rate_limited(self.rate.per_s(), retry_ms)
+            }
+            Err(too_fast) => return enough(too_fast),
+        };
+        self.wire.send(&refusal.frame(None, n));
+        Ok(())
+    }
+}
+
+impl Refusal {
+    fn not_joined() -> Self {
+        Refusal::new("not_joined", "the session has not joined this room".to_owned())
+    }
+
+    fn forbidden() -> Self {
+        Refusal::new("forbidden", "the token does not allow this room".to_owned())
+    }
+
+    fn too_many_rooms() -> Self {
+        let max = outlast_protocol::ROOMS_MAX;
+        Refusal::new("too_many_rooms", format!("a session is in {max} rooms at most"))
+    }
+
+    fn rate_limited(per_s: u32, retry_ms: u64) -> Self {
+        let message = format!("more than {per_s} actions a second");
+        Refusal { retry_ms: Some(retry_ms), ..Refusal::new("rate_limited", message) }
+    }
+
+    fn busy() -> Self {
+        let message = "the store cannot take it now".to_owned();
+        Refusal { retry_ms: Some(BUSY_RETRY_MS), ..Refusal::new("busy", message) }
+    }
+
+    fn new(code: &'static str, message: String) -> Self {
+        Refusal { code, message, retry_ms: None }
+    }
+
+    fn frame(self, room: Option<RoomName>, n: Option<u64>) -> ServerFrame {
+        let Refusal { code, message, retry_ms } = self;
+        metrics::counter!("outlast_gateway_refused_total", "code" => code).increment(1);
+        ServerFrame::Error { code: code.to_owned(), message, room, n, retry_ms }
+    }
+}
+
+fn judge(gate: &RoomGate, request: &Request, n: u64) -> Verdict {
+    if matches!(request, Request::Act { .. }) { gate.act(n) } else { gate.any(n) }
+}
+
+/// Whether a session's token lets it join a room: no list allows every room, `chat/*` all that begin so.
+fn may_join(identity: &Identity, room: &RoomName) -> bool {
+    let matches = |pattern: &String| match pattern.strip_suffix('*') {
+        Some(prefix) => room.as_str().starts_with(prefix),
+        None => room.as_str() == pattern,
+    };
+    identity.rooms.as_ref().is_none_or(|patterns| patterns.iter().any(matches))
+}
+
+fn enough(_: TooFast) -> Result<(), Bye> {
+    const RETRY_MS: u64 = 5_000;
+    let reason = "too many actions, and they do not stop";
+    Err(Bye::new(outlast_protocol::CloseCode::RateLimited, reason).retry(RETRY_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a5_patterns_allow_a_prefix_or_a_whole_name() {
+        let may = |patterns: Option<&[&str]>, room: &str| {
+            let rooms = patterns.map(|list| list.iter().map(|text| text.to_string()).collect());
+            let identity = Identity { user: "ada".into(), expires_at: None, rooms };
+            may_join(&identity, &room.parse().unwrap())
+        };
+        assert!(may(None, "chat/a"));
+        assert!(!may(Some(&[]), "chat/a"));
+        assert!(may(Some(&["game/a", "chat/*"]), "chat/a"));
+        assert!(may(Some(&["*"]), "chat/a"));
+        assert!(may(Some(&["chat/a"]), "chat/a"));
+        assert!(!may(Some(&["chat/a"]), "chat/ab"));
+        assert!(!may(Some(&["chat/*"]), "chats/a"));
+    }
+}

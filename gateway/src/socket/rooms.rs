@@ -1,0 +1,48 @@
+use outlast_protocol::{ROOMS_MAX, RoomName};
+
+use super::room::Room;
+use crate::room_gate::RoomGate;
+
+/// The rooms of one socket, each in a slot of its own: the bit by which it is woken.
+#[derive(Default)]
+pub(crate) struct Rooms {
+    slots: Vec<Option<Box<Room>>>,
+}
+
+impl Rooms {
+    pub(crate) fn find(&self, name: &RoomName) -> Option<u8> {
+        let slot = self.slots.iter().position(|room| {
+            room.as_ref().is_some_and(|room| room.name == *name)
+        });
+        slot.map(|slot| slot as u8)
+    }
+
+    pub(crate) fn get(&mut self, slot: u8) -> Option<&mut Room> {
+        self.slots.get_mut(usize::from(slot))?.as_deref_mut()
+    }
+
+    /// The room's slot, or a new one for it. Rooms that the session has left give way; `None` when it is
+    /// in as many as it may be (A5).
+    pub(crate) fn place(&mut self, name: &RoomName, gate: RoomGate) -> Option<u8> {
+        if let Some(slot) = self.find(name) {
+            return Some(slot);
+        }
+        let free = self.slots.iter().position(Option::is_none).or_else(|| {
+            if self.slots.len() < ROOMS_MAX {
+                self.slots.push(None);
+                return Some(self.slots.len() - 1);
+            }
+            self.slots.iter().flatten().position(|room| room.is_idle())
+        })?;
+        self.slots[free] = Some(Box::new(Room::new(name.clone(), gate)));
+        Some(free as u8)
+    }
+
+    /// Every room, with its slot.
+    pub(crate) fn iter(&mut self) -> impl Iterator<Item = (u8, &mut Room)> {
+        self.slots
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(slot, room)| Some((slot as u8, room.as_deref_mut()?)))
+    }
+}
