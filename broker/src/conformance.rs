@@ -15,7 +15,7 @@ use crate::{Partition, SharedBroker};
 
 pub mod announcements;
 pub mod commits;
-mod fixture;
+pub mod fixture;
 pub mod leases;
 pub mod members;
 pub mod records;

@@ -8,7 +8,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use redb::{ReadTransaction, backends::InMemoryBackend};
+use redb::ReadTransaction;
 use tokio::sync::{Notify, watch};
 
 use crate::{Broker, BrokerError, Health, Layout};
@@ -19,12 +19,14 @@ mod claim;
 mod clock;
 mod commit;
 mod disk;
-mod folder;
+#[cfg(test)]
+mod failures;
 mod founding;
 mod halt;
 mod hub;
 mod leases;
 mod members;
+mod medium;
 mod memory;
 mod records;
 mod room;
@@ -39,12 +41,12 @@ mod write;
 mod writer;
 
 use clock::Clock;
-use disk::{Disk, Medium};
+use disk::Disk;
 use halt::Halt;
 use hub::Hub;
 use leases::LeaseBook;
 use members::MemberBook;
-use memory::SharedMemory;
+use medium::Medium;
 use writer::Writer;
 
 /// A store for one process.
@@ -77,19 +79,12 @@ impl Embedded {
     /// [`BrokerError::Unavailable`] where it cannot be opened or another process has it open. Both say
     /// what to do.
     pub fn open(path: &Path, layout: Layout) -> Result<Arc<Self>, BrokerError> {
-        Self::on(folder::medium(path)?, layout)
+        Self::on(Medium::folder(path)?, layout)
     }
 
     /// A store in memory, which is gone when it is dropped.
     pub fn memory(layout: Layout) -> Arc<Self> {
-        let backend = Arc::new(InMemoryBackend::new());
-        let medium = Medium {
-            name: "memory".into(),
-            open: Box::new(move || {
-                redb::Database::builder().create_with_backend(SharedMemory(backend.clone()))
-            }),
-        };
-        Self::on(medium, layout).expect("memory does not fail and starts empty")
+        Self::on(Medium::memory(), layout).expect("memory does not fail and starts empty")
     }
 
     fn on(medium: Medium, layout: Layout) -> Result<Arc<Self>, BrokerError> {

@@ -1,4 +1,4 @@
-//! What the cases are told with.
+//! What the cases are told with; of use for what a backend has to prove besides, too.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use crate::{
 };
 
 /// Longer than anything takes, and shorter than anybody waits.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A lease that does not run out during a case.
-pub(super) const LONG: Duration = Duration::from_secs(600);
+pub const LONG: Duration = Duration::from_secs(600);
 
-pub(super) const NEVER: Deadline = Deadline(u64::MAX >> 12);
+pub const NEVER: Deadline = Deadline(u64::MAX >> 12);
 
 /// Who holds a partition and commits.
-pub(super) struct Writer {
-    pub(super) broker: SharedBroker,
-    pub(super) partition: Partition,
-    pub(super) epoch: u64,
-    pub(super) cursor: Cursor,
+pub struct Writer {
+    pub broker: SharedBroker,
+    pub partition: Partition,
+    pub epoch: u64,
+    pub cursor: Cursor,
 }
 
 impl Writer {
     /// Takes the partition that a room lies in.
-    pub(super) async fn of(broker: &SharedBroker, room: &RoomName) -> Self {
+    pub async fn of(broker: &SharedBroker, room: &RoomName) -> Self {
         let partition = broker.layout().partition(room);
         let name = LeaseName::Partition(partition);
         let lease = broker.claim(name, &"writer".into(), LONG).await.unwrap();
@@ -41,7 +41,7 @@ impl Writer {
     }
 
     /// A commit of what changes in rooms, from where this writer stands.
-    pub(super) fn commit_of(&self, rooms: Vec<RoomCommit>) -> Commit {
+    pub fn commit_of(&self, rooms: Vec<RoomCommit>) -> Commit {
         let Cursor { topic, commits, .. } = self.cursor;
         let to = Cursor {
             topic: TopicId {
@@ -63,20 +63,20 @@ impl Writer {
     }
 
     /// Does a commit that nothing stands against.
-    pub(super) async fn commit(&mut self, commit: Commit) {
+    pub async fn commit(&mut self, commit: Commit) {
         let committed = self.broker.commit(&commit).await;
         assert_eq!(committed, Ok(Committed::Now));
         self.cursor = commit.to;
     }
 
     /// Commits what changes in one room.
-    pub(super) async fn write(&mut self, room: RoomCommit) {
+    pub async fn write(&mut self, room: RoomCommit) {
         self.commit(self.commit_of(vec![room])).await;
     }
 }
 
 /// Nothing changes in a room whose log ends at `behind`.
-pub(super) fn unchanged(room: &RoomName, behind: Pos) -> RoomCommit {
+pub fn unchanged(room: &RoomName, behind: Pos) -> RoomCommit {
     RoomCommit {
         room: room.clone(),
         behind,
@@ -94,7 +94,7 @@ pub(super) fn unchanged(room: &RoomName, behind: Pos) -> RoomCommit {
 }
 
 /// Adds so many entries to a room's log.
-pub(super) fn more(room: &RoomName, behind: Pos, count: u64) -> RoomCommit {
+pub fn more(room: &RoomName, behind: Pos, count: u64) -> RoomCommit {
     RoomCommit {
         entries: events(behind, count),
         ..unchanged(room, behind)
@@ -102,13 +102,13 @@ pub(super) fn more(room: &RoomName, behind: Pos, count: u64) -> RoomCommit {
 }
 
 /// So many events behind a position.
-pub(super) fn events(behind: Pos, count: u64) -> Vec<Entry> {
+pub fn events(behind: Pos, count: u64) -> Vec<Entry> {
     let offs = behind.off + 1..=behind.off + count;
     offs.map(|off| event(off, json(&format!(r#"{{"said":"{off}"}}"#))))
         .collect()
 }
 
-pub(super) fn event(off: u64, data: Payload) -> Entry {
+pub fn event(off: u64, data: Payload) -> Entry {
     Entry {
         pos: at(off),
         at: 1_700_000_000_000 + off,
@@ -122,7 +122,7 @@ pub(super) fn event(off: u64, data: Payload) -> Entry {
 }
 
 /// The position that [`event`] gives an `off`.
-pub(super) fn at(off: u64) -> Pos {
+pub fn at(off: u64) -> Pos {
     match off {
         0 => Pos::START,
         _ => Pos {
@@ -132,16 +132,16 @@ pub(super) fn at(off: u64) -> Pos {
     }
 }
 
-pub(super) fn json(text: &str) -> Payload {
+pub fn json(text: &str) -> Payload {
     Payload::from_json(text.into()).unwrap()
 }
 
-pub(super) fn room(name: &str) -> RoomName {
+pub fn room(name: &str) -> RoomName {
     name.parse().unwrap()
 }
 
 /// So many rooms that share a partition.
-pub(super) fn neighbours<const COUNT: usize>(layout: Layout) -> [RoomName; COUNT] {
+pub fn neighbours<const COUNT: usize>(layout: Layout) -> [RoomName; COUNT] {
     let rooms = (0..).map(|number| room(&format!("chat/room-{number}")));
     let home = layout.partition(&room("chat/room-0"));
     let mut neighbours = rooms.filter(|room| layout.partition(room) == home);
@@ -149,12 +149,12 @@ pub(super) fn neighbours<const COUNT: usize>(layout: Layout) -> [RoomName; COUNT
 }
 
 /// An act of a session's in a room.
-pub(super) fn act(room: &RoomName, n: u64) -> Input {
+pub fn act(room: &RoomName, n: u64) -> Input {
     let data = json(&format!(r#"{{"say":"{n}"}}"#));
     input(room, Request::Act { n, data })
 }
 
-pub(super) fn input(room: &RoomName, request: Request) -> Input {
+pub fn input(room: &RoomName, request: Request) -> Input {
     Input {
         room: room.clone(),
         sid: Sid::now_v7(),
@@ -165,13 +165,13 @@ pub(super) fn input(room: &RoomName, request: Request) -> Input {
 }
 
 /// The next thing that a listener hears.
-pub(super) async fn hear(listener: &mut Box<dyn Listener>) -> Heard {
+pub async fn hear(listener: &mut Box<dyn Listener>) -> Heard {
     let heard = tokio::time::timeout(PATIENCE, listener.hear()).await;
     heard.expect("there is something to hear")
 }
 
 /// What somebody on a commit's order can be sure of hearing last.
-pub(super) async fn heard_until(listener: &mut Box<dyn Listener>, last: &Heard) -> Vec<Heard> {
+pub async fn heard_until(listener: &mut Box<dyn Listener>, last: &Heard) -> Vec<Heard> {
     let mut all = Vec::new();
     loop {
         let heard = hear(listener).await;

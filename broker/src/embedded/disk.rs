@@ -1,11 +1,10 @@
 use std::{
-    fmt,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase};
+use redb::{Database, ReadTransaction, ReadableDatabase};
 use tokio::sync::watch;
 
 use super::{
@@ -13,16 +12,9 @@ use super::{
     clock::Clock,
     founding::{self, Founding},
     halt::{Halt, explain},
+    medium::Medium,
 };
 use crate::{BrokerError, Health, Layout};
-
-/// Where a database lies, and how to open it (again).
-pub(super) struct Medium {
-    /// What people know it by.
-    pub(super) name: String,
-    /// Opens the database, and makes one where there is none.
-    pub(super) open: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
-}
 
 /// The database, through the failures of what it lies on.
 ///
@@ -62,8 +54,8 @@ const REST: Duration = Duration::from_millis(500);
 
 impl Disk {
     pub(super) fn open(medium: Medium, layout: Layout, clock: &Clock) -> Result<Self, BrokerError> {
-        let database = (medium.open)().map_err(|error| medium.explain(error))?;
-        let founding = founding::found_or_check(&database, &medium.name, layout)?;
+        let database = medium.open()?;
+        let founding = founding::found_or_check(&database, medium.name(), layout)?;
         clock.not_before(founding.clock_ms);
         let state = State {
             database: Some(database),
@@ -134,7 +126,7 @@ impl Disk {
 
     /// Finds out what became of a batch that failed: `Ok` when it happened after all.
     pub(super) fn recover(&self, error: &redb::Error) -> Result<(), BrokerError> {
-        tracing::error!(store = self.medium.name, %error, "the disk failed");
+        tracing::error!(store = self.medium.name(), %error, "the disk failed");
         self.health.send_replace(Health::Down);
         let cause = explain(error);
         let attempted = self.next_batch();
@@ -166,8 +158,8 @@ impl Disk {
     fn reopen(&self, state: &mut State) -> Result<Founding, BrokerError> {
         // It holds the lock on the file.
         state.database = None;
-        let database = (self.medium.open)().map_err(|error| self.medium.explain(error))?;
-        let founding = founding::found_or_check(&database, &self.medium.name, self.layout)?;
+        let database = self.medium.open()?;
+        let founding = founding::found_or_check(&database, self.medium.name(), self.layout)?;
         append::restore(&database, &self.unsaved.lock())?;
         self.unsaved.lock().clear();
         self.batch.store(founding.batch, Relaxed);
@@ -198,36 +190,5 @@ impl Failure {
     fn cause(failure: &Option<Failure>) -> BrokerError {
         let unknown = || BrokerError::Unavailable("the disk failed".into());
         failure.as_ref().map_or_else(unknown, |f| f.cause.clone())
-    }
-}
-
-impl Medium {
-    /// Why it cannot be opened, and what to do.
-    fn explain(&self, error: DatabaseError) -> BrokerError {
-        let name = &self.name;
-        match error {
-            DatabaseError::DatabaseAlreadyOpen => BrokerError::Unavailable(format!(
-                "{name} is in use by another outlast process; stop that one, or give this one a \
-                 folder of its own with --store embedded:PATH"
-            )),
-            DatabaseError::UpgradeRequired(_) => BrokerError::Incompatible(format!(
-                "{name} was written in an older file format; start the version of outlast that \
-                 wrote it, or give this one a new folder with --store embedded:PATH"
-            )),
-            error @ (DatabaseError::RepairAborted
-            | DatabaseError::TransactionInProgress
-            | DatabaseError::Storage(_)
-            | _) => BrokerError::Unavailable(format!(
-                "{name} cannot be opened ({}); it must be a folder that this user may write to, on a \
-                 disk with space, or choose another with --store embedded:PATH",
-                redb::Error::from(error)
-            )),
-        }
-    }
-}
-
-impl fmt::Debug for Medium {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
     }
 }

@@ -1,5 +1,9 @@
 //! The embedded store: what every backend does, and what it promises besides.
 
+mod bounds;
+mod folder;
+mod kill;
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;

@@ -1,0 +1,105 @@
+use std::{fmt, io::ErrorKind, path::Path, sync::Arc};
+
+use redb::{Database, DatabaseError, backends::InMemoryBackend};
+
+use super::memory::SharedMemory;
+use crate::BrokerError;
+
+/// Where a database lies, and how to open it, as often as need be.
+pub(super) struct Medium {
+    /// What people know it by.
+    name: String,
+    open: Box<Opener>,
+}
+
+type Opener = dyn Fn() -> Result<Database, DatabaseError> + Send + Sync;
+
+/// The file in the data folder that holds everything.
+const FILE: &str = "outlast.redb";
+
+/// How much of the file redb may keep in memory, besides what the system does.
+const CACHE_BYTES: usize = 256 << 20;
+
+impl Medium {
+    pub(super) fn new(
+        name: String,
+        open: impl Fn() -> Result<Database, DatabaseError> + Send + Sync + 'static,
+    ) -> Self {
+        let open = Box::new(open);
+        Medium { name, open }
+    }
+
+    /// A file in a folder, which is created where there is none.
+    pub(super) fn folder(folder: &Path) -> Result<Self, BrokerError> {
+        let name = format!("the data folder {}", folder.display());
+        std::fs::create_dir_all(folder).map_err(|error| {
+            BrokerError::Unavailable(format!(
+                "{name} cannot be created ({error}); create it, writable for this user, or choose \
+                 another with --store embedded:PATH"
+            ))
+        })?;
+        let file = folder.join(FILE);
+        Ok(Medium::new(name, move || {
+            Database::builder()
+                .set_cache_size(CACHE_BYTES)
+                .create(&file)
+        }))
+    }
+
+    pub(super) fn memory() -> Self {
+        let memory = Arc::new(InMemoryBackend::new());
+        Medium::new("memory".into(), move || {
+            Database::builder().create_with_backend(SharedMemory(memory.clone()))
+        })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Opens the database, and makes one where there is none.
+    pub(super) fn open(&self) -> Result<Database, BrokerError> {
+        (self.open)().map_err(|error| self.explain(error.into()))
+    }
+
+    /// Why it cannot be opened, and what to do.
+    fn explain(&self, error: redb::Error) -> BrokerError {
+        use BrokerError::{Incompatible, Unavailable};
+        let name = &self.name;
+        if let redb::Error::DatabaseAlreadyOpen = error {
+            return Unavailable(format!(
+                "{name} is in use by another outlast process; stop that one, or give this one a \
+                 folder of its own with --store embedded:PATH"
+            ));
+        }
+        if let redb::Error::UpgradeRequired(_) = error {
+            return Incompatible(format!(
+                "{name} was written in an older file format; start the version of outlast that \
+                 wrote it, or give this one a new folder with --store embedded:PATH"
+            ));
+        }
+        if is_not_redb(&error) {
+            return Incompatible(format!(
+                "{name} holds a file {FILE} that is no store of outlast's or is damaged ({error}); \
+                 put back a copy of it, or choose another folder with --store embedded:PATH"
+            ));
+        }
+        Unavailable(format!(
+            "{name} cannot be opened ({error}); it must be a folder that this user may write to, on a \
+             disk with space, or choose another with --store embedded:PATH"
+        ))
+    }
+}
+
+fn is_not_redb(error: &redb::Error) -> bool {
+    if let redb::Error::Io(io) = error {
+        return matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof);
+    }
+    matches!(error, redb::Error::Corrupted(_))
+}
+
+impl fmt::Debug for Medium {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}

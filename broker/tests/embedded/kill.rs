@@ -1,0 +1,194 @@
+//! A process that is killed with SIGKILL while it commits, again and again, over one folder.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use outlast_broker::{
+    Layout, RoomCommit, Seat, SharedBroker, Snapshot, TopicId, Write, Written,
+    conformance::fixture::{NEVER, PATIENCE, Writer, act, at, events, json, more, neighbours},
+    embedded::Embedded,
+};
+use outlast_protocol::{RoomName, Sid};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+/// Tells the child where to write.
+const FOLDER: &str = "OUTLAST_TEST_FOLDER";
+
+const LAYOUT: Layout = Layout {
+    partitions: 4,
+    shards: 2,
+};
+
+#[tokio::test]
+async fn l1_what_was_answered_outlives_a_sigkill_and_nothing_is_there_by_halves() {
+    let folder = tempfile::tempdir().unwrap();
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut answered = 0;
+    for _ in 0..6 {
+        let commits = random.random_range(1..60);
+        let last = kill_behind(folder.path(), answered + commits);
+        let store: SharedBroker = Embedded::open(folder.path(), LAYOUT).unwrap();
+        let found = check(&store).await;
+        assert!(
+            found >= last,
+            "{found} commits are there, {last} were answered"
+        );
+        assert!(
+            found <= last + 1,
+            "{found} commits are there, {last} were answered"
+        );
+        answered = found;
+    }
+}
+
+/// Lets a child write until it has had so many commits answered; tells how many it had in the end.
+fn kill_behind(folder: &Path, commits: u64) -> u64 {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "kill::the_child_writes_until_it_is_killed",
+            "--nocapture",
+        ])
+        .env(FOLDER, folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut last = 0;
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let Some(answered) = line
+            .unwrap()
+            .strip_prefix("answered ")
+            .map(|n| n.parse().unwrap())
+        else {
+            continue;
+        };
+        last = answered;
+        if answered >= commits {
+            child.kill().unwrap();
+        }
+    }
+    assert!(
+        !child.wait().unwrap().success(),
+        "the child was to be killed"
+    );
+    last
+}
+
+/// Run by itself, as the child of the test above; alone it has nothing to do.
+#[tokio::test]
+async fn the_child_writes_until_it_is_killed() {
+    let Ok(folder) = std::env::var(FOLDER) else {
+        return;
+    };
+    let store: SharedBroker = Embedded::open(folder.as_ref(), LAYOUT).unwrap();
+    let rooms = rooms();
+    let mut writer = Writer::of(&store, &rooms[0]).await;
+    let shard = LAYOUT.shard(&Sid::nil());
+    let found = store.read(shard, &Sid::nil()).await.unwrap().record;
+    let mut version = found.map_or(0, |record| record.version);
+    loop {
+        let done = writer.cursor.commits;
+        let inputs = rooms.iter().map(|room| act(room, done + 1)).collect();
+        store.append(writer.partition, NEVER, inputs).await.unwrap();
+        let topic = store.read_topic(writer.partition, writer.cursor.topic, 99, PATIENCE);
+        let mut commit = writer.commit_of(rooms.iter().map(|room| change(room, done)).collect());
+        commit.to.topic = topic.await.unwrap().last().unwrap().id;
+        writer.commit(commit).await;
+        println!("answered {}", done + 1);
+        let written = store.write(shard, record(version, done + 1)).await;
+        version += 1;
+        assert_eq!(written, Ok(Written::Done { version }));
+    }
+}
+
+fn rooms() -> [RoomName; 3] {
+    neighbours(LAYOUT)
+}
+
+/// What each commit does to each room: two entries, and everything else says which commit it was.
+fn change(room: &RoomName, done: u64) -> RoomCommit {
+    let end = done * 2 + 2;
+    let seat = Seat {
+        n: end,
+        ..Seat::default()
+    };
+    RoomCommit {
+        seats: vec![(Sid::nil(), Some(seat))],
+        head: Some(end.to_string()),
+        snapshot: Some(Snapshot {
+            pos: at(end - 1),
+            version: 1,
+            state: json(&end.to_string()),
+        }),
+        trim_below: Some(end.saturating_sub(30)),
+        wake_ms: Some(end),
+        park: vec![act(room, end)],
+        unpark: true,
+        ..more(room, at(done * 2), 2)
+    }
+}
+
+/// The child writes which commit was answered.
+fn record(version: u64, answered: u64) -> Write {
+    Write {
+        sid: Sid::nil(),
+        expect: version,
+        value: Some(answered.to_string().into()),
+        due_ms: Some(answered),
+        owner: None,
+        group: None,
+    }
+}
+
+/// Checks that everything is as one and the same commit left it; answers which.
+async fn check(store: &SharedBroker) -> u64 {
+    let rooms = rooms();
+    let partition = LAYOUT.partition(&rooms[0]);
+    let cursor = store.cursor(partition).await.unwrap();
+    let end = cursor.commits * 2;
+    for room in &rooms {
+        let loaded = store.load(room).await.unwrap();
+        assert_eq!(loaded.last, at(end));
+        assert_eq!(loaded.entries, events(at(end - 1), 1));
+        assert_eq!(loaded.head, Some(end.to_string()));
+        assert_eq!(loaded.seats[0].1.n, end);
+        assert_eq!(loaded.parked.len(), 1);
+        assert_eq!(loaded.snapshot.unwrap().state, json(&end.to_string()));
+        let log = store.read_log(room, 0, 99).await.unwrap();
+        assert_eq!(
+            log.entries,
+            events(at(log.first_off - 1), end + 1 - log.first_off)
+        );
+    }
+    let wakes = store.wakes(partition, 9).await.unwrap();
+    assert_eq!(wakes.len(), rooms.len());
+    assert!(wakes.iter().all(|(_, wake_ms)| *wake_ms == end));
+    let topic = store.read_topic(partition, TopicId::default(), 99, std::time::Duration::ZERO);
+    assert!(
+        topic
+            .await
+            .unwrap()
+            .iter()
+            .all(|entry| entry.id > cursor.topic)
+    );
+
+    // Written behind the commit that it names, and nowhere near another.
+    let shard = LAYOUT.shard(&Sid::nil());
+    let record = store.read(shard, &Sid::nil()).await.unwrap().record;
+    let text = record.map_or("0".into(), |record| record.value);
+    let named: u64 = std::str::from_utf8(&text).unwrap().parse().unwrap();
+    assert!(
+        (cursor.commits - 1..=cursor.commits).contains(&named),
+        "{named}"
+    );
+    assert_eq!(
+        store.due(shard, 9).await.unwrap().len() as u64,
+        named.min(1)
+    );
+    cursor.commits
+}
