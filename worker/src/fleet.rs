@@ -1,39 +1,39 @@
+//! A worker among the others: which partitions it holds, and which it should.
+
+mod holdings;
+
 use std::{
-    collections::BTreeMap,
-    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::{FutureExt, future::join_all};
+use futures_util::future::join_all;
 use outlast_broker::{
-    BrokerError, Heard, Lease, LeaseName, Listener, Member, NodeId, Nudge, Partition, Role,
-    SharedBroker,
+    BrokerError, Heard, Lease, LeaseName, Listener, Member, NodeId, Nudge, Role, SharedBroker,
     balance::{self, Balance},
 };
-use tokio::{
-    task::{AbortHandle, JoinSet},
-    time::MissedTickBehavior,
-};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use self::holdings::Holdings;
 use crate::{
     Registry, Settings,
     clock::StoreClock,
-    reach::{Reach, insist},
-    runner::{End, Runner},
+    reach::{Reach, Trouble},
+    runner::Runner,
     telemetry,
 };
 
 /// How many heartbeats fit into a lease.
-const BEATS_PER_LEASE: u64 = 5;
+const BEATS_PER_LEASE: u32 = 5;
 
 /// For how many leases a worker may be silent before the others strike it off.
 const LEASES_UNTIL_STRUCK: u64 = 10;
 
 /// Runs rooms until `shutdown`: holds a fair share of the partitions, and hands them over at the end.
 ///
-/// A store that is out of reach is waited for, at the start as at any time.
+/// A store that is out of reach is waited for, at the start as at any time. Dropping the future is
+/// dying: the others take over when the leases have expired (W4).
 ///
 /// # Errors
 /// Where the store refuses for good to be listened to.
@@ -44,15 +44,26 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), BrokerError> {
     telemetry::describe();
+    let reach = Reach::default();
     let me = NodeId::random();
-    let (_, mut ear) = insist("listen", || broker.listen(&me)).await?;
-    let mut fleet = Fleet::new(broker, me, registry, settings);
+    let (_, mut ear) = reach.insist("listen", || broker.listen(&me)).await?;
+    let mut fleet = Fleet {
+        balance: Balance::new(me.clone()),
+        clock: Arc::new(StoreClock::new(0)),
+        settings: Arc::new(settings),
+        holdings: Holdings::default(),
+        next_beat: Instant::now(),
+        trouble: Trouble::none(&reach),
+        reach,
+        broker,
+        me,
+        registry,
+    };
     fleet.work(ear.as_mut(), &shutdown).await;
     fleet.hand_over().await;
     Ok(())
 }
 
-/// A worker among the others: what it holds, and what it should.
 struct Fleet {
     broker: SharedBroker,
     me: NodeId,
@@ -60,35 +71,13 @@ struct Fleet {
     settings: Arc<Settings>,
     clock: Arc<StoreClock>,
     balance: Balance,
-    held: BTreeMap<Partition, Held>,
-    runners: JoinSet<(Partition, u64, Option<End>)>,
+    holdings: Holdings,
     next_beat: Instant,
     reach: Reach,
-}
-
-/// A partition that this worker holds.
-struct Held {
-    epoch: u64,
-    stop: CancellationToken,
-    abort: AbortHandle,
+    trouble: Trouble,
 }
 
 impl Fleet {
-    fn new(broker: SharedBroker, me: NodeId, registry: Registry, settings: Settings) -> Self {
-        Fleet {
-            balance: Balance::new(me.clone()),
-            clock: Arc::new(StoreClock::new(0)),
-            settings: Arc::new(settings),
-            held: BTreeMap::new(),
-            runners: JoinSet::new(),
-            next_beat: Instant::now(),
-            reach: Reach::default(),
-            broker,
-            me,
-            registry,
-        }
-    }
-
     async fn work(&mut self, ear: &mut dyn Listener, shutdown: &CancellationToken) {
         // Often enough that a lease which expires is noticed within a small part of its length.
         let period = Duration::from_millis((self.settings.lease_ms / 20).clamp(20, 100));
@@ -97,10 +86,7 @@ impl Fleet {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                Some(ended) = self.runners.join_next() => match ended {
-                    Ok((partition, epoch, end)) => self.ended(partition, epoch, end).await,
-                    Err(_aborted) => {}
-                },
+                ended = self.holdings.next_end() => self.holdings.ended(ended),
                 _ = ticks.tick() => self.turn().await,
                 heard = ear.hear() => match heard {
                     Heard::Nudge(Nudge::Released) => self.turn().await,
@@ -116,73 +102,55 @@ impl Fleet {
     /// Looks after what is held, and then at what else should be.
     async fn turn(&mut self) {
         let done = self.try_turn().await;
-        self.reach.note("leases", &done);
-        metrics::gauge!(telemetry::PARTITIONS).set(self.held.len() as f64);
+        if let (false, Err(error)) = (self.trouble.note("leases", &done), &done) {
+            tracing::error!(%error, "the store refuses what leases need");
+        }
     }
 
     async fn try_turn(&mut self) -> Result<(), BrokerError> {
         if self.next_beat <= Instant::now() {
             self.beat().await?;
         }
-        let names: Vec<_> = self.broker.layout().all_partitions().collect();
-        let names: Vec<_> = names.into_iter().map(LeaseName::Partition).collect();
+        let partitions = self.broker.layout().all_partitions();
+        let names: Vec<_> = partitions.map(LeaseName::Partition).collect();
         let survey = self.broker.survey(&names).await?;
         let (now_ms, members) = self.broker.members().await?;
         let live = balance::live(&members, Role::Worker, now_ms, self.settings.lease_ms);
-        let keeping = self
-            .held
-            .iter()
-            .filter(|(_, held)| !held.stop.is_cancelled());
-        let mine: Vec<_> = keeping.map(|(p, _)| LeaseName::Partition(*p)).collect();
-        let plan = self.balance.plan(Instant::now(), &live, &survey, &mine);
-        self.claim(plan.claim).await?;
-        if let Some(LeaseName::Partition(partition)) = plan.release
-            && mine.len() == self.held.len()
-        {
-            self.held[&partition].stop.cancel();
+        let kept = self.holdings.kept();
+        let plan = self.balance.plan(Instant::now(), &live, &survey, &kept);
+        if let Some(LeaseName::Partition(partition)) = plan.release {
+            // One at a time: what is being handed over already may be enough.
+            if kept.len() == self.holdings.leases().len() {
+                self.holdings.hand_over(partition);
+            }
         }
+        self.claim(plan.claim).await?;
         self.strike_silent(&members, now_ms).await
     }
 
-    /// Says that this worker lives, and prolongs its leases.
+    /// Prolongs the leases, and says that this worker lives.
     async fn beat(&mut self) -> Result<(), BrokerError> {
         let now = Instant::now();
-        let leases: Vec<_> = self
-            .held
-            .iter()
-            .map(|(partition, held)| (LeaseName::Partition(*partition), held.epoch))
-            .collect();
+        let leases = self.holdings.leases();
         if !leases.is_empty() {
-            let (_, kept) = self.broker.renew(&leases, self.lease()).await?;
-            for ((name, _), kept) in leases.iter().zip(kept) {
-                if let (LeaseName::Partition(partition), false) = (name, kept) {
-                    self.lose(*partition);
+            let (_, held) = self.broker.renew(&leases, self.lease()).await?;
+            for ((name, _), held) in leases.iter().zip(held) {
+                if let (LeaseName::Partition(partition), false) = (name, held) {
+                    self.holdings.lose(*partition);
                 }
             }
         }
         let beat = self.broker.beat(&self.me, Role::Worker).await?;
         self.clock.set(beat.now_ms);
-        self.next_beat = now + self.lease() / BEATS_PER_LEASE as u32;
+        self.next_beat = now + self.lease() / BEATS_PER_LEASE;
         Ok(())
     }
 
-    /// The lease has expired, or somebody else holds it: what this worker has in memory is worth
-    /// nothing (W1).
-    fn lose(&mut self, partition: Partition) {
-        if let Some(held) = self.held.remove(&partition) {
-            held.abort.abort();
-            if !held.stop.is_cancelled() {
-                metrics::counter!(telemetry::LOST).increment(1);
-                tracing::warn!(partition = partition.0, "lost a partition");
-            }
-        }
-    }
-
     async fn claim(&mut self, names: Vec<LeaseName>) -> Result<(), BrokerError> {
-        let lease = self.lease();
+        let ttl = self.lease();
         let claims = names
             .iter()
-            .map(|name| self.broker.claim(*name, &self.me, lease));
+            .map(|name| self.broker.claim(*name, &self.me, ttl));
         let mut failed = Ok(());
         for claimed in join_all(claims).await {
             match claimed {
@@ -195,52 +163,17 @@ impl Fleet {
     }
 
     fn start(&mut self, lease: Lease) {
-        let LeaseName::Partition(partition) = lease.name else {
-            return;
-        };
-        let epoch = lease.epoch;
         self.clock.set(lease.now_ms);
-        tracing::info!(partition = partition.0, epoch, "took a partition");
-        let stop = CancellationToken::new();
-        let runner = Runner {
-            broker: self.broker.clone(),
-            registry: self.registry.clone(),
-            settings: self.settings.clone(),
-            clock: self.clock.clone(),
-            partition,
-            epoch,
-        };
-        let run = AssertUnwindSafe(runner.run(stop.clone())).catch_unwind();
-        let abort = self
-            .runners
-            .spawn(async move { (partition, epoch, run.await.ok()) });
-        let before = self.held.insert(partition, Held { epoch, stop, abort });
-        if let Some(before) = before {
-            before.abort.abort();
-        }
-    }
-
-    /// A runner has come to its end.
-    async fn ended(&mut self, partition: Partition, epoch: u64, end: Option<End>) {
-        if self
-            .held
-            .get(&partition)
-            .is_none_or(|held| held.epoch != epoch)
-        {
-            return;
-        }
-        self.held.remove(&partition);
-        match end {
-            Some(End::Released) => {
-                tracing::info!(partition = partition.0, "handed a partition over")
-            }
-            Some(End::Lost) => metrics::counter!(telemetry::LOST).increment(1),
-            None => {
-                tracing::error!(partition = partition.0, "a partition's runner has panicked");
-                // Whoever takes it next starts from what the store holds.
-                let name = LeaseName::Partition(partition);
-                self.broker.release(name, epoch).await.ok();
-            }
+        if let LeaseName::Partition(partition) = lease.name {
+            self.holdings.start(Runner {
+                broker: self.broker.clone(),
+                registry: self.registry.clone(),
+                settings: self.settings.clone(),
+                clock: self.clock.clone(),
+                reach: self.reach.clone(),
+                partition,
+                epoch: lease.epoch,
+            });
         }
     }
 
@@ -249,9 +182,8 @@ impl Fleet {
         let silent_ms = self.settings.lease_ms * LEASES_UNTIL_STRUCK;
         for member in members {
             if member.role == Role::Worker && member.heard_ms + silent_ms < now_ms {
-                self.broker
-                    .strike(&member.id, Some(member.heard_ms))
-                    .await?;
+                let heard_ms = Some(member.heard_ms);
+                self.broker.strike(&member.id, heard_ms).await?;
             }
         }
         Ok(())
@@ -259,15 +191,14 @@ impl Fleet {
 
     /// Gives everything up: the others need not wait for the leases to expire (W4).
     async fn hand_over(&mut self) {
-        // First, so that nobody leaves anything to this worker.
-        self.broker.strike(&self.me, None).await.ok();
-        for held in self.held.values() {
-            held.stop.cancel();
-        }
-        // The leases end by themselves after that time; there is nothing left to hand over then.
         let lease = self.lease();
-        let all = async { while self.runners.join_next().await.is_some() {} };
-        if tokio::time::timeout(lease, all).await.is_err() {
+        let goodbye = async {
+            // First, so that nobody leaves anything to this worker. Else it would be found silent.
+            self.broker.strike(&self.me, None).await.ok();
+            self.holdings.hand_all_over().await;
+        };
+        // After that time there is nothing left to hand over.
+        if tokio::time::timeout(lease, goodbye).await.is_err() {
             tracing::warn!("some partitions are left to their leases' expiry");
         }
     }

@@ -9,6 +9,7 @@ mod draft;
 mod head;
 mod load;
 mod log;
+mod parked;
 mod presence;
 mod repeat;
 mod run;
@@ -19,7 +20,7 @@ use outlast_protocol::{Member, Payload, RoomName};
 
 pub(crate) use self::{commit::Snapshots, load::Loaded};
 
-use self::{actions::Action, draft::Draft, head::Head, log::LogEnd, seats::Seats};
+use self::{actions::Action, draft::Draft, head::Head, log::LogEnd, parked::Parked, seats::Seats};
 use crate::{
     live::{Fault, LiveRoom},
     partition::{Asker, Batch},
@@ -47,8 +48,8 @@ enum Life {
     /// Its code failed, and its state in memory is not to be trusted: it is folded anew before anything
     /// else happens in it (W5).
     Spoilt,
-    /// It cannot be read here (W6).
-    Stopped,
+    /// It cannot be read here, and what must not be lost is set aside (W6).
+    Stopped(Parked),
     /// There is no such kind of room, and nothing in the store that bears its name.
     Unknown,
 }
@@ -61,10 +62,19 @@ impl Host {
 
     /// Takes an input. `log` holds what [`Host::must_look_up`] asked for.
     pub(crate) fn take(&mut self, input: Input, now_ms: u64, log: &[Entry], batch: &mut Batch) {
-        match self.life {
+        match &mut self.life {
             Life::Running(_) => self.admit(input, now_ms, log, batch),
-            Life::Spoilt | Life::Stopped => self.set_aside(input, batch),
+            Life::Stopped(parked) => {
+                if parked.admits(&input) {
+                    self.draft.park.push(input);
+                } else {
+                    self.put_off(input, batch);
+                }
+            }
             Life::Unknown => self.disown(input, batch),
+            Life::Spoilt => {
+                debug_assert!(false, "a spoilt room is loaded before it takes anything")
+            }
         }
     }
 
@@ -92,23 +102,18 @@ impl Host {
         }
     }
 
-    /// The room cannot be read here: actions are not taken, and what must not be lost waits for a
-    /// version that can (W6).
-    fn set_aside(&mut self, input: Input, batch: &mut Batch) {
-        match input.request {
-            Request::Join { n, .. } | Request::Act { n, .. } | Request::Leave { n } => {
-                let answer = Answer::NotTaken {
-                    n,
-                    code: "busy".into(),
-                    message: "this room cannot be run at the moment".into(),
-                    retry_ms: Some(RETRY_MS),
-                };
-                batch.reply(&split(input).0, &self.name, answer);
-            }
-            Request::View => {}
-            Request::Attached { .. } | Request::Detached | Request::Over { .. } => {
-                self.draft.park.push(input);
-            }
+    /// The room cannot be read here: actions are not taken (W6, A5).
+    fn put_off(&self, input: Input, batch: &mut Batch) {
+        if let Request::Join { n, .. } | Request::Act { n, .. } | Request::Leave { n } =
+            input.request
+        {
+            let answer = Answer::NotTaken {
+                n,
+                code: "busy".into(),
+                message: "this room cannot be run at the moment".into(),
+                retry_ms: Some(RETRY_MS),
+            };
+            batch.reply(&split(input).0, &self.name, answer);
         }
     }
 

@@ -13,6 +13,7 @@
 
 mod alarms;
 mod batch;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -22,12 +23,15 @@ use std::{
     sync::Arc,
 };
 
-use outlast_broker::{self as broker, Commit, Cursor, Entry, Input, TopicEntry, TopicId};
+use outlast_broker::{self as broker, Commit, Cursor, Entry, TopicEntry, TopicId};
 use outlast_protocol::RoomName;
 
 pub(crate) use self::batch::{Asker, Batch};
 
-use self::alarms::Alarms;
+use self::{
+    alarms::Alarms,
+    work::{Task, Work},
+};
 use crate::{
     Registry, Settings,
     host::{Host, Loaded, Snapshots},
@@ -66,36 +70,6 @@ pub(crate) enum Want {
     Commit(Box<Commit>),
     /// The batch is done.
     Nothing,
-}
-
-/// A batch in progress.
-struct Work {
-    batch: Batch,
-    /// The last topic entry that was taken.
-    topic: TopicId,
-    unread: Vec<String>,
-    touched: BTreeSet<RoomName>,
-    woken: BTreeSet<RoomName>,
-    to_load: Vec<RoomName>,
-    log: Option<Vec<Entry>>,
-}
-
-enum Task {
-    /// Was set aside before, and comes before anything else in its room.
-    Parked(Input),
-    Take(TopicId, Input),
-    Unread(TopicId, String),
-    Wake(RoomName),
-}
-
-impl Task {
-    fn room(&self) -> Option<&RoomName> {
-        match self {
-            Task::Parked(input) | Task::Take(_, input) => Some(&input.room),
-            Task::Unread(..) => None,
-            Task::Wake(room) => Some(room),
-        }
-    }
 }
 
 impl Partition {
@@ -165,7 +139,7 @@ impl Partition {
         let to_load = missing.cloned().collect();
         self.work = Some(Work {
             to_load,
-            ..self.work(now_ms, entropy)
+            ..Work::new(self.cursor.topic, now_ms, entropy)
         });
     }
 
@@ -217,7 +191,7 @@ impl Partition {
     /// A last commit before another worker takes over: it writes down what that one would have to fold
     /// otherwise, as far as one commit goes.
     pub(crate) fn hand_over(&mut self, now_ms: u64, entropy: u64) -> Option<Box<Commit>> {
-        let mut work = self.work(now_ms, entropy);
+        let mut work = Work::new(self.cursor.topic, now_ms, entropy);
         let mut rooms = Vec::new();
         for host in self.rooms.values_mut() {
             if work.batch.bytes > COMMIT_BYTES_MAX {
@@ -227,18 +201,6 @@ impl Partition {
         }
         let any = !rooms.is_empty();
         any.then(|| self.commit(work, rooms))
-    }
-
-    fn work(&self, now_ms: u64, entropy: u64) -> Work {
-        Work {
-            batch: Batch::new(now_ms, entropy),
-            topic: self.cursor.topic,
-            unread: Vec::new(),
-            touched: BTreeSet::new(),
-            woken: BTreeSet::new(),
-            to_load: Vec::new(),
-            log: None,
-        }
     }
 
     fn finish(&mut self) -> Want {
@@ -287,51 +249,5 @@ impl Partition {
             replies: work.batch.replies,
             unread: work.unread,
         })
-    }
-}
-
-impl Work {
-    /// What has to be done before this task.
-    fn needs(&self, task: &Task, rooms: &HashMap<RoomName, Host>) -> Option<Want> {
-        let name = task.room()?;
-        let Some(host) = rooms.get(name).filter(|host| !host.is_spoilt()) else {
-            return Some(Want::Load(vec![name.clone()]));
-        };
-        let (Task::Take(_, input) | Task::Parked(input)) = task else {
-            return None;
-        };
-        let look_up = self.log.is_none() && host.must_look_up(input);
-        look_up.then(|| Want::ReadLog(name.clone()))
-    }
-
-    /// Does a task that needs nothing more.
-    fn take(&mut self, task: Task, rooms: &mut HashMap<RoomName, Host>) {
-        self.touched.extend(task.room().cloned());
-        match task {
-            Task::Take(id, input) => {
-                self.topic = id;
-                self.give(input, id.ms, rooms);
-            }
-            Task::Parked(input) => self.give(input, self.batch.now_ms, rooms),
-            Task::Wake(room) => {
-                if let Some(host) = rooms.get_mut(&room) {
-                    host.wake(self.batch.now_ms, &mut self.batch);
-                }
-                self.woken.insert(room);
-            }
-            Task::Unread(id, raw) => {
-                tracing::error!(%id, raw, "a topic entry cannot be read by this version, and is kept");
-                metrics::counter!(crate::telemetry::UNREAD).increment(1);
-                self.topic = id;
-                self.unread.push(raw);
-            }
-        }
-    }
-
-    fn give(&mut self, input: Input, now_ms: u64, rooms: &mut HashMap<RoomName, Host>) {
-        let log = self.log.take().unwrap_or_default();
-        if let Some(host) = rooms.get_mut(&input.room) {
-            host.take(input, now_ms, &log, &mut self.batch);
-        }
     }
 }

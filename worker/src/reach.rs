@@ -1,50 +1,97 @@
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use outlast_broker::BrokerError;
 
 /// The first wait before something is tried again, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// Asks the store until it answers. What it refuses for good is the caller's.
-///
-/// That the store is out of reach, or full, is logged once, and once more when that is over.
-pub(crate) async fn insist<T, F>(what: &str, ask: impl Fn() -> F) -> Result<T, BrokerError>
-where
-    F: Future<Output = Result<T, BrokerError>>,
-{
-    let mut reach = Reach::default();
-    let mut wait = BACKOFF.0;
-    loop {
-        let answer = ask().await;
-        if !reach.note(what, &answer) {
-            return answer;
-        }
-        tokio::time::sleep(wait.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
-        wait = (wait * 2).min(BACKOFF.1);
-    }
-}
-
-/// Whether the store does as it is asked; for a log that says so once.
-#[derive(Debug, Default)]
+/// Whether the store does as the parts of a worker ask. It is logged when the first of them finds that
+/// it does not, and when none does any more.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Reach {
-    lost: bool,
+    failing: Arc<AtomicUsize>,
 }
 
 impl Reach {
+    /// Asks the store until it answers. What it refuses for good is the caller's.
+    pub(crate) async fn insist<T, F>(
+        &self,
+        what: &str,
+        ask: impl Fn() -> F,
+    ) -> Result<T, BrokerError>
+    where
+        F: Future<Output = Result<T, BrokerError>>,
+    {
+        let mut trouble = Trouble::none(self);
+        let mut wait = BACKOFF.0;
+        loop {
+            let answer = ask().await;
+            if !trouble.note(what, &answer) {
+                return answer;
+            }
+            tokio::time::sleep(wait.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
+            wait = (wait * 2).min(BACKOFF.1);
+        }
+    }
+}
+
+/// One part's trouble with the store, if it has any.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    reach: Reach,
+    failing: bool,
+}
+
+impl Trouble {
+    pub(crate) fn none(reach: &Reach) -> Self {
+        Trouble {
+            reach: reach.clone(),
+            failing: false,
+        }
+    }
+
     /// Notes an answer. True where it is worth asking again.
     pub(crate) fn note<T>(&mut self, what: &str, answer: &Result<T, BrokerError>) -> bool {
-        let again = matches!(
-            answer,
-            Err(BrokerError::Unavailable(_) | BrokerError::Full(_))
-        );
         match answer {
-            Err(error) if again && !self.lost => {
-                tracing::warn!(what, %error, "the store does not take it; trying on");
+            Err(error @ (BrokerError::Unavailable(_) | BrokerError::Full(_))) => {
+                self.begin(what, error);
+                true
             }
-            Ok(_) if self.lost => tracing::info!(what, "the store takes it again"),
-            Ok(_) | Err(_) => {}
+            Ok(_) | Err(_) => {
+                self.end();
+                false
+            }
         }
-        self.lost = again;
-        again
+    }
+
+    fn begin(&mut self, what: &str, error: &BrokerError) {
+        let before = match std::mem::replace(&mut self.failing, true) {
+            false => self.reach.failing.fetch_add(1, Ordering::Relaxed),
+            true => return,
+        };
+        if before == 0 {
+            tracing::warn!(what, %error, "the store does not do as asked; trying on");
+        }
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.failing)
+            && self.reach.failing.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            tracing::info!("the store does as asked again");
+        }
+    }
+}
+
+impl Drop for Trouble {
+    fn drop(&mut self) {
+        self.end();
     }
 }

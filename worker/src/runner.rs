@@ -16,7 +16,7 @@ use crate::{
     clock::StoreClock,
     host::Loaded,
     partition::{Partition, Want},
-    reach::insist,
+    reach::Reach,
     telemetry,
 };
 
@@ -41,6 +41,7 @@ pub(crate) struct Runner {
     pub(crate) registry: Registry,
     pub(crate) settings: Arc<Settings>,
     pub(crate) clock: Arc<StoreClock>,
+    pub(crate) reach: Reach,
     pub(crate) partition: broker::Partition,
     pub(crate) epoch: u64,
 }
@@ -96,8 +97,14 @@ impl Runner {
     }
 
     async fn open(&self) -> Result<Partition, BrokerError> {
-        let cursor = insist("cursor", || self.broker.cursor(self.partition)).await?;
-        let wakes = insist("wakes", || self.broker.wakes(self.partition, WAKES_MAX)).await?;
+        let cursor = self
+            .reach
+            .insist("cursor", || self.broker.cursor(self.partition))
+            .await?;
+        let wakes = self
+            .reach
+            .insist("wakes", || self.broker.wakes(self.partition, WAKES_MAX))
+            .await?;
         Ok(Partition::new(
             self.partition,
             self.epoch,
@@ -114,13 +121,15 @@ impl Runner {
         after: TopicId,
         wake_ms: Option<u64>,
     ) -> Result<Vec<TopicEntry>, BrokerError> {
-        insist("read", || {
-            let until_ms = wake_ms.map(|at_ms| at_ms.saturating_sub(self.clock.now_ms()));
-            let wait = until_ms.map_or(READ_WAIT, |ms| READ_WAIT.min(Duration::from_millis(ms)));
-            let max = self.settings.batch_max;
-            self.broker.read_topic(self.partition, after, max, wait)
-        })
-        .await
+        self.reach
+            .insist("read", || {
+                let until_ms = wake_ms.map(|at_ms| at_ms.saturating_sub(self.clock.now_ms()));
+                let wait =
+                    until_ms.map_or(READ_WAIT, |ms| READ_WAIT.min(Duration::from_millis(ms)));
+                let max = self.settings.batch_max;
+                self.broker.read_topic(self.partition, after, max, wait)
+            })
+            .await
     }
 
     async fn finish_batch(&self, core: &mut Partition) -> Result<(), BrokerError> {
@@ -142,7 +151,7 @@ impl Runner {
     }
 
     async fn load(&self, room: &RoomName) -> Result<Loaded, BrokerError> {
-        match insist("load", || self.broker.load(room)).await {
+        match self.reach.insist("load", || self.broker.load(room)).await {
             Ok(load) => Ok(Loaded::Room(load)),
             Err(BrokerError::Unreadable(reason)) => {
                 let last = self.log_end(room).await?;
@@ -154,7 +163,10 @@ impl Runner {
 
     /// Where a log ends whose entries cannot be read.
     async fn log_end(&self, room: &RoomName) -> Result<Pos, BrokerError> {
-        let beyond = insist("log", || self.broker.read_log(room, NUMBER_MAX, 1)).await?;
+        let beyond = self
+            .reach
+            .insist("log", || self.broker.read_log(room, NUMBER_MAX, 1))
+            .await?;
         Ok(beyond.last)
     }
 
@@ -162,7 +174,10 @@ impl Runner {
         let mut entries: Vec<Entry> = Vec::new();
         loop {
             let from = entries.last().map_or(1, |entry| entry.pos.off + 1);
-            let page = insist("log", || self.broker.read_log(room, from, LOG_PAGE)).await?;
+            let page = self
+                .reach
+                .insist("log", || self.broker.read_log(room, from, LOG_PAGE))
+                .await?;
             let end = page
                 .entries
                 .last()
@@ -177,7 +192,9 @@ impl Runner {
     /// Commits, however often it takes until the store says what has become of it (W2).
     async fn commit(&self, commit: &Commit) -> Result<(), BrokerError> {
         let start = Instant::now();
-        insist("commit", || self.broker.commit(commit)).await?;
+        self.reach
+            .insist("commit", || self.broker.commit(commit))
+            .await?;
         let entries: usize = commit.rooms.iter().map(|room| room.entries.len()).sum();
         metrics::counter!(telemetry::COMMITS).increment(1);
         metrics::histogram!(telemetry::COMMIT_SECONDS).record(start.elapsed());
@@ -188,7 +205,10 @@ impl Runner {
     async fn is_held(&self) -> bool {
         let lease = [(LeaseName::Partition(self.partition), self.epoch)];
         let ttl = Duration::from_millis(self.settings.lease_ms);
-        let renewed = insist("renew", || self.broker.renew(&lease, ttl)).await;
+        let renewed = self
+            .reach
+            .insist("renew", || self.broker.renew(&lease, ttl))
+            .await;
         renewed.is_ok_and(|(_, held)| held == [true])
     }
 

@@ -66,7 +66,7 @@ impl Host {
     pub(crate) fn is_needed(&self) -> bool {
         match self.life {
             Life::Running(_) => self.seats.members() > 0,
-            Life::Stopped => true,
+            Life::Stopped(_) => true,
             Life::Spoilt | Life::Unknown => false,
         }
     }
@@ -75,12 +75,12 @@ impl Host {
     pub(crate) fn alarm_ms(&self) -> Option<u64> {
         match self.life {
             Life::Running(_) | Life::Spoilt => self.wake_ms,
-            Life::Stopped | Life::Unknown => None,
+            Life::Stopped(_) | Life::Unknown => None,
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.seats.members() == 0 && !matches!(self.life, Life::Stopped)
+        self.seats.members() == 0 && !matches!(self.life, Life::Stopped(_))
     }
 
     fn snapshot(&self) -> Option<Snapshot> {

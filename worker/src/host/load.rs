@@ -1,7 +1,7 @@
 use outlast_broker::{Entry, Input, RoomLoad};
 use outlast_protocol::{Pos, RoomName};
 
-use super::{Draft, Head, Host, Life, LogEnd, Seats};
+use super::{Draft, Head, Host, Life, LogEnd, Parked, Seats};
 use crate::{
     live::{Fault, LiveRoom},
     registry::Kind,
@@ -50,7 +50,10 @@ impl Host {
                     last,
                     ..RoomLoad::default()
                 };
-                return (host(Life::Stopped, load, Head::new()), Vec::new());
+                return (
+                    host(Life::Stopped(Parked::default()), load, Head::new()),
+                    Vec::new(),
+                );
             }
         };
         match read(kind, &load, &[]) {
@@ -63,7 +66,8 @@ impl Host {
             }
             Err(reason) => {
                 stop(&name, &reason);
-                (host(Life::Stopped, load, Head::new()), Vec::new())
+                let parked = Parked::of(&load.parked);
+                (host(Life::Stopped(parked), load, Head::new()), Vec::new())
             }
         }
     }
@@ -78,7 +82,7 @@ impl Host {
             Ok((room, _)) => Life::Running(room),
             Err(reason) => {
                 stop(&self.name, &reason);
-                Life::Stopped
+                Life::Stopped(Parked::default())
             }
         };
     }

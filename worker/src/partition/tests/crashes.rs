@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use outlast_broker::{Body, Input, Request, Seat};
 use outlast_protocol::Sid;
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 
 use super::{
     bench::{Asked, Bench, ROOM, input, input_in, request},
@@ -183,8 +183,21 @@ fn check_outcomes(steps: &[Step]) {
     }
 }
 
+/// `OUTLAST_SEED=…` repeats a run.
+fn seeded() -> ProptestConfig {
+    let given = std::env::var("OUTLAST_SEED").ok();
+    let seed = given.map_or_else(rand::random, |seed| seed.parse().expect("a whole number"));
+    println!("OUTLAST_SEED={seed}");
+    ProptestConfig {
+        cases: 300,
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(seeded())]
 
     #[test]
     fn w3_a_crash_between_any_two_steps_changes_nothing(steps in steps()) {

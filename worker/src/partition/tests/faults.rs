@@ -148,6 +148,21 @@ fn w6_what_must_not_be_lost_waits_for_a_version_that_can_read_the_room() {
 }
 
 #[test]
+fn w6_what_is_set_aside_stays_bounded() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    newer(&mut bench);
+    for generation in 2..50 {
+        bench.tell(7, generation, Request::Attached { view: true });
+        let reason = "expired".into();
+        bench.tell(8, 1, Request::Over { reason });
+    }
+    bench.crash();
+    bench.tell(7, 50, Request::Attached { view: true });
+    assert_eq!(bench.room().load.parked.len(), 2);
+}
+
+#[test]
 fn w6_a_room_whose_log_cannot_be_read_is_left_alone() {
     let mut bench = Bench::new();
     bench.do_(7, Join);

@@ -1,0 +1,54 @@
+use std::collections::HashMap;
+
+use outlast_broker::{Input, Request};
+use outlast_protocol::Sid;
+
+/// How many inputs of a stopped room are set aside that merely say whose sockets come and go. Beyond it
+/// they are dropped: who is away may be shown wrongly until the next such input.
+const PRESENCE_MAX: usize = 10_000;
+
+/// What has been set aside in a room that cannot be read here (W6), so that it stays bounded however
+/// long that lasts and however often its sessions come and go.
+#[derive(Default)]
+pub(super) struct Parked {
+    newest: HashMap<Sid, What>,
+    presence: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Attached,
+    Detached,
+    Over,
+}
+
+impl Parked {
+    /// What is there already.
+    pub(super) fn of(inputs: &[Input]) -> Self {
+        let mut parked = Parked::default();
+        for input in inputs {
+            parked.admits(input);
+        }
+        parked
+    }
+
+    /// Whether an input is to be set aside, behind those that were.
+    pub(super) fn admits(&mut self, input: &Input) -> bool {
+        let what = match input.request {
+            Request::Attached { .. } => What::Attached,
+            Request::Detached => What::Detached,
+            Request::Over { .. } => What::Over,
+            Request::Join { .. } | Request::Act { .. } | Request::Leave { .. } | Request::View => {
+                return false;
+            }
+        };
+        let newest = self.newest.get(&input.sid).copied();
+        let told = newest == Some(what) || newest == Some(What::Over);
+        if told || (what != What::Over && self.presence == PRESENCE_MAX) {
+            return false;
+        }
+        self.presence += usize::from(what != What::Over);
+        self.newest.insert(input.sid, what);
+        true
+    }
+}

@@ -1,0 +1,101 @@
+use std::collections::{BTreeSet, HashMap};
+
+use outlast_broker::{Entry, Input, TopicId};
+use outlast_protocol::RoomName;
+
+use super::{Batch, Want};
+use crate::host::Host;
+
+/// A batch in progress.
+pub(super) struct Work {
+    pub(super) batch: Batch,
+    /// The last topic entry that was taken.
+    pub(super) topic: TopicId,
+    pub(super) unread: Vec<String>,
+    /// The rooms that something was done in.
+    pub(super) touched: BTreeSet<RoomName>,
+    pub(super) woken: BTreeSet<RoomName>,
+    pub(super) to_load: Vec<RoomName>,
+    /// The log that the next task needs.
+    pub(super) log: Option<Vec<Entry>>,
+}
+
+impl Work {
+    pub(super) fn new(topic: TopicId, now_ms: u64, entropy: u64) -> Self {
+        Work {
+            batch: Batch::new(now_ms, entropy),
+            topic,
+            unread: Vec::new(),
+            touched: BTreeSet::new(),
+            woken: BTreeSet::new(),
+            to_load: Vec::new(),
+            log: None,
+        }
+    }
+
+    /// What has to be done before this task.
+    pub(super) fn needs(&self, task: &Task, rooms: &HashMap<RoomName, Host>) -> Option<Want> {
+        let name = task.room()?;
+        let Some(host) = rooms.get(name).filter(|host| !host.is_spoilt()) else {
+            return Some(Want::Load(vec![name.clone()]));
+        };
+        let (Task::Take(_, input) | Task::Parked(input)) = task else {
+            return None;
+        };
+        let look_up = self.log.is_none() && host.must_look_up(input);
+        look_up.then(|| Want::ReadLog(name.clone()))
+    }
+
+    /// Does a task that needs nothing more.
+    pub(super) fn take(&mut self, task: Task, rooms: &mut HashMap<RoomName, Host>) {
+        self.touched.extend(task.room().cloned());
+        match task {
+            Task::Take(id, input) => {
+                self.topic = id;
+                self.give(input, id.ms, rooms);
+            }
+            Task::Parked(input) => self.give(input, self.batch.now_ms, rooms),
+            Task::Wake(room) => {
+                if let Some(host) = rooms.get_mut(&room) {
+                    host.wake(self.batch.now_ms, &mut self.batch);
+                }
+                self.woken.insert(room);
+            }
+            Task::Unread(id, raw) => {
+                tracing::error!(%id, raw, "a topic entry cannot be read by this version, and is kept");
+                metrics::counter!(crate::telemetry::UNREAD).increment(1);
+                self.topic = id;
+                self.unread.push(raw);
+            }
+        }
+    }
+
+    fn give(&mut self, input: Input, now_ms: u64, rooms: &mut HashMap<RoomName, Host>) {
+        let log = self.log.take().unwrap_or_default();
+        if let Some(host) = rooms.get_mut(&input.room) {
+            host.take(input, now_ms, &log, &mut self.batch);
+        }
+    }
+}
+
+/// Something to do in a batch.
+pub(super) enum Task {
+    /// Was set aside before, and comes before anything else in its room.
+    Parked(Input),
+    /// Comes from the topic.
+    Take(TopicId, Input),
+    /// Comes from the topic, and cannot be read.
+    Unread(TopicId, String),
+    /// It is time.
+    Wake(RoomName),
+}
+
+impl Task {
+    pub(super) fn room(&self) -> Option<&RoomName> {
+        match self {
+            Task::Parked(input) | Task::Take(_, input) => Some(&input.room),
+            Task::Unread(..) => None,
+            Task::Wake(room) => Some(room),
+        }
+    }
+}

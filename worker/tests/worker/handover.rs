@@ -1,0 +1,222 @@
+use std::{
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use outlast_broker::{Body, SharedBroker};
+use outlast_worker::{Registry, Settings};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    client::Client,
+    workers::{PARTITIONS, Worker, owners, store, until_even},
+};
+
+/// Clients in rooms of every partition, each of which says something all the time.
+struct Crowd {
+    stop: CancellationToken,
+    talkers: JoinSet<Duration>,
+}
+
+impl Crowd {
+    async fn start(broker: &SharedBroker) -> Self {
+        let stop = CancellationToken::new();
+        let mut talkers = JoinSet::new();
+        let mut open: Vec<_> = broker.layout().all_partitions().collect();
+        for number in 0.. {
+            let room = format!("chat/{number}");
+            let partition = broker.layout().partition(&room.parse().unwrap());
+            if let Some(at) = open.iter().position(|p| *p == partition) {
+                open.remove(at);
+                let client = Client::joined(broker, &room).await;
+                talkers.spawn(talk(client, stop.clone()));
+            }
+            if open.is_empty() {
+                break;
+            }
+        }
+        Crowd { stop, talkers }
+    }
+
+    /// The longest that anybody waited for an outcome.
+    async fn longest_wait(mut self) -> Duration {
+        self.stop.cancel();
+        let mut longest = Duration::ZERO;
+        while let Some(wait) = self.talkers.join_next().await {
+            longest = longest.max(wait.unwrap());
+        }
+        longest
+    }
+}
+
+async fn talk(mut client: Client, stop: CancellationToken) -> Duration {
+    let mut longest = Duration::ZERO;
+    while !stop.is_cancelled() {
+        longest = longest.max(client.say("x").await);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let offs = client.log.iter().map(|entry| entry.pos.off);
+    let from = client.log[0].pos.off;
+    assert!(
+        offs.eq(from..from + client.log.len() as u64),
+        "no entry twice, none missing"
+    );
+    let mine = client.log.iter();
+    let mine = mine.filter(|entry| matches!(entry.body, Body::Event { n: Some(_), .. }));
+    let numbers: Vec<_> = mine.map(|entry| number(&entry.body)).collect();
+    assert!(
+        numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]),
+        "each act once"
+    );
+    longest
+}
+
+fn number(body: &Body) -> u64 {
+    match body {
+        Body::Event { n: Some(n), .. } => *n,
+        Body::Event { .. } | Body::Notice { .. } | Body::Result { .. } => 0,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w4_a_worker_that_stops_hands_over_without_a_pause() {
+    let broker: SharedBroker = store();
+    // A lease so long that nobody could wait for it to expire.
+    let workers = [0, 1].map(|_| Worker::start(&broker, 5_000));
+    until_even(&broker, 2).await;
+    let crowd = Crowd::start(&broker).await;
+    let [first, second] = workers;
+    first.stop().await;
+    until_even(&broker, 1).await;
+    let longest = crowd.longest_wait().await;
+    assert!(longest < Duration::from_millis(200), "{longest:?}");
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w4_a_worker_that_comes_gets_its_share_without_a_pause() {
+    let broker: SharedBroker = store();
+    let first = Worker::start(&broker, 5_000);
+    until_even(&broker, 1).await;
+    let crowd = Crowd::start(&broker).await;
+    let second = Worker::start(&broker, 5_000);
+    until_even(&broker, 2).await;
+    let longest = crowd.longest_wait().await;
+    assert!(longest < Duration::from_millis(200), "{longest:?}");
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w4_a_worker_that_is_killed_is_replaced_within_the_lease_and_a_second() {
+    const LEASE_MS: u64 = 600;
+    let broker: SharedBroker = store();
+    let [first, second] = [0, 1].map(|_| Worker::start(&broker, LEASE_MS));
+    until_even(&broker, 2).await;
+    let crowd = Crowd::start(&broker).await;
+    first.kill().await;
+    until_even(&broker, 1).await;
+    let longest = crowd.longest_wait().await;
+    assert!(
+        longest < Duration::from_millis(LEASE_MS + 1_000),
+        "{longest:?}"
+    );
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w1_a_worker_whose_leases_have_expired_drops_its_state_and_starts_afresh() {
+    let store = store();
+    let broker: SharedBroker = store.clone();
+    let worker = Worker::start(&broker, 1_000);
+    until_even(&broker, 1).await;
+    let crowd = Crowd::start(&broker).await;
+    for _ in 0..3 {
+        // Whatever is committed next is refused.
+        store.advance(Duration::from_secs(5));
+        until_even(&broker, 1).await;
+    }
+    crowd.longest_wait().await;
+    worker.stop().await;
+}
+
+/// SIGSTOP and SIGCONT: a worker on a thread of its own, which stands still when it is told to.
+struct Stopped {
+    tell: mpsc::Sender<Duration>,
+}
+
+impl Stopped {
+    fn start(broker: SharedBroker, lease_ms: u64, shutdown: CancellationToken) -> Self {
+        let (tell, told) = mpsc::channel::<Duration>();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = { runtime }.enable_all().build().unwrap();
+            runtime.block_on(async {
+                let settings = Settings {
+                    lease_ms,
+                    ..Settings::default()
+                };
+                let stand_still = async {
+                    loop {
+                        if let Ok(still) = told.try_recv() {
+                            std::thread::sleep(still);
+                        }
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                };
+                tokio::select! {
+                    ended = outlast_worker::run(broker, Registry::bundled(), settings, shutdown) => {
+                        ended.unwrap();
+                    }
+                    () = stand_still => {}
+                }
+            });
+        });
+        Stopped { tell }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w1_a_worker_that_stood_still_past_its_lease_writes_nothing() {
+    const LEASE_MS: u64 = 300;
+    let broker: SharedBroker = store();
+    let shutdown = CancellationToken::new();
+    let stopped = Stopped::start(broker.clone(), LEASE_MS, shutdown.clone());
+    until_even(&broker, 1).await;
+    let before = owners(&broker).await;
+    let second = Worker::start(&broker, LEASE_MS);
+    until_even(&broker, 2).await;
+    let crowd = Crowd::start(&broker).await;
+    for _ in 0..2 {
+        stopped
+            .tell
+            .send(Duration::from_millis(3 * LEASE_MS))
+            .unwrap();
+        until_taken_over(&broker, before.last().unwrap().as_ref().unwrap()).await;
+        // It goes on, finds that others own what it had, and gets its share again.
+        until_even(&broker, 2).await;
+    }
+    // Everybody checks that each act counted once, and that no position was given out twice.
+    let longest = crowd.longest_wait().await;
+    assert!(
+        longest < Duration::from_millis(LEASE_MS + 1_000),
+        "{longest:?}"
+    );
+    shutdown.cancel();
+    second.stop().await;
+}
+
+/// Waits until a worker holds nothing.
+async fn until_taken_over(broker: &SharedBroker, id: &outlast_broker::NodeId) {
+    let start = Instant::now();
+    loop {
+        let owners = owners(broker).await;
+        let theirs = owners.iter().flatten().filter(|owner| *owner != id).count();
+        if theirs == usize::from(PARTITIONS) {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "{owners:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,10 @@
+//! Workers against a real store in memory.
+
+// Everything here is a test: what fails or is not expected fails it.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
+mod client;
+mod handover;
+mod serving;
+mod spread;
+mod workers;

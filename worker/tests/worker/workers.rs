@@ -1,0 +1,91 @@
+use std::{sync::Arc, time::Duration};
+
+use outlast_broker::{Layout, LeaseName, NodeId, SharedBroker, embedded::Embedded};
+use outlast_worker::{Registry, Settings};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const PARTITIONS: u16 = 8;
+
+pub(crate) fn store() -> Arc<Embedded> {
+    Embedded::memory(Layout {
+        partitions: PARTITIONS,
+        shards: 1,
+    })
+}
+
+/// A worker that runs.
+pub(crate) struct Worker {
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Worker {
+    pub(crate) fn start(broker: &SharedBroker, lease_ms: u64) -> Self {
+        let settings = Settings {
+            lease_ms,
+            ..Settings::default()
+        };
+        Self::start_with(broker, Registry::bundled(), settings)
+    }
+
+    pub(crate) fn start_with(
+        broker: &SharedBroker,
+        registry: Registry,
+        settings: Settings,
+    ) -> Self {
+        let shutdown = CancellationToken::new();
+        let run = outlast_worker::run(broker.clone(), registry, settings, shutdown.clone());
+        let task = tokio::spawn(async move { run.await.unwrap() });
+        Worker { shutdown, task }
+    }
+
+    /// SIGTERM: it hands over what it holds.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap();
+    }
+
+    /// SIGKILL: it does nothing any more, from one moment to the next.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        self.task.await.ok();
+    }
+}
+
+/// How many partitions each owner holds, in no order.
+pub(crate) async fn held(broker: &SharedBroker) -> Vec<usize> {
+    let owners = owners(broker).await;
+    let mut distinct: Vec<&NodeId> = owners.iter().flatten().collect();
+    distinct.sort();
+    distinct.dedup();
+    let of = |id: &NodeId| owners.iter().flatten().filter(|owner| *owner == id).count();
+    distinct.into_iter().map(of).collect()
+}
+
+pub(crate) async fn owners(broker: &SharedBroker) -> Vec<Option<NodeId>> {
+    let names: Vec<_> = broker.layout().all_partitions().collect();
+    let names: Vec<_> = names.into_iter().map(LeaseName::Partition).collect();
+    let survey = broker.survey(&names).await.unwrap();
+    survey.into_iter().map(|lease| lease.owner).collect()
+}
+
+/// Waits until so many workers hold all partitions, evenly.
+pub(crate) async fn until_even(broker: &SharedBroker, workers: usize) {
+    let even = async {
+        loop {
+            let held = held(broker).await;
+            let sum: usize = held.iter().sum();
+            let most = held.iter().max().copied().unwrap_or(0);
+            let fewest = held.iter().min().copied().unwrap_or(0);
+            if sum == usize::from(PARTITIONS) && held.len() == workers && most - fewest <= 1 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let even = tokio::time::timeout(Duration::from_secs(20), even).await;
+    if even.is_err() {
+        panic!("{:?} among {workers}", held(broker).await);
+    }
+}
