@@ -1,1 +1,7 @@
-fn main() {}
+//! The `outlast` binary with the bundled rooms.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    outlast::main(outlast::Registry::bundled())
+}

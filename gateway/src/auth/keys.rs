@@ -84,6 +84,13 @@ impl Keys {
         if keys.is_empty() { Err(KeyError::EmptyJwks) } else { Ok(Keys(keys)) }
     }
 
+    /// These keys, and others besides.
+    #[must_use]
+    pub fn and(mut self, others: Keys) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// The keys that may have signed a token with this header, each with its own algorithm: a token
     /// never chooses how it is checked.
     pub(super) fn candidates(

@@ -1,0 +1,92 @@
+//! `/healthz`, `/readyz` and `/metrics`, on a listener of their own (L4).
+
+use std::{io, net::SocketAddr};
+
+use anyhow::Context;
+use axum::{Router, extract::State, http::StatusCode, routing::get};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use outlast_broker::Health;
+use tokio::{net::TcpListener, sync::watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::AdminListen;
+
+/// What the admin listener tells.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    metrics: PrometheusHandle,
+    store: watch::Receiver<Health>,
+    draining: CancellationToken,
+}
+
+impl Admin {
+    /// Installs the recorder of metrics; before anything counts.
+    pub(crate) fn record_metrics() -> anyhow::Result<PrometheusHandle> {
+        PrometheusBuilder::new().install_recorder().context("cannot record metrics")
+    }
+
+    pub(crate) fn new(
+        metrics: PrometheusHandle,
+        store: watch::Receiver<Health>,
+        draining: CancellationToken,
+    ) -> Admin {
+        Admin { metrics, store, draining }
+    }
+
+    /// Serves on an address of its own, until the process ends.
+    pub(crate) async fn spawn(self, listen: AdminListen) -> anyhow::Result<()> {
+        let Some(listener) = bind(listen).await? else {
+            return Ok(());
+        };
+        let address = listener.local_addr()?;
+        tracing::info!("admin on http://{address}");
+        let upkeep = self.metrics.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+                upkeep.run_upkeep();
+            }
+        });
+        let router = Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(|State(admin): State<Admin>| async move { admin.metrics.render() }))
+            .with_state(self);
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the admin listener stopped");
+            }
+        });
+        Ok(())
+    }
+}
+
+async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
+    if admin.draining.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
+    match *admin.store.borrow() {
+        Health::Up => (StatusCode::OK, "ready\n"),
+        Health::Down => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+    }
+}
+
+async fn bind(listen: AdminListen) -> anyhow::Result<Option<TcpListener>> {
+    let bind = async |address: SocketAddr| TcpListener::bind(address).await;
+    match listen {
+        AdminListen::Off => Ok(None),
+        AdminListen::At(address) => Ok(Some(bind(address).await.with_context(|| {
+            format!(
+                "cannot listen on --admin-listen {address}; give another address, or `off`"
+            )
+        })?)),
+        AdminListen::Prefer(address) => match bind(address).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Ok(Some(bind(SocketAddr::new(address.ip(), 0)).await?))
+            }
+            bound => Ok(Some(bound.with_context(|| {
+                format!("cannot listen on {address}; give --admin-listen ADDRESS, or `off`")
+            })?)),
+        },
+    }
+}

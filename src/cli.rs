@@ -1,0 +1,160 @@
+//! The command line (SPEC section 11): every flag has an environment variable and a key in the
+//! configuration file.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// A WebSocket realtime gateway whose sessions outlive their sockets.
+#[derive(Debug, Parser)]
+#[command(name = "outlast", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What this process does.
+    #[arg(value_enum, default_value = "all")]
+    pub(crate) role: RoleName,
+
+    /// A TOML file with any of these settings: `session_ttl_ms = 120000`. Flags and environment
+    /// variables are nearer and win.
+    #[arg(long, env = "OUTLAST_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleName {
+    /// Everything in one process.
+    All,
+    /// Terminates sockets.
+    Gateway,
+    /// Runs rooms.
+    Worker,
+    /// Expires sessions and notices dead gateways.
+    Sessions,
+}
+
+impl RoleName {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            RoleName::All => "all",
+            RoleName::Gateway => "gateway",
+            RoleName::Worker => "worker",
+            RoleName::Sessions => "sessions",
+        }
+    }
+
+    /// Whether browsers connect to it.
+    pub(crate) fn has_gateway(self) -> bool {
+        matches!(self, RoleName::All | RoleName::Gateway)
+    }
+}
+
+/// Every setting, as far as one source gives it.
+#[derive(Debug, Default, Args, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Flags {
+    /// Where everything shared lies: embedded:PATH, memory: or redis://HOST:PORT. Required for any
+    /// role but `all`, whose default is embedded:./outlast-data.
+    #[arg(long, env = "OUTLAST_STORE", value_name = "URL")]
+    pub(crate) store: Option<String>,
+
+    /// Partitions of the rooms; fixed when the store is created [default: 16]
+    #[arg(long, env = "OUTLAST_PARTITIONS", value_name = "P",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) partitions: Option<u16>,
+
+    /// Shards of the sessions, a power of two; fixed when the store is created [default: 4]
+    #[arg(long, env = "OUTLAST_SHARDS", value_name = "S",
+          value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) shards: Option<u16>,
+
+    /// Where browsers connect; port 0 picks one [default: 127.0.0.1:8080]
+    #[arg(long, env = "OUTLAST_LISTEN", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Where /healthz, /readyz and /metrics are, or `off` [default: 127.0.0.1:9464, another port when
+    /// that is taken]
+    #[arg(long, env = "OUTLAST_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub(crate) admin_listen: Option<String>,
+
+    /// How long a draining process may take to go [default: 30000]
+    #[arg(long, env = "OUTLAST_DRAIN_MS", value_name = "MS")]
+    pub(crate) drain_ms: Option<u64>,
+
+    /// How long a session outlives its socket [default: 120000]
+    #[arg(long, env = "OUTLAST_SESSION_TTL_MS", value_name = "MS")]
+    pub(crate) session_ttl_ms: Option<u64>,
+
+    /// How long a session may be without a socket before its rooms are told [default: 5000]
+    #[arg(long, env = "OUTLAST_DETACH_GRACE_MS", value_name = "MS")]
+    pub(crate) detach_grace_ms: Option<u64>,
+
+    /// Sessions that one user may have [default: 16]
+    #[arg(long, env = "OUTLAST_SESSIONS_PER_USER", value_name = "N")]
+    pub(crate) sessions_per_user: Option<usize>,
+
+    /// Sockets that one address may have [default: no bound]
+    #[arg(long, env = "OUTLAST_SOCKETS_PER_ADDRESS", value_name = "N")]
+    pub(crate) sockets_per_address: Option<usize>,
+
+    /// The longest silence of the server [default: 25000]
+    #[arg(long, env = "OUTLAST_HEARTBEAT_MS", value_name = "MS",
+          value_parser = clap::value_parser!(u64).range(10..))]
+    pub(crate) heartbeat_ms: Option<u64>,
+
+    /// The largest frame that a client may send [default: 65536]
+    #[arg(long, env = "OUTLAST_FRAME_BYTES", value_name = "BYTES")]
+    pub(crate) frame_bytes: Option<usize>,
+
+    /// Actions a second that one session may send, with bursts of twice that [default: 50]
+    #[arg(long, env = "OUTLAST_ACTIONS_PER_S", value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) actions_per_s: Option<u32>,
+
+    /// How long a lease outlives its holder [default: 2000]
+    #[arg(long, env = "OUTLAST_LEASE_MS", value_name = "MS",
+          value_parser = clap::value_parser!(u64).range(100..))]
+    pub(crate) lease_ms: Option<u64>,
+
+    /// Newest entries that a room's log keeps [default: 1000]
+    #[arg(long, env = "OUTLAST_LOG_ENTRIES", value_name = "N",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) log_entries: Option<u64>,
+
+    /// How long a room's log keeps an entry at most [default: 600000]
+    #[arg(long, env = "OUTLAST_LOG_AGE_MS", value_name = "MS")]
+    pub(crate) log_age_ms: Option<u64>,
+
+    /// How long a room without members stays in the store [default: 86400000]
+    #[arg(long, env = "OUTLAST_ROOM_TTL_MS", value_name = "MS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) room_ttl_ms: Option<u64>,
+
+    /// Origins, besides the server's own, whose pages may connect: https://example.org
+    #[arg(long, env = "OUTLAST_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    pub(crate) allow_origin: Option<Vec<String>>,
+
+    /// Lets clients in without a token, each as a user of its own
+    #[arg(long, env = "OUTLAST_ALLOW_ANONYMOUS", value_name = "BOOL", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub(crate) allow_anonymous: Option<bool>,
+
+    /// A file with the secret of HS256 tokens, 32 bytes or more
+    #[arg(long, env = "OUTLAST_TOKEN_SECRET_FILE", value_name = "FILE")]
+    pub(crate) token_secret_file: Option<PathBuf>,
+
+    /// A PEM file with the public key of RS256, ES256 or EdDSA tokens
+    #[arg(long, env = "OUTLAST_TOKEN_KEY_FILE", value_name = "FILE")]
+    pub(crate) token_key_file: Option<PathBuf>,
+
+    /// A JWKS file with the public keys of tokens
+    #[arg(long, env = "OUTLAST_TOKEN_JWKS_FILE", value_name = "FILE")]
+    pub(crate) token_jwks_file: Option<PathBuf>,
+
+    /// What is logged to standard error: a level, or `tracing` directives [default: info]
+    #[arg(long, env = "OUTLAST_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}

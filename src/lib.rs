@@ -1,0 +1,84 @@
+//! The `outlast` program: gateway, worker and session keeper, in one process or in many.
+//!
+//! An application with rooms of its own is this library and a `main` of three lines:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     outlast::main(outlast::Registry::bundled())
+//! }
+//! ```
+//!
+//! The composition root: parse ([`cli`], [`config`]), build ([`store`], [`tokens`]), run and drain
+//! ([`roles`]). Everything that matters happens in the crates that it puts together.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+mod admin;
+mod cli;
+mod config;
+mod pages;
+mod roles;
+mod store;
+mod tokens;
+
+pub use outlast_worker::{At, Cx, Input, Member, Refusal, Registry, Room};
+
+/// The README's room is compiled, so that it stays true.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// Runs the program with these rooms: reads the command line, the environment and the configuration
+/// file, serves until it is told to stop, and answers the exit code. Whatever goes wrong ends in a last
+/// line `error: …` on standard error (L5).
+pub fn main(registry: Registry) -> ExitCode {
+    match start(registry) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(registry: Registry) -> anyhow::Result<()> {
+    let Some(config) = config::Config::from_process()? else {
+        return Ok(());
+    };
+    init_log(&config.log)?;
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    let served = runtime.block_on(roles::serve(config, registry));
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    served
+}
+
+/// Logs go to standard error (L4), without colour codes unless somebody looks.
+fn init_log(directives: &str) -> anyhow::Result<()> {
+    use std::io::IsTerminal;
+    let filter = tracing_subscriber::EnvFilter::try_new(directives)
+        .with_context(|| format!("--log {directives:?} is no filter; try --log info"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    Ok(())
+}
+
+/// Each socket is an open file, and shells hand out 1,024 of them.
+fn raise_open_files() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "open files"),
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
+}
+
+fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").split('\n').map(str::trim).collect::<Vec<_>>().join(" ")
+}

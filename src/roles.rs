@@ -1,0 +1,205 @@
+//! Builds the parts that a role consists of, runs them, and lets them go in order.
+
+use std::{io::Write, time::Duration};
+
+use anyhow::Context;
+use outlast_broker::{BrokerError, SharedBroker};
+use outlast_gateway::Gateway;
+use outlast_sessions::Sessions;
+use outlast_worker::Registry;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{admin::Admin, cli::RoleName, config::Config, pages, store, tokens};
+
+/// Serves until the process is told to stop, then drains: the gateway first, since its clients still
+/// need rooms; rooms and sessions behind it.
+pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
+    let metrics = Admin::record_metrics()?;
+    let gateway = Front::prepare(&config)?;
+    let store = store::open(&config).await?;
+    let told = on_signal()?;
+    Admin::new(metrics, store.health(), told.clone()).spawn(config.admin_listen).await?;
+
+    let behind_stop = CancellationToken::new();
+    let mut behind = spawn_behind(&config, &store, registry, &behind_stop);
+    let mut front = JoinSet::new();
+    let address = gateway.map(|gateway| gateway.spawn(&config, &store, &told, &mut front)).transpose()?;
+    announce(config.role, address)?;
+
+    tokio::select! {
+        () = told.cancelled() => tracing::info!("draining"),
+        ended = first_to_end(&mut front, &mut behind) => return ended,
+    }
+    let drain = async {
+        while let Some(ended) = front.join_next().await {
+            ended??;
+        }
+        behind_stop.cancel();
+        while let Some(ended) = behind.join_next().await {
+            ended??;
+        }
+        anyhow::Ok(())
+    };
+    match tokio::time::timeout(Duration::from_millis(config.drain_ms), drain).await {
+        Ok(drained) => drained,
+        Err(_) => {
+            tracing::warn!(drain_ms = config.drain_ms, "not drained in time; going all the same");
+            Ok(())
+        }
+    }
+}
+
+type Parts = JoinSet<anyhow::Result<()>>;
+
+/// The part that faces clients: what can go wrong with it is found out before the store is asked.
+struct Front {
+    listener: TcpListener,
+    auth: outlast_gateway::Auth,
+}
+
+impl Front {
+    fn prepare(config: &Config) -> anyhow::Result<Option<Front>> {
+        if !config.role.has_gateway() {
+            return Ok(None);
+        }
+        let auth = tokens::load(config)?;
+        let listener = outlast_gateway::bind(config.listen).with_context(|| {
+            format!(
+                "cannot listen on {}; stop what listens there, or give another --listen (port 0 picks \
+                 a free one)",
+                config.listen
+            )
+        })?;
+        Ok(Some(Front { listener, auth }))
+    }
+
+    fn spawn(
+        self,
+        config: &Config,
+        store: &SharedBroker,
+        told: &CancellationToken,
+        parts: &mut Parts,
+    ) -> anyhow::Result<std::net::SocketAddr> {
+        let address = self.listener.local_addr()?;
+        let sessions = Sessions::new(store.clone(), session_settings(config));
+        let gateway = Gateway::new(store.clone(), sessions, self.auth, gateway_settings(config));
+        let told = told.clone();
+        parts.spawn(async move {
+            gateway.serve(self.listener, pages::router(), told).await.context("the gateway stopped")
+        });
+        Ok(address)
+    }
+}
+
+/// The parts behind the gateway: rooms and sessions.
+fn spawn_behind(
+    config: &Config,
+    store: &SharedBroker,
+    registry: Registry,
+    stop: &CancellationToken,
+) -> Parts {
+    let (worker, keeper) = match config.role {
+        RoleName::All => (true, true),
+        RoleName::Gateway => (false, false),
+        RoleName::Worker => (true, false),
+        RoleName::Sessions => (false, true),
+    };
+    let mut parts = Parts::new();
+    if worker {
+        let run =
+            outlast_worker::run(store.clone(), registry, worker_settings(config), stop.clone());
+        parts.spawn(async move { stopped("the worker", run.await) });
+    }
+    if keeper {
+        let keep = outlast_sessions::keep(store.clone(), session_settings(config), stop.clone());
+        parts.spawn(async move { stopped("the session keeper", keep.await) });
+    }
+    parts
+}
+
+fn stopped(what: &'static str, ended: Result<(), BrokerError>) -> anyhow::Result<()> {
+    ended.with_context(|| format!("{what} stopped"))
+}
+
+/// Nothing ends before it is told to, unless it fails.
+async fn first_to_end(front: &mut Parts, behind: &mut Parts) -> anyhow::Result<()> {
+    let ended = tokio::select! {
+        Some(ended) = front.join_next() => ended,
+        Some(ended) = behind.join_next() => ended,
+        else => std::future::pending().await,
+    };
+    ended.context("a part of the process panicked")??;
+    anyhow::bail!("a part of the process ended by itself")
+}
+
+/// Told to stop by the first SIGTERM or SIGINT; a second one ends the process at once.
+fn on_signal() -> anyhow::Result<CancellationToken> {
+    let told = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let tell = told.clone();
+    tokio::spawn(async move {
+        for _ in 0..2 {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if tell.is_cancelled() {
+                std::process::exit(130);
+            }
+            tell.cancel();
+        }
+    });
+    Ok(told)
+}
+
+/// The one line on standard output that says it serves (L4).
+fn announce(role: RoleName, address: Option<std::net::SocketAddr>) -> anyhow::Result<()> {
+    let on = address.map(|address| format!(" on http://{address}")).unwrap_or_default();
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "outlast {} ready{on}", role.as_str())
+        .and_then(|()| stdout.flush())
+        .context("cannot write to standard output")
+}
+
+fn session_settings(config: &Config) -> outlast_sessions::Settings {
+    let defaults = outlast_sessions::Settings::default();
+    let flags = &config.flags;
+    outlast_sessions::Settings {
+        ttl_ms: flags.session_ttl_ms.unwrap_or(defaults.ttl_ms),
+        grace_ms: flags.detach_grace_ms.unwrap_or(defaults.grace_ms),
+        per_user_max: flags.sessions_per_user.unwrap_or(defaults.per_user_max),
+        lease_ms: flags.lease_ms.unwrap_or(defaults.lease_ms),
+    }
+}
+
+fn worker_settings(config: &Config) -> outlast_worker::Settings {
+    let defaults = outlast_worker::Settings::default();
+    let flags = &config.flags;
+    outlast_worker::Settings {
+        lease_ms: flags.lease_ms.unwrap_or(defaults.lease_ms),
+        log_entries: flags.log_entries.unwrap_or(defaults.log_entries),
+        log_age_ms: flags.log_age_ms.unwrap_or(defaults.log_age_ms),
+        room_ttl_ms: flags.room_ttl_ms.unwrap_or(defaults.room_ttl_ms),
+        ..defaults
+    }
+}
+
+fn gateway_settings(config: &Config) -> outlast_gateway::Settings {
+    let defaults = outlast_gateway::Settings::default();
+    let flags = &config.flags;
+    outlast_gateway::Settings {
+        ttl_ms: session_settings(config).ttl_ms,
+        heartbeat_ms: flags.heartbeat_ms.unwrap_or(defaults.heartbeat_ms),
+        frame_bytes: flags.frame_bytes.unwrap_or(defaults.frame_bytes),
+        actions_per_s: flags.actions_per_s.unwrap_or(defaults.actions_per_s),
+        sockets_per_address: flags.sockets_per_address,
+        allow_origin: flags.allow_origin.clone().unwrap_or_default(),
+        ..defaults
+    }
+}
