@@ -4,7 +4,7 @@ import test from "node:test";
 import { binary, browser, chat, folder, start } from "./stage.mjs";
 
 async function serve(t, store, listen = "127.0.0.1:0") {
-  const process = start(t, binary(), ["--listen", listen, "--admin-listen", "off", "--store", `embedded:${store}`], { cwd: store });
+  const process = start(t, binary(), ["--listen", listen, "--admin-listen", "off", "--allow-anonymous", "--store", `embedded:${store}`], { cwd: store });
   const [, url] = await process.printed(/outlast all ready on (http:\/\/\S+)\s/);
   return { ...process, url, address: new URL(url).host };
 }
