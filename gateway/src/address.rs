@@ -22,7 +22,10 @@ pub(crate) struct Counted {
 
 impl Addresses {
     pub(crate) fn new(max: Option<usize>) -> Self {
-        Addresses { max, sockets: Arc::default() }
+        Addresses {
+            max,
+            sockets: Arc::default(),
+        }
     }
 
     /// Counts one more socket, if the address may have it. Nothing is counted without a bound.
@@ -34,7 +37,10 @@ impl Addresses {
             return Err(max);
         }
         *count += 1;
-        Ok(Some(Counted { addresses: self.clone(), address }))
+        Ok(Some(Counted {
+            addresses: self.clone(),
+            address,
+        }))
     }
 }
 

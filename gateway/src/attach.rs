@@ -10,11 +10,13 @@ use crate::{auth::AuthError, bye::Bye, gateway::Shared, hello::Hello};
 pub(crate) async fn attach(shared: &Shared, hello: &Hello) -> Result<Attachment, Bye> {
     let attached = match hello {
         Hello::Open { token } => open(shared, token.as_deref()).await,
-        Hello::Resume { sid, key, token, .. } => {
-            resume(shared, sid, key, token.as_deref()).await
-        }
+        Hello::Resume {
+            sid, key, token, ..
+        } => resume(shared, sid, key, token.as_deref()).await,
     };
-    let outcome = attached.as_ref().map_or_else(|bye| bye.code.name(), |_| "attached");
+    let outcome = attached
+        .as_ref()
+        .map_or_else(|bye| bye.code.name(), |_| "attached");
     metrics::counter!("outlast_gateway_attaches_total", "outcome" => outcome).increment(1);
     attached
 }
@@ -30,7 +32,11 @@ async fn open(shared: &Shared, token: Option<&str>) -> Result<Attachment, Bye> {
     if shared.is_down() {
         return Err(busy());
     }
-    shared.sessions.open(identity, &shared.me).await.map_err(refused)
+    shared
+        .sessions
+        .open(identity, &shared.me)
+        .await
+        .map_err(refused)
 }
 
 async fn resume(
@@ -39,11 +45,18 @@ async fn resume(
     key: &str,
     token: Option<&str>,
 ) -> Result<Attachment, Bye> {
-    let newer = token.map(|token| shared.auth.verify(token)).transpose().map_err(unauthorized)?;
+    let newer = token
+        .map(|token| shared.auth.verify(token))
+        .transpose()
+        .map_err(unauthorized)?;
     if shared.is_down() {
         return Err(busy());
     }
-    shared.sessions.resume(sid, key, newer, &shared.me).await.map_err(refused)
+    shared
+        .sessions
+        .resume(sid, key, newer, &shared.me)
+        .await
+        .map_err(refused)
 }
 
 fn unauthorized(error: AuthError) -> Bye {

@@ -47,12 +47,18 @@ pub enum AuthError {
 impl Auth {
     /// Knows clients by their tokens; with `anonymous`, also takes those that have none.
     pub fn tokens(keys: Keys, anonymous: bool) -> Self {
-        Auth { keys: Some(keys), anonymous }
+        Auth {
+            keys: Some(keys),
+            anonymous,
+        }
     }
 
     /// Takes everybody, each as a user of its own. No token can be checked.
     pub fn anonymous() -> Self {
-        Auth { keys: None, anonymous: true }
+        Auth {
+            keys: None,
+            anonymous: true,
+        }
     }
 
     /// Who opens a session with this token, or without one.
@@ -64,7 +70,11 @@ impl Auth {
             Some(token) => self.verify(token),
             None if self.anonymous => {
                 let user = format!("anonymous:{}", Uuid::new_v4());
-                Ok(Identity { user, expires_at: None, rooms: None })
+                Ok(Identity {
+                    user,
+                    expires_at: None,
+                    rooms: None,
+                })
             }
             None => Err(AuthError::Missing),
         }
@@ -91,7 +101,9 @@ impl Auth {
 
 /// How long a token holds that expires at so many seconds since the epoch, on this machine's clock.
 pub(crate) fn left(expires_at_s: u64) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Duration::from_secs(expires_at_s).saturating_sub(now)
 }
 
@@ -113,7 +125,11 @@ impl Claims {
             return Err(AuthError::Malformed(why));
         }
         let expires_at = self.exp.map(|exp| exp as u64);
-        Ok(Identity { user: self.sub, expires_at, rooms: self.rooms })
+        Ok(Identity {
+            user: self.sub,
+            expires_at,
+            rooms: self.rooms,
+        })
     }
 }
 
@@ -148,7 +164,11 @@ fn explain(kind: &ErrorKind) -> AuthError {
 /// What serde complains of, without the value that it quotes (H3).
 fn json_cause(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    if text.starts_with("missing field") { text } else { "a claim has the wrong type".to_owned() }
+    if text.starts_with("missing field") {
+        text
+    } else {
+        "a claim has the wrong type".to_owned()
+    }
 }
 
 #[cfg(test)]

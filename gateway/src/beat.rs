@@ -25,7 +25,11 @@ pub(crate) enum Due {
 
 impl Beat {
     pub(crate) fn new(every: Duration, now: Instant) -> Self {
-        Beat { every, sent: now, heard: now }
+        Beat {
+            every,
+            sent: now,
+            heard: now,
+        }
     }
 
     /// Something is on its way to the client.

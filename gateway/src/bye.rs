@@ -12,12 +12,19 @@ pub(crate) struct Bye {
 
 impl Bye {
     pub(crate) fn new(code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Self {
-        Bye { code, reason: reason.into(), retry_ms: None }
+        Bye {
+            code,
+            reason: reason.into(),
+            retry_ms: None,
+        }
     }
 
     /// Tells the client when to come back.
     pub(crate) fn retry(self, retry_ms: u64) -> Self {
-        Bye { retry_ms: Some(retry_ms), ..self }
+        Bye {
+            retry_ms: Some(retry_ms),
+            ..self
+        }
     }
 
     pub(crate) fn protocol_error(reason: impl Into<Cow<'static, str>>) -> Self {
@@ -25,11 +32,17 @@ impl Bye {
     }
 
     pub(crate) fn session_gone() -> Self {
-        Bye::new(CloseCode::SessionGone, "no such session, or not with this key")
+        Bye::new(
+            CloseCode::SessionGone,
+            "no such session, or not with this key",
+        )
     }
 
     pub(crate) fn taken_over() -> Self {
-        Bye::new(CloseCode::TakenOver, "a newer socket has taken the session over")
+        Bye::new(
+            CloseCode::TakenOver,
+            "a newer socket has taken the session over",
+        )
     }
 
     pub(crate) fn unauthorized(reason: impl Into<Cow<'static, str>>) -> Self {

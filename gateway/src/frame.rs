@@ -52,23 +52,36 @@ mod tests {
     use super::*;
 
     fn read(bytes: Bytes) -> Message {
-        WebSocket::from_raw_socket(Cursor::new(bytes.to_vec()), Role::Client, None).read().unwrap()
+        WebSocket::from_raw_socket(Cursor::new(bytes.to_vec()), Role::Client, None)
+            .read()
+            .unwrap()
     }
 
     #[test]
     fn a_client_reads_what_is_written_at_every_length() {
         for len in [0, 1, 125, 126, 127, 65_535, 65_536, 200_000] {
             let text = "x".repeat(len);
-            assert_eq!(read(websocket(TEXT, text.as_bytes())), Message::text(text.clone()));
-            assert_eq!(read(websocket(BINARY, text.as_bytes())), Message::binary(text));
+            assert_eq!(
+                read(websocket(TEXT, text.as_bytes())),
+                Message::text(text.clone())
+            );
+            assert_eq!(
+                read(websocket(BINARY, text.as_bytes())),
+                Message::binary(text)
+            );
         }
     }
 
     #[test]
     fn a_close_frame_bears_code_and_name() {
         for code in CloseCode::ALL {
-            let Message::Close(Some(frame)) = read(close(code)) else { panic!("no close frame") };
-            assert_eq!((u16::from(frame.code), frame.reason.as_str()), (code.code(), code.name()));
+            let Message::Close(Some(frame)) = read(close(code)) else {
+                panic!("no close frame")
+            };
+            assert_eq!(
+                (u16::from(frame.code), frame.reason.as_str()),
+                (code.code(), code.name())
+            );
         }
     }
 }

@@ -86,7 +86,9 @@ impl Gateway {
             auth,
             settings,
         };
-        Gateway { shared: Arc::new(shared) }
+        Gateway {
+            shared: Arc::new(shared),
+        }
     }
 
     /// The name under which the store knows this gateway.
@@ -105,7 +107,12 @@ impl Shared {
 
     /// Everything that goes on besides the sockets, for as long as it is polled.
     pub(crate) async fn run(self: &Arc<Self>, listener: Box<dyn Listener>) {
-        tokio::join!(self.hear(listener), self.beat(), self.reclaim(), self.hub.age());
+        tokio::join!(
+            self.hear(listener),
+            self.beat(),
+            self.reclaim(),
+            self.hub.age()
+        );
     }
 
     /// Leaves the store's list of those who are alive. No session is attached here any more.
@@ -122,7 +129,9 @@ impl Shared {
         inputs: Vec<Input>,
     ) -> Result<(), BrokerError> {
         if self.is_down() {
-            return Err(BrokerError::Unavailable("it has not come back yet".to_owned()));
+            return Err(BrokerError::Unavailable(
+                "it has not come back yet".to_owned(),
+            ));
         }
         let deadline = Deadline(self.heard_at_ms.load(Ordering::Acquire) + APPEND_WITHIN_MS);
         self.broker.append(partition, deadline, inputs).await
@@ -162,7 +171,9 @@ impl Shared {
     /// Notes that a session has lost its socket, however long the store takes (S2).
     pub(crate) async fn detach(&self, Who { sid, generation }: Who) {
         loop {
-            let Ok(_permit) = self.chores.acquire().await else { return };
+            let Ok(_permit) = self.chores.acquire().await else {
+                return;
+            };
             match self.sessions.detach(sid, generation).await {
                 Err(SessionError::Broker(error)) => {
                     tracing::debug!(%sid, %error, "cannot detach yet");

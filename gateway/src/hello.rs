@@ -16,9 +16,7 @@ use crate::{
 /// What a client begins with (H2).
 pub(crate) enum Hello {
     /// It wants a session.
-    Open {
-        token: Option<String>,
-    },
+    Open { token: Option<String> },
     /// It comes back to one.
     Resume {
         sid: String,
@@ -66,9 +64,17 @@ pub(crate) async fn hello(wire: &mut Wire, deadline: Instant) -> Result<Hello, E
             tracing::debug!(client, "a session is opened");
             Ok(Hello::Open { token })
         }
-        Ok(ClientFrame::Resume { sid, key, token, rooms }) => {
-            Ok(Hello::Resume { sid, key, token, rooms })
-        }
+        Ok(ClientFrame::Resume {
+            sid,
+            key,
+            token,
+            rooms,
+        }) => Ok(Hello::Resume {
+            sid,
+            key,
+            token,
+            rooms,
+        }),
         Ok(
             ClientFrame::Join { .. }
             | ClientFrame::Act { .. }

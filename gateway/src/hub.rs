@@ -23,12 +23,12 @@ mod past;
 mod wake;
 mod window;
 
+use self::feed::{Feed, Source};
 pub(crate) use self::{
     core::{Cursor, Pulled},
     item::Item,
     wake::{Order, Wake},
 };
-use self::feed::{Feed, Source};
 use crate::{bye::Bye, gateway::Who};
 
 /// The rooms and sessions of one gateway.
@@ -74,7 +74,10 @@ const AGE_EVERY: Duration = Duration::from_secs(5);
 impl Hub {
     pub(crate) fn new(broker: SharedBroker) -> Arc<Self> {
         Arc::new(Hub {
-            source: Source { broker, permits: Arc::new(Semaphore::new(READS_MAX)) },
+            source: Source {
+                broker,
+                permits: Arc::new(Semaphore::new(READS_MAX)),
+            },
             subscriptions: OnceLock::new(),
             feeds: Mutex::default(),
             sockets: Mutex::default(),
@@ -95,8 +98,13 @@ impl Hub {
             Heard::Reply(reply) => self.reply(reply),
             Heard::Nudge(nudge) => self.nudge(nudge),
             Heard::Missed => {
-                self.feeds().iter().for_each(|feed| feed.missed(&self.source));
-                self.sockets.lock().values().for_each(|attached| attached.wake.missed());
+                self.feeds()
+                    .iter()
+                    .for_each(|feed| feed.missed(&self.source));
+                self.sockets
+                    .lock()
+                    .values()
+                    .for_each(|attached| attached.wake.missed());
                 return News::Missed;
             }
         }
@@ -113,11 +121,7 @@ impl Hub {
 
     /// From now on the session's replies go to this socket. An older socket of the session has to go;
     /// `None` when there is a newer one already.
-    pub(crate) fn register(
-        self: &Arc<Self>,
-        who: Who,
-        wake: Arc<Wake>,
-    ) -> Option<Registration> {
+    pub(crate) fn register(self: &Arc<Self>, who: Who, wake: Arc<Wake>) -> Option<Registration> {
         let Who { sid, generation } = who;
         let mut sockets = self.sockets.lock();
         if let Some(other) = sockets.get(&sid) {
@@ -127,7 +131,10 @@ impl Hub {
             other.wake.close(Bye::taken_over());
         }
         sockets.insert(sid, Attached { generation, wake });
-        Some(Registration { hub: self.clone(), who })
+        Some(Registration {
+            hub: self.clone(),
+            who,
+        })
     }
 
     /// Takes a place in a room; the socket is woken at its `slot`. From when this returns, nothing that
@@ -140,15 +147,23 @@ impl Hub {
     ) -> Result<Seat, BrokerError> {
         let feed = {
             let mut feeds = self.feeds.lock();
-            let feed = feeds.entry(room.clone()).or_insert_with(|| Arc::new(Feed::new(room.clone())));
+            let feed = feeds
+                .entry(room.clone())
+                .or_insert_with(|| Arc::new(Feed::new(room.clone())));
             // Within the lock, so that nobody takes the feed for abandoned.
             let key = feed.add(wake, slot);
-            Seat { hub: self.clone(), feed: feed.clone(), key }
+            Seat {
+                hub: self.clone(),
+                feed: feed.clone(),
+                key,
+            }
         };
         let subscriptions = self.subscriptions.get().ok_or_else(|| {
             BrokerError::Unavailable("the gateway does not listen yet".to_owned())
         })?;
-        feed.feed.ready(&self.source, subscriptions.as_ref()).await?;
+        feed.feed
+            .ready(&self.source, subscriptions.as_ref())
+            .await?;
         Ok(feed)
     }
 
@@ -173,7 +188,10 @@ impl Hub {
 
     /// Tells every session's socket to go.
     pub(crate) fn close_all(&self, mut bye: impl FnMut() -> Bye) {
-        self.sockets.lock().values().for_each(|attached| attached.wake.close(bye()));
+        self.sockets
+            .lock()
+            .values()
+            .for_each(|attached| attached.wake.close(bye()));
     }
 
     fn announce(&self, news: Announcement) {
@@ -201,7 +219,9 @@ impl Hub {
             }
             Nudge::Over { sid } => {
                 if let Some(attached) = sockets.get(&sid) {
-                    attached.wake.close(Bye::new(CloseCode::Ended, "the session has been ended"));
+                    attached
+                        .wake
+                        .close(Bye::new(CloseCode::Ended, "the session has been ended"));
                 }
             }
             Nudge::Released => {}
@@ -250,7 +270,10 @@ impl Drop for Seat {
 impl Drop for Registration {
     fn drop(&mut self) {
         let mut sockets = self.hub.sockets.lock();
-        if sockets.get(&self.who.sid).is_some_and(|held| held.generation == self.who.generation) {
+        if sockets
+            .get(&self.who.sid)
+            .is_some_and(|held| held.generation == self.who.generation)
+        {
             sockets.remove(&self.who.sid);
         }
     }

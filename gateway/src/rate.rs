@@ -36,16 +36,20 @@ const BURST_S: f64 = 2.0;
 const RETRY: Duration = Duration::from_millis(200);
 /// A run of refusals ends when none came for this long.
 const CALM: Duration = Duration::from_secs(2);
-/// A run that lasts longer is enough …
+/// A run is enough when it lasts longer than this, with half as many refusals as may pass …
 const RUN: Duration = Duration::from_secs(5);
-/// … if it holds more refusals than this many bursts, or more than [`BURSTS_MAX`] at all.
-const BURSTS_MIN: f64 = 1.0;
+/// … or when it holds more of them than so many bursts.
 const BURSTS_MAX: f64 = 10.0;
 
 impl Rate {
     pub(crate) fn new(actions_per_s: u32, now: Instant) -> Self {
         let per_s = f64::from(actions_per_s.max(1));
-        Rate { per_s, tokens: per_s * BURST_S, filled_at: now, refusals: None }
+        Rate {
+            per_s,
+            tokens: per_s * BURST_S,
+            filled_at: now,
+            refusals: None,
+        }
     }
 
     /// An action wants to pass.
@@ -58,7 +62,9 @@ impl Rate {
             return Ok(());
         }
         self.ignored(now)?;
-        Err(TooFast::Later { retry_ms: RETRY.as_millis() as u64 })
+        Err(TooFast::Later {
+            retry_ms: RETRY.as_millis() as u64,
+        })
     }
 
     /// An action came that the client had no business to send: behind one that was refused.
@@ -66,12 +72,17 @@ impl Rate {
         let burst = self.burst();
         let run = match &mut self.refusals {
             Some(run) if now.saturating_duration_since(run.last) <= CALM => run,
-            run => run.insert(Refusals { first: now, last: now, count: 0 }),
+            run => run.insert(Refusals {
+                first: now,
+                last: now,
+                count: 0,
+            }),
         };
         run.last = now;
         run.count += 1;
         let (count, lasted) = (f64::from(run.count), run.last - run.first);
-        if count > burst * BURSTS_MAX || (lasted > RUN && count > burst * BURSTS_MIN) {
+        let steady = count > lasted.as_secs_f64() * self.per_s / 2.0;
+        if count > burst * BURSTS_MAX || (lasted > RUN && steady) {
             return Err(TooFast::Enough);
         }
         Ok(())
@@ -101,7 +112,9 @@ mod tests {
         let mut rate = Rate::new(50, start);
         assert!((0..100).all(|_| rate.take(start).is_ok()));
         assert_eq!(rate.take(start), Err(TooFast::Later { retry_ms: 200 }));
-        let passed = (0..100).filter(|_| rate.take(start + ms(1000)).is_ok()).count();
+        let passed = (0..100)
+            .filter(|_| rate.take(start + ms(1000)).is_ok())
+            .count();
         assert_eq!(passed, 50);
     }
 

@@ -4,12 +4,7 @@
 //! answer comes behind all that the session's older sockets had appended, so the client is told exactly
 //! where it stands, and older sockets have no say any more (S5).
 
-use std::{
-    collections::BTreeMap,
-    future::poll_fn,
-    task::Poll,
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::poll_fn, task::Poll, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use outlast_broker::{Answer, BrokerError, Reply, Request};
@@ -74,9 +69,13 @@ pub(crate) async fn resume(
     positions: &BTreeMap<RoomName, Option<Pos>>,
 ) -> Result<(), Bye> {
     let mut returning = places(socket, rooms, positions);
-    enter(socket, &returning).await.map_err(|error| no_answer(&error))?;
+    enter(socket, &returning)
+        .await
+        .map_err(|error| no_answer(&error))?;
     let (shared, who, wake) = (socket.shared.clone(), socket.who, socket.wake.clone());
-    ask(&shared, who, &returning).await.map_err(|error| no_answer(&error))?;
+    ask(&shared, who, &returning)
+        .await
+        .map_err(|error| no_answer(&error))?;
     wait(&shared, who, &wake, &mut returning).await?;
     let places = check(socket, &returning).await?;
 
@@ -94,7 +93,10 @@ pub(crate) async fn resume(
             catch_up.insert(name.clone(), CatchUp::Gone);
         }
     }
-    socket.wire.send(&ServerFrame::Resumed { welcome, rooms: catch_up });
+    socket.wire.send(&ServerFrame::Resumed {
+        welcome,
+        rooms: catch_up,
+    });
     for Returning { slot, seated, .. } in returning {
         if let Some(Seated { answer, .. }) = seated
             && let Some(room) = socket.rooms.get(slot)
@@ -119,7 +121,13 @@ fn places(
         let pos = positions.get(&name).copied().flatten();
         let view = pos.is_none() && views < VIEWS_MAX;
         views += usize::from(view);
-        Some(Returning { name, slot, pos, view, seated: None })
+        Some(Returning {
+            name,
+            slot,
+            pos,
+            view,
+            seated: None,
+        })
     });
     returning.collect()
 }
@@ -127,12 +135,16 @@ fn places(
 /// Listens to the rooms, so that nothing behind their answers goes unheard.
 async fn enter(socket: &mut Socket, returning: &[Returning]) -> Result<(), BrokerError> {
     let (hub, wake) = (&socket.shared.hub, &socket.wake);
-    let entering = returning.iter().map(|Returning { name, slot, .. }| async move {
-        Ok::<_, BrokerError>((*slot, hub.enter(name, wake.clone(), *slot).await?))
-    });
+    let entering = returning
+        .iter()
+        .map(|Returning { name, slot, .. }| async move {
+            Ok::<_, BrokerError>((*slot, hub.enter(name, wake.clone(), *slot).await?))
+        });
     let entering: Vec<_> = entering.collect();
-    let seats: Vec<_> =
-        stream::iter(entering).buffer_unordered(AT_ONCE).try_collect().await?;
+    let seats: Vec<_> = stream::iter(entering)
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await?;
     for (slot, seat) in seats {
         if let Some(room) = socket.rooms.get(slot) {
             room.seat = Some(seat);
@@ -146,11 +158,19 @@ async fn ask(shared: &Shared, who: Who, returning: &[Returning]) -> Result<(), B
     let mut inputs: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for Returning { name, view, .. } in returning.iter().filter(|room| room.seated.is_none()) {
         let input = shared.input(who, name, Request::Attached { view: *view });
-        inputs.entry(shared.broker.layout().partition(name)).or_default().push(input);
+        inputs
+            .entry(shared.broker.layout().partition(name))
+            .or_default()
+            .push(input);
     }
-    let appends = inputs.into_iter().map(|(partition, inputs)| shared.append(partition, inputs));
+    let appends = inputs
+        .into_iter()
+        .map(|(partition, inputs)| shared.append(partition, inputs));
     let appends: Vec<_> = appends.collect();
-    stream::iter(appends).buffer_unordered(AT_ONCE).try_collect().await
+    stream::iter(appends)
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await
 }
 
 /// Waits for the rooms' answers. Whatever else they say now, they say again when the client sends its
@@ -189,17 +209,30 @@ async fn wait(
 /// Looks the client's positions up in the logs.
 async fn check(socket: &mut Socket, returning: &[Returning]) -> Result<Vec<Option<Place>>, Bye> {
     let deadline = Instant::now() + CHECKED_WITHIN;
-    let mut cursors: Vec<_> = returning.iter().map(|room| room.pos.map(Cursor::new)).collect();
+    let mut cursors: Vec<_> = returning
+        .iter()
+        .map(|room| room.pos.map(Cursor::new))
+        .collect();
     let mut places: Vec<Option<Place>> = returning.iter().map(|_| None).collect();
     loop {
         let mut waiting = false;
         for ((room, cursor), place) in returning.iter().zip(&mut cursors).zip(&mut places) {
-            let (Some(cursor), None, Some(seated)) = (cursor, &place, &room.seated) else { continue };
-            let seat = socket.rooms.get(room.slot).and_then(|room| room.seat.as_ref());
-            let Some(seat) = seat.filter(|_| seated.member.is_some()) else { continue };
+            let (Some(cursor), None, Some(seated)) = (cursor, &place, &room.seated) else {
+                continue;
+            };
+            let seat = socket
+                .rooms
+                .get(room.slot)
+                .and_then(|room| room.seat.as_ref());
+            let Some(seat) = seat.filter(|_| seated.member.is_some()) else {
+                continue;
+            };
             *place = match seat.pull(cursor, |_| false) {
                 // A state from before the newest join is another visit's.
-                _ if seated.joined.is_some_and(|joined| cursor.pos.off < joined.off) => {
+                _ if seated
+                    .joined
+                    .is_some_and(|joined| cursor.pos.off < joined.off) =>
+                {
                     Some(Place::Gone(SnapshotReason::Trimmed))
                 }
                 Pulled::End | Pulled::More => Some(Place::Here(*cursor)),
@@ -221,12 +254,16 @@ async fn check(socket: &mut Socket, returning: &[Returning]) -> Result<Vec<Optio
 
 /// Puts the session into the room as it stands there.
 fn stand(socket: &mut Socket, returning: &Returning, place: Option<Place>) -> CatchUp {
-    let Some(room) = socket.rooms.get(returning.slot) else { return CatchUp::Gone };
+    let Some(room) = socket.rooms.get(returning.slot) else {
+        return CatchUp::Gone;
+    };
     let Some(seated) = &returning.seated else {
         room.lose(SnapshotReason::Requested, None);
         return CatchUp::Snapshot;
     };
-    let Some(member) = seated.member else { return CatchUp::Gone };
+    let Some(member) = seated.member else {
+        return CatchUp::Gone;
+    };
     room.gate.applied(seated.n);
     match place {
         Some(Place::Here(cursor)) => {
@@ -271,11 +308,20 @@ async fn letter(wake: &Wake) -> Letter {
 impl Seated {
     fn of(reply: Reply, asked: u64) -> Option<Self> {
         match reply.answer {
-            Answer::Seated { generation, member, n, pos, joined, .. }
-                if generation == asked =>
-            {
-                Some(Seated { member, n, pos, joined, answer: reply.answer })
-            }
+            Answer::Seated {
+                generation,
+                member,
+                n,
+                pos,
+                joined,
+                ..
+            } if generation == asked => Some(Seated {
+                member,
+                n,
+                pos,
+                joined,
+                answer: reply.answer,
+            }),
             Answer::Seated { .. }
             | Answer::Joined { .. }
             | Answer::Outcome(_)

@@ -30,7 +30,10 @@ pub(crate) enum Verdict {
 impl RoomGate {
     /// The gate of a room that the session has been in, or asked to be.
     pub(crate) fn known() -> Self {
-        RoomGate { asked: true, ..RoomGate::default() }
+        RoomGate {
+            asked: true,
+            ..RoomGate::default()
+        }
     }
 
     /// Judges an act.

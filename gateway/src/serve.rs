@@ -29,11 +29,15 @@ pub(crate) async fn serve(
         Ok(counted) => counted,
         Err(max) => {
             let reason = format!("an address has at most {max} sockets");
-            return wire.close(&Bye::new(CloseCode::TooManySessions, reason)).await;
+            return wire
+                .close(&Bye::new(CloseCode::TooManySessions, reason))
+                .await;
         }
     };
     // What only happens once is boxed, so that it takes no memory of a socket that is idle.
-    let Some(mut socket) = Box::pin(begin(wire, shared, arrival, bearer)).await else { return };
+    let Some(mut socket) = Box::pin(begin(wire, shared, arrival, bearer)).await else {
+        return;
+    };
     metrics::gauge!("outlast_gateway_sockets").increment(1);
     let end = socket.run().await;
     metrics::gauge!("outlast_gateway_sockets").decrement(1);
@@ -67,7 +71,10 @@ async fn begin(
         Ok(session) => session,
         Err(bye) => return goodbye(wire, &bye).await,
     };
-    let who = Who { sid: session.sid, generation: session.generation };
+    let who = Who {
+        sid: session.sid,
+        generation: session.generation,
+    };
     let wake = Arc::new(Wake::default());
     let Some(registration) = shared.hub.register(who, wake.clone()) else {
         return goodbye(wire, &Bye::taken_over()).await;
@@ -84,7 +91,11 @@ async fn begin(
 
 /// Tells the client of its session.
 async fn greet(socket: &mut Socket, session: Attachment, hello: Hello) -> Result<(), Bye> {
-    if session.identity.expires_at.is_some_and(|at| auth::left(at).is_zero()) {
+    if session
+        .identity
+        .expires_at
+        .is_some_and(|at| auth::left(at).is_zero())
+    {
         return Err(Bye::unauthorized("the token has expired"));
     }
     if socket.shared.closing.is_cancelled() {

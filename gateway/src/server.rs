@@ -39,7 +39,11 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// # Errors
 /// What the system says, for example that the port is taken.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -83,8 +87,14 @@ async fn leave(shared: &Shared) {
     shared.closing.cancel();
     shared.hub.close_all(moved);
     shared.sockets.close();
-    if tokio::time::timeout(GONE_WITHIN, shared.sockets.wait()).await.is_err() {
-        tracing::warn!(left = shared.sockets.len(), "sockets are left, and are dropped");
+    if tokio::time::timeout(GONE_WITHIN, shared.sockets.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            left = shared.sockets.len(),
+            "sockets are left, and are dropped"
+        );
     }
 }
 

@@ -141,9 +141,24 @@ impl Socket {
 
     /// Says why, if the client is still there, and leaves the session to whoever has it now.
     pub(crate) async fn finish(self, end: End) {
-        let Socket { wire, shared, who, job, rooms, wake, _registration, .. } = self;
+        let Socket {
+            wire,
+            shared,
+            who,
+            job,
+            rooms,
+            wake,
+            _registration,
+            ..
+        } = self;
         drop((rooms, wake, _registration));
-        let ending = matches!(&job, Some(Job { what: What::End, .. }));
+        let ending = matches!(
+            &job,
+            Some(Job {
+                what: What::End,
+                ..
+            })
+        );
         let held = match &end {
             End::Closed => true,
             End::Bye(bye) => match bye.code {
@@ -249,8 +264,12 @@ impl Socket {
     /// Writes what there is for the client, up to one turn.
     fn deliver(&mut self, now: Instant) {
         while self.wire.unsent() < TURN_BYTES && !self.is_leaving() {
-            let Some(reply) = self.wake.take_reply() else { break };
-            let Some(slot) = self.rooms.find(&reply.room) else { continue };
+            let Some(reply) = self.wake.take_reply() else {
+                break;
+            };
+            let Some(slot) = self.rooms.find(&reply.room) else {
+                continue;
+            };
             if let Answer::Seated { generation, .. } = &reply.answer
                 && *generation != self.who.generation
             {
@@ -350,9 +369,16 @@ impl Socket {
         if let Some(identity) = self.unsaved.take() {
             return Chore::Now(self.jobs().renew(identity));
         }
-        let jobs = Jobs { shared: &self.shared, who: self.who };
+        let jobs = Jobs {
+            shared: &self.shared,
+            who: self.who,
+        };
         // One room at a time shows itself: that takes memory.
-        let showing = self.rooms.iter().filter_map(|(_, room)| room.shows_until()).max();
+        let showing = self
+            .rooms
+            .iter()
+            .filter_map(|(_, room)| room.shows_until())
+            .max();
         let mut next = showing;
         for (slot, room) in self.rooms.iter() {
             let name = room.name.clone();
@@ -385,7 +411,11 @@ impl Socket {
     }
 
     fn tick(&mut self, now: Instant) -> Result<(), Bye> {
-        if self.identity.expires_at.is_some_and(|at| auth::left(at).is_zero()) {
+        if self
+            .identity
+            .expires_at
+            .is_some_and(|at| auth::left(at).is_zero())
+        {
             return Err(Bye::unauthorized("the token has expired"));
         }
         let blocked = Duration::from_millis(self.shared.settings.blocked_ms);
@@ -399,7 +429,10 @@ impl Socket {
         match self.beat.due(now) {
             Due::Nothing => {}
             Due::Silent => {
-                return Err(Bye::new(CloseCode::Silent, "nothing was heard for two heartbeats"));
+                return Err(Bye::new(
+                    CloseCode::Silent,
+                    "nothing was heard for two heartbeats",
+                ));
             }
             Due::Ping => {
                 if self.wire.unsent() == 0 {
@@ -436,7 +469,10 @@ impl Socket {
     }
 
     fn jobs(&self) -> Jobs<'_> {
-        Jobs { shared: &self.shared, who: self.who }
+        Jobs {
+            shared: &self.shared,
+            who: self.who,
+        }
     }
 }
 

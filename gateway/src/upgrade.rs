@@ -60,7 +60,9 @@ fn check(shared: &Shared, request: &Request<Body>) -> Result<Checked, Response<B
     let headers = request.headers();
     if shared.closing.is_cancelled() {
         let mut refusal = refuse(StatusCode::SERVICE_UNAVAILABLE, "this gateway goes away");
-        refusal.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        refusal
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
         return Err(refusal);
     }
     if let Some(origin) = headers.get(ORIGIN) {
@@ -74,12 +76,20 @@ fn check(shared: &Shared, request: &Request<Body>) -> Result<Checked, Response<B
     let mut response = create_response_with_body(request, Body::empty)
         .map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))?;
     if let Some(name) = named {
-        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
+        response
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
     }
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     let bearer = bearer.and_then(|value| value.split_once(' '));
     let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    Ok((response, codec, bearer.map(|(_, token)| token.trim().to_owned())))
+    Ok((
+        response,
+        codec,
+        bearer.map(|(_, token)| token.trim().to_owned()),
+    ))
 }
 
 /// The codec, and its name where the client wants to hear one (H1).
@@ -94,7 +104,11 @@ fn subprotocol(headers: &HeaderMap) -> Result<(Codec, Option<&'static str>), Res
         return Ok((Codec::Json, None));
     }
     // The client's order is its preference.
-    let known = |offer: &&str| Codec::ALL.into_iter().find(|codec| codec.subprotocol() == *offer);
+    let known = |offer: &&str| {
+        Codec::ALL
+            .into_iter()
+            .find(|codec| codec.subprotocol() == *offer)
+    };
     match offers.iter().find_map(known) {
         Some(codec) => Ok((codec, Some(codec.subprotocol()))),
         None => Err(refuse(

@@ -70,7 +70,12 @@ impl Wire {
             .max_message_size(Some(frame_bytes))
             .max_frame_size(Some(frame_bytes));
         let protocol = WebSocketContext::from_partially_read(read, Role::Server, Some(config));
-        Wire { tcp, protocol, codec, outbox: Outbox::default() }
+        Wire {
+            tcp,
+            protocol,
+            codec,
+            outbox: Outbox::default(),
+        }
     }
 
     pub(crate) fn codec(&self) -> Codec {
@@ -95,7 +100,10 @@ impl Wire {
     /// Waits for what the client sends next. A pong that it asked for is queued.
     pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         loop {
-            let mut stream = Stream { tcp: &self.tcp, outbox: &mut self.outbox };
+            let mut stream = Stream {
+                tcp: &self.tcp,
+                outbox: &mut self.outbox,
+            };
             return Poll::Ready(match self.protocol.read(&mut stream) {
                 Ok(Message::Close(_)) => {
                     // Its close is answered, if the socket takes that at once.
@@ -131,7 +139,9 @@ impl Wire {
     /// Says why, closes, and waits a moment for the client to have read it.
     pub(crate) async fn close(mut self, bye: &Bye) {
         if let CloseCode::Busy = bye.code {
-            self.send(&ServerFrame::Busy { retry_ms: bye.retry_ms.unwrap_or_default() });
+            self.send(&ServerFrame::Busy {
+                retry_ms: bye.retry_ms.unwrap_or_default(),
+            });
         }
         self.send(&bye.frame());
         self.send_encoded(frame::close(bye.code));
@@ -157,12 +167,12 @@ impl Wire {
         match (message, self.codec) {
             (Message::Text(text), Codec::Json) => Incoming::Message(text.into()),
             (Message::Binary(bytes), Codec::MsgPack) => Incoming::Message(bytes),
-            (Message::Binary(_), Codec::Json) => {
-                Incoming::Wrong(Bye::protocol_error("a binary frame, where text was agreed on"))
-            }
-            (Message::Text(_), Codec::MsgPack) => {
-                Incoming::Wrong(Bye::protocol_error("a text frame, where MessagePack was agreed on"))
-            }
+            (Message::Binary(_), Codec::Json) => Incoming::Wrong(Bye::protocol_error(
+                "a binary frame, where text was agreed on",
+            )),
+            (Message::Text(_), Codec::MsgPack) => Incoming::Wrong(Bye::protocol_error(
+                "a text frame, where MessagePack was agreed on",
+            )),
             (Message::Ping(_) | Message::Pong(_), _) => Incoming::Sign,
             (Message::Close(_) | Message::Frame(_), _) => Incoming::Closed,
         }

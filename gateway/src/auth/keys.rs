@@ -25,7 +25,9 @@ pub enum KeyError {
         bytes: usize,
     },
     /// No public key that is known here.
-    #[error("no public key in PEM of one of these kinds: RSA (RS256), EC P-256 (ES256), Ed25519 (EdDSA)")]
+    #[error(
+        "no public key in PEM of one of these kinds: RSA (RS256), EC P-256 (ES256), Ed25519 (EdDSA)"
+    )]
     NotPem,
     /// No key set.
     #[error("no JWKS: {0}")]
@@ -47,9 +49,14 @@ impl Keys {
         let secret = secret.strip_suffix(b"\n").unwrap_or(secret);
         let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
         if secret.len() < SECRET_BYTES_MIN {
-            return Err(KeyError::ShortSecret { bytes: secret.len() });
+            return Err(KeyError::ShortSecret {
+                bytes: secret.len(),
+            });
         }
-        Ok(Keys::one(Algorithm::HS256, DecodingKey::from_secret(secret)))
+        Ok(Keys::one(
+            Algorithm::HS256,
+            DecodingKey::from_secret(secret),
+        ))
     }
 
     /// RS256, ES256 or EdDSA, with a public key in PEM: its kind decides.
@@ -81,7 +88,11 @@ impl Keys {
         let set: JwkSet =
             serde_json::from_slice(json).map_err(|error| KeyError::NotJwks(error.to_string()))?;
         let keys: Vec<_> = set.keys.iter().filter_map(Key::from_jwk).collect();
-        if keys.is_empty() { Err(KeyError::EmptyJwks) } else { Ok(Keys(keys)) }
+        if keys.is_empty() {
+            Err(KeyError::EmptyJwks)
+        } else {
+            Ok(Keys(keys))
+        }
     }
 
     /// These keys, and others besides.
@@ -101,16 +112,26 @@ impl Keys {
             (Some(named), Some(id)) => named == id,
             _ => true,
         };
-        self.0.iter().filter(may).map(|key| (&key.key, key.algorithm))
+        self.0
+            .iter()
+            .filter(may)
+            .map(|key| (&key.key, key.algorithm))
     }
 
     fn one(algorithm: Algorithm, key: DecodingKey) -> Self {
-        Keys(vec![Key { id: None, algorithm, key }])
+        Keys(vec![Key {
+            id: None,
+            algorithm,
+            key,
+        }])
     }
 }
 
 impl Key {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "jsonwebtoken may know more kinds")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "jsonwebtoken may know more kinds"
+    )]
     fn from_jwk(jwk: &Jwk) -> Option<Self> {
         let algorithm = match &jwk.algorithm {
             AlgorithmParameters::OctetKey(_) => Algorithm::HS256,
@@ -130,6 +151,10 @@ impl Key {
             return None;
         }
         let key = DecodingKey::from_jwk(jwk).ok()?;
-        Some(Key { id: jwk.common.key_id.clone(), algorithm, key })
+        Some(Key {
+            id: jwk.common.key_id.clone(),
+            algorithm,
+            key,
+        })
     }
 }

@@ -160,7 +160,10 @@ impl Core {
     /// Takes a commit's news in.
     pub(crate) fn announce(&mut self, entries: &[Entry], signals: Vec<Payload>) -> Wakes {
         if !self.seeded {
-            self.early = entries.iter().map(|entry| entry.pos.off).fold(self.early, u64::max);
+            self.early = entries
+                .iter()
+                .map(|entry| entry.pos.off)
+                .fold(self.early, u64::max);
             return Wakes::Members(Vec::new());
         }
         let mut everybody = !signals.is_empty();
@@ -209,7 +212,11 @@ impl Core {
                 Place::Next(index) => {
                     cursor.doubt = None;
                     let items = (index..).map_while(|index| self.window.get(index));
-                    return if hand_out(items, cursor, &mut take) { Pulled::End } else { Pulled::More };
+                    return if hand_out(items, cursor, &mut take) {
+                        Pulled::End
+                    } else {
+                        Pulled::More
+                    };
                 }
                 Place::Ahead | Place::Fork => return self.doubt(cursor),
                 Place::Behind => {}
@@ -240,13 +247,20 @@ impl Core {
     pub(crate) fn signals(&self, seen: &mut u64, mut take: impl FnMut(&Signal)) {
         let first = self.signals_end - self.signals.len() as u64;
         let skip = seen.saturating_sub(first) as usize;
-        self.signals.iter().skip(skip).for_each(|signal| take(signal));
+        self.signals
+            .iter()
+            .skip(skip)
+            .for_each(|signal| take(signal));
         *seen = self.signals_end;
     }
 
     /// Asks the log how it continues. Answers the number of the refresh that will have begun after now.
     pub(crate) fn refresh(&mut self) -> u64 {
-        let Refreshes { started, finished, again } = &mut self.refreshes;
+        let Refreshes {
+            started,
+            finished,
+            again,
+        } = &mut self.refreshes;
         if started == finished {
             *started += 1;
             self.wants.push_back(Read::Refresh);
@@ -278,7 +292,11 @@ impl Core {
             }
         }
         let end = read.entries.last().map_or(read.last, |entry| entry.pos);
-        if end.off < read.last.off { Absorbed::More } else { self.finish() }
+        if end.off < read.last.off {
+            Absorbed::More
+        } else {
+            self.finish()
+        }
     }
 
     /// A stretch was read.

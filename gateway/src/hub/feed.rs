@@ -86,7 +86,14 @@ impl Feed {
         let mut readers = self.readers.lock();
         readers.next += 1;
         let key = readers.next;
-        readers.all.insert(key, Reader { wake, slot, member: None });
+        readers.all.insert(
+            key,
+            Reader {
+                wake,
+                slot,
+                member: None,
+            },
+        );
         key
     }
 
@@ -173,7 +180,10 @@ impl Feed {
     fn wake_waiting(&self) {
         let mut readers = self.readers.lock();
         let waiting = std::mem::take(&mut readers.waiting);
-        waiting.iter().filter_map(|key| readers.all.get(key)).for_each(Reader::wake);
+        waiting
+            .iter()
+            .filter_map(|key| readers.all.get(key))
+            .for_each(Reader::wake);
     }
 
     /// Starts what the core wants to have read.
@@ -199,7 +209,9 @@ impl Feed {
     async fn refresh(&self, source: &Source) {
         loop {
             let from = self.core.lock().head();
-            let Some(read) = self.read_log(source, from.off.max(1), REFRESH_MAX).await else { return };
+            let Some(read) = self.read_log(source, from.off.max(1), REFRESH_MAX).await else {
+                return;
+            };
             let absorbed = self.core.lock().absorb(from, &read);
             self.wake(Wakes::Everybody);
             match absorbed {
@@ -211,7 +223,9 @@ impl Feed {
 
     async fn read_stretch(&self, source: &Source, number: u64, refreshes: u64) {
         let (from, max) = Past::range(number);
-        let Some(read) = self.read_log(source, from, max).await else { return };
+        let Some(read) = self.read_log(source, from, max).await else {
+            return;
+        };
         self.core.lock().insert(number, refreshes, read);
         let sharers = self.readers.lock().waiting.len();
         metrics::histogram!("outlast_gateway_log_read_sharers").record(sharers as f64);
@@ -219,12 +233,7 @@ impl Feed {
     }
 
     /// Reads until the store answers, or nobody is interested any more.
-    async fn read_log(
-        &self,
-        source: &Source,
-        from: u64,
-        max: usize,
-    ) -> Option<Stretch> {
+    async fn read_log(&self, source: &Source, from: u64, max: usize) -> Option<Stretch> {
         loop {
             let permit = source.permits.acquire().await.ok()?;
             let read = source.broker.read_log(&self.room, from, max).await;

@@ -28,7 +28,10 @@ struct Encoded {
 
 impl Item {
     pub(crate) fn new(entry: Entry) -> Self {
-        Item { entry, encoded: Encoded::default() }
+        Item {
+            entry,
+            encoded: Encoded::default(),
+        }
     }
 
     /// The frame that members are sent.
@@ -49,7 +52,10 @@ impl Item {
 
 impl Signal {
     pub(crate) fn new(data: Payload) -> Self {
-        Signal { data, encoded: Encoded::default() }
+        Signal {
+            data,
+            encoded: Encoded::default(),
+        }
     }
 
     /// The frame that members are sent.
@@ -67,17 +73,43 @@ impl Encoded {
             Codec::Json => &self.json,
             Codec::MsgPack => &self.msgpack,
         };
-        encoded.get_or_init(|| frame::encode(codec, &frame())).clone()
+        encoded
+            .get_or_init(|| frame::encode(codec, &frame()))
+            .clone()
     }
 }
 
 fn entry_frame(room: &RoomName, entry: &Entry) -> ServerFrame {
     let (room, pos) = (room.clone(), entry.pos);
     match entry.body.clone() {
-        Body::Event { by, n, quiet: _, data } => ServerFrame::Event { room, pos, by, n, data },
+        Body::Event {
+            by,
+            n,
+            quiet: _,
+            data,
+        } => ServerFrame::Event {
+            room,
+            pos,
+            by,
+            n,
+            data,
+        },
         Body::Notice { to: _, data } => ServerFrame::Notice { room, pos, data },
-        Body::Result { to: _, n, ok, data, code, message } => {
-            ServerFrame::Result { room, n, pos, ok, data, code, message }
-        }
+        Body::Result {
+            to: _,
+            n,
+            ok,
+            data,
+            code,
+            message,
+        } => ServerFrame::Result {
+            room,
+            n,
+            pos,
+            ok,
+            data,
+            code,
+            message,
+        },
     }
 }

@@ -43,10 +43,22 @@ impl Past {
     }
 
     pub(crate) fn new(read: Stretch) -> Self {
-        let Stretch { entries, first_off, last } = read;
-        let items: Vec<_> = entries.into_iter().map(|entry| Arc::new(Item::new(entry))).collect();
+        let Stretch {
+            entries,
+            first_off,
+            last,
+        } = read;
+        let items: Vec<_> = entries
+            .into_iter()
+            .map(|entry| Arc::new(Item::new(entry)))
+            .collect();
         let bytes = items.iter().map(|item| item.bytes()).sum();
-        Past { items, first_off, last, bytes }
+        Past {
+            items,
+            first_off,
+            last,
+            bytes,
+        }
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&Arc<Item>> {
@@ -62,7 +74,9 @@ impl Past {
         if pos == Pos::START && self.first_off <= 1 {
             return Place::Next(0);
         }
-        let here = self.items.binary_search_by_key(&pos.off, |item| item.entry.pos.off);
+        let here = self
+            .items
+            .binary_search_by_key(&pos.off, |item| item.entry.pos.off);
         match here {
             Ok(index) if self.items[index].entry.pos == pos => Place::Next(index + 1),
             Ok(_) => Place::Fork,

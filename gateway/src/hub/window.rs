@@ -45,7 +45,11 @@ pub(crate) enum Offered {
 impl Window {
     /// An empty window that begins behind `before`.
     pub(crate) fn new(before: Pos) -> Self {
-        Window { before, items: VecDeque::new(), bytes: 0 }
+        Window {
+            before,
+            items: VecDeque::new(),
+            bytes: 0,
+        }
     }
 
     /// The newest position known.
@@ -84,7 +88,11 @@ impl Window {
             Some(index) => self.items[index].entry.pos,
             None => self.before,
         };
-        if here == pos { Place::Next(next) } else { Place::Fork }
+        if here == pos {
+            Place::Next(next)
+        } else {
+            Place::Fork
+        }
     }
 
     /// Takes an entry in, if it is the next.

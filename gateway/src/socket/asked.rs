@@ -19,17 +19,10 @@ pub(crate) struct Asked {
 #[derive(Debug)]
 struct Question {
     n: u64,
-    kind: Kind,
+    acts: bool,
     /// What to ask again; nothing where that would take too much memory.
     request: Option<Request>,
     bytes: usize,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Kind {
-    Join,
-    Act,
-    Leave,
 }
 
 /// How long a room may take to answer.
@@ -44,11 +37,6 @@ impl Asked {
         self.questions.is_empty()
     }
 
-    /// Whether a join is among them.
-    pub(crate) fn joining(&self) -> bool {
-        self.questions.iter().any(|question| question.kind == Kind::Join)
-    }
-
     /// Whether the action with this number is among them.
     pub(crate) fn contains(&self, n: u64) -> bool {
         self.questions.iter().any(|question| question.n == n)
@@ -61,20 +49,28 @@ impl Asked {
 
     /// An action goes to the room.
     pub(crate) fn ask(&mut self, n: u64, request: Request, now: Instant) {
-        let (kind, bytes) = match &request {
-            Request::Join { data, .. } => (Kind::Join, data.as_ref().map_or(0, bytes)),
-            Request::Act { data, .. } => (Kind::Act, bytes(data)),
-            Request::Leave { .. } => (Kind::Leave, 0),
-            Request::Attached { .. }
-            | Request::View
-            | Request::Detached
-            | Request::Over { .. } => return,
+        let (acts, bytes) = match &request {
+            Request::Join { data, .. } => (false, data.as_ref().map_or(0, bytes)),
+            Request::Act { data, .. } => (true, bytes(data)),
+            Request::Leave { .. } => (false, 0),
+            Request::Attached { .. } | Request::View | Request::Detached | Request::Over { .. } => {
+                return;
+            }
         };
         self.drop_from(n);
         let fits = self.bytes + bytes <= BYTES_MAX;
-        let (request, bytes) = if fits { (Some(request), bytes) } else { (None, 0) };
+        let (request, bytes) = if fits {
+            (Some(request), bytes)
+        } else {
+            (None, 0)
+        };
         self.bytes += bytes;
-        self.questions.push_back(Question { n, kind, request, bytes });
+        self.questions.push_back(Question {
+            n,
+            acts,
+            request,
+            bytes,
+        });
         self.at.get_or_insert(now);
     }
 
@@ -91,7 +87,7 @@ impl Asked {
     /// The session is in the room: the outcomes of its acts stand in the log. Later joins and leaves are
     /// answered still.
     pub(crate) fn settle_acts(&mut self) {
-        self.retain(|question| question.kind != Kind::Act);
+        self.retain(|question| !question.acts);
     }
 
     /// The action with this number was not taken, nor anything behind it.
@@ -117,7 +113,10 @@ impl Asked {
             return Vec::new();
         }
         self.at = Some(now);
-        self.questions.iter().filter_map(|question| question.request.clone()).collect()
+        self.questions
+            .iter()
+            .filter_map(|question| question.request.clone())
+            .collect()
     }
 
     fn retain(&mut self, mut keep: impl FnMut(&Question) -> bool) {
@@ -142,11 +141,18 @@ mod tests {
     use super::*;
 
     fn act(n: u64) -> Request {
-        Request::Act { n, data: Payload::null() }
+        Request::Act {
+            n,
+            data: Payload::null(),
+        }
     }
 
     fn join(n: u64) -> Request {
-        Request::Join { n, user: "ada".into(), data: None }
+        Request::Join {
+            n,
+            user: "ada".into(),
+            data: None,
+        }
     }
 
     #[test]
@@ -174,7 +180,14 @@ mod tests {
             if asked.is_full() {
                 break;
             }
-            asked.ask(n, Request::Act { n, data: large.clone() }, now);
+            asked.ask(
+                n,
+                Request::Act {
+                    n,
+                    data: large.clone(),
+                },
+                now,
+            );
         }
         assert!(asked.contains(256) && !asked.contains(257));
         assert_eq!(asked.again(now + PATIENCE).len(), 1);

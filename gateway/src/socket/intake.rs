@@ -5,10 +5,7 @@ use outlast_protocol::{ClientFrame, DecodeError, RoomName, ServerFrame};
 use outlast_sessions::Identity;
 use tokio::time::Instant;
 
-use super::{
-    Socket,
-    job::What,
-};
+use super::{Socket, job::What};
 use crate::{
     bye::Bye,
     rate::TooFast,
@@ -69,20 +66,26 @@ impl Socket {
             Verdict::Forward | Verdict::NotJoined => {}
         }
         if let Err(too_fast) = self.rate.take(now) {
-            let TooFast::Later { retry_ms } = too_fast else { return enough(too_fast) };
+            let TooFast::Later { retry_ms } = too_fast else {
+                return enough(too_fast);
+            };
             return self.refuse(name, n, Refusal::rate_limited(self.rate.per_s(), retry_ms));
         }
         if verdict == Verdict::NotJoined {
             return self.refuse(name, n, Refusal::not_joined());
         }
-        let inside = slot.and_then(|slot| self.rooms.get(slot)).is_some_and(|room| room.seat.is_some());
+        let inside = slot
+            .and_then(|slot| self.rooms.get(slot))
+            .is_some_and(|room| room.seat.is_some());
         if joins && !inside && !may_join(&self.identity, &name) {
             return self.refuse(name, n, Refusal::forbidden());
         }
         let Some(slot) = self.rooms.place(&name, RoomGate::default()) else {
             return self.refuse(name, n, Refusal::too_many_rooms());
         };
-        let Some(room) = self.rooms.get(slot) else { return Ok(()) };
+        let Some(room) = self.rooms.get(slot) else {
+            return Ok(());
+        };
         if self.shared.is_down() || room.asked.is_full() {
             return self.refuse(name, n, Refusal::busy());
         }
@@ -101,18 +104,25 @@ impl Socket {
 
     /// Sends an action on its way.
     pub(super) fn forward(&mut self, slot: u8, n: u64, request: Request, now: Instant) {
-        let Some(room) = self.rooms.get(slot) else { return };
+        let Some(room) = self.rooms.get(slot) else {
+            return;
+        };
         let acts = matches!(request, Request::Act { .. });
         if !(acts && room.is_member()) {
             room.asked.ask(n, request.clone(), now);
         }
         let name = room.name.clone();
-        self.job = Some(self.jobs().append(What::Act { slot, n }, name, vec![request]));
+        self.job = Some(
+            self.jobs()
+                .append(What::Act { slot, n }, name, vec![request]),
+        );
     }
 
     /// The store did not take an action (W7).
     pub(super) fn refuse_busy(&mut self, slot: u8, n: u64) -> Result<(), Bye> {
-        let Some(room) = self.rooms.get(slot) else { return Ok(()) };
+        let Some(room) = self.rooms.get(slot) else {
+            return Ok(());
+        };
         room.asked.drop_from(n);
         let name = room.name.clone();
         self.refuse(name, n, Refusal::busy())
@@ -120,7 +130,9 @@ impl Socket {
 
     /// A room was found to be one too many (A5).
     pub(super) fn refuse_room(&mut self, slot: u8, n: u64) -> Result<(), Bye> {
-        let Some(room) = self.rooms.get(slot) else { return Ok(()) };
+        let Some(room) = self.rooms.get(slot) else {
+            return Ok(());
+        };
         let name = room.name.clone();
         self.refuse(name, n, Refusal::too_many_rooms())
     }
@@ -128,7 +140,11 @@ impl Socket {
     fn renew(&mut self, token: &str) -> Result<(), Bye> {
         let identity = self.shared.auth.verify(token).and_then(|identity| {
             let same = identity.user == self.identity.user;
-            if same { Ok(identity) } else { Err(crate::auth::AuthError::OtherUser) }
+            if same {
+                Ok(identity)
+            } else {
+                Err(crate::auth::AuthError::OtherUser)
+            }
         });
         let identity = identity.map_err(|error| Bye::unauthorized(error.to_string()))?;
         self.identity = identity.clone();
@@ -156,9 +172,7 @@ impl Socket {
     ) -> Result<(), Bye> {
         let refusal = match self.rate.take(now) {
             Ok(()) => Refusal::new(code, message),
-            Err(TooFast::Later { retry_ms }) => {
-                Refusal::rate_limited(self.rate.per_s(), retry_ms)
-            }
+            Err(TooFast::Later { retry_ms }) => Refusal::rate_limited(self.rate.per_s(), retry_ms),
             Err(too_fast) => return enough(too_fast),
         };
         self.wire.send(&refusal.frame(None, n));
@@ -168,7 +182,10 @@ impl Socket {
 
 impl Refusal {
     fn not_joined() -> Self {
-        Refusal::new("not_joined", "the session has not joined this room".to_owned())
+        Refusal::new(
+            "not_joined",
+            "the session has not joined this room".to_owned(),
+        )
     }
 
     fn forbidden() -> Self {
@@ -177,32 +194,59 @@ impl Refusal {
 
     fn too_many_rooms() -> Self {
         let max = outlast_protocol::ROOMS_MAX;
-        Refusal::new("too_many_rooms", format!("a session is in {max} rooms at most"))
+        Refusal::new(
+            "too_many_rooms",
+            format!("a session is in {max} rooms at most"),
+        )
     }
 
     fn rate_limited(per_s: u32, retry_ms: u64) -> Self {
         let message = format!("more than {per_s} actions a second");
-        Refusal { retry_ms: Some(retry_ms), ..Refusal::new("rate_limited", message) }
+        Refusal {
+            retry_ms: Some(retry_ms),
+            ..Refusal::new("rate_limited", message)
+        }
     }
 
     fn busy() -> Self {
         let message = "the store cannot take it now".to_owned();
-        Refusal { retry_ms: Some(BUSY_RETRY_MS), ..Refusal::new("busy", message) }
+        Refusal {
+            retry_ms: Some(BUSY_RETRY_MS),
+            ..Refusal::new("busy", message)
+        }
     }
 
     fn new(code: &'static str, message: String) -> Self {
-        Refusal { code, message, retry_ms: None }
+        Refusal {
+            code,
+            message,
+            retry_ms: None,
+        }
     }
 
     fn frame(self, room: Option<RoomName>, n: Option<u64>) -> ServerFrame {
-        let Refusal { code, message, retry_ms } = self;
+        let Refusal {
+            code,
+            message,
+            retry_ms,
+        } = self;
         metrics::counter!("outlast_gateway_refused_total", "code" => code).increment(1);
-        ServerFrame::Error { code: code.to_owned(), message, room, n, retry_ms }
+        ServerFrame::Error {
+            code: code.to_owned(),
+            message,
+            room,
+            n,
+            retry_ms,
+        }
     }
 }
 
 fn judge(gate: &RoomGate, request: &Request, n: u64) -> Verdict {
-    if matches!(request, Request::Act { .. }) { gate.act(n) } else { gate.any(n) }
+    if matches!(request, Request::Act { .. }) {
+        gate.act(n)
+    } else {
+        gate.any(n)
+    }
 }
 
 /// Whether a session's token lets it join a room: no list allows every room, `chat/*` all that begin so.
@@ -211,7 +255,10 @@ fn may_join(identity: &Identity, room: &RoomName) -> bool {
         Some(prefix) => room.as_str().starts_with(prefix),
         None => room.as_str() == pattern,
     };
-    identity.rooms.as_ref().is_none_or(|patterns| patterns.iter().any(matches))
+    identity
+        .rooms
+        .as_ref()
+        .is_none_or(|patterns| patterns.iter().any(matches))
 }
 
 fn enough(_: TooFast) -> Result<(), Bye> {
@@ -228,7 +275,11 @@ mod tests {
     fn a5_patterns_allow_a_prefix_or_a_whole_name() {
         let may = |patterns: Option<&[&str]>, room: &str| {
             let rooms = patterns.map(|list| list.iter().map(|text| text.to_string()).collect());
-            let identity = Identity { user: "ada".into(), expires_at: None, rooms };
+            let identity = Identity {
+                user: "ada".into(),
+                expires_at: None,
+                rooms,
+            };
             may_join(&identity, &room.parse().unwrap())
         };
         assert!(may(None, "chat/a"));

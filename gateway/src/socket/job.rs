@@ -50,11 +50,21 @@ pub(crate) struct Jobs<'a> {
 }
 
 impl Jobs<'_> {
-    pub(crate) fn enter(self, slot: u8, room: RoomName, n: u64, join: Request, wake: Arc<Wake>) -> Job {
+    pub(crate) fn enter(
+        self,
+        slot: u8,
+        room: RoomName,
+        n: u64,
+        join: Request,
+        wake: Arc<Wake>,
+    ) -> Job {
         let (shared, who) = (self.shared.clone(), self.who);
         let what = What::Enter { slot, n, join };
         Job::new(what, async move {
-            shared.sessions.add_room(who.sid, who.generation, &room).await?;
+            shared
+                .sessions
+                .add_room(who.sid, who.generation, &room)
+                .await?;
             Ok(Some(shared.hub.enter(&room, wake, slot).await?))
         })
     }
@@ -64,7 +74,9 @@ impl Jobs<'_> {
         Job::new(what, async move {
             let partition = shared.broker.layout().partition(&room);
             let input = |request| shared.input(who, &room, request);
-            shared.append(partition, requests.into_iter().map(input).collect()).await?;
+            shared
+                .append(partition, requests.into_iter().map(input).collect())
+                .await?;
             Ok(None)
         })
     }
@@ -72,7 +84,10 @@ impl Jobs<'_> {
     pub(crate) fn forget(self, slot: u8, room: RoomName) -> Job {
         let (shared, who) = (self.shared.clone(), self.who);
         Job::new(What::Forget { slot }, async move {
-            shared.sessions.remove_room(who.sid, who.generation, &room).await?;
+            shared
+                .sessions
+                .remove_room(who.sid, who.generation, &room)
+                .await?;
             Ok(None)
         })
     }
@@ -80,7 +95,10 @@ impl Jobs<'_> {
     pub(crate) fn renew(self, identity: Identity) -> Job {
         let (shared, who) = (self.shared.clone(), self.who);
         Job::new(What::Renew, async move {
-            shared.sessions.renew(who.sid, who.generation, identity).await?;
+            shared
+                .sessions
+                .renew(who.sid, who.generation, identity)
+                .await?;
             Ok(None)
         })
     }
@@ -106,6 +124,9 @@ impl Job {
         what: What,
         doing: impl Future<Output = Result<Option<Seat>, SessionError>> + Send + 'static,
     ) -> Self {
-        Job { what, doing: Box::pin(doing) }
+        Job {
+            what,
+            doing: Box::pin(doing),
+        }
     }
 }

@@ -76,7 +76,14 @@ const VIEW_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Room {
     pub(crate) fn new(name: RoomName, gate: RoomGate) -> Self {
-        Room { name, gate, seat: None, recorded: false, asked: Asked::default(), stand: Stand::Out }
+        Room {
+            name,
+            gate,
+            seat: None,
+            recorded: false,
+            asked: Asked::default(),
+            stand: Stand::Out,
+        }
     }
 
     /// Whether the session is out of the room for good, and both its record and the hub may know.
@@ -126,7 +133,12 @@ impl Room {
     pub(crate) fn hear(&mut self, answer: Answer, now: Instant) -> Option<ServerFrame> {
         let room = self.name.clone();
         match answer {
-            Answer::Joined { n, member, pos, state } => {
+            Answer::Joined {
+                n,
+                member,
+                pos,
+                state,
+            } => {
                 if !self.asked.contains(n) {
                     return None;
                 }
@@ -146,7 +158,13 @@ impl Room {
                     Stand::Lost(_) => Some(pos.off),
                 };
                 self.follow(member, Cursor::new(pos), live);
-                Some(ServerFrame::Joined { room, n, member, pos, state })
+                Some(ServerFrame::Joined {
+                    room,
+                    n,
+                    member,
+                    pos,
+                    state,
+                })
             }
             Answer::Outcome(outcome) => self.settle(outcome),
             Answer::Gap { expect } => {
@@ -154,22 +172,52 @@ impl Room {
                 self.asked.drop_from(expect);
                 Some(ServerFrame::Gap { room, expect })
             }
-            Answer::NotTaken { n, code, message, retry_ms } => {
+            Answer::NotTaken {
+                n,
+                code,
+                message,
+                retry_ms,
+            } => {
                 self.gate.refuse(n);
                 self.asked.drop_from(n);
-                Some(ServerFrame::Error { code, message, room: Some(room), n: Some(n), retry_ms })
+                Some(ServerFrame::Error {
+                    code,
+                    message,
+                    room: Some(room),
+                    n: Some(n),
+                    retry_ms,
+                })
             }
-            Answer::Seated { member, n, pos, state, .. } => {
-                let Stand::Lost(Lost { reason, .. }) = self.stand else { return None };
+            Answer::Seated {
+                member,
+                n,
+                pos,
+                state,
+                ..
+            } => {
+                let Stand::Lost(Lost { reason, .. }) = self.stand else {
+                    return None;
+                };
                 let Some(member) = member else {
                     self.stand = Stand::Out;
-                    return Some(ServerFrame::Left { room, n: None, reason: "lost".to_owned() });
+                    return Some(ServerFrame::Left {
+                        room,
+                        n: None,
+                        reason: "lost".to_owned(),
+                    });
                 };
                 let state = state?;
                 self.gate.expect(n + 1);
                 self.asked.settle_to(n);
                 self.follow(member, Cursor::new(pos), Some(pos.off));
-                Some(ServerFrame::Snapshot { room, pos, state, member, n, reason })
+                Some(ServerFrame::Snapshot {
+                    room,
+                    pos,
+                    state,
+                    member,
+                    n,
+                    reason,
+                })
             }
         }
     }
@@ -180,7 +228,10 @@ impl Room {
             return Turn::Done;
         };
         let (codec, member) = (wire.codec(), follow.member);
-        let end = follow.leaving.as_ref().map_or(u64::MAX, |leaving| leaving.off);
+        let end = follow
+            .leaving
+            .as_ref()
+            .map_or(u64::MAX, |leaving| leaving.off);
         let pulled = seat.pull(&mut follow.cursor, |item| {
             if wire.unsent() >= TURN_BYTES || item.entry.pos.off > end {
                 return false;
@@ -193,7 +244,11 @@ impl Room {
         let done = follow.cursor.pos.off >= end || matches!(pulled, Pulled::Lost(_));
         if done && let Some(Leaving { n, reason, .. }) = follow.leaving.take() {
             self.stand = Stand::Out;
-            wire.send(&ServerFrame::Left { room: self.name.clone(), n: Some(n), reason });
+            wire.send(&ServerFrame::Left {
+                room: self.name.clone(),
+                n: Some(n),
+                reason,
+            });
             return Turn::Done;
         }
         match pulled {
@@ -201,7 +256,10 @@ impl Room {
                 if follow.live.is_some_and(|off| follow.cursor.pos.off >= off) {
                     follow.live = None;
                     let pos = follow.cursor.pos;
-                    wire.send(&ServerFrame::Live { room: self.name.clone(), pos });
+                    wire.send(&ServerFrame::Live {
+                        room: self.name.clone(),
+                        pos,
+                    });
                 }
                 if follow.live.is_none() {
                     seat.signals(&mut follow.signals, codec, |frame| wire.send_encoded(frame));
@@ -227,16 +285,32 @@ impl Room {
         let (ok, data, code, message) = match body {
             OutcomeBody::Left { reason } => {
                 if let Stand::In(follow) = &mut self.stand {
-                    follow.leaving = Some(Leaving { n, off: pos.off, reason });
+                    follow.leaving = Some(Leaving {
+                        n,
+                        off: pos.off,
+                        reason,
+                    });
                     return None;
                 }
                 self.stand = Stand::Out;
-                return Some(ServerFrame::Left { room, n: Some(n), reason });
+                return Some(ServerFrame::Left {
+                    room,
+                    n: Some(n),
+                    reason,
+                });
             }
             OutcomeBody::Refused { code, message } => (false, None, Some(code), Some(message)),
             OutcomeBody::Done { data } => (true, data, None, None),
         };
-        Some(ServerFrame::Result { room, n, pos, ok, data, code, message })
+        Some(ServerFrame::Result {
+            room,
+            n,
+            pos,
+            ok,
+            data,
+            code,
+            message,
+        })
     }
 
     fn follow(&mut self, member: u32, cursor: Cursor, live: Option<u64>) {
@@ -245,7 +319,13 @@ impl Room {
             seat.set_member(member);
             signals = seat.signals_end();
         }
-        self.stand = Stand::In(Follow { member, cursor, signals, live, leaving: None });
+        self.stand = Stand::In(Follow {
+            member,
+            cursor,
+            signals,
+            live,
+            leaving: None,
+        });
     }
 }
 

@@ -11,9 +11,10 @@ pub(crate) struct Rooms {
 
 impl Rooms {
     pub(crate) fn find(&self, name: &RoomName) -> Option<u8> {
-        let slot = self.slots.iter().position(|room| {
-            room.as_ref().is_some_and(|room| room.name == *name)
-        });
+        let slot = self
+            .slots
+            .iter()
+            .position(|room| room.as_ref().is_some_and(|room| room.name == *name));
         slot.map(|slot| slot as u8)
     }
 

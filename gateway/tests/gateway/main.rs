@@ -1,0 +1,11 @@
+//! The gateway, as clients meet it: real sockets, a real worker and keeper, a store in memory.
+
+#![expect(unreachable_pub, reason = "what tests share is public among them")]
+
+mod support;
+
+mod actions;
+mod flow;
+mod handshake;
+mod resuming;
+mod sessions;

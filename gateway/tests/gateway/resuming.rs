@@ -1,0 +1,119 @@
+//! SPEC section 6.
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Setup, World};
+
+const ROOM: &str = "chat/lobby";
+
+/// Another client says this many things, from action `n` on; answers their positions.
+async fn talk(client: &mut Client, n: u64, count: u64) -> Vec<Value> {
+    let mut positions = Vec::new();
+    for n in n..n + count {
+        client.say(ROOM, n, &format!("text {n}")).await;
+        loop {
+            let event = client.until("event").await;
+            if event["n"] == n && event["data"]["said"].is_string() {
+                positions.push(event["pos"].clone());
+                break;
+            }
+        }
+    }
+    positions
+}
+
+/// Reads what a replay brings up to `live`; answers the positions and that of `live`.
+async fn replayed(client: &mut Client) -> (Vec<Value>, Value) {
+    let mut positions = Vec::new();
+    loop {
+        let frame = client.frame().await;
+        match frame["t"].as_str().unwrap() {
+            "event" => positions.push(frame["pos"].clone()),
+            "live" => return (positions, frame["pos"].clone()),
+            _ => panic!("{frame} in a replay"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn r1_replays_after_position_and_then_says_live() {
+    let world = World::start().await;
+    let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+    let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
+    ada.until("event").await;
+    let positions = talk(&mut ada, 2, 20).await;
+    for pos in &positions {
+        assert_eq!(bob.expect("event").await["pos"], *pos);
+    }
+    drop(bob);
+    let later = talk(&mut ada, 22, 5).await;
+
+    let mut bob = world.connect().await;
+    bob.resume(&welcome, json!({ROOM: positions[9]})).await;
+    let resumed = bob.expect("resumed").await;
+    assert_eq!(
+        (&resumed["rooms"], &resumed["gen"]),
+        (&json!({ROOM: "replay"}), &json!(2))
+    );
+    let (replay, live) = replayed(&mut bob).await;
+    assert_eq!(replay, [&positions[10..], &later].concat());
+    assert_eq!(live, *later.last().unwrap());
+    talk(&mut ada, 27, 1).await;
+    bob.expect("event").await;
+}
+
+#[tokio::test]
+async fn r1_anything_but_an_exact_position_is_a_snapshot() {
+    let world = World::start().await;
+    let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+    let (bob, mut welcome) = world.in_chat(ROOM, "Bob").await;
+    drop(bob);
+    ada.until("event").await;
+    let positions = talk(&mut ada, 2, 3).await;
+    let last = positions[2].as_str().unwrap();
+    let (off, tag) = last.split_once('-').unwrap();
+    let other_tag = format!("{off}-{}", tag.parse::<u64>().unwrap() ^ 1);
+    let beyond = format!("{}-{tag}", off.parse::<u64>().unwrap() + 1);
+    for (rooms, reason) in [
+        (json!({ROOM: null}), "requested"),
+        (json!({}), "requested"),
+        (json!({ROOM: other_tag}), "diverged"),
+        (json!({ROOM: beyond}), "diverged"),
+        (json!({ROOM: "1-1"}), "trimmed"),
+    ] {
+        let mut bob = world.connect().await;
+        bob.resume(&welcome, rooms.clone()).await;
+        welcome = bob.expect("resumed").await;
+        assert_eq!(welcome["rooms"], json!({ROOM: "snapshot"}), "{rooms}");
+        let snapshot = bob.expect("snapshot").await;
+        assert_eq!(snapshot["reason"], reason, "{rooms}");
+        assert_eq!(
+            (&snapshot["pos"], &snapshot["n"]),
+            (&json!(last), &json!(1))
+        );
+        assert_eq!(snapshot["member"], 2);
+        assert_eq!(snapshot["state"]["messages"].as_array().unwrap().len(), 3);
+        assert_eq!(bob.expect("live").await["pos"], *last);
+    }
+}
+
+#[tokio::test]
+async fn r1_a_room_that_the_session_is_not_in_is_gone() {
+    let world = World::start().await;
+    let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
+    bob.send(json!({"t": "leave", "room": ROOM, "n": 2})).await;
+    bob.expect("left").await;
+    drop(bob);
+    let mut bob = world.connect().await;
+    bob.resume(&welcome, json!({ROOM: null, "chat/other": "3-4"}))
+        .await;
+    let resumed = bob.expect("resumed").await;
+    assert_eq!(
+        resumed["rooms"],
+        json!({ROOM: "gone", "chat/other": "gone"})
+    );
+    // What was left unsettled is judged by the room, by its number.
+    bob.send(json!({"t": "leave", "room": ROOM, "n": 2})).await;
+    assert_eq!(bob.expect("left").await["n"], 2);
+    bob.join(ROOM, 3, "Bob").await;
+}
