@@ -149,6 +149,10 @@ fn a2_what_is_owed_comes_before_whatever_the_member_is_told_next() {
         [ok(1, 2)],
         "n 3 came from an older socket"
     );
+    match answers(&commit)[..] {
+        [Answer::Seated { n: 2, pos, .. }] => assert_eq!(pos, bench.log()[1].pos),
+        ref other => panic!("{other:?}"),
+    }
 
     let mut bench = Bench::new();
     bench.do_(7, Join);

@@ -12,8 +12,21 @@ pub(super) struct Lab {
     pub(super) last_at_ms: u64,
     pub(super) woken: u64,
     pub(super) wake_at_ms: Option<u64>,
-    #[serde(default)]
     pub(super) blind: bool,
+    pub(super) sleep: Sleep,
+}
+
+/// What a lab does when it is woken.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Sleep {
+    /// It wants no more.
+    #[default]
+    Sound,
+    /// It wants to be woken again at once.
+    Light,
+    /// It panics.
+    Nightmares,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +45,7 @@ pub(super) enum Action {
     Signal(u64),
     Roll,
     WakeAt(u64),
+    Sleep(Sleep),
     Panic,
     PanicInApply,
     /// From now on, showing the room panics.
@@ -52,6 +66,7 @@ pub(super) enum Event {
     WakeAt(Option<u64>),
     Bomb,
     Blind,
+    Sleep(Sleep),
     #[serde(skip_deserializing)]
     Garbage,
 }
@@ -80,8 +95,11 @@ impl Room for Lab {
             Input::Detached { member } => cx.emit(Event::Online(member, false)),
             Input::Attached { member } => cx.emit(Event::Online(member, true)),
             Input::Wake => {
+                assert_ne!(self.sleep, Sleep::Nightmares, "as you wish");
                 cx.emit(Event::Woken);
-                cx.emit(Event::WakeAt(None));
+                if self.sleep == Sleep::Sound {
+                    cx.emit(Event::WakeAt(None));
+                }
             }
             Input::Act { action, .. } => act(action, cx)?,
         }
@@ -101,6 +119,7 @@ impl Room for Lab {
             Event::WakeAt(at_ms) => self.wake_at_ms = at_ms,
             Event::Bomb => panic!("in apply, as you wish"),
             Event::Blind => self.blind = true,
+            Event::Sleep(sleep) => self.sleep = sleep,
             Event::Garbage => {}
         }
     }
@@ -136,6 +155,7 @@ fn act(action: Action, cx: &mut Cx<'_, Event>) -> Result<(), Refusal> {
             cx.emit(Event::Rolled(rolled));
         }
         Action::WakeAt(at_ms) => cx.emit(Event::WakeAt(Some(at_ms))),
+        Action::Sleep(sleep) => cx.emit(Event::Sleep(sleep)),
         Action::Panic => panic!("as you wish"),
         Action::PanicInApply => {
             cx.emit(Event::Added(1));

@@ -2,7 +2,7 @@ use outlast_broker::{Commit, Request};
 
 use super::{
     bench::{Asked, Bench, answers, entries, event, input},
-    lab::Action,
+    lab::{Action, Sleep},
 };
 use crate::Settings;
 
@@ -31,6 +31,12 @@ fn e2_the_log_keeps_its_newest_entries() {
     let offs: Vec<_> = bench.log().iter().map(|entry| entry.pos.off).collect();
     assert!((20..=24).contains(&offs.len()), "{offs:?}");
     assert_eq!(offs.last(), Some(&101));
+    let trims = bench.shelf.commits.iter();
+    let trims = trims.filter(|commit| commit.rooms[0].trim_below.is_some());
+    assert!(
+        trims.count() <= 101 / 4,
+        "it is not trimmed with each commit"
+    );
     bench.crash();
     assert_eq!(bench.state(7).total, 100);
 }
@@ -58,6 +64,21 @@ fn e2_entries_of_some_age_go() {
     bench.crash();
     bench.do_(7, Join);
     assert_eq!(bench.state(7).total, 10);
+}
+
+#[test]
+fn e2_the_last_entry_stays() {
+    let mut bench = Bench::with(Settings {
+        log_entries: 0,
+        log_age_ms: 0,
+        ..settings()
+    });
+    bench.do_(7, Join);
+    add(&mut bench, 5);
+    assert_eq!(bench.log().len(), 1);
+    bench.now_ms += 1_000;
+    add(&mut bench, 1);
+    assert_eq!(bench.log()[0].pos.off, 7);
 }
 
 #[test]
@@ -178,14 +199,21 @@ fn w4_a_room_is_woken_by_the_next_worker_though_nobody_speaks_to_it() {
 
 #[test]
 fn a_room_that_is_always_due_is_not_woken_all_the_time() {
-    let mut bench = Bench::new();
-    bench.do_(7, Join);
-    bench.do_(7, Act(Action::WakeAt(0)));
-    bench.batch().unwrap();
-    bench.do_(7, Act(Action::WakeAt(0)));
-    // Woken once more at once; then what it emitted clears the alarm.
-    assert!(bench.batch().is_some());
-    assert!(bench.batch().is_none());
+    for (sleep, within_ms) in [(Sleep::Light, 10..100), (Sleep::Nightmares, 500..5_000)] {
+        let mut bench = Bench::new();
+        bench.do_(7, Join);
+        bench.do_(7, Act(Action::Sleep(sleep)));
+        bench.do_(7, Act(Action::WakeAt(0)));
+        for _ in 0..3 {
+            bench.batch();
+            let wait_ms = bench.core.next_wake_ms().unwrap() - bench.now_ms;
+            assert!(within_ms.contains(&wait_ms), "{sleep:?} after {wait_ms} ms");
+            assert!(bench.batch().is_none());
+            bench.now_ms += wait_ms;
+        }
+        bench.do_(7, Act(Action::Add(1)));
+        assert_eq!(bench.state(7).total, 1, "it serves all the same");
+    }
 }
 
 #[test]

@@ -18,11 +18,17 @@ fn s5_an_older_socket_has_no_effect_any_more() {
     let mut bench = Bench::new();
     bench.do_(7, Join);
     bench.tell(7, 2, Request::Attached { view: false });
-    let commit = bench.tell(7, 1, request(2, Act(Action::Add(1))));
-    assert_eq!((entries(&commit), answers(&commit)), (vec![], vec![]));
-    bench.crash();
-    let commit = bench.tell(7, 1, request(2, Act(Action::Add(1))));
-    assert_eq!((entries(&commit), answers(&commit)), (vec![], vec![]));
+    for late in [
+        request(2, Act(Action::Add(1))),
+        Request::Attached { view: true },
+        Request::View,
+    ] {
+        let commit = bench.tell(7, 1, late.clone());
+        assert_eq!((entries(&commit), answers(&commit)), (vec![], vec![]));
+        bench.crash();
+        let commit = bench.tell(7, 1, late);
+        assert_eq!((entries(&commit), answers(&commit)), (vec![], vec![]));
+    }
     bench.tell(7, 2, request(2, Act(Action::Add(4))));
     assert_eq!(bench.state(7).total, 4);
 }
