@@ -18,6 +18,7 @@ pub mod commits;
 pub mod fixture;
 pub mod leases;
 pub mod members;
+pub mod model;
 pub mod records;
 pub mod rooms;
 pub mod topic;
@@ -103,6 +104,9 @@ macro_rules! conformance_suite {
                 s7_a_member_is_known_from_its_first_beat_on,
                 s7_a_member_that_is_struck_is_unknown,
                 s7_a_member_that_was_heard_since_is_not_struck;
+            model:
+                w2_rooms_are_what_their_commits_made_of_them,
+                s3_records_and_their_indexes_are_what_the_writes_made_of_them;
         }
     };
     (@cases $harness:expr; $($area:ident: $($case:ident),+;)+) => {

@@ -1,8 +1,8 @@
 //! The store of a single process: a redb file in a folder, or the same in memory.
 //!
-//! Everything that must survive lies in redb (see [`tables`]); what need not, because it names only
+//! Everything that must survive lies in redb (see `tables.rs`); what need not, because it names only
 //! this process (leases, members, listeners), lies in memory. Every change goes through one writer
-//! thread, which commits what has gathered in one transaction (see [`writer`]). Reads run where they
+//! thread, which commits what has gathered in one transaction (see `writer.rs`). Reads run where they
 //! are asked for, in read transactions, which never wait for the writer: they are a few lookups in
 //! memory or in the page cache, shorter than the way to another thread and back.
 
@@ -25,8 +25,8 @@ mod founding;
 mod halt;
 mod hub;
 mod leases;
-mod members;
 mod medium;
+mod members;
 mod memory;
 mod records;
 mod room;
@@ -45,8 +45,8 @@ use disk::Disk;
 use halt::Halt;
 use hub::Hub;
 use leases::LeaseBook;
-use members::MemberBook;
 use medium::Medium;
+use members::MemberBook;
 use writer::Writer;
 
 /// A store for one process.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use outlast_protocol::{Payload, Pos, RoomName, Sid};
+use rand::{SeedableRng, rngs::StdRng};
 
 use crate::{
     Body, Commit, Committed, Cursor, Deadline, Entry, Heard, Input, Layout, LeaseName, Listener,
@@ -180,4 +181,12 @@ pub async fn heard_until(listener: &mut Box<dyn Listener>, last: &Heard) -> Vec<
         }
         all.push(heard);
     }
+}
+
+/// A generator whose seed is printed; `OUTLAST_SEED` reruns it.
+pub fn seeded() -> StdRng {
+    let given = std::env::var("OUTLAST_SEED").ok();
+    let seed = given.map_or_else(rand::random, |seed| seed.parse().expect("a number"));
+    println!("OUTLAST_SEED={seed}");
+    StdRng::seed_from_u64(seed)
 }

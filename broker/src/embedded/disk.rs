@@ -140,6 +140,15 @@ impl Disk {
         }
     }
 
+    /// Nothing will be written any more.
+    pub(super) fn give_up(&self) {
+        tracing::error!(
+            store = self.medium.name(),
+            "the writer panicked; restart the process"
+        );
+        self.health.send_replace(Health::Down);
+    }
+
     /// Tries again once a failure has had its rest.
     fn mend(&self) {
         let rested = |failure: &Failure| failure.at.elapsed() >= REST;

@@ -158,3 +158,62 @@ fn weight(heard: &Heard) -> usize {
         Heard::Reply(_) | Heard::Nudge(_) | Heard::Missed => 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use outlast_protocol::Sid;
+
+    use super::*;
+    use crate::Nudge;
+
+    fn news(number: usize) -> Heard {
+        let sid = Sid::from_u128(number as u128);
+        Heard::Nudge(Nudge::Over { sid })
+    }
+
+    #[tokio::test]
+    async fn missed_stands_where_something_was_dropped() {
+        let hub = Hub::default();
+        let me = NodeId::from("me");
+        let (_, queue) = hub.add(&me);
+        for number in 0..WEIGHT_MAX + 10 {
+            hub.tell(&me, &news(number));
+        }
+        assert_eq!(queue.next().await, news(0));
+        // There would be room again, but what comes now comes behind a gap.
+        hub.tell(&me, &news(1_000_000));
+        for number in 1..WEIGHT_MAX {
+            assert_eq!(queue.next().await, news(number));
+        }
+        assert_eq!(queue.next().await, Heard::Missed);
+        hub.tell(&me, &news(2_000_000));
+        assert_eq!(queue.next().await, news(2_000_000));
+    }
+
+    #[tokio::test]
+    async fn one_announcement_is_heard_however_large_it_is() {
+        let queue = Queue::default();
+        let large = Heard::Room(Announcement {
+            room: "chat/lobby".parse().unwrap(),
+            entries: Vec::new(),
+            signals: vec![outlast_protocol::Payload::null(); WEIGHT_MAX * 2],
+        });
+        for _ in 0..2 {
+            queue.push(large.clone());
+            assert_eq!(queue.next().await, large);
+        }
+    }
+
+    #[test]
+    fn who_goes_is_forgotten() {
+        let hub = Hub::default();
+        let (ear, _) = hub.add(&"me".into());
+        let room: RoomName = "chat/lobby".parse().unwrap();
+        hub.subscribe(ear, &room);
+        hub.subscribe(ear, &room);
+        hub.remove(ear);
+        hub.subscribe(ear, &room);
+        let ears = hub.0.lock();
+        assert!(ears.all.is_empty() && ears.rooms.is_empty());
+    }
+}

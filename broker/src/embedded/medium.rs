@@ -39,9 +39,15 @@ impl Medium {
             ))
         })?;
         let file = folder.join(FILE);
+        let folder = name.clone();
         Ok(Medium::new(name, move || {
+            let folder = folder.clone();
             Database::builder()
                 .set_cache_size(CACHE_BYTES)
+                .set_repair_callback(move |repair| {
+                    let percent = (repair.progress() * 100.0) as u32;
+                    tracing::info!(percent, "{folder} was not closed; checking it");
+                })
                 .create(&file)
         }))
     }

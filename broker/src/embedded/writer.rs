@@ -5,6 +5,7 @@
 //! changes the store passes here, in one order, the check of an operation still holds when it writes.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -49,7 +50,11 @@ impl Writer {
         let (jobs, queue) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("outlast-store".into())
-            .spawn(move || write_all(&queue, &shared))
+            .spawn(move || {
+                // Without it nothing can be written any more, which nobody may overlook.
+                let written = catch_unwind(AssertUnwindSafe(|| write_all(&queue, &shared)));
+                written.unwrap_or_else(|_| shared.disk.give_up());
+            })
             .expect("the system can start a thread");
         Writer {
             jobs: Some(jobs),
@@ -78,10 +83,9 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.jobs = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the store's writer panicked");
+        if let Some(thread) = self.thread.take() {
+            // Its panics are caught.
+            let _ = thread.join();
         }
     }
 }

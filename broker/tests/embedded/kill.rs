@@ -8,11 +8,13 @@ use std::{
 
 use outlast_broker::{
     Layout, RoomCommit, Seat, SharedBroker, Snapshot, TopicId, Write, Written,
-    conformance::fixture::{NEVER, PATIENCE, Writer, act, at, events, json, more, neighbours},
+    conformance::fixture::{
+        NEVER, PATIENCE, Writer, act, at, events, json, more, neighbours, seeded,
+    },
     embedded::Embedded,
 };
 use outlast_protocol::{RoomName, Sid};
-use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rand::RngExt;
 
 /// Tells the child where to write.
 const FOLDER: &str = "OUTLAST_TEST_FOLDER";
@@ -25,9 +27,7 @@ const LAYOUT: Layout = Layout {
 #[tokio::test]
 async fn l1_what_was_answered_outlives_a_sigkill_and_nothing_is_there_by_halves() {
     let folder = tempfile::tempdir().unwrap();
-    let seed = rand::random();
-    println!("seed {seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = seeded();
     let mut answered = 0;
     for _ in 0..6 {
         let commits = random.random_range(1..60);
