@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use outlast_broker::{BrokerError, NodeId, Nudge, SharedBroker, Written};
 use outlast_protocol::{RoomName, Sid};
+use tokio::time::sleep;
 
 use crate::{
     Attachment, Identity, SessionError, Settings,
@@ -17,6 +20,9 @@ const ATTEMPTS_MAX: usize = 16;
 
 /// How often the store may leave a write without an answer before that is the answer.
 const UNANSWERED_MAX: usize = 2;
+
+/// How long a lost connection to the store takes to be replaced, when the store is there.
+const RECONNECT: Duration = Duration::from_millis(100);
 
 /// The sessions of a store. Cheap to clone.
 ///
@@ -276,7 +282,7 @@ impl Sessions {
                         Written::Conflict | Written::Done { .. } => contended(),
                     });
                 }
-                Err(error) => unanswered = tolerate(error, unanswered)?,
+                Err(error) => unanswered = tolerate(error, unanswered).await?,
             }
         }
     }
@@ -300,7 +306,7 @@ impl Sessions {
             match self.shelf.replace(&found, &session).await {
                 Ok(Written::Done { .. }) => return Ok(session),
                 Ok(Written::Conflict | Written::GroupFull) => {}
-                Err(error) => unanswered = tolerate(error, unanswered)?,
+                Err(error) => unanswered = tolerate(error, unanswered).await?,
             }
         }
         Err(contended())
@@ -314,9 +320,11 @@ impl Sessions {
     }
 }
 
-/// Counts a write whose answer was lost, and fails at one too many, or at any other error.
-fn tolerate(error: BrokerError, unanswered: usize) -> Result<usize, BrokerError> {
+/// Counts a write whose answer was lost, and waits for the store to come back; fails at one too many, or
+/// at any other error.
+async fn tolerate(error: BrokerError, unanswered: usize) -> Result<usize, BrokerError> {
     if matches!(error, BrokerError::Unavailable(_)) && unanswered + 1 < UNANSWERED_MAX {
+        sleep(RECONNECT).await;
         return Ok(unanswered + 1);
     }
     Err(error)

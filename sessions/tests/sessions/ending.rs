@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use outlast_broker::{Broker, Commit, Cursor, LeaseName, Leases, NodeId, Nudge, Rooms, Topic};
-use outlast_broker::{Deadline, Input, Request, TopicId};
+use outlast_broker::{Commit, Cursor, Deadline, Input, LeaseName, NodeId, Nudge, Request, TopicId};
 use outlast_sessions::{SessionError, Settings};
 use rand::RngExt;
 
-use crate::world::{Ear, World, kill_after, quick, random, room, until};
+use crate::world::{Ear, MANY, NO_WAIT, World, kill_after, quick, random, room, until};
 
 fn rooms(count: usize) -> Vec<outlast_protocol::RoomName> {
     (0..count).map(|number| room(&number.to_string())).collect()
@@ -155,7 +154,10 @@ async fn s6_whoever_is_killed_while_it_ends_a_session_the_keeper_completes_it() 
 
 #[tokio::test]
 async fn s6_a_room_whose_topic_is_full_is_told_when_it_is_not_and_others_need_not_wait() {
-    let world = World::new(quick());
+    let world = World::new(Settings {
+        per_user_max: 1,
+        ..quick()
+    });
     let gateway = NodeId::from("gateway1");
     let (full, free) = (room("full"), room("free"));
     let layout = world.store.layout();
@@ -185,6 +187,11 @@ async fn s6_a_room_whose_topic_is_full_is_told_when_it_is_not_and_others_need_no
         world.resume(&stuck, &gateway).await,
         Err(SessionError::Gone)
     );
+    let anew = world.sessions.open(stuck.identity, &gateway).await;
+    assert!(
+        anew.is_ok(),
+        "who is over does not count among the user's sessions (S8)"
+    );
     world.sessions.detach(other.sid, 1).await.unwrap();
     until("the other's room is told", async || {
         world.seat(&free, other.sid).await.over
@@ -204,7 +211,7 @@ async fn s6_a_room_whose_topic_is_full_is_told_when_it_is_not_and_others_need_no
     let start = TopicId::default();
     let topic = world
         .store
-        .read_topic(partition, start, usize::MAX, Duration::ZERO)
+        .read_topic(partition, start, MANY, NO_WAIT)
         .await
         .unwrap();
     let applied = topic.last().unwrap().id;
@@ -225,7 +232,7 @@ async fn s6_a_room_whose_topic_is_full_is_told_when_it_is_not_and_others_need_no
     until("its room is told", async || {
         let behind = world
             .store
-            .read_topic(partition, applied, usize::MAX, Duration::ZERO)
+            .read_topic(partition, applied, MANY, NO_WAIT)
             .await;
         let told = behind
             .unwrap()

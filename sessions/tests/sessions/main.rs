@@ -7,4 +7,6 @@ mod away;
 mod ending;
 mod gateways;
 mod keepers;
+mod redis;
+mod server;
 mod world;

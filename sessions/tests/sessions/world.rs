@@ -3,8 +3,8 @@
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use outlast_broker::{
-    Announcements, Broker, Heard, Input, Layout, Membership, NodeId, Nudge, Read, Records, Request,
-    Role, Topic, TopicEntry, TopicId, embedded::Embedded,
+    Heard, Input, Layout, NodeId, Nudge, Read, Request, Role, SharedBroker, TopicEntry, TopicId,
+    embedded::Embedded,
 };
 use outlast_protocol::{RoomName, Sid};
 use outlast_sessions::{Attachment, Identity, SessionError, Sessions, Settings, keep};
@@ -17,6 +17,12 @@ use tokio_util::sync::CancellationToken;
 
 /// How long anything may take that is bound to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// As much as there is.
+pub(crate) const MANY: usize = 1_000_000;
+
+/// As long as one waits for a topic where one takes what there is.
+pub(crate) const NO_WAIT: Duration = Duration::from_millis(1);
 
 /// Everything short, and in the proportions of the defaults.
 pub(crate) fn quick() -> Settings {
@@ -79,20 +85,41 @@ pub(crate) async fn kill_after<T>(polls: u32, future: impl Future<Output = T>) -
 }
 
 pub(crate) struct World {
-    pub(crate) store: Arc<Embedded>,
+    pub(crate) store: SharedBroker,
+    /// The same, where it is one whose clock can be moved.
+    embedded: Option<Arc<Embedded>>,
     pub(crate) sessions: Sessions,
     pub(crate) settings: Settings,
 }
 
 impl World {
+    /// On a store in memory.
     pub(crate) fn new(settings: Settings) -> Self {
-        let store = Embedded::memory(Layout::default());
+        let embedded = Embedded::memory(Layout::default());
+        let world = World::on(embedded.clone(), settings);
+        World {
+            embedded: Some(embedded),
+            ..world
+        }
+    }
+
+    /// On any store.
+    pub(crate) fn on(store: SharedBroker, settings: Settings) -> Self {
         let sessions = Sessions::new(store.clone(), settings.clone());
         World {
             store,
+            embedded: None,
             sessions,
             settings,
         }
+    }
+
+    /// Moves the store's clock.
+    pub(crate) fn jump_ahead(&self, by: Duration) {
+        self.embedded
+            .as_ref()
+            .expect("a store in memory")
+            .advance(by);
     }
 
     /// The record of a session, as the store has it.
@@ -113,7 +140,7 @@ impl World {
     /// Whether the store counts a session among those of a gateway.
     pub(crate) async fn holds(&self, gateway: &NodeId, sid: Sid) -> bool {
         let shard = self.store.layout().shard(&sid);
-        let owned = self.store.owned(shard, gateway, usize::MAX).await.unwrap();
+        let owned = self.store.owned(shard, gateway, MANY).await.unwrap();
         owned.contains(&sid)
     }
 
@@ -142,9 +169,7 @@ impl World {
     pub(crate) async fn told(&self, room: &RoomName) -> Vec<(u64, Input)> {
         let partition = self.store.layout().partition(room);
         let start = TopicId::default();
-        let topic = self
-            .store
-            .read_topic(partition, start, usize::MAX, Duration::ZERO);
+        let topic = self.store.read_topic(partition, start, MANY, NO_WAIT);
         let inputs = topic
             .await
             .unwrap()
@@ -252,13 +277,13 @@ impl Gateway {
     pub(crate) async fn start(world: &World, id: &NodeId, sessions: Vec<(Sid, u64)>) -> Self {
         world.store.beat(id, Role::Gateway).await.unwrap();
         let (store, here, id) = (world.store.clone(), world.sessions.clone(), id.clone());
-        let me = id.clone();
         let beats = tokio::spawn(async move {
             loop {
                 sleep(Duration::from_millis(400)).await;
-                if store.beat(&me, Role::Gateway).await.unwrap().unknown {
+                let beat = store.beat(&id, Role::Gateway).await;
+                if beat.is_ok_and(|beat| beat.unknown) {
                     for (sid, generation) in &sessions {
-                        here.reclaim(*sid, *generation, &me).await.ok();
+                        here.reclaim(*sid, *generation, &id).await.ok();
                     }
                 }
             }

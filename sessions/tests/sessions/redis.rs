@@ -1,0 +1,126 @@
+//! What only a store in another process can do: lose answers, and be away.
+
+use std::time::{Duration, Instant};
+
+use outlast_broker::NodeId;
+use outlast_sessions::{SessionError, Settings};
+use tokio::time::sleep;
+
+use crate::{
+    keepers::keepers_may_be_killed_at_any_moment,
+    server::Server,
+    world::{Gateway, World, a_while, quick, random, room, until},
+};
+
+#[tokio::test]
+async fn s6_s7_keepers_may_be_killed_at_any_moment_on_redis() {
+    let server = Server::start().await;
+    let settings = Settings {
+        lease_ms: 300,
+        ..quick()
+    };
+    keepers_may_be_killed_at_any_moment(World::on(server.connect().await, settings)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_a_resume_whose_answer_the_store_loses_is_made_or_can_be_repeated() {
+    let server = Server::start().await;
+    let world = World::on(
+        server.connect().await,
+        Settings {
+            ttl_ms: 60_000,
+            ..quick()
+        },
+    );
+    let gateway = NodeId::from("gateway1");
+    let mut random = random();
+    let mut last = world.open(&gateway, &[]).await;
+    let (mut made, mut failed) = (0, 0);
+    let done = tokio_util::sync::CancellationToken::new();
+    let cuts = {
+        let done = done.clone();
+        tokio::spawn(async move {
+            while !done.is_cancelled() {
+                server
+                    .run("CLIENT KILL TYPE normal SKIPME yes")
+                    .expect("it answers");
+                a_while(&mut random, Duration::from_millis(20)).await;
+            }
+            server
+        })
+    };
+    let until = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < until {
+        match world.resume(&last, &gateway).await {
+            Ok(resumed) => {
+                assert!(resumed.generation > last.generation);
+                (last, made) = (resumed, made + 1);
+            }
+            Err(SessionError::Broker(_)) => {
+                failed += 1;
+                sleep(Duration::from_millis(5)).await;
+            }
+            Err(error) => panic!("after {made} resumes: {error}"),
+        }
+    }
+    done.cancel();
+    let _server = cuts.await.unwrap();
+    println!("{made} were made, {failed} failed");
+    assert!(made > 0 && failed > 0, "{made} were made, {failed} failed");
+    until_resumed(&world, last, &gateway).await;
+}
+
+async fn until_resumed(world: &World, last: outlast_sessions::Attachment, gateway: &NodeId) {
+    until("resumed", async || world.resume(&last, gateway).await.ok()).await;
+}
+
+#[tokio::test]
+async fn s7_a_store_that_is_away_is_waited_for_and_costs_nobody_its_session() {
+    let server = Server::start().await;
+    let settings = Settings {
+        ttl_ms: 60_000,
+        ..quick()
+    };
+    let world = World::on(server.connect().await, settings);
+    let keeper = world.keeper();
+    let (alive, dead) = (NodeId::from("gateway1"), NodeId::from("gateway2"));
+    let one = Gateway::start(&world, &alive, vec![]).await;
+    let two = Gateway::start(&world, &dead, vec![]).await;
+    let here = world.open(&alive, &[room("a")]).await;
+    let there = world.open(&dead, &[room("b")]).await;
+    let closes = world.open(&alive, &[room("c")]).await;
+    sleep(Duration::from_secs(2)).await;
+
+    server.signal("STOP");
+    two.die();
+    let detached = {
+        let (sessions, sid) = (world.sessions.clone(), closes.sid);
+        tokio::spawn(async move { sessions.detach(sid, 1).await })
+    };
+    sleep(Duration::from_secs(5)).await;
+    assert!(
+        !detached.is_finished(),
+        "a lost socket is not forgotten meanwhile"
+    );
+    server.signal("CONT");
+    let back_ms = until("the store is back", async || {
+        Some(world.store.members().await.ok()?.0)
+    })
+    .await;
+    detached.await.unwrap().unwrap();
+    for (session, room) in [(&there, room("b")), (&closes, room("c"))] {
+        let told_ms = until("told away", async || {
+            world.told_away(&room, session.sid).await
+        })
+        .await;
+        let after_ms = told_ms - back_ms;
+        assert!(
+            after_ms >= world.settings.grace_ms,
+            "told {after_ms} ms after the outage"
+        );
+    }
+    assert!(world.holds(&alive, here.sid).await);
+    assert_eq!(world.told(&room("a")).await, []);
+    one.die();
+    keeper.stop().await;
+}

@@ -1,0 +1,89 @@
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use outlast_broker::{
+    Layout, SharedBroker,
+    redis::{Redis, Settings},
+};
+use tempfile::TempDir;
+
+use crate::world::until;
+
+/// A real redis-server, on a port and in a folder of its own. Killed when it is dropped.
+pub(crate) struct Server {
+    port: u16,
+    process: Child,
+    _folder: TempDir,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let process = Command::new("redis-server")
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--dir",
+            ])
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("these tests need redis-server 7 in the PATH");
+        let server = Server {
+            port,
+            process,
+            _folder: folder,
+        };
+        until("redis-server answers", async || server.run("PING")).await;
+        server
+    }
+
+    pub(crate) async fn connect(&self) -> SharedBroker {
+        let url = format!("redis://127.0.0.1:{}", self.port);
+        Redis::connect(&url, Layout::default(), Settings::default())
+            .await
+            .unwrap()
+    }
+
+    /// Sends its process a signal, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Runs a command as an operator would, if it answers.
+    pub(crate) fn run(&self, command: &str) -> Option<String> {
+        let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()?;
+        connection
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .ok()?;
+        connection
+            .write_all(format!("{command}\r\n").as_bytes())
+            .ok()?;
+        let mut answer = [0; 64];
+        let length = connection
+            .read(&mut answer)
+            .ok()
+            .filter(|length| *length > 0)?;
+        Some(String::from_utf8_lossy(&answer[..length]).into_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
