@@ -4,8 +4,8 @@
 //! makes a test of each case. A case that proves a rule of SPEC.md starts with the rule's ID.
 //!
 //! Compiled with the feature `conformance` alone, for tests.
-// Here a panic is how a case fails.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a panic is how a case fails")]
+#![allow(missing_docs, reason = "a case is what its name says")]
 
 use std::time::Duration;
 

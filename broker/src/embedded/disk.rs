@@ -96,8 +96,7 @@ impl Disk {
     }
 
     /// The database, for the length of one batch.
-    pub(super) fn for_batch(&self) -> Access<'_> {
-        self.mend();
+    pub(super) fn access(&self) -> Access<'_> {
         Access(self.state.read())
     }
 
@@ -149,17 +148,20 @@ impl Disk {
         self.health.send_replace(Health::Down);
     }
 
-    /// Tries again once a failure has had its rest.
-    fn mend(&self) {
+    /// Takes writes again once a failure has had its rest. Answers whether the database had to be opened
+    /// for that, so that nobody knows what became of the batch that failed.
+    pub(super) fn mend(&self) -> bool {
         let rested = |failure: &Failure| failure.at.elapsed() >= REST;
         if !self.state.read().failure.as_ref().is_some_and(rested) {
-            return;
+            return false;
         }
         let mut state = self.state.write();
-        state.failure = match &state.database {
-            Some(_) => None,
-            None => self.reopen(&mut state).err().map(Failure::now),
-        };
+        if state.database.is_some() {
+            state.failure = None;
+            return false;
+        }
+        state.failure = self.reopen(&mut state).err().map(Failure::now);
+        state.failure.is_none()
     }
 
     /// Opens the database anew and puts back the appends that it has not kept. Answers how it was
@@ -177,7 +179,7 @@ impl Disk {
     }
 }
 
-/// The database during one batch; see [`Disk::for_batch`].
+/// The database during one batch; see [`Disk::access`].
 pub(super) struct Access<'a>(RwLockReadGuard<'a, State>);
 
 impl Access<'_> {

@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use outlast_protocol::{Pos, RoomName, Sid};
 use parking_lot::Mutex;
 use redb::{Database, StorageBackend};
@@ -9,8 +10,8 @@ use tokio::time::timeout;
 
 use super::{Embedded, medium::Medium};
 use crate::{
-    Announcements, Broker, BrokerError, Commit, Committed, Health, Layout, LeaseName, Leases,
-    Membership, Records, Role, Rooms, Topic, TopicId, Write, Written,
+    Announcements, Broker, BrokerError, Commit, Committed, Health, Heard, Layout, LeaseName,
+    Leases, Membership, Records, Role, Rooms, Topic, TopicId, Write, Written,
     conformance::fixture::{LONG, NEVER, PATIENCE, Writer, act, at, events, hear, more, room},
 };
 
@@ -77,46 +78,57 @@ async fn w7_a_disk_that_was_full_for_a_moment_says_so_and_is_read_meanwhile() {
 
 #[tokio::test]
 async fn w2_a_commit_is_whole_wherever_the_disk_fails() {
+    // More often than the one commit and opening the store again take together.
+    const OFTEN: usize = 40;
     for operation in [Operation::Write, Operation::Sync] {
-        let mut failed = 0;
-        for after in 0.. {
-            let (disk, store, lobby) = given_a_room().await;
-            let (subscriptions, mut listener) = store.listen(&"g".into()).await.unwrap();
-            subscriptions.subscribe(&lobby).await.unwrap();
-            let mut writer = Writer::of(&shared(&store), &lobby).await;
-            writer.write(more(&lobby, Pos::START, 3)).await;
-            hear(&mut listener).await;
-
-            disk.fail(operation, after, 1);
-            let commit = writer.commit_of(vec![more(&lobby, at(3), 3)]);
-            let answer = store.commit(&commit).await;
-            let cursor = store.cursor(writer.partition).await.unwrap();
-            let last = store.load(&lobby).await.unwrap().last;
-            let unspent = disk.fail(operation, 0, 0);
-            match answer {
-                Ok(committed) => {
-                    assert_eq!(committed, Committed::Now);
-                    assert_eq!((cursor, last), (commit.to, at(6)));
-                    hear(&mut listener).await;
-                }
-                Err(BrokerError::Full(_)) => {
-                    assert_eq!((cursor, last), (commit.from, at(3)));
-                }
-                answer => panic!("{answer:?}"),
-            }
-            // Whatever it was, repeating it makes it so, once.
-            repeated(&store, &commit).await;
-            assert_eq!(
-                store.load(&lobby).await.unwrap().entries,
-                events(Pos::START, 6)
-            );
-            if unspent > 0 {
-                break;
-            }
-            failed += 1;
+        for fails in [1, 2, 7] {
+            let runs = (0..OFTEN).map(|after| commit_while_failing(operation, after, fails));
+            let failed = join_all(runs).await;
+            assert!(failed[0], "{operation:?} does not fail");
+            assert!(!failed[OFTEN - 1], "{operation:?} could fail even later");
         }
-        assert!(failed > 0, "{operation:?} never failed");
     }
+}
+
+/// Commits once, on a disk that fails during it; tells whether it did.
+async fn commit_while_failing(operation: Operation, after: usize, fails: usize) -> bool {
+    let (disk, store, lobby) = given_a_room().await;
+    let (subscriptions, mut listener) = store.listen(&"g".into()).await.unwrap();
+    subscriptions.subscribe(&lobby).await.unwrap();
+    let mut writer = Writer::of(&shared(&store), &lobby).await;
+    writer.write(more(&lobby, Pos::START, 3)).await;
+    hear(&mut listener).await;
+
+    disk.fail(operation, after, fails);
+    let commit = writer.commit_of(vec![more(&lobby, at(3), 3)]);
+    let answer = store.commit(&commit).await;
+    let stands = async || {
+        let cursor = store.cursor(writer.partition).await?;
+        Ok((cursor, store.load(&lobby).await?.last))
+    };
+    let found: Result<_, BrokerError> = stands().await;
+    let unspent = disk.fail(operation, 0, 0);
+    match &answer {
+        Ok(committed) => {
+            assert_eq!(*committed, Committed::Now);
+            assert_eq!(found, Ok((commit.to, at(6))));
+        }
+        Err(BrokerError::Full(_)) => assert_eq!(found, Ok((commit.from, at(3)))),
+        // It could not even be opened again, so that nobody knows.
+        Err(BrokerError::Unavailable(_)) => assert!(found.is_err(), "{found:?}"),
+        answer => panic!("{answer:?}"),
+    }
+
+    // Whatever it was, repeating it makes it so, once; and who listens is told, or told to look.
+    repeated(&store, &commit).await;
+    let log = store.read_log(&lobby, 0, 9).await.unwrap();
+    assert_eq!(log.entries, events(Pos::START, 6));
+    match hear(&mut listener).await {
+        Heard::Room(news) => assert_eq!(news.entries, events(at(3), 3)),
+        Heard::Missed => assert!(answer.is_err()),
+        heard => panic!("{heard:?}"),
+    }
+    unspent < fails
 }
 
 #[tokio::test]

@@ -90,6 +90,13 @@ impl Hub {
         }
     }
 
+    /// Tells everybody that something may have gone unheard.
+    pub(super) fn skip(&self) {
+        for (_, queue) in self.0.lock().all.values() {
+            queue.skip();
+        }
+    }
+
     /// Tells everybody something.
     pub(super) fn tell_all(&self, news: &Heard) {
         for (_, queue) in self.0.lock().all.values() {
@@ -129,6 +136,11 @@ impl Queue {
             news.waiting.push_back(heard);
         }
         drop(news);
+        self.arrived.notify_one();
+    }
+
+    fn skip(&self) {
+        self.news.lock().missed = true;
         self.arrived.notify_one();
     }
 

@@ -1,4 +1,9 @@
-use std::{fmt, io::ErrorKind, path::Path, sync::Arc};
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+    path::Path,
+    sync::Arc,
+};
 
 use redb::{Database, DatabaseError, backends::InMemoryBackend};
 
@@ -32,7 +37,7 @@ impl Medium {
     /// A file in a folder, which is created where there is none.
     pub(super) fn folder(folder: &Path) -> Result<Self, BrokerError> {
         let name = format!("the data folder {}", folder.display());
-        std::fs::create_dir_all(folder).map_err(|error| {
+        create(folder).map_err(|error| {
             BrokerError::Unavailable(format!(
                 "{name} cannot be created ({error}); create it, writable for this user, or choose \
                  another with --store embedded:PATH"
@@ -95,6 +100,14 @@ impl Medium {
              disk with space, or choose another with --store embedded:PATH"
         ))
     }
+}
+
+/// Creates a folder that its owner alone can look into: what users say lies there.
+fn create(folder: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
 }
 
 fn is_not_redb(error: &redb::Error) -> bool {

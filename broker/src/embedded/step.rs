@@ -60,10 +60,10 @@ impl<'a> Step<'a> {
         self.look()
     }
 
-    /// Commits what was written, if anything was.
-    pub(super) fn commit(self) -> Result<(), redb::Error> {
+    /// Commits what was written, if anything was. Answers the number of the batch, if it is durable.
+    pub(super) fn commit(self) -> Result<Option<u64>, redb::Error> {
         let Some(mut txn) = self.txn.into_inner() else {
-            return Ok(());
+            return Ok(None);
         };
         let disk = &self.shared.disk;
         let full = disk.unsaved_len() >= UNSAVED_MAX;
@@ -81,9 +81,9 @@ impl<'a> Step<'a> {
                     store.insert(STORE_CLOCK_MS, self.now_ms)?;
                 }
                 txn.commit()?;
-                disk.saved(batch);
+                return Ok(Some(batch));
             }
         }
-        Ok(())
+        Ok(None)
     }
 }

@@ -14,7 +14,7 @@ use super::{
 pub(super) struct Sweep;
 
 /// How many rooms one sweep erases, so that nobody waits long behind it.
-const ROOMS_MAX: usize = 32;
+const ROOMS_MAX: usize = 16;
 
 impl Operation for Sweep {
     type Output = ();

@@ -32,7 +32,7 @@ pub(super) trait Operation: Send + 'static {
 #[derive(Debug)]
 pub(super) struct Writer {
     jobs: Option<mpsc::Sender<Box<dyn Job>>>,
-    room: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -58,7 +58,7 @@ impl Writer {
             .expect("the system can start a thread");
         Writer {
             jobs: Some(jobs),
-            room: Arc::new(Semaphore::new(WAITING_MAX)),
+            places: Arc::new(Semaphore::new(WAITING_MAX)),
             thread: Some(thread),
         }
     }
@@ -67,7 +67,7 @@ impl Writer {
     /// the operation.
     pub(super) async fn run<O: Operation>(&self, operation: O) -> Result<O::Output, BrokerError> {
         let stopped = || BrokerError::Unavailable("the store's writer has stopped".into());
-        let permit = self.room.clone().acquire_owned().await;
+        let permit = self.places.clone().acquire_owned().await;
         let (answer, answered) = oneshot::channel();
         let asker = Asker {
             answer,
@@ -111,15 +111,25 @@ fn write_all(queue: &mpsc::Receiver<Box<dyn Job>>, shared: &Shared) {
 }
 
 fn write_batch(mut batch: Vec<Box<dyn Job>>, shared: &Shared) {
+    if shared.disk.mend() {
+        // Nobody could tell what became of the batch that failed. If it happened, its news are lost.
+        shared.hub.skip();
+    }
     let written = {
-        let access = shared.disk.for_batch();
+        let access = shared.disk.access();
         let step = Step::new(&access, shared);
         let ran = batch.iter_mut().try_for_each(|job| job.run(&step));
         ran.and_then(|()| step.commit())
     };
-    let fate = written.or_else(|error| shared.disk.recover(&error));
+    let (fate, saved) = match written {
+        Ok(saved) => (Ok(()), saved),
+        Err(error) => (shared.disk.recover(&error), None),
+    };
     for job in batch {
         job.settle(&fate, shared);
+    }
+    if let Some(number) = saved {
+        shared.disk.saved(number);
     }
 }
 

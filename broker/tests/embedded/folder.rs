@@ -203,11 +203,10 @@ fn refused(folder: &Path, layout: Layout) -> BrokerError {
 }
 
 fn incompatible(folder: &Path, layout: Layout) -> String {
-    match refused(folder, layout) {
-        BrokerError::Incompatible(message) => {
-            assert!(message.contains(&*folder.to_string_lossy()), "{message}");
-            message
-        }
-        other => panic!("{other:?}"),
-    }
+    let refused = refused(folder, layout);
+    let BrokerError::Incompatible(message) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(message.contains(&*folder.to_string_lossy()), "{message}");
+    message
 }
