@@ -22,11 +22,15 @@ async fn s6_s7_keepers_may_be_killed_at_any_moment_on_redis() {
     keepers_may_be_killed_at_any_moment(World::on(server.connect().await, settings)).await;
 }
 
+/// How long the store stalls: longer than a command may take.
+const STALL: Duration = Duration::from_millis(150);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn s3_a_resume_whose_answer_the_store_loses_is_made_or_can_be_repeated() {
     let server = Server::start().await;
+    let store = server.connect_for(STALL - Duration::from_millis(50)).await;
     let world = World::on(
-        server.connect().await,
+        store,
         Settings {
             ttl_ms: 60_000,
             ..quick()
@@ -41,15 +45,20 @@ async fn s3_a_resume_whose_answer_the_store_loses_is_made_or_can_be_repeated() {
         let done = done.clone();
         tokio::spawn(async move {
             while !done.is_cancelled() {
+                // What it was sent while it was halted it does afterwards, when nobody waits any more.
+                server.signal("STOP");
+                sleep(STALL).await;
+                server.signal("CONT");
+                a_while(&mut random, Duration::from_millis(50)).await;
                 server
                     .run("CLIENT KILL TYPE normal SKIPME yes")
                     .expect("it answers");
-                a_while(&mut random, Duration::from_millis(20)).await;
+                a_while(&mut random, Duration::from_millis(50)).await;
             }
             server
         })
     };
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + Duration::from_secs(8);
     while Instant::now() < until {
         match world.resume(&last, &gateway).await {
             Ok(resumed) => {

@@ -50,8 +50,18 @@ impl Server {
     }
 
     pub(crate) async fn connect(&self) -> SharedBroker {
+        self.connect_for(Duration::from_secs(2)).await
+    }
+
+    /// Connects with this much patience for each command.
+    pub(crate) async fn connect_for(&self, patience: Duration) -> SharedBroker {
         let url = format!("redis://127.0.0.1:{}", self.port);
-        Redis::connect(&url, Layout::default(), Settings::default())
+        let command_timeout_ms = patience.as_millis() as u64;
+        let settings = Settings {
+            command_timeout_ms,
+            ..Settings::default()
+        };
+        Redis::connect(&url, Layout::default(), settings)
             .await
             .unwrap()
     }
