@@ -2,10 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use outlast_protocol::{CloseCode, ServerFrame};
+use hyper::upgrade::{OnUpgrade, Parts};
+use hyper_util::rt::TokioIo;
+use outlast_protocol::{CloseCode, Codec, ServerFrame};
 use outlast_sessions::Attachment;
+use tokio::net::TcpStream;
 
 use crate::{
+    address::Counted,
     attach::{attach, busy},
     auth,
     bye::Bye,
@@ -18,42 +22,44 @@ use crate::{
     wire::Wire,
 };
 
+/// A socket that is about to be.
+pub(crate) struct Upgrade {
+    pub(crate) upgrade: OnUpgrade,
+    pub(crate) codec: Codec,
+    pub(crate) arrival: Arrival,
+    /// The token that came in a header.
+    pub(crate) bearer: Option<String>,
+}
+
 /// Serves one socket from its upgrade to its end.
-pub(crate) async fn serve(
-    wire: Wire,
-    shared: Arc<Shared>,
-    arrival: Arrival,
-    bearer: Option<String>,
-) {
-    let _counted = match shared.addresses.count(arrival.peer.ip()) {
-        Ok(counted) => counted,
-        Err(max) => {
-            let reason = format!("an address has at most {max} sockets");
-            return wire
-                .close(&Bye::new(CloseCode::TooManySessions, reason))
-                .await;
-        }
-    };
-    // What only happens once is boxed, so that it takes no memory of a socket that is idle.
-    let Some(mut socket) = Box::pin(begin(wire, shared, arrival, bearer)).await else {
-        return;
-    };
+///
+/// Everything that a socket needs only once is boxed, so that one that is idle takes no memory for it.
+pub(crate) async fn serve(shared: Arc<Shared>, upgrade: Box<Upgrade>) {
+    let Some((mut socket, _counted)) = Box::pin(begin(shared, upgrade)).await else { return };
     metrics::gauge!("outlast_gateway_sockets").increment(1);
     let end = socket.run().await;
     metrics::gauge!("outlast_gateway_sockets").decrement(1);
-    if let End::Bye(bye) = &end {
-        metrics::counter!("outlast_gateway_byes_total", "code" => bye.code.name()).increment(1);
-    }
     Box::pin(socket.finish(end)).await;
 }
 
 /// Up to where the client has its session.
 async fn begin(
-    mut wire: Wire,
     shared: Arc<Shared>,
-    arrival: Arrival,
-    bearer: Option<String>,
-) -> Option<Socket> {
+    upgrade: Box<Upgrade>,
+) -> Option<(Box<Socket>, Option<Counted>)> {
+    let Upgrade { upgrade, codec, arrival, bearer } = *upgrade;
+    let Parts { io, read_buf, .. } = upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
+    // Copied, for it is a piece of the buffer that HTTP was read into.
+    let read = read_buf.to_vec();
+    drop(read_buf);
+    let mut wire = Wire::new(io.into_inner(), read, codec, shared.settings.frame_bytes);
+    let counted = match shared.addresses.count(arrival.peer.ip()) {
+        Ok(counted) => counted,
+        Err(max) => {
+            let reason = format!("an address has at most {max} sockets");
+            return goodbye(wire, &Bye::new(CloseCode::TooManySessions, reason)).await;
+        }
+    };
     let deadline = arrival.at + Duration::from_millis(shared.settings.first_frame_ms);
     let first = tokio::select! {
         first = hello(&mut wire, deadline) => first,
@@ -80,13 +86,14 @@ async fn begin(
         return goodbye(wire, &Bye::taken_over()).await;
     };
     let identity = session.identity.clone();
-    let mut socket = Socket::new(wire, shared.clone(), who, identity, wake, registration);
+    let socket = Socket::new(wire, shared.clone(), who, identity, wake, registration);
+    let mut socket = Box::new(socket);
     if let Err(bye) = greet(&mut socket, session, hello).await {
         drop(permit);
         socket.finish(bye.into()).await;
         return None;
     }
-    Some(socket)
+    Some((socket, counted))
 }
 
 /// Tells the client of its session.
@@ -119,7 +126,20 @@ pub(crate) fn moved() -> Bye {
     Bye::new(CloseCode::Moved, "the gateway goes away").retry(retry_ms)
 }
 
-async fn goodbye(wire: Wire, bye: &Bye) -> Option<Socket> {
+async fn goodbye<T>(wire: Wire, bye: &Bye) -> Option<T> {
     wire.close(bye).await;
     None
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f3_an_idle_socket_takes_about_a_kilobyte() {
+        fn size<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
+            std::mem::size_of::<F>()
+        }
+        assert!(size(serve) <= 256, "the task: {} bytes", size(serve));
+        assert!(std::mem::size_of::<Socket>() <= 1024);
+    }
 }

@@ -140,7 +140,10 @@ impl Socket {
     }
 
     /// Says why, if the client is still there, and leaves the session to whoever has it now.
-    pub(crate) async fn finish(self, end: End) {
+    pub(crate) async fn finish(self: Box<Self>, end: End) {
+        if let End::Bye(bye) = &end {
+            metrics::counter!("outlast_gateway_byes_total", "code" => bye.code.name()).increment(1);
+        }
         let Socket {
             wire,
             shared,
@@ -150,7 +153,7 @@ impl Socket {
             wake,
             _registration,
             ..
-        } = self;
+        } = *self;
         drop((rooms, wake, _registration));
         let ending = matches!(
             &job,

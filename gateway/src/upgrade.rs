@@ -11,13 +11,15 @@ use axum::{
         header::{AUTHORIZATION, HOST, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL},
     },
 };
-use hyper::upgrade::Parts;
-use hyper_util::rt::TokioIo;
 use outlast_protocol::Codec;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
-use crate::{gateway::Shared, origin, serve::serve, wire::Wire};
+use crate::{
+    gateway::Shared,
+    origin,
+    serve::{Upgrade, serve},
+};
 
 /// Where and when a request came from.
 #[derive(Debug, Clone, Copy)]
@@ -38,18 +40,8 @@ pub(crate) async fn connect(
         Ok(checked) => checked,
         Err(refusal) => return refusal,
     };
-    let tracker = shared.sockets.clone();
-    tracker.spawn(async move {
-        let Ok(upgraded) = upgrade.await else { return };
-        let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-            return;
-        };
-        // Copied, for it is a piece of the buffer that HTTP was read into.
-        let read = read_buf.to_vec();
-        drop(read_buf);
-        let wire = Wire::new(io.into_inner(), read, codec, shared.settings.frame_bytes);
-        serve(wire, shared, arrival, bearer).await;
-    });
+    let upgrade = Box::new(Upgrade { upgrade, codec, arrival, bearer });
+    shared.sockets.spawn(serve(shared.clone(), upgrade));
     response
 }
 

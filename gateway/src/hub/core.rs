@@ -168,6 +168,14 @@ impl Core {
         }
         let mut everybody = !signals.is_empty();
         let mut members = Vec::new();
+        // While the log is asked, only the log is believed: an announcement names the entry that it
+        // stands behind by nothing but its `off`, and that may belong to another history by now.
+        let entries = if self.is_refreshing() && !entries.is_empty() {
+            self.refresh();
+            &[]
+        } else {
+            entries
+        };
         for entry in entries {
             match self.offer(entry) {
                 Offered::Added => match addressee(entry) {
@@ -326,6 +334,10 @@ impl Core {
         Wakes::Members(Vec::new())
     }
 
+    fn is_refreshing(&self) -> bool {
+        self.refreshes.started != self.refreshes.finished
+    }
+
     fn offer(&mut self, entry: &Entry) -> Offered {
         let offered = self.window.offer(entry);
         while self.window.len() > ITEMS_MAX
@@ -402,3 +414,6 @@ fn addressee(entry: &Entry) -> Option<u32> {
         Body::Notice { to, .. } | Body::Result { to, .. } => Some(to),
     }
 }
+
+#[cfg(test)]
+mod tests;
