@@ -5,13 +5,14 @@
 //! here; what it left undone is still due.
 
 use futures_util::future;
+use metrics::counter;
 use outlast_broker::{BrokerError, NodeId, Written};
 use outlast_protocol::Sid;
 
 use crate::{
     machine::{Next, Step, Tell},
-    meters,
     shelf::{Loaded, Shelf},
+    telemetry,
 };
 
 /// When to try again to tell a room whose topic did not take it, in milliseconds.
@@ -63,7 +64,7 @@ pub(crate) async fn lose(
         let mut session = loaded.session.clone();
         session.lose(dead, since_ms);
         if session != loaded.session {
-            shelf.replace(loaded, &session).await?;
+            shelf.write(loaded.sid, loaded.version, &session).await?;
         }
         Ok(())
     }))
@@ -77,12 +78,14 @@ async fn write(shelf: &Shelf, old: &Loaded, step: &Step, told: bool) -> Result<(
         _ if step.tell.is_some() && !told => {
             return shelf.postpone(old, RETRY_MS).await.map(drop);
         }
-        Next::Write(session) => shelf.replace(old, session).await?,
+        Next::Write(session) => shelf.write(old.sid, old.version, session).await?,
         Next::Delete => shelf.delete(old).await?,
     };
     match (step.tell, written) {
-        (Some(Tell::Detached), Written::Done { .. }) => meters::detached_told(),
-        (Some(Tell::Over(reason)), Written::Done { .. }) => meters::over(reason),
+        (Some(Tell::Detached), Written::Done { .. }) => {
+            counter!(telemetry::DETACHED_TOLD).increment(1)
+        }
+        (Some(Tell::Over(reason)), Written::Done { .. }) => telemetry::over(reason),
         // Not done: somebody else did it, or something else happened to it. It will show if it is due.
         (Some(Tell::Attached) | None, _) | (_, Written::Conflict | Written::GroupFull) => {}
     }

@@ -4,7 +4,7 @@ use outlast_broker::{BrokerError, Member, NodeId, Shard, SharedBroker};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Settings, advance::advance, shelf::Shelf};
+use crate::{Settings, advance::advance, shelf::Shelf, telemetry};
 
 mod deaths;
 mod outage;
@@ -37,6 +37,7 @@ pub async fn keep(
     settings: Settings,
     shutdown: CancellationToken,
 ) -> Result<(), BrokerError> {
+    telemetry::describe();
     let pause = LOOK_EVERY.min(Duration::from_millis(settings.lease_ms / 5));
     let mut keeper = Keeper::new(Shelf { broker, settings });
     let mut outage = Outage::default();

@@ -20,11 +20,12 @@ mod identity;
 mod keeper;
 mod keys;
 mod machine;
-mod meters;
 mod record;
 mod settings;
 mod shelf;
 mod store;
+mod swap;
+mod telemetry;
 mod unsettled;
 
 pub use attachment::Attachment;

@@ -72,20 +72,15 @@ impl Shelf {
         Ok((found, unreadable))
     }
 
-    /// Writes a new session.
-    pub(crate) async fn create(&self, sid: Sid, session: &Session) -> Result<Written, BrokerError> {
-        let due_ms = session.due_ms(&self.settings);
-        self.write(sid, 0, session, due_ms).await
-    }
-
-    /// Writes a session over what was read.
-    pub(crate) async fn replace(
+    /// Writes a session, if its record has this version; 0 if there must not be one yet.
+    pub(crate) async fn write(
         &self,
-        old: &Loaded,
+        sid: Sid,
+        expect: u64,
         session: &Session,
     ) -> Result<Written, BrokerError> {
         let due_ms = session.due_ms(&self.settings);
-        self.write(old.sid, old.version, session, due_ms).await
+        self.write_due(sid, expect, session, due_ms).await
     }
 
     /// Leaves a session as it is, and due in `after_ms`.
@@ -95,7 +90,8 @@ impl Shelf {
         after_ms: u64,
     ) -> Result<Written, BrokerError> {
         let due_ms = Some(old.now_ms + after_ms);
-        self.write(old.sid, old.version, &old.session, due_ms).await
+        self.write_due(old.sid, old.version, &old.session, due_ms)
+            .await
     }
 
     /// Deletes what was read.
@@ -172,7 +168,7 @@ impl Shelf {
         None
     }
 
-    async fn write(
+    async fn write_due(
         &self,
         sid: Sid,
         expect: u64,

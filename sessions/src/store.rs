@@ -1,28 +1,17 @@
-use std::time::Duration;
-
-use outlast_broker::{BrokerError, NodeId, Nudge, SharedBroker, Written};
+use metrics::counter;
+use outlast_broker::{BrokerError, NodeId, Nudge, SharedBroker};
 use outlast_protocol::{RoomName, Sid};
-use tokio::time::sleep;
 
 use crate::{
     Attachment, Identity, SessionError, Settings,
     advance::advance,
     keys::{Key, KeyHash},
     machine::{Session, Tell},
-    meters,
     shelf::{Loaded, Shelf},
-    unsettled::{Bound, Unsettled, insist},
+    swap::insist,
+    telemetry,
+    unsettled::{Bound, Unsettled},
 };
-
-/// How often a write is tried again because the record was written by somebody else in between, or
-/// because the answer was lost.
-const ATTEMPTS_MAX: usize = 16;
-
-/// How often the store may leave a write without an answer before that is the answer.
-const UNANSWERED_MAX: usize = 2;
-
-/// How long a lost connection to the store takes to be replaced, when the store is there.
-const RECONNECT: Duration = Duration::from_millis(100);
 
 /// The sessions of a store. Cheap to clone.
 ///
@@ -32,12 +21,13 @@ const RECONNECT: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Sessions {
     shelf: Shelf,
-    pub(crate) bound: Bound,
+    bound: Bound,
 }
 
 impl Sessions {
     /// The sessions that lie in this store.
     pub fn new(broker: SharedBroker, settings: Settings) -> Self {
+        telemetry::describe();
         Sessions {
             shelf: Shelf { broker, settings },
             bound: Bound::default(),
@@ -60,14 +50,13 @@ impl Sessions {
             .layout()
             .place(Sid::now_v7(), &identity.user);
         let session = Session::open(identity, key.hash(), gateway);
-        let mut attach = Unsettled::new(self, sid, key.hash());
+        let mut attach = Unsettled::new(&self.shelf, &self.bound, sid, key.hash());
         attach.writing();
-        let created = self.create(sid, &session).await;
-        if !matches!(created, Err(SessionError::Broker(_))) {
-            attach.settled();
-        }
+        let created = self.shelf.create(sid, &session).await;
+        attach.heard(&created);
         created?;
-        meters::opened();
+        attach.settled();
+        counter!(telemetry::OPENED).increment(1);
         Ok(attachment(sid, key, session))
     }
 
@@ -90,10 +79,11 @@ impl Sessions {
         let next_hash = next.hash();
         // What is no sid is looked up like one, so that it takes as long (S4).
         let sid = Sid::try_parse(sid).unwrap_or_else(|_| Sid::now_v7());
-        let mut attach = Unsettled::new(self, sid, next_hash);
+        let mut attach = Unsettled::new(&self.shelf, &self.bound, sid, next_hash);
         let mut found = None;
         let mut older = None;
         let attached = self
+            .shelf
             .change(sid, |session, _| {
                 if *session.keys.newest() == next_hash {
                     return Ok(()); // It had happened; only the answer was lost.
@@ -110,16 +100,15 @@ impl Sessions {
                 Ok(())
             })
             .await;
-        if !matches!(attached, Err(SessionError::Broker(_))) {
-            attach.settled();
-        }
+        attach.heard(&attached);
         let session = attached?;
-        meters::resumed();
         if let Some(older) = older {
             let generation = session.generation;
             self.nudge(&older, Nudge::TakenOver { sid, generation })
                 .await;
         }
+        attach.settled();
+        counter!(telemetry::RESUMED).increment(1);
         Ok(attachment(sid, next, session))
     }
 
@@ -135,7 +124,8 @@ impl Sessions {
         generation: u64,
         room: &RoomName,
     ) -> Result<(), SessionError> {
-        self.change(sid, |session, _| session.add_room(generation, room))
+        self.shelf
+            .change(sid, |session, _| session.add_room(generation, room))
             .await
             .map(drop)
     }
@@ -150,7 +140,8 @@ impl Sessions {
         generation: u64,
         room: &RoomName,
     ) -> Result<(), SessionError> {
-        self.change(sid, |session, _| session.remove_room(generation, room))
+        self.shelf
+            .change(sid, |session, _| session.remove_room(generation, room))
             .await
             .map(drop)
     }
@@ -166,11 +157,12 @@ impl Sessions {
         generation: u64,
         identity: Identity,
     ) -> Result<(), SessionError> {
-        self.change(sid, |session, _| {
-            session.renew(generation, identity.clone())
-        })
-        .await
-        .map(drop)
+        self.shelf
+            .change(sid, |session, _| {
+                session.renew(generation, identity.clone())
+            })
+            .await
+            .map(drop)
     }
 
     /// Notes that the session has lost its socket: grace and ttl begin (S2, S7). Waits for a store that
@@ -179,10 +171,10 @@ impl Sessions {
     /// # Errors
     /// [`SessionError::Superseded`], [`SessionError::Gone`]: there was nothing left to detach.
     pub async fn detach(&self, sid: Sid, generation: u64) -> Result<(), SessionError> {
-        let this = self.clone();
+        let shelf = self.shelf.clone();
         let detached = tokio::spawn(async move {
             let detach = |session: &mut Session, now_ms| session.detach(generation, now_ms);
-            insist(|| this.change(sid, detach)).await
+            insist(|| shelf.change(sid, detach)).await
         });
         let stopping = || BrokerError::Unavailable("this process is stopping".into());
         detached.await.map_err(|_| stopping())?.map(drop)
@@ -198,6 +190,7 @@ impl Sessions {
         let mut holder = None;
         let mut writing = false;
         let ended = self
+            .shelf
             .change(sid, |session, _| {
                 let gateway = session.gateway().cloned();
                 session.end(generation)?;
@@ -235,6 +228,7 @@ impl Sessions {
     ) -> Result<(), SessionError> {
         let (mut told, mut at_ms) = (false, 0);
         let session = self
+            .shelf
             .change(sid, |session, now_ms| {
                 told |= session.reclaim(generation, gateway, now_ms)?;
                 at_ms = now_ms;
@@ -254,85 +248,12 @@ impl Sessions {
         Ok(())
     }
 
-    /// Takes back the attach that was to hand out this key.
-    pub(crate) async fn abandon(&self, sid: Sid, key: KeyHash) -> Result<(), SessionError> {
-        let abandon = |session: &mut Session, now_ms| {
-            session.abandon(&key, now_ms);
-            Ok(())
-        };
-        self.change(sid, abandon).await.map(drop)
-    }
-
-    /// Writes a new session. When the answer is lost the same is written again: if it had happened, that
-    /// finds itself.
-    async fn create(&self, sid: Sid, session: &Session) -> Result<(), SessionError> {
-        let mut unanswered = 0;
-        loop {
-            match self.shelf.create(sid, session).await {
-                Ok(Written::Done { .. }) => return Ok(()),
-                Ok(refused) => {
-                    let found = self.shelf.read(sid).await?;
-                    if found.is_some_and(|found| found.session.keys == session.keys) {
-                        return Ok(());
-                    }
-                    return Err(match refused {
-                        Written::GroupFull => SessionError::TooMany {
-                            max: self.shelf.settings.per_user_max,
-                        },
-                        Written::Conflict | Written::Done { .. } => contended(),
-                    });
-                }
-                Err(error) => unanswered = tolerate(error, unanswered).await?,
-            }
-        }
-    }
-
-    /// Reads a session, lets `event` happen to it and writes it, as one step. An event that changes
-    /// nothing is not written; so an event that finds that it has happened already may be repeated.
-    /// Answers the session as it is then.
-    async fn change(
-        &self,
-        sid: Sid,
-        mut event: impl FnMut(&mut Session, u64) -> Result<(), SessionError>,
-    ) -> Result<Session, SessionError> {
-        let mut unanswered = 0;
-        for _ in 0..ATTEMPTS_MAX {
-            let found = self.shelf.read(sid).await?.ok_or(SessionError::Gone)?;
-            let mut session = found.session.clone();
-            event(&mut session, found.now_ms)?;
-            if session == found.session {
-                return Ok(session);
-            }
-            match self.shelf.replace(&found, &session).await {
-                Ok(Written::Done { .. }) => return Ok(session),
-                Ok(Written::Conflict | Written::GroupFull) => {}
-                Err(error) => unanswered = tolerate(error, unanswered).await?,
-            }
-        }
-        Err(contended())
-    }
-
     /// Best effort: a gateway that misses it finds out when it next reclaims.
     async fn nudge(&self, to: &NodeId, nudge: Nudge) {
         if let Err(error) = self.shelf.broker.nudge(Some(to), &nudge).await {
             tracing::debug!(%to, ?nudge, %error, "a nudge was not delivered");
         }
     }
-}
-
-/// Counts a write whose answer was lost, and waits for the store to come back; fails at one too many, or
-/// at any other error.
-async fn tolerate(error: BrokerError, unanswered: usize) -> Result<usize, BrokerError> {
-    if matches!(error, BrokerError::Unavailable(_)) && unanswered + 1 < UNANSWERED_MAX {
-        sleep(RECONNECT).await;
-        return Ok(unanswered + 1);
-    }
-    Err(error)
-}
-
-/// The record was written by others, time and again, before it could be written here.
-fn contended() -> SessionError {
-    BrokerError::Unavailable("the session's record keeps changing".into()).into()
 }
 
 fn attachment(sid: Sid, key: Key, session: Session) -> Attachment {

@@ -1,14 +1,12 @@
 //! What happens to an attach that was given up halfway: its write may have been done, and then the
 //! record names a gateway that holds no socket for it, and that may live for weeks.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use outlast_broker::BrokerError;
 use outlast_protocol::Sid;
 use tokio::{runtime::Handle, sync::Semaphore, time::sleep};
 
-use crate::{SessionError, Sessions, keys::KeyHash};
+use crate::{SessionError, keys::KeyHash, machine::Session, shelf::Shelf, swap::insist};
 
 /// How many attaches may be waiting to be taken back at once. One more is left as it is; its session
 /// expires only after its gateway has stopped.
@@ -17,8 +15,15 @@ const UNSETTLED_MAX: usize = 16_384;
 /// How long a lost write may still take to happen. Taking it back earlier could come before it.
 const LATE_WRITE: Duration = Duration::from_secs(1);
 
-const RETRY_FIRST: Duration = Duration::from_millis(50);
-const RETRY_LONGEST: Duration = Duration::from_secs(2);
+/// An attach under way. Dropped before it is settled, because the store does not answer or because
+/// nobody waits for it any longer, it is taken back in the background.
+pub(crate) struct Unsettled<'a> {
+    shelf: &'a Shelf,
+    bound: &'a Bound,
+    sid: Sid,
+    key: KeyHash,
+    written: bool,
+}
 
 /// Bounds the attaches that are being taken back.
 #[derive(Clone)]
@@ -30,20 +35,12 @@ impl Default for Bound {
     }
 }
 
-/// An attach under way. Dropped before it is settled, because the store does not answer or because
-/// nobody waits for it any longer, it is taken back in the background.
-pub(crate) struct Unsettled<'a> {
-    sessions: &'a Sessions,
-    sid: Sid,
-    key: KeyHash,
-    written: bool,
-}
-
 impl<'a> Unsettled<'a> {
-    /// An attach of which nothing has been written yet.
-    pub(crate) fn new(sessions: &'a Sessions, sid: Sid, key: KeyHash) -> Self {
+    /// An attach that is to hand out `key`, of which nothing has been written yet.
+    pub(crate) fn new(shelf: &'a Shelf, bound: &'a Bound, sid: Sid, key: KeyHash) -> Self {
         Unsettled {
-            sessions,
+            shelf,
+            bound,
             sid,
             key,
             written: false,
@@ -55,7 +52,17 @@ impl<'a> Unsettled<'a> {
         self.written = true;
     }
 
-    /// It is known what became of it.
+    /// What is known of it now: a refusal says that it has not happened, a lost answer says nothing.
+    pub(crate) fn heard<T>(&mut self, outcome: &Result<T, SessionError>) {
+        if outcome
+            .as_ref()
+            .is_err_and(|error| !matches!(error, SessionError::Broker(_)))
+        {
+            self.written = false;
+        }
+    }
+
+    /// It has happened, and somebody holds the socket.
     pub(crate) fn settled(mut self) {
         self.written = false;
     }
@@ -66,9 +73,9 @@ impl Drop for Unsettled<'_> {
         if !self.written {
             return;
         }
-        let (sessions, sid, key) = (self.sessions.clone(), self.sid, self.key);
-        let Ok(permit) = Arc::clone(&sessions.bound.0).try_acquire_owned() else {
-            tracing::warn!(%sid, "too many attaches to take back; this one is left to the keepers");
+        let (shelf, sid, key) = (self.shelf.clone(), self.sid, self.key);
+        let Ok(permit) = Arc::clone(&self.bound.0).try_acquire_owned() else {
+            tracing::warn!(%sid, "too many attaches to take back: this one stays");
             return;
         };
         // Without a runtime the process is at its end, and so is its gateway.
@@ -77,26 +84,13 @@ impl Drop for Unsettled<'_> {
         };
         runtime.spawn(async move {
             sleep(LATE_WRITE).await;
-            let taken_back = insist(|| sessions.abandon(sid, key)).await;
-            tracing::debug!(%sid, ?taken_back, "took an attach back");
+            let abandon = |session: &mut Session, now_ms| {
+                session.abandon(&key, now_ms);
+                Ok(())
+            };
+            let taken_back = insist(|| shelf.change(sid, abandon)).await.map(drop);
+            tracing::debug!(%sid, ?taken_back, "an attach was given up halfway");
             drop(permit);
         });
-    }
-}
-
-/// Repeats what the store has not answered, or has no room for, until it is done. Ever more slowly, and
-/// at random moments, so that a store that returns is not met by everybody at once.
-pub(crate) async fn insist<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, SessionError>
-where
-    F: Future<Output = Result<T, SessionError>>,
-{
-    let mut pause = RETRY_FIRST;
-    loop {
-        match attempt().await {
-            Err(SessionError::Broker(BrokerError::Unavailable(_) | BrokerError::Full(_))) => {}
-            settled => return settled,
-        }
-        sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-        pause = (pause * 2).min(RETRY_LONGEST);
     }
 }

@@ -1,10 +1,11 @@
 use std::collections::{BTreeSet, HashSet};
 
 use futures_util::future;
+use metrics::counter;
 use outlast_broker::{BrokerError, Member, NodeId, Shard};
 
 use super::{PAGE, Work, silence::Silence, unreadable::Unreadable};
-use crate::{advance::lose, meters, shelf::Shelf};
+use crate::{advance::lose, shelf::Shelf, telemetry};
 
 /// How long any member of the fleet may be silent, in milliseconds, before it is struck off for
 /// tidiness' sake.
@@ -73,7 +74,7 @@ impl Deaths {
                 }
                 let struck = broker.strike(&gateway, None).await?;
                 if dead && struck {
-                    meters::gateway_dead();
+                    counter!(telemetry::GATEWAYS_DEAD).increment(1);
                 }
                 if !dead {
                     tracing::warn!(%gateway, "a gateway lives after all: it has to reclaim");

@@ -38,7 +38,7 @@ pub(super) struct Silence {
 impl Silence {
     /// A poll succeeded.
     pub(super) fn heard(&mut self, now_ms: u64, members: &[Member]) {
-        let gap = self.since_ms.is_some() && now_ms.saturating_sub(self.now_ms) > GAP_MS;
+        let gap = self.since_ms.is_some() && now_ms.abs_diff(self.now_ms) > GAP_MS;
         if self.missed || gap {
             self.back_ms = now_ms;
         }
@@ -62,7 +62,7 @@ impl Silence {
     /// Whether anybody's silence means anything now.
     pub(super) fn counts(&self) -> bool {
         let watched_since = self.since_ms.filter(|_| !self.missed);
-        watched_since.is_some_and(|since_ms| self.now_ms - since_ms >= SILENCE_MS)
+        watched_since.is_some_and(|since_ms| self.now_ms.saturating_sub(since_ms) >= SILENCE_MS)
     }
 
     /// Since when a gateway's sockets have been gone, if it counts as dead. One that was never heard of

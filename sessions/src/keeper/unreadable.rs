@@ -1,6 +1,9 @@
 use std::collections::HashSet;
 
+use metrics::counter;
 use outlast_protocol::Sid;
+
+use crate::telemetry;
 
 /// How many are remembered. Beyond that all are forgotten, found again and complained of again.
 const REMEMBERED_MAX: usize = 10_000;
@@ -30,6 +33,7 @@ impl Unreadable {
         }
         for (sid, why) in found {
             tracing::error!(%sid, why, "left a session to keepers of another version");
+            counter!(telemetry::UNREADABLE).increment(1);
             self.0.insert(sid);
         }
     }
