@@ -91,10 +91,7 @@ impl Subscriptions for Wisher {
         match fulfilled.await {
             Ok(Some(answer)) => answer,
             Ok(None) => Err(away()),
-            Err(_) => {
-                self.unsubscribe(room);
-                Err(BrokerError::Unavailable("no answer in time".into()))
-            }
+            Err(_) => Err(BrokerError::Unavailable("no answer in time".into())),
         }
     }
 

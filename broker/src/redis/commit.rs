@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use outlast_protocol::NUMBER_MAX;
 use serde::Serialize;
 
 use super::{
@@ -69,12 +70,21 @@ pub(super) fn keys_of(commit: &Commit) -> Vec<String> {
     all
 }
 
+/// Whether each room's entries follow upon each other and upon what is there. XADD would refuse those
+/// that do not, when others have been written already.
+pub(super) fn is_sound(commit: &Commit) -> bool {
+    commit.rooms.iter().all(|room| {
+        let offs = room.entries.iter().map(|entry| entry.pos.off);
+        offs.eq((room.behind.off + 1..).take(room.entries.len()))
+    })
+}
+
 impl<'a> PackedCommit<'a> {
     pub(super) fn new(commit: &'a Commit, channels: &Channels) -> Self {
         let behind = |id: TopicId| {
             TopicId {
                 ms: id.ms,
-                seq: id.seq + 1,
+                seq: id.seq.saturating_add(1),
             }
             .to_string()
         };
@@ -136,7 +146,8 @@ impl<'a> PackedRoom<'a> {
             set,
             forget,
             wake_ms: room.wake_ms.map(|ms| ms.to_string()),
-            ttl_ms: room.ttl_ms.map(|ms| ms.to_string()),
+            // Redis refuses an expiry beyond what 63 bits hold.
+            ttl_ms: room.ttl_ms.map(|ms| ms.min(NUMBER_MAX).to_string()),
             park: room.park.iter().map(to_json).collect(),
             unpark: room.unpark,
             signals: room.signals.iter().map(|signal| signal.as_json()).collect(),

@@ -80,17 +80,14 @@ impl Dialer {
     ) -> Result<Wire, DialError> {
         let lost = Arc::new(Notify::new());
         let bell = lost.clone();
-        let pushed = move |push: PushInfo| -> Result<(), ()> {
-            match push.kind {
-                PushKind::Disconnection => bell.notify_one(),
-                PushKind::Message => {
-                    if let Ok([Value::BulkString(channel), Value::BulkString(message)]) =
-                        <[Value; 2]>::try_from(push.data)
-                    {
-                        hear(channel, message);
-                    }
-                }
-                _ => {}
+        let pushed = move |PushInfo { kind, data }| -> Result<(), ()> {
+            if kind == PushKind::Disconnection {
+                bell.notify_one();
+            } else if kind == PushKind::Message
+                && let Ok([Value::BulkString(channel), Value::BulkString(message)]) =
+                    <[Value; 2]>::try_from(data)
+            {
+                hear(channel, message);
             }
             Ok(())
         };

@@ -136,6 +136,8 @@ impl Ear {
         let mut waiting = Vec::new();
         for wish in wishes {
             match wish {
+                // Who asked has given up.
+                Wish::Subscribe(_, done) if done.is_closed() => {}
                 Wish::Subscribe(room, done) => {
                     unwanted.remove(&room);
                     wanted.insert(room);
@@ -158,8 +160,7 @@ impl Ear {
             self.rooms.extend(wanted);
         }
         for waiter in waiting {
-            // Who no longer waits is heard of through `Unsubscribe`.
-            let _ = waiter.send(done.clone());
+            drop(waiter.send(done.clone()));
         }
         done
     }

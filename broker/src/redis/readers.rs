@@ -98,13 +98,13 @@ fn xread(partition: Partition, after: TopicId, max: usize, wait: Duration) -> re
 }
 
 fn topic_entry(id: &str, fields: Vec<Vec<u8>>) -> Result<TopicEntry, BrokerError> {
-    let input = match fields.as_slice() {
-        [name, json] if name == b"input" => serde_json::from_slice::<Input>(json).ok(),
-        _ => None,
+    let raw = match fields.as_slice() {
+        [name, json] if name == b"input" => json.clone(),
+        _ => fields.join(&b' '),
     };
-    let input = input.ok_or_else(|| String::from_utf8_lossy(&fields.join(&b' ')).into_owned());
     Ok(TopicEntry {
         id: id.parse()?,
-        input,
+        input: serde_json::from_slice::<Input>(&raw)
+            .map_err(|_| String::from_utf8_lossy(&raw).into_owned()),
     })
 }

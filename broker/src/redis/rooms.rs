@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Redis,
-    commit::{HEAD, PackedCommit, SEAT, SNAPSHOT, keys_of},
+    commit::{HEAD, PackedCommit, SEAT, SNAPSHOT, is_sound, keys_of},
     keys, unexpected,
 };
 use crate::{BrokerError, Commit, Committed, Cursor, Entry, Partition, RoomLoad, Rooms, Stretch};
@@ -28,6 +28,9 @@ impl Rooms for Redis {
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, BrokerError> {
+        if !is_sound(commit) {
+            return Err(BrokerError::Moved("the entries leave a gap".into()));
+        }
         let mut script = COMMIT.key(keys_of(commit));
         script.arg(PackedCommit::new(commit, &self.channels).to_msgpack());
         let answer: Vec<String> = self.link.run(&script).await?;

@@ -4,35 +4,38 @@ use std::{fmt::Debug, time::Duration};
 
 use outlast_broker::{
     Answer, Body, Broker, Commit, Cursor, Deadline, Entry, Group, Heard, Input, Layout, LeaseName,
-    Leases, Listener, NodeId, Partition, Reply, Request, RoomCommit, Rooms, Seat, Topic, Write,
+    Listener, NodeId, Partition, Reply, Request, RoomCommit, Seat, Topic, Write,
 };
 use outlast_protocol::{Payload, Pos, RoomName, Sid};
 use tokio::time::{sleep, timeout};
 
 /// How long anything may take here.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-pub const LAYOUT: Layout = Layout {
+pub(crate) const LAYOUT: Layout = Layout {
     partitions: 4,
     shards: 2,
 };
 
-/// Never too late.
-pub const ANY_TIME: Deadline = Deadline(u64::MAX);
+/// A lease that does not run out here.
+pub(crate) const TTL: Duration = Duration::from_secs(60);
 
-pub fn room() -> RoomName {
+/// Never too late.
+pub(crate) const ANY_TIME: Deadline = Deadline(u64::MAX);
+
+pub(crate) fn room() -> RoomName {
     "chat/lobby".parse().unwrap()
 }
 
-pub fn partition() -> Partition {
+pub(crate) fn partition() -> Partition {
     LAYOUT.partition(&room())
 }
 
-pub fn lease() -> LeaseName {
+pub(crate) fn lease() -> LeaseName {
     LeaseName::Partition(partition())
 }
 
-pub fn input() -> Input {
+pub(crate) fn input() -> Input {
     Input {
         room: room(),
         sid: Sid::now_v7(),
@@ -42,7 +45,7 @@ pub fn input() -> Input {
     }
 }
 
-pub fn entry(pos: Pos, text: &str) -> Entry {
+pub(crate) fn entry(pos: Pos, text: &str) -> Entry {
     let body = Body::Event {
         by: None,
         n: None,
@@ -53,7 +56,7 @@ pub fn entry(pos: Pos, text: &str) -> Entry {
 }
 
 /// A commit of one room: an entry, a seat, and a reply to a gateway.
-pub fn commit(epoch: u64, from: Cursor, behind: Pos, gateway: &NodeId) -> Commit {
+pub(crate) fn commit(epoch: u64, from: Cursor, behind: Pos, gateway: &NodeId) -> Commit {
     let to = Cursor {
         commits: from.commits + 1,
         tag: rand::random_range(0..1 << 32),
@@ -94,23 +97,29 @@ pub fn commit(epoch: u64, from: Cursor, behind: Pos, gateway: &NodeId) -> Commit
 }
 
 /// The commit that follows what lies in the store.
-pub async fn next_commit(store: &(impl Broker + ?Sized), epoch: u64, gateway: &NodeId) -> Commit {
+pub(crate) async fn next_commit(
+    store: &(impl Broker + ?Sized),
+    epoch: u64,
+    gateway: &NodeId,
+) -> Commit {
     let from = store.cursor(partition()).await.unwrap();
     let behind = store.read_tail(&room(), 1).await.unwrap().last;
     commit(epoch, from, behind, gateway)
 }
 
-pub async fn claim(store: &(impl Broker + ?Sized), ttl: Duration) -> u64 {
+pub(crate) async fn claim(store: &(impl Broker + ?Sized), ttl: Duration) -> u64 {
     let granted = store.claim(lease(), &"worker".into(), ttl).await.unwrap();
     granted.expect("nobody holds the lease").epoch
 }
 
-pub async fn append(store: &(impl Topic + ?Sized)) -> Result<(), outlast_broker::BrokerError> {
+pub(crate) async fn append(
+    store: &(impl Topic + ?Sized),
+) -> Result<(), outlast_broker::BrokerError> {
     store.append(partition(), ANY_TIME, vec![input()]).await
 }
 
 /// A record that is new, with its place in every index.
-pub fn new_record() -> Write {
+pub(crate) fn new_record() -> Write {
     Write {
         sid: LAYOUT.place(Sid::now_v7(), "ada"),
         expect: 0,
@@ -124,13 +133,16 @@ pub fn new_record() -> Write {
     }
 }
 
-pub async fn hear(listener: &mut dyn Listener) -> Heard {
+pub(crate) async fn hear(listener: &mut dyn Listener) -> Heard {
     let heard = timeout(PATIENCE, listener.hear()).await;
     heard.expect("something is heard in time")
 }
 
 /// Repeats a question until its answer is the right one.
-pub async fn until<T: Debug>(mut ask: impl AsyncFnMut() -> T, right: impl Fn(&T) -> bool) -> T {
+pub(crate) async fn until<T: Debug>(
+    mut ask: impl AsyncFnMut() -> T,
+    right: impl Fn(&T) -> bool,
+) -> T {
     let asking = timeout(PATIENCE, async {
         loop {
             let answer = ask().await;

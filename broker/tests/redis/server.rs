@@ -15,21 +15,24 @@ use redis::FromRedisValue;
 use tempfile::TempDir;
 
 /// Killed, and its folder removed, when it is dropped.
-pub struct Server {
+pub(crate) struct Server {
     folder: TempDir,
     port: u16,
     options: Vec<String>,
-    process: Child,
+    process: Process,
 }
+
+/// A process that does not outlive the test.
+struct Process(Child);
 
 impl Server {
     /// Starts a server that keeps everything it acknowledged.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// Starts a server with further options.
-    pub fn start_with(options: &[&str]) -> Self {
+    pub(crate) fn start_with(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options: Vec<String> = options.iter().map(|&option| option.into()).collect();
         let (port, process) = (0..20)
@@ -46,40 +49,39 @@ impl Server {
         }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    pub async fn connect(&self, layout: Layout) -> Result<Arc<Redis>, BrokerError> {
+    pub(crate) async fn connect(&self, layout: Layout) -> Result<Arc<Redis>, BrokerError> {
         Redis::connect(&self.url(), layout, Settings::default()).await
     }
 
     /// Kills it with SIGKILL.
-    pub fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
     }
 
     /// Starts it again where it was.
-    pub fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         self.process =
             spawn(&self.folder, self.port, &self.options).expect("the port is still free");
     }
 
     /// Sends its process a signal, such as `STOP`.
-    pub fn signal(&self, name: &str) {
-        let pid = self.process.id().to_string();
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.process.0.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status();
         assert!(sent.unwrap().success());
     }
 
     /// Runs a command as an operator would.
-    pub fn run<T: FromRedisValue>(&self, words: &[&str]) -> T {
+    pub(crate) fn run<T: FromRedisValue>(&self, words: &[&str]) -> T {
         self.run_as("", words)
     }
 
     /// The same with a part of the URL that names a user and a password.
-    pub fn run_as<T: FromRedisValue>(&self, who: &str, words: &[&str]) -> T {
+    pub(crate) fn run_as<T: FromRedisValue>(&self, who: &str, words: &[&str]) -> T {
         let url = format!("redis://{who}127.0.0.1:{}", self.port);
         let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
         let (name, args) = words.split_first().unwrap();
@@ -87,10 +89,17 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Process {
+    fn kill(&mut self) {
+        // It fails where the process has ended already, and that is what was wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.kill();
     }
 }
 
@@ -100,8 +109,8 @@ fn free_port() -> u16 {
 }
 
 /// `None` where somebody else took the port.
-fn spawn(folder: &TempDir, port: u16, options: &[String]) -> Option<Child> {
-    let mut process = Command::new("redis-server")
+fn spawn(folder: &TempDir, port: u16, options: &[String]) -> Option<Process> {
+    let process = Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--appendonly", "yes", "--appendfsync", "always"])
         .args(["--save", "", "--dir"])
@@ -110,9 +119,10 @@ fn spawn(folder: &TempDir, port: u16, options: &[String]) -> Option<Child> {
         .stdout(Stdio::null())
         .spawn()
         .expect("these tests need redis-server 7 in the PATH");
+    let mut process = Process(process);
     let deadline = Instant::now() + Duration::from_secs(20);
     while Instant::now() < deadline {
-        if process.try_wait().unwrap().is_some() {
+        if process.0.try_wait().unwrap().is_some() {
             return None;
         }
         if answers(port) {

@@ -1,0 +1,90 @@
+//! What commits are made of in Redis.
+
+use outlast_broker::{
+    Announcements, BrokerError, Committed, Heard, NodeId, Nudge, RoomCommit, Rooms, Seat, Snapshot,
+};
+use outlast_protocol::{Payload, Pos, Sid};
+
+use crate::{
+    scene::{LAYOUT, TTL, claim, entry, hear, next_commit, partition, room},
+    server::Server,
+};
+
+#[tokio::test]
+async fn w2_a_commit_is_announced_with_its_replies_behind_it_and_only_once() {
+    let server = Server::start();
+    let store = server.connect(LAYOUT).await.unwrap();
+    let me = NodeId::from("gateway");
+    let (subscriptions, mut listener) = store.listen(&me).await.unwrap();
+    subscriptions.subscribe(&room()).await.unwrap();
+    let epoch = claim(&*store, TTL).await;
+    let commit = next_commit(&*store, epoch, &me).await;
+
+    assert_eq!(store.commit(&commit).await, Ok(Committed::Now));
+    assert_eq!(store.commit(&commit).await, Ok(Committed::Before));
+
+    let Heard::Room(announcement) = hear(&mut *listener).await else {
+        panic!("the room comes first");
+    };
+    assert_eq!(announcement.entries, commit.rooms[0].entries);
+    assert_eq!(
+        hear(&mut *listener).await,
+        Heard::Reply(commit.replies[0].1.clone())
+    );
+    store.nudge(None, &Nudge::Released).await.unwrap();
+    assert_eq!(hear(&mut *listener).await, Heard::Nudge(Nudge::Released));
+}
+
+#[tokio::test]
+async fn w2_a_large_commit_is_one_step_as_well() {
+    let server = Server::start();
+    let store = server.connect(LAYOUT).await.unwrap();
+    let epoch = claim(&*store, TTL).await;
+    let me = NodeId::from("gateway");
+    let mut commit = next_commit(&*store, epoch, &me).await;
+    let one = commit.rooms[0].clone();
+    let names = (0..).map(|n| format!("chat/{n}").parse().unwrap());
+    let here = names.filter(|room| LAYOUT.partition(room) == partition());
+    commit.rooms = here
+        .take(70)
+        .map(|room| RoomCommit {
+            room,
+            ..one.clone()
+        })
+        .collect();
+    let room = &mut commit.rooms[69];
+    room.entries = (1..=700)
+        .map(|off| entry(Pos { off, tag: 7 }, "hello"))
+        .collect();
+    room.seats = (0..5_000)
+        .map(|n| (Sid::from_u128(n), Some(Seat::default())))
+        .collect();
+    room.snapshot = Some(Snapshot {
+        pos: Pos { off: 500, tag: 7 },
+        version: 1,
+        state: Payload::of(&"x".repeat(1 << 20)).unwrap(),
+    });
+
+    assert_eq!(store.commit(&commit).await, Ok(Committed::Now));
+    let room = &commit.rooms[69];
+    let load = store.load(&room.room).await.unwrap();
+    assert_eq!(load.entries, room.entries[500..]);
+    assert_eq!(load.seats.len(), 5_000);
+    assert_eq!(load.snapshot, room.snapshot);
+    assert_eq!(store.wakes(partition(), 99).await.unwrap().len(), 70);
+}
+
+#[tokio::test]
+async fn w2_entries_that_leave_a_gap_are_refused_as_a_whole() {
+    let server = Server::start();
+    let store = server.connect(LAYOUT).await.unwrap();
+    let epoch = claim(&*store, TTL).await;
+    let mut commit = next_commit(&*store, epoch, &"gateway".into()).await;
+    let again = commit.rooms[0].entries[0].clone();
+    commit.rooms[0].entries.push(again);
+    assert!(matches!(
+        store.commit(&commit).await,
+        Err(BrokerError::Moved(_))
+    ));
+    assert_eq!(store.cursor(partition()).await, Ok(commit.from));
+}

@@ -1,0 +1,152 @@
+//! Redis is killed, hangs, and forgets its scripts.
+
+use std::time::{Duration, Instant};
+
+use outlast_broker::{
+    Announcements, Broker, BrokerError, Committed, Health, Heard, Leases, NodeId, Nudge, Rooms,
+    Topic, TopicId,
+    redis::{Redis, Settings},
+};
+use tokio::time::timeout;
+
+use crate::{
+    scene::{LAYOUT, PATIENCE, TTL, append, claim, hear, lease, next_commit, partition, room},
+    server::Server,
+};
+
+#[tokio::test]
+async fn a_server_that_is_killed_and_returns_is_used_again() {
+    let mut server = Server::start();
+    let store = server.connect(LAYOUT).await.unwrap();
+    let me = NodeId::from("gateway");
+    let (subscriptions, mut listener) = store.listen(&me).await.unwrap();
+    subscriptions.subscribe(&room()).await.unwrap();
+    let epoch = claim(&*store, TTL).await;
+    append(&*store).await.unwrap();
+    let first = next_commit(&*store, epoch, &me).await;
+    store.commit(&first).await.unwrap();
+    let reading = {
+        let store = store.clone();
+        let newest = first.to.topic;
+        tokio::spawn(async move { store.read_topic(partition(), newest, 9, PATIENCE).await })
+    };
+    assert_eq!(reading.await.unwrap().unwrap().len(), 1);
+    assert!(matches!(hear(&mut *listener).await, Heard::Room(_)));
+    assert!(matches!(hear(&mut *listener).await, Heard::Reply(_)));
+    let mut health = store.health();
+    assert_eq!(*health.borrow(), Health::Up);
+
+    let waiting = {
+        let store = store.clone();
+        let after = TopicId {
+            ms: u64::MAX,
+            seq: 0,
+        };
+        tokio::spawn(async move { store.read_topic(partition(), after, 9, PATIENCE * 2).await })
+    };
+    server.kill();
+    timeout(PATIENCE, health.wait_for(|now| *now == Health::Down))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(matches!(
+        waiting.await.unwrap(),
+        Err(BrokerError::Unavailable(_))
+    ));
+    let began = Instant::now();
+    for _ in 0..100 {
+        assert!(matches!(
+            append(&*store).await,
+            Err(BrokerError::Unavailable(_))
+        ));
+        let read = store
+            .read_topic(partition(), TopicId::default(), 9, PATIENCE)
+            .await;
+        assert!(matches!(read, Err(BrokerError::Unavailable(_))));
+        let subscribed = subscriptions
+            .subscribe(&"chat/other".parse().unwrap())
+            .await;
+        assert!(matches!(subscribed, Err(BrokerError::Unavailable(_))));
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "operations fail at once"
+    );
+
+    server.start_again();
+    let returned = Instant::now();
+    timeout(PATIENCE, health.wait_for(|now| *now == Health::Up))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        returned.elapsed() < Duration::from_secs(1),
+        "it is noticed at once"
+    );
+    append(&*store).await.unwrap();
+    assert_eq!(
+        store.commit(&first).await,
+        Ok(Committed::Before),
+        "nothing was lost"
+    );
+    assert_eq!(hear(&mut *listener).await, Heard::Missed);
+    let second = next_commit(&*store, epoch, &me).await;
+    assert_eq!(store.commit(&second).await, Ok(Committed::Now));
+    assert!(
+        matches!(hear(&mut *listener).await, Heard::Room(_)),
+        "the subscription is back"
+    );
+    assert!(matches!(hear(&mut *listener).await, Heard::Reply(_)));
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_given_up_and_used_again() {
+    let server = Server::start();
+    let settings = Settings {
+        command_timeout_ms: 300,
+        probe_ms: 50,
+        ..Settings::default()
+    };
+    let store = Redis::connect(&server.url(), LAYOUT, settings)
+        .await
+        .unwrap();
+    let (_subscriptions, mut listener) = store.listen(&"gateway".into()).await.unwrap();
+    let mut health = store.health();
+
+    server.signal("STOP");
+    let began = Instant::now();
+    assert!(matches!(
+        append(&*store).await,
+        Err(BrokerError::Unavailable(_))
+    ));
+    assert!(began.elapsed() < Duration::from_millis(900));
+    timeout(PATIENCE, health.wait_for(|now| *now == Health::Down))
+        .await
+        .unwrap()
+        .unwrap();
+
+    server.signal("CONT");
+    timeout(PATIENCE, health.wait_for(|now| *now == Health::Up))
+        .await
+        .unwrap()
+        .unwrap();
+    append(&*store).await.unwrap();
+    store.nudge(None, &Nudge::Released).await.unwrap();
+    // Whether the listener's connection was given up, too, depends on when it was last tried.
+    while hear(&mut *listener).await == Heard::Missed {}
+}
+
+#[tokio::test]
+async fn scripts_that_the_server_forgot_are_loaded_again() {
+    let server = Server::start();
+    let store = server.connect(LAYOUT).await.unwrap();
+    let epoch = claim(&*store, TTL).await;
+    for _ in 0..3 {
+        server.run::<()>(&["SCRIPT", "FLUSH"]);
+        append(&*store).await.unwrap();
+        let (_, held) = store.renew(&[(lease(), epoch); 3], TTL).await.unwrap();
+        assert_eq!(held, [true; 3]);
+        let commit = next_commit(&*store, epoch, &"gateway".into()).await;
+        assert_eq!(store.commit(&commit).await, Ok(Committed::Now));
+    }
+}
