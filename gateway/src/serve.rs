@@ -35,7 +35,9 @@ pub(crate) struct Upgrade {
 ///
 /// Everything that a socket needs only once is boxed, so that one that is idle takes no memory for it.
 pub(crate) async fn serve(shared: Arc<Shared>, upgrade: Box<Upgrade>) {
-    let Some((mut socket, _counted)) = Box::pin(begin(shared, upgrade)).await else { return };
+    let Some((mut socket, _counted)) = Box::pin(begin(shared, upgrade)).await else {
+        return;
+    };
     metrics::gauge!("outlast_gateway_sockets").increment(1);
     let end = socket.run().await;
     metrics::gauge!("outlast_gateway_sockets").decrement(1);
@@ -47,7 +49,12 @@ async fn begin(
     shared: Arc<Shared>,
     upgrade: Box<Upgrade>,
 ) -> Option<(Box<Socket>, Option<Counted>)> {
-    let Upgrade { upgrade, codec, arrival, bearer } = *upgrade;
+    let Upgrade {
+        upgrade,
+        codec,
+        arrival,
+        bearer,
+    } = *upgrade;
     let Parts { io, read_buf, .. } = upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
     // Copied, for it is a piece of the buffer that HTTP was read into.
     let read = read_buf.to_vec();

@@ -224,7 +224,11 @@ impl Socket {
         {
             return Poll::Ready(Event::Came(came));
         }
-        let next = self.next_tick();
+        let now = Instant::now();
+        let next = self.next_tick(now);
+        if next <= now {
+            return Poll::Ready(Event::Tick);
+        }
         // A timer that goes off too early does no harm, and moving it for every frame would.
         if next < self.timer.deadline() || self.timer.is_elapsed() {
             self.timer.as_mut().reset(next);
@@ -448,13 +452,13 @@ impl Socket {
     }
 
     /// When it is time for something; nothing else needs this socket before.
-    fn next_tick(&self) -> Instant {
+    fn next_tick(&self, now: Instant) -> Instant {
         let mut next = self.beat.next();
         if let Some(since) = self.blocked {
             next = next.min(since + Duration::from_millis(self.shared.settings.blocked_ms));
         }
         if let Some(at) = self.identity.expires_at {
-            next = next.min(Instant::now() + auth::left(at));
+            next = next.min(now + auth::left(at));
         }
         if let Some(at) = self.chore_at {
             next = next.min(at);

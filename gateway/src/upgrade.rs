@@ -40,7 +40,12 @@ pub(crate) async fn connect(
         Ok(checked) => checked,
         Err(refusal) => return refusal,
     };
-    let upgrade = Box::new(Upgrade { upgrade, codec, arrival, bearer });
+    let upgrade = Box::new(Upgrade {
+        upgrade,
+        codec,
+        arrival,
+        bearer,
+    });
     shared.sockets.spawn(serve(shared.clone(), upgrade));
     response
 }

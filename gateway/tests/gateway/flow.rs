@@ -1,1 +1,230 @@
-//! SPEC.
+//! SPEC section 7, and how a gateway goes.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use outlast_gateway::Settings;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::{
+    self, Message,
+    protocol::frame::{
+        Frame,
+        coding::{Data, OpCode},
+    },
+};
+
+use crate::support::{Client, SOON, Setup, World};
+
+const ROOM: &str = "chat/lobby";
+
+async fn with(settings: Settings) -> World {
+    World::with(Setup {
+        settings,
+        ..Setup::default()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn f1_pings_when_nothing_was_sent_and_closes_what_is_silent() {
+    let world = with(Settings {
+        heartbeat_ms: 300,
+        ..Settings::default()
+    })
+    .await;
+    let (mut awake, _) = world.open().await;
+    let (mut asleep, _) = world.open().await;
+    let start = Instant::now();
+    asleep.expect("ping").await;
+    assert!(
+        start.elapsed() >= Duration::from_millis(250),
+        "{:?}",
+        start.elapsed()
+    );
+    for _ in 0..4 {
+        awake.expect("ping").await;
+        awake.send(json!({"t": "pong"})).await;
+    }
+    let bye = asleep.until("bye").await;
+    assert_eq!((&bye["code"], &bye["resume"]), (&json!(4006), &json!(true)));
+    awake.expect("ping").await;
+}
+
+#[tokio::test]
+async fn f1_websocket_pings_are_answered_and_count() {
+    let world = with(Settings {
+        heartbeat_ms: 300,
+        ..Settings::default()
+    })
+    .await;
+    let (mut client, _) = world.open().await;
+    let start = Instant::now();
+    let mut pongs = 0;
+    while start.elapsed() < Duration::from_millis(1_500) {
+        client
+            .socket
+            .send(Message::Ping(vec![7].into()))
+            .await
+            .unwrap();
+        loop {
+            match client.message().await {
+                Message::Pong(payload) => {
+                    assert_eq!(payload[..], [7]);
+                    pongs += 1;
+                    break;
+                }
+                Message::Text(text) => assert!(text.contains("ping"), "{text}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(pongs > 5);
+}
+
+#[tokio::test]
+async fn f2_a_frame_that_is_too_big_is_told_so_and_takes_nobody_else_along() {
+    let world = World::start().await;
+    let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+    let (mut bob, _) = world.in_chat(ROOM, "Bob").await;
+    ada.expect("event").await;
+    let large = "x".repeat(1_000_000);
+    bob.say(ROOM, 2, &large).await;
+    bob.expect_bye(1009).await;
+    ada.say(ROOM, 2, "fine").await;
+    ada.expect("event").await;
+}
+
+#[tokio::test]
+async fn f2_the_largest_frame_passes() {
+    let world = World::start().await;
+    let (mut client, _) = world.in_chat(ROOM, "Ada").await;
+    let frame = |text: &str| json!({"t": "act", "room": ROOM, "n": 2, "data": {"say": text}});
+    let overhead = frame("").to_string().len();
+    client.send(frame(&"x".repeat(65_536 - overhead))).await;
+    assert_eq!(client.expect("result").await["ok"], false);
+}
+
+#[tokio::test]
+async fn f2_what_is_no_frame_is_a_protocol_error() {
+    let world = World::start().await;
+    let text = |payload: &[u8]| {
+        Message::Frame(Frame::message(
+            payload.to_vec(),
+            OpCode::Data(Data::Text),
+            true,
+        ))
+    };
+    for message in [
+        Message::text("{"),
+        Message::text("[]"),
+        Message::text(r#"{"t":"join","n":1}"#),
+        Message::text(r#"{"t":"open"}"#),
+        Message::text(format!(
+            r#"{{"t":"act","room":"chat/a","n":1,"data":{}1{}}}"#,
+            "[".repeat(100),
+            "]".repeat(100)
+        )),
+        Message::binary(br#"{"t":"pong"}"#.to_vec()),
+        text(b"{\"t\":\"p\xff\"}"),
+    ] {
+        let (mut client, _) = world.open().await;
+        client.socket.send(message).await.unwrap();
+        client.expect_bye(4004).await;
+    }
+}
+
+/// A room in which somebody has said very much since this client last read.
+async fn flooded(world: &World, texts: u64) -> (Client, Vec<Value>) {
+    let (mut slow, _) = world.in_chat(ROOM, "Slow").await;
+    let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+    let mut said = Vec::new();
+    for n in 2..2 + texts {
+        ada.say(ROOM, n, &"x".repeat(2_000)).await;
+        said.push(ada.expect("event").await["pos"].clone());
+    }
+    slow.expect("event").await;
+    (slow, said)
+}
+
+#[tokio::test]
+async fn f3_a_slow_reader_catches_up_and_misses_nothing() {
+    let settings = Settings {
+        actions_per_s: 10_000,
+        ..Settings::default()
+    };
+    let worker = outlast_worker::Settings {
+        log_entries: 100_000,
+        ..Default::default()
+    };
+    let world = World::with(Setup {
+        settings,
+        worker,
+        ..Setup::default()
+    })
+    .await;
+    let (mut slow, said) = flooded(&world, 3_000).await;
+    for pos in said {
+        assert_eq!(slow.expect("event").await["pos"], pos);
+    }
+}
+
+#[tokio::test]
+async fn f3_who_reads_nothing_at_all_is_closed_in_the_end() {
+    let settings = Settings {
+        actions_per_s: 10_000,
+        blocked_ms: 700,
+        ..Settings::default()
+    };
+    let worker = outlast_worker::Settings {
+        log_entries: 100_000,
+        ..Default::default()
+    };
+    let world = World::with(Setup {
+        settings,
+        worker,
+        ..Setup::default()
+    })
+    .await;
+    let (mut slow, _) = flooded(&world, 4_000).await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let mut last = None;
+    while let Ok(Some(Ok(message))) = tokio::time::timeout(SOON, slow.socket.next()).await {
+        last = Some(message);
+    }
+    // What the system had taken in before is read; the bye found no room any more, or it did.
+    assert!(last.is_some());
+}
+
+#[tokio::test]
+async fn d3_a_gateway_that_goes_tells_everybody_and_lets_nobody_in() {
+    let world = World::with(Setup {
+        gateways: 2,
+        ..Setup::default()
+    })
+    .await;
+    let (mut client, welcome) = world.in_chat(ROOM, "Ada").await;
+    let mut fresh = world.connect().await;
+    world.gateways[0].shutdown.cancel();
+    let bye = client.expect_bye(4000).await;
+    assert_eq!(
+        (&bye["resume"], bye["retry_ms"].is_u64()),
+        (&json!(true), true)
+    );
+    fresh.expect_bye(4000).await;
+    let refused = Client::connect(world.address(), &[]).await;
+    match refused {
+        Err(tungstenite::Error::Http(response)) => {
+            assert_eq!(response.status().as_u16(), 503);
+            assert!(response.headers().contains_key("Retry-After"));
+        }
+        Err(_) => {}
+        Ok(_) => panic!("it lets somebody in"),
+    }
+    let mut client = Client::connect(world.gateways[1].address, &[])
+        .await
+        .unwrap();
+    client.resume(&welcome, json!({ROOM: null})).await;
+    client.expect("resumed").await;
+}

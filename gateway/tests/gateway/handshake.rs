@@ -1,1 +1,336 @@
-//! SPEC.
+//! SPEC section 1.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::SinkExt;
+use jsonwebtoken::{EncodingKey, Header, encode};
+use outlast_gateway::{Auth, Keys, Settings};
+use outlast_protocol::{ClientFrame, Codec, ServerFrame};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::Instant,
+};
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::support::{Client, SOON, Setup, World};
+
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+const PROTOCOL: &str = "Sec-WebSocket-Protocol";
+
+fn token(sub: &str, expires_in_s: i64, rooms: Option<&[&str]>) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs() as i64;
+    let mut claims = json!({"sub": sub, "exp": now + expires_in_s});
+    if let Some(rooms) = rooms {
+        claims["rooms"] = json!(rooms);
+    }
+    encode(
+        &Header::default(),
+        &claims,
+        &EncodingKey::from_secret(SECRET),
+    )
+    .unwrap()
+}
+
+async fn with_tokens() -> World {
+    let auth = Auth::tokens(Keys::secret(SECRET).unwrap(), false);
+    World::with(Setup {
+        auth,
+        ..Setup::default()
+    })
+    .await
+}
+
+fn status(refused: Result<Client, tungstenite::Error>) -> u16 {
+    match refused {
+        Err(tungstenite::Error::Http(response)) => response.status().as_u16(),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it connects"),
+    }
+}
+
+async fn open_with(world: &World, token: Option<&str>, header: Option<&str>) -> Client {
+    let bearer = header.map(|token| format!("Bearer {token}"));
+    let headers: Vec<_> = bearer
+        .iter()
+        .map(|bearer| ("Authorization", bearer.as_str()))
+        .collect();
+    let mut client = Client::connect(world.address(), &headers).await.unwrap();
+    client.send(json!({"t": "open", "token": token})).await;
+    client
+}
+
+#[tokio::test]
+async fn h1_the_subprotocol_decides_the_codec() {
+    let world = World::start().await;
+    let connect = |offer: &'static str| {
+        let address = world.address();
+        async move { Client::connect(address, &[(PROTOCOL, offer)]).await }
+    };
+    let json = connect("outlast.v1.json").await;
+    json.unwrap().open().await;
+    assert_eq!(status(connect("outlast.v2.json, other").await), 400);
+
+    for offer in [
+        "outlast.v1.msgpack",
+        "future, outlast.v1.msgpack, outlast.v1.json",
+    ] {
+        let mut client = connect(offer).await.unwrap();
+        let open = Codec::MsgPack.encode_client(&ClientFrame::Open {
+            token: None,
+            client: None,
+        });
+        client.socket.send(Message::binary(open)).await.unwrap();
+        let Message::Binary(welcome) = client.message().await else {
+            panic!("not binary")
+        };
+        let welcome = Codec::MsgPack.decode_server(&welcome).unwrap();
+        assert!(
+            matches!(welcome, ServerFrame::Welcome { .. }),
+            "{welcome:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn h1_no_websocket_is_a_plain_refusal() {
+    let world = World::start().await;
+    let mut tcp = TcpStream::connect(world.address()).await.unwrap();
+    tcp.write_all(b"GET /v1/connect HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+}
+
+#[tokio::test]
+async fn h2_the_first_frame_has_to_come_in_time_counted_from_the_connection() {
+    let settings = Settings {
+        first_frame_ms: 600,
+        ..Settings::default()
+    };
+    let world = World::with(Setup {
+        settings,
+        ..Setup::default()
+    })
+    .await;
+    let start = Instant::now();
+    let mut silent = TcpStream::connect(world.address()).await.unwrap();
+    let mut slow = TcpStream::connect(world.address()).await.unwrap();
+    slow.write_all(b"GET /v1/connect HTTP/1.1\r\n")
+        .await
+        .unwrap();
+    let mut upgraded = TcpStream::connect(world.address()).await.unwrap();
+    let mut rest = String::new();
+    for tcp in [&mut silent, &mut slow] {
+        tokio::time::timeout(SOON, tcp.read_to_string(&mut rest))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    assert!(start.elapsed() >= Duration::from_millis(600));
+    assert!(
+        start.elapsed() < Duration::from_millis(1200),
+        "{:?}",
+        start.elapsed()
+    );
+
+    // Headers that take their time leave less of it for the first frame.
+    upgraded = {
+        drop(upgraded);
+        TcpStream::connect(world.address()).await.unwrap()
+    };
+    let start = Instant::now();
+    upgraded
+        .write_all(b"GET /v1/connect HTTP/1.1\r\nHost: x\r\n")
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let rest = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    upgraded.write_all(rest).await.unwrap();
+    let mut answer = Vec::new();
+    let mut buffer = [0; 1024];
+    while !String::from_utf8_lossy(&answer).contains("4004") {
+        let read = tokio::time::timeout(SOON, upgraded.read(&mut buffer))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&buffer[..read]);
+    }
+    assert!(
+        start.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        start.elapsed()
+    );
+
+    let mut client = world.connect().await;
+    client.expect_bye(4004).await;
+}
+
+#[tokio::test]
+async fn h2_frames_may_come_right_behind_the_first() {
+    let world = World::start().await;
+    let mut client = world.connect().await;
+    client.send(json!({"t": "open"})).await;
+    client
+        .send(json!({"t": "join", "room": "chat/a", "n": 1, "data": {"name": "Ada"}}))
+        .await;
+    client.say("chat/a", 2, "hi").await;
+    client.expect("welcome").await;
+    client.expect("joined").await;
+    assert_eq!(client.expect("event").await["n"], 2);
+}
+
+#[tokio::test]
+async fn h2_any_other_first_frame_is_a_protocol_error() {
+    let world = World::start().await;
+    for frame in [
+        json!({"t": "pong"}),
+        json!({"t": "join", "room": "chat/a", "n": 1}),
+        json!({"t": "dance"}),
+        json!({"t": "resume", "sid": "x", "key": "y"}),
+        json!({"t": "resume", "sid": "x", "key": "y", "rooms": {"chat/a": "1"}}),
+        json!([]),
+    ] {
+        let mut client = world.connect().await;
+        client.send(frame).await;
+        let bye = client.expect_bye(4004).await;
+        assert_eq!(bye["resume"], false);
+    }
+}
+
+#[tokio::test]
+async fn h4_foreign_origins_are_refused() {
+    let settings = Settings {
+        allow_origin: vec!["https://app.example".to_owned()],
+        ..Settings::default()
+    };
+    let world = World::with(Setup {
+        settings,
+        ..Setup::default()
+    })
+    .await;
+    let own = format!("http://{}", world.address());
+    for origin in [own.as_str(), "https://app.example"] {
+        let mut client = Client::connect(world.address(), &[("Origin", origin)])
+            .await
+            .unwrap();
+        client.open().await;
+    }
+    for origin in ["https://evil.example", "null", "http://app.example"] {
+        let refused = Client::connect(world.address(), &[("Origin", origin)]).await;
+        assert_eq!(status(refused), 403, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn h5_the_token_is_in_the_frame_or_in_a_header_and_the_frame_wins() {
+    let world = with_tokens().await;
+    let (ada, bad) = (token("ada", 60, None), "x.y.z");
+    for (frame, header) in [
+        (Some(&*ada), None),
+        (None, Some(&*ada)),
+        (Some(&*ada), Some(bad)),
+    ] {
+        open_with(&world, frame, header)
+            .await
+            .expect("welcome")
+            .await;
+    }
+    for (frame, header) in [(None, None), (Some(bad), Some(&*ada)), (None, Some(bad))] {
+        let bye = open_with(&world, frame, header)
+            .await
+            .expect_bye(4003)
+            .await;
+        assert!(!bye["reason"].as_str().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn h5_a_resume_may_bring_a_newer_token_of_the_same_user() {
+    let world = with_tokens().await;
+    let mut client = open_with(&world, Some(&token("ada", 60, None)), None).await;
+    let welcome = client.expect("welcome").await;
+    let resume = |token: String| json!({"t": "resume", "sid": welcome["sid"], "key": welcome["key"], "token": token, "rooms": {}});
+    let mut other = world.connect().await;
+    other.send(resume(token("bob", 60, None))).await;
+    other.expect_bye(4003).await;
+    let mut same = world.connect().await;
+    same.send(resume(token("ada", 60, None))).await;
+    same.expect("resumed").await;
+}
+
+#[tokio::test]
+async fn h5_the_token_names_the_rooms_that_may_be_joined() {
+    let world = with_tokens().await;
+    let mut client = open_with(&world, Some(&token("ada", 60, Some(&["chat/a*"]))), None).await;
+    client.expect("welcome").await;
+    client
+        .send(json!({"t": "join", "room": "chat/b", "n": 1, "data": {"name": "Ada"}}))
+        .await;
+    let error = client.expect("error").await;
+    assert_eq!(
+        (&error["code"], &error["n"]),
+        (&json!("forbidden"), &json!(1))
+    );
+    client.join("chat/ab", 1, "Ada").await;
+}
+
+#[tokio::test]
+async fn h6_a_token_that_expires_ends_the_connection_unless_it_was_renewed() {
+    let world = with_tokens().await;
+    let mut short = open_with(&world, Some(&token("ada", 2, None)), None).await;
+    let mut renewed = open_with(&world, Some(&token("bob", 2, None)), None).await;
+    short.expect("welcome").await;
+    let welcome = renewed.expect("welcome").await;
+    renewed
+        .send(json!({"t": "token", "token": token("bob", 60, None)}))
+        .await;
+    let start = Instant::now();
+    short.expect_bye(4003).await;
+    assert!(start.elapsed() < Duration::from_secs(4));
+    renewed.expect_nothing(Duration::from_millis(1_500)).await;
+    // The session knows: without a new token it can be resumed.
+    drop(renewed);
+    let mut again = world.connect().await;
+    again.resume(&welcome, json!({})).await;
+    again.expect("resumed").await;
+}
+
+#[tokio::test]
+async fn h6_a_wrong_token_ends_the_connection() {
+    let world = with_tokens().await;
+    let wrong: [Value; 3] = [
+        json!("x.y.z"),
+        json!(token("bob", 60, None)),
+        json!(token("ada", -1, None)),
+    ];
+    for wrong in wrong {
+        let mut client = open_with(&world, Some(&token("ada", 60, None)), None).await;
+        client.expect("welcome").await;
+        client.send(json!({"t": "token", "token": wrong})).await;
+        client.expect_bye(4003).await;
+    }
+}
+
+#[tokio::test]
+async fn pages_are_served_beside() {
+    let world = World::start().await;
+    let mut tcp = TcpStream::connect(world.address()).await.unwrap();
+    tcp.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("pages"),
+        "{answer}"
+    );
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Setup, World};
+use crate::support::{Client, World};
 
 const ROOM: &str = "chat/lobby";
 

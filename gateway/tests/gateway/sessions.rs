@@ -1,20 +1,177 @@
 //! SPEC section 4.
 
+use std::time::Duration;
+
+use outlast_gateway::Settings;
 use serde_json::json;
 
-use crate::support::World;
+use crate::support::{Client, Setup, World};
+
+const ROOM: &str = "chat/lobby";
 
 #[tokio::test]
-async fn s1_open_makes_a_session_and_a_room_can_be_joined() {
+async fn s1_open_makes_a_session() {
     let world = World::start().await;
-    let (mut client, welcome) = world.open().await;
-    assert_eq!(welcome["gen"], 1);
-    let joined = client.join("chat/lobby", 1, "Ada").await;
-    assert_eq!((&joined["n"], &joined["member"]), (&json!(1), &json!(1)));
-    client.say("chat/lobby", 2, "hi").await;
-    let event = client.expect("event").await;
+    let (_client, welcome) = world.open().await;
     assert_eq!(
-        (&event["by"], &event["n"], &event["data"]["said"]),
-        (&json!(1), &json!(2), &json!("hi"))
+        (&welcome["gen"], &welcome["ttl_ms"]),
+        (&json!(1), &json!(120_000))
     );
+    assert_eq!(
+        welcome["limits"],
+        json!({"frame_bytes": 65_536, "actions_per_s": 50})
+    );
+    assert_eq!(welcome["sid"].as_str().unwrap().as_bytes()[14], b'7');
+    assert!(welcome["key"].as_str().unwrap().len() >= 22);
+}
+
+#[tokio::test]
+async fn s2_a_session_outlives_its_socket_and_its_gateway() {
+    let world = World::with(Setup {
+        gateways: 2,
+        ..Setup::default()
+    })
+    .await;
+    let (client, welcome) = world.in_chat(ROOM, "Ada").await;
+    world.gateways[0].serving.abort();
+    drop(client);
+    let mut client = Client::connect(world.gateways[1].address, &[])
+        .await
+        .unwrap();
+    client.resume(&welcome, json!({ROOM: null})).await;
+    let resumed = client.expect("resumed").await;
+    assert_eq!(
+        (&resumed["gen"], &resumed["sid"]),
+        (&json!(2), &welcome["sid"])
+    );
+    client.expect("snapshot").await;
+}
+
+#[tokio::test]
+async fn s3_the_newest_key_works_and_the_last_used_one() {
+    let world = World::start().await;
+    let (_client, first) = world.open().await;
+    let mut client = world.connect().await;
+    client.resume(&first, json!({})).await;
+    let _lost = client.expect("resumed").await;
+    // The answer to that was lost: the client comes with the first key once more.
+    let mut client = world.connect().await;
+    client.resume(&first, json!({})).await;
+    let third = client.expect("resumed").await;
+    assert_eq!(third["gen"], 3);
+    let mut client = world.connect().await;
+    client.resume(&third, json!({})).await;
+    let fourth = client.expect("resumed").await;
+    assert_ne!(third["key"], fourth["key"]);
+    let mut client = world.connect().await;
+    client.resume(&first, json!({})).await;
+    client.expect_bye(4001).await;
+}
+
+#[tokio::test]
+async fn s4_what_cannot_be_resumed_is_gone_whatever_the_cause() {
+    let world = World::start().await;
+    let (mut ended, welcome) = world.open().await;
+    ended.send(json!({"t": "end"})).await;
+    ended.expect_bye(4010).await;
+    let (_other, other) = world.open().await;
+    let unknown = json!({"sid": "0190163d-8694-739b-aea5-966c26f8ad90", "key": other["key"]});
+    let no_sid = json!({"sid": "what", "key": other["key"]});
+    let wrong_key = json!({"sid": other["sid"], "key": welcome["key"]});
+    let mut reasons = Vec::new();
+    for session in [&welcome, &unknown, &no_sid, &wrong_key] {
+        let mut client = world.connect().await;
+        client.resume(session, json!({})).await;
+        reasons.push(client.expect_bye(4001).await);
+    }
+    assert!(reasons.iter().all(|bye| *bye == reasons[0]), "{reasons:?}");
+}
+
+#[tokio::test]
+async fn s5_a_newer_socket_takes_over_on_the_same_gateway_and_on_another() {
+    let world = World::with(Setup {
+        gateways: 2,
+        ..Setup::default()
+    })
+    .await;
+    for gateway in &world.gateways {
+        let room = format!("chat/{}", gateway.address.port());
+        let (mut older, welcome) = world.in_chat(&room, "Ada").await;
+        let mut newer = Client::connect(gateway.address, &[]).await.unwrap();
+        newer.resume(&welcome, json!({&room: null})).await;
+        newer.expect("resumed").await;
+        newer.expect("snapshot").await;
+        newer.expect("live").await;
+        let bye = older.expect_bye(4002).await;
+        assert_eq!(bye["resume"], false);
+        newer.say(&room, 2, "still here").await;
+        assert_eq!(newer.expect("event").await["n"], 2);
+    }
+}
+
+#[tokio::test]
+async fn s6_end_leaves_every_room_and_nothing_behind_it_counts() {
+    let world = World::start().await;
+    let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+    let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
+    ada.expect("event").await;
+    bob.send(json!({"t": "end"})).await;
+    bob.say(ROOM, 2, "from beyond").await;
+    bob.expect_bye(4010).await;
+    let left = ada.expect("event").await;
+    assert_eq!(
+        left["data"]["left"],
+        json!({"member": 2, "reason": "ended"})
+    );
+    ada.expect_nothing(Duration::from_millis(300)).await;
+    let mut bob = world.connect().await;
+    bob.resume(&welcome, json!({})).await;
+    bob.expect_bye(4001).await;
+}
+
+#[tokio::test]
+async fn s7_a_lost_socket_is_told_to_rooms_after_the_grace_and_its_return_too() {
+    let sessions = outlast_sessions::Settings {
+        grace_ms: 300,
+        ..Default::default()
+    };
+    let world = World::with(Setup {
+        sessions,
+        ..Setup::default()
+    })
+    .await;
+    let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+    let (bob, welcome) = world.in_chat(ROOM, "Bob").await;
+    ada.expect("event").await;
+    drop(bob);
+    assert_eq!(ada.expect("event").await["data"], json!({"away": 2}));
+    let mut bob = world.connect().await;
+    bob.resume(&welcome, json!({ROOM: null})).await;
+    bob.expect("resumed").await;
+    assert_eq!(ada.expect("event").await["data"], json!({"back": 2}));
+}
+
+#[tokio::test]
+async fn s8_sessions_of_a_user_and_sockets_of_an_address_are_bounded() {
+    let settings = Settings {
+        sockets_per_address: Some(2),
+        ..Settings::default()
+    };
+    let world = World::with(Setup {
+        settings,
+        ..Setup::default()
+    })
+    .await;
+    let (mut one, _) = world.open().await;
+    let (two, _) = world.open().await;
+    world.connect().await.expect_bye(4009).await;
+    one.join(ROOM, 1, "Ada").await;
+    drop(two);
+    loop {
+        let mut client = world.connect().await;
+        client.send(json!({"t": "open"})).await;
+        if client.frame().await["t"] == "welcome" {
+            break;
+        }
+    }
 }

@@ -36,13 +36,24 @@ impl Log {
         let data = Payload::null();
         let body = match kind % (2 * MEMBERS + 2) {
             to @ 1..=MEMBERS => Body::Notice { to, data },
-            by if by > MEMBERS + 1 => {
-                Body::Event { by: Some(by - MEMBERS - 1), n: Some(1), quiet: true, data }
-            }
-            _ => Body::Event { by: None, n: None, quiet: false, data },
+            by if by > MEMBERS + 1 => Body::Event {
+                by: Some(by - MEMBERS - 1),
+                n: Some(1),
+                quiet: true,
+                data,
+            },
+            _ => Body::Event {
+                by: None,
+                n: None,
+                quiet: false,
+                data,
+            },
         };
         let parent = self.end();
-        let pos = Pos { off: parent.off + 1, tag: self.tag };
+        let pos = Pos {
+            off: parent.off + 1,
+            tag: self.tag,
+        };
         let entry = Entry { pos, at: 0, body };
         self.parents.insert(pos, parent);
         self.behind.insert(pos, entry.clone());
@@ -155,7 +166,15 @@ impl World {
         };
         let readers = (1..=MEMBERS).map(reader).collect();
         let (announced, asked, answers) = Default::default();
-        World { log, core, readers, trimmed_to: 0, announced, asked, answers }
+        World {
+            log,
+            core,
+            readers,
+            trimmed_to: 0,
+            announced,
+            asked,
+            answers,
+        }
     }
 
     fn run(&mut self, op: Op) {
@@ -208,7 +227,9 @@ impl World {
     }
 
     fn answer(&mut self) {
-        let Some(read) = self.asked.pop_front() else { return };
+        let Some(read) = self.asked.pop_front() else {
+            return;
+        };
         self.answers.push_back(match read {
             Read::Refresh => {
                 let from = self.core.head();
@@ -241,7 +262,10 @@ impl World {
 
     fn wake(&mut self, wakes: Wakes) {
         match wakes {
-            Wakes::Everybody => self.readers.iter_mut().for_each(|reader| reader.woken = true),
+            Wakes::Everybody => self
+                .readers
+                .iter_mut()
+                .for_each(|reader| reader.woken = true),
             Wakes::Members(members) => {
                 for reader in &mut self.readers {
                     reader.woken |= members.contains(&reader.member);
@@ -266,7 +290,10 @@ impl World {
         let mut at = reader.cursor.pos;
         let pulled = self.core.pull(&mut reader.cursor, |item| {
             let pos = item.entry.pos;
-            assert_eq!(log.parents[&pos], at, "member {member} is given {pos} behind {at}");
+            assert_eq!(
+                log.parents[&pos], at,
+                "member {member} is given {pos} behind {at}"
+            );
             assert_eq!(log.behind[&pos], item.entry);
             if max == 0 {
                 return false;
@@ -288,7 +315,10 @@ impl World {
                 let whole = at == Pos::START && log.trimmed == Pos::START;
                 // A log that was trimmed may have been lost altogether since.
                 let trimmed = reason == SnapshotReason::Trimmed && self.trimmed_to >= at.off;
-                assert!(trimmed || !(held || whole), "{at} is there, and said to be {reason:?}");
+                assert!(
+                    trimmed || !(held || whole),
+                    "{at} is there, and said to be {reason:?}"
+                );
                 reader.cursor = Cursor::new(log.end());
             }
         }
@@ -307,12 +337,22 @@ impl World {
                 break;
             }
         }
-        for Reader { member, cursor, woken, waiting } in &self.readers {
+        for Reader {
+            member,
+            cursor,
+            woken,
+            waiting,
+        } in &self.readers
+        {
             assert!(!woken && !waiting, "member {member} does not come to rest");
             let mut at = self.log.end();
             while at != cursor.pos && at.off > cursor.pos.off {
                 let entry = &self.log.behind[&at];
-                assert!(!entry.body.is_for(*member), "member {member} at {} misses {at}", cursor.pos);
+                assert!(
+                    !entry.body.is_for(*member),
+                    "member {member} at {} misses {at}",
+                    cursor.pos
+                );
                 at = self.log.parents[&at];
             }
         }
