@@ -1,0 +1,213 @@
+//! Sections 2, 7 and 9: flow, and what the server closes for.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
+
+use crate::support::{Server, act, join, room_of, said};
+
+#[tokio::test]
+async fn f1_the_server_pings_and_closes_whoever_is_silent() {
+    let server = Server::alone(&["--heartbeat-ms", "300"]);
+    let mut silent = server.open().await;
+    let mut alive = server.open().await;
+    let start = Instant::now();
+    let answers = tokio::spawn(async move {
+        let mut pings = 0;
+        while pings < 6 {
+            let frame = alive.next().await;
+            assert_eq!(frame, json!({"t": "ping"}));
+            alive.send(json!({"t": "pong"})).await;
+            pings += 1;
+        }
+        alive.join("chat/f1", 1, "Ada").await;
+    });
+    let bye = silent.closes_with(4006).await;
+    let closed = start.elapsed();
+    assert_eq!(bye["resume"], true);
+    let bounds = Duration::from_millis(550)..Duration::from_millis(1_800);
+    assert!(bounds.contains(&closed), "closed after {closed:?}");
+    answers.await.unwrap();
+}
+
+#[tokio::test]
+async fn f2_what_breaks_the_protocol_is_closed_and_nobody_else_notices() {
+    let server = Server::alone(&[]);
+    let mut witness = server.member("chat/f2", "Bo").await;
+    let text = |text: &str| Message::text(text.to_owned());
+    let deep = format!(
+        r#"{{"t":"act","room":"chat/f2","n":1,"data":{}1{}}}"#,
+        "[".repeat(10_000),
+        "]".repeat(10_000)
+    );
+    for (what, message) in [
+        ("no JSON", text("{nonsense")),
+        ("no map", text("[1,2]")),
+        ("no t", text("{}")),
+        ("t of a wrong type", text(r#"{"t":7}"#)),
+        ("a missing field", text(r#"{"t":"join","room":"chat/f2"}"#)),
+        (
+            "a wrong type",
+            text(r#"{"t":"join","room":"chat/f2","n":"one"}"#),
+        ),
+        (
+            "a negative number",
+            text(r#"{"t":"leave","room":"chat/f2","n":-1}"#),
+        ),
+        ("too deep", text(&deep)),
+        ("binary in JSON", Message::binary(&b"\x81\xa1t\xa4pong"[..])),
+        ("a second open", text(r#"{"t":"open"}"#)),
+    ] {
+        let mut client = server.open().await;
+        client.send_raw(message).await;
+        let bye = client.closes_with(4004).await;
+        assert_eq!(bye["resume"], false, "{what}");
+        assert!(!bye["reason"].as_str().unwrap().is_empty(), "{what}");
+    }
+    for first in [
+        json!({"t": "pong"}),
+        join("chat/f2", 1, "Ada"),
+        json!({"t": "end"}),
+    ] {
+        let mut client = server.connect().await;
+        client.send(first).await;
+        client.closes_with(4004).await;
+    }
+    let mut big = server.open().await;
+    big.send(act("chat/f2", 1, json!({"say": "x".repeat(70_000)})))
+        .await;
+    big.closes_with(1009).await;
+    witness.say("chat/f2", 2, "nothing noticed").await;
+}
+
+#[tokio::test]
+async fn f2_text_in_msgpack_and_invalid_utf8_are_closed() {
+    let server = Server::alone(&[]);
+    let packed = [("sec-websocket-protocol", "outlast.v1.msgpack")];
+    let mut client = crate::support::Client::connect_with(server.address(), &packed)
+        .await
+        .unwrap();
+    client.send(json!({"t": "open"})).await;
+    client.closes_with(4004).await;
+
+    // A text frame by hand, masked with zeros, whose payload is no UTF-8.
+    let mut stream = tokio::net::TcpStream::connect(server.address())
+        .await
+        .unwrap();
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let upgrade = format!(
+        "GET /v1/connect HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        server.address()
+    );
+    stream.write_all(upgrade.as_bytes()).await.unwrap();
+    stream
+        .write_all(&[0x81, 0x83, 0, 0, 0, 0, b'"', 0xff, b'"'])
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(
+        answer.contains(r#""t":"bye""#) && answer.contains("4004"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_type_is_an_error_and_the_connection_goes_on() {
+    let server = Server::alone(&[]);
+    let mut client = server.open().await;
+    client.send(json!({"t": "dance", "room": 5})).await;
+    let error = client.expect("error").await;
+    assert!(
+        error["message"].as_str().unwrap().contains("dance"),
+        "{error}"
+    );
+    client
+        .send(json!({"t": "join", "room": "chat/x", "n": 1, "data": {"name": "Ada"}, "later": 1}))
+        .await;
+    client.expect("joined").await;
+}
+
+/// A client that does not read is not closed; when it reads again it has everything.
+#[tokio::test]
+async fn f3_a_slow_reader_catches_up_and_costs_the_others_nothing() {
+    let flags = ["--actions-per-s", "100000", "--log-entries", "100000"];
+    let server = Server::alone(&flags);
+    let mut talker = server.member("chat/f3", "Bo").await;
+
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let stream = socket
+        .connect(server.address().parse().unwrap())
+        .await
+        .unwrap();
+    let url = format!("ws://{}/v1/connect", server.address())
+        .into_client_request()
+        .unwrap();
+    let (mut slow, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    for frame in [json!({"t": "open"}), join("chat/f3", 1, "Slow")] {
+        slow.send(Message::text(frame.to_string())).await.unwrap();
+    }
+    talker
+        .until("event", |frame| frame["data"]["entered"]["name"] == "Slow")
+        .await;
+
+    let text = "x".repeat(1_900);
+    for n in 2..=2_500u64 {
+        talker
+            .send(act("chat/f3", n, json!({"say": format!("{n} {text}")})))
+            .await;
+        if n % 50 == 0 {
+            talker.until("event", |frame| frame["n"] == n).await;
+        }
+    }
+    let mut expected = 2;
+    while expected <= 2_500 {
+        let next = tokio::time::timeout(crate::support::PATIENCE, slow.next()).await;
+        let Message::Text(frame) = next.expect("more comes").unwrap().unwrap() else {
+            continue;
+        };
+        let frame: serde_json::Value = serde_json::from_str(&frame).unwrap();
+        match frame["t"].as_str().unwrap() {
+            "event" => {
+                assert_eq!(frame["n"], expected, "lost, doubled or out of order");
+                expected += 1;
+            }
+            // What it missed may have been larger than the state (R3).
+            "snapshot" => expected = frame["n"].as_u64().map_or(expected, |_| 2_501),
+            "welcome" | "joined" | "live" | "ping" => {}
+            other => panic!("{other}: {frame}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn f4_a_hostile_client_costs_the_others_nothing() {
+    let server = Server::alone(&[]);
+    let mut polite = server.member("chat/f4", "Ada").await;
+    let address = server.address().to_owned();
+    let flood = tokio::spawn(async move {
+        for _ in 0..20 {
+            let mut rude = crate::support::Client::connect(&address).await;
+            rude.try_send(json!({"t": "open"})).await;
+            rude.try_send(join("chat/f4", 1, "Rude")).await;
+            for _ in 0..500 {
+                rude.try_send(json!({"t": "nonsense"})).await;
+            }
+            rude.try_send(json!("bye")).await;
+        }
+    });
+    for n in 2..=40 {
+        let came = polite.say("chat/f4", n, "still here").await;
+        assert_eq!(said(&came), ["still here"]);
+    }
+    flood.await.unwrap();
+    let again = polite
+        .resume_at(server.address(), room_of("chat/f4", &polite.pos))
+        .await;
+    assert_eq!(again.welcome["rooms"], json!({"chat/f4": "replay"}));
+}

@@ -1,0 +1,13 @@
+//! SPEC.md from outside: the real binary, raw frames, one test or more for each rule, named after its ID.
+//! Section 8 (storms and drains) and what only a store can see are tested elsewhere.
+
+mod actions;
+mod chat;
+mod command_line;
+mod events;
+mod fleet;
+mod flow;
+mod handshake;
+mod sessions;
+mod support;
+mod tokens;

@@ -1,0 +1,253 @@
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
+
+use super::{Client, PATIENCE, Redis};
+
+/// A process of the real binary; killed when it is dropped.
+pub(crate) struct Server {
+    child: Child,
+    address: String,
+    log: Arc<Mutex<String>>,
+}
+
+/// How a process ended by itself.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Exit {
+    /// The last line of standard error.
+    pub(crate) fn last_line(&self) -> &str {
+        self.stderr.trim_end().lines().last().unwrap_or_default()
+    }
+}
+
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_outlast"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OUTLAST_")) {
+        command.env_remove(name);
+    }
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+impl Server {
+    /// `outlast all` in memory for anonymous clients, with further flags.
+    pub(crate) fn alone(flags: &[&str]) -> Server {
+        let base = [
+            "all",
+            "--store",
+            "memory:",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "off",
+        ];
+        Server::start(&[&base[..], &["--allow-anonymous"], flags].concat())
+    }
+
+    /// A gateway on this Redis.
+    pub(crate) fn gateway(redis: &Redis, flags: &[&str]) -> Server {
+        let base = [
+            "gateway",
+            "--store",
+            &redis.url(),
+            "--listen",
+            "127.0.0.1:0",
+        ];
+        Server::start(
+            &[
+                &base[..],
+                &["--admin-listen", "off", "--allow-anonymous"],
+                flags,
+            ]
+            .concat(),
+        )
+    }
+
+    /// A worker on this Redis.
+    pub(crate) fn worker(redis: &Redis, flags: &[&str]) -> Server {
+        Server::start(
+            &[
+                &["worker", "--store", &redis.url(), "--admin-listen", "off"],
+                flags,
+            ]
+            .concat(),
+        )
+    }
+
+    /// A keeper of sessions on this Redis.
+    pub(crate) fn keeper(redis: &Redis, flags: &[&str]) -> Server {
+        Server::start(
+            &[
+                &["sessions", "--store", &redis.url(), "--admin-listen", "off"],
+                flags,
+            ]
+            .concat(),
+        )
+    }
+
+    /// Starts the binary and waits until it is ready.
+    pub(crate) fn start(args: &[&str]) -> Server {
+        Server::spawn(command(args))
+    }
+
+    pub(crate) fn spawn(mut command: Command) -> Server {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (stderr, into) = (child.stderr.take().unwrap(), log.clone());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                into.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let (told, ready) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            stdout.read_line(&mut line).ok();
+            told.send(line).ok();
+            stdout.read_to_string(&mut String::new()).ok();
+        });
+        let line = ready.recv_timeout(PATIENCE).unwrap_or_default();
+        let address = line
+            .trim()
+            .rsplit_once("http://")
+            .map_or("", |(_, address)| address);
+        let server = Server {
+            child,
+            address: address.to_owned(),
+            log,
+        };
+        assert!(
+            line.contains(" ready"),
+            "no ready line, but {line:?}\n{}",
+            server.log()
+        );
+        server
+    }
+
+    /// Runs the binary until it ends by itself.
+    pub(crate) fn run(args: &[&str]) -> Exit {
+        Server::run_command(command(args))
+    }
+
+    pub(crate) fn run_command(mut command: Command) -> Exit {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut stderr = child.stderr.take().unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).ok();
+            text
+        });
+        let mut pipe = child.stdout.take().unwrap();
+        let out = std::thread::spawn(move || {
+            let mut text = String::new();
+            pipe.read_to_string(&mut text).ok();
+            text
+        });
+        let start = std::time::Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if start.elapsed() > PATIENCE {
+                child.kill().ok();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        Exit {
+            code: status.code(),
+            stdout: out.join().unwrap(),
+            stderr: reader.join().unwrap(),
+        }
+    }
+
+    /// Where it listens, `127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Sends a signal, by its number or name.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args(["-s", signal, &pid])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+
+    /// Waits until it has ended by itself, and answers its exit code.
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        let start = std::time::Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(start.elapsed() < PATIENCE, "it did not end\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// A socket to it, with nothing said yet.
+    pub(crate) async fn connect(&self) -> Client {
+        Client::connect(&self.address).await
+    }
+
+    /// A socket to it with a session of its own.
+    pub(crate) async fn open(&self) -> Client {
+        let mut client = self.connect().await;
+        client.open().await;
+        client
+    }
+
+    /// A member of a chat room: joined with n = 1.
+    pub(crate) async fn member(&self, room: &str, name: &str) -> Client {
+        let mut client = self.open().await;
+        client.join(room, 1, name).await;
+        client
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail = log.len().saturating_sub(4_000);
+            eprintln!(
+                "── log of {}\n{}",
+                self.address,
+                log.get(tail..).unwrap_or(&log)
+            );
+        }
+    }
+}
