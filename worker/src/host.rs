@@ -149,14 +149,7 @@ impl Host {
     /// Settles what a member is owed, so that it stands before whatever the member is told next (A2).
     fn settle(&mut self, member: Member, batch: &mut Batch) {
         if let Some(n) = self.draft.owed.remove(&member) {
-            let body = Body::Result {
-                to: member,
-                n,
-                ok: true,
-                data: None,
-                code: None,
-                message: None,
-            };
+            let body = accepted(member, n, None);
             self.push(body, batch);
         }
     }
@@ -176,6 +169,18 @@ fn split(input: Input) -> (Asker, Request) {
         gateway: input.gateway,
     };
     (asker, input.request)
+}
+
+/// The outcome of an act that the room took.
+fn accepted(to: Member, n: u64, data: Option<Payload>) -> Body {
+    Body::Result {
+        to,
+        n,
+        ok: true,
+        data,
+        code: None,
+        message: None,
+    }
 }
 
 fn size(body: &Body) -> usize {

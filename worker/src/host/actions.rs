@@ -3,7 +3,7 @@ use std::cmp::Ordering;
 use outlast_broker::{Answer, Body, Entry, Outcome, OutcomeBody};
 use outlast_protocol::{Member, Payload};
 
-use super::{Host, run::Cause};
+use super::{Host, accepted, run::Cause};
 use crate::{
     Input, Refusal,
     partition::{Asker, Batch},
@@ -142,14 +142,7 @@ impl Host {
         let ran = self.run(Input::Act { member, action }, cause, None, batch)?;
         if let Some(data) = ran.answer {
             self.draft.owed.remove(&member);
-            let body = Body::Result {
-                to: member,
-                n,
-                ok: true,
-                data: Some(data),
-                code: None,
-                message: None,
-            };
+            let body = accepted(member, n, Some(data));
             self.push(body, batch);
         } else if !ran.settled {
             self.draft.owed.insert(member, n);

@@ -4,8 +4,8 @@ use std::{
 };
 
 use outlast_broker::{
-    Answer, Body, Deadline, Entry, Heard, Input, Listener, NodeId, Reply, Request, SharedBroker,
-    Subscriptions,
+    Answer, Body, BrokerError, Deadline, Entry, Heard, Input, Listener, NodeId, Reply, Request,
+    SharedBroker, Subscriptions,
 };
 use outlast_protocol::{Payload, RoomName, Sid};
 use serde_json::{Value, json};
@@ -113,10 +113,16 @@ impl Client {
             request,
         };
         let partition = self.broker.layout().partition(&self.room);
-        let appended = self
-            .broker
-            .append(partition, Deadline(u64::MAX), vec![input]);
-        appended.await.unwrap();
+        let start = Instant::now();
+        let append = || {
+            let inputs = vec![input.clone()];
+            self.broker.append(partition, Deadline(u64::MAX), inputs)
+        };
+        while let Err(error) = append().await {
+            assert!(matches!(error, BrokerError::Unavailable(_)), "{error}");
+            assert!(start.elapsed() < PATIENCE, "{error}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Waits for what a room says to this session.

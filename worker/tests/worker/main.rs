@@ -5,6 +5,7 @@
 
 mod client;
 mod handover;
+mod outage;
 mod serving;
 mod spread;
 mod workers;

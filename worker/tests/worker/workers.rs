@@ -7,11 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const PARTITIONS: u16 = 8;
 
+pub(crate) const LAYOUT: Layout = Layout {
+    partitions: PARTITIONS,
+    shards: 1,
+};
+
 pub(crate) fn store() -> Arc<Embedded> {
-    Embedded::memory(Layout {
-        partitions: PARTITIONS,
-        shards: 1,
-    })
+    Embedded::memory(LAYOUT)
 }
 
 /// A worker that runs.

@@ -1,0 +1,125 @@
+//! A store that goes away, and comes back with what it had acknowledged.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use outlast_broker::{
+    BrokerError, Health, SharedBroker,
+    redis::{Redis, Settings},
+};
+use tempfile::TempDir;
+
+use crate::{
+    client::Client,
+    workers::{LAYOUT, Worker, until_even},
+};
+
+/// A redis-server in a folder of its own; killed when it is dropped.
+struct Server {
+    folder: TempDir,
+    port: u16,
+    process: Child,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        Server {
+            process: spawn(&folder, port),
+            folder,
+            port,
+        }
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    fn start_again(&mut self) {
+        self.process = spawn(&self.folder, self.port);
+    }
+
+    async fn connect(&self) -> SharedBroker {
+        let url = format!("redis://127.0.0.1:{}", self.port);
+        let start = Instant::now();
+        loop {
+            match Redis::connect(&url, LAYOUT, Settings::default()).await {
+                Ok(broker) => return broker,
+                Err(BrokerError::Unavailable(_)) if start.elapsed() < Duration::from_secs(20) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+fn spawn(folder: &TempDir, port: u16) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--appendonly", "yes", "--appendfsync", "always"])
+        .args(["--save", "", "--dir"])
+        .arg(folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("this test needs redis-server 7 in the PATH")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w7_a_worker_waits_for_a_store_that_is_away_and_goes_on() {
+    let mut server = Server::start();
+    let broker = server.connect().await;
+    let worker = Worker::start(&broker, 1_000);
+    let mut ada = Client::joined(&broker, "chat/lobby").await;
+    ada.say("before").await;
+    for number in 1..=2 {
+        server.kill();
+        let mut health = broker.health();
+        health
+            .wait_for(|health| *health == Health::Down)
+            .await
+            .unwrap();
+        server.start_again();
+        // The same act is sent until one of its appends is answered; it counts once.
+        ada.post(&format!("after {number}")).await;
+        let texts = until_logged(&ada, &broker, number + 2).await;
+        assert_eq!(
+            texts,
+            (1..=number + 2).collect::<Vec<_>>(),
+            "each act once, in order"
+        );
+    }
+    until_even(&broker, 1).await;
+    worker.stop().await;
+}
+
+/// Waits until the log holds so many entries; answers their positions.
+async fn until_logged(client: &Client, broker: &SharedBroker, entries: u64) -> Vec<u64> {
+    let start = Instant::now();
+    loop {
+        if let Ok(log) = broker.read_log(&client.room, 1, 100).await
+            && log.last.off >= entries
+        {
+            return log.entries.iter().map(|entry| entry.pos.off).collect();
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "nothing comes of it"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
