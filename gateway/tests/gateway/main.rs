@@ -2,10 +2,12 @@
 
 #![expect(unreachable_pub, reason = "what tests share is public among them")]
 
+mod redis;
 mod support;
 
 mod actions;
 mod flow;
 mod handshake;
+mod outages;
 mod resuming;
 mod sessions;

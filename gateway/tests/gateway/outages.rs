@@ -1,0 +1,142 @@
+//! What happens to sockets when the store is away, and when it comes back without some of what it had.
+
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    redis::Server,
+    support::{Client, Setup, World},
+};
+
+const ROOM: &str = "chat/lobby";
+
+async fn on(server: &Server) -> World {
+    World::on(server.connect().await, Setup::default()).await
+}
+
+/// Sends this until it is taken, as a client does that is told to come back; answers its event.
+async fn insist(client: &mut Client, n: u64, text: &str) -> serde_json::Value {
+    loop {
+        client.say(ROOM, n, text).await;
+        let frame = client.frame().await;
+        match frame["t"].as_str().unwrap() {
+            "event" => return frame,
+            "error" => {
+                assert_eq!((&frame["code"], &frame["n"]), (&json!("busy"), &json!(n)));
+                sleep(Duration::from_millis(frame["retry_ms"].as_u64().unwrap())).await;
+            }
+            _ => panic!("{frame}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn l5_a_store_that_is_away_costs_nobody_the_socket() {
+    let server = Server::start().await;
+    let world = on(&server).await;
+    let (mut client, welcome) = world.in_chat(ROOM, "Ada").await;
+    server.signal("STOP");
+    client.say(ROOM, 2, "hello?").await;
+    let busy = client.expect("error").await;
+    assert_eq!((&busy["code"], &busy["n"]), (&json!("busy"), &json!(2)));
+    // What comes behind it, and before it comes again, is not taken, and nothing is said.
+    client.say(ROOM, 3, "too early").await;
+
+    sleep(Duration::from_secs(1)).await;
+    let mut opens = world.connect().await;
+    opens.send(json!({"t": "open"})).await;
+    assert!(opens.expect("busy").await["retry_ms"].as_u64().unwrap() > 0);
+    let bye = opens.expect_bye(4013).await;
+    assert_eq!(bye["resume"], true);
+    let mut resumes = world.connect().await;
+    resumes.resume(&welcome, json!({})).await;
+    resumes.expect_bye(4013).await;
+
+    server.signal("CONT");
+    insist(&mut client, 2, "there you are").await;
+    insist(&mut client, 3, "and on we go").await;
+}
+
+#[tokio::test]
+async fn r4_r5_lost_writes_are_told_before_the_next_entry() {
+    let mut server = Server::start().await;
+    let world = on(&server).await;
+    let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+    let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
+    ada.expect("event").await;
+    let kept = insist(&mut ada, 2, "kept").await;
+    server.run("SAVE").unwrap();
+    for n in 3..6 {
+        insist(&mut ada, n, "lost").await;
+    }
+    for _ in 0..3 {
+        bob.expect("event").await;
+    }
+    let lost = bob.expect("event").await;
+    server.kill_and_start().await;
+    for client in [&mut ada, &mut bob] {
+        let snapshot = client.expect("snapshot").await;
+        assert_eq!((&snapshot["reason"], &snapshot["pos"]), (&json!("diverged"), &kept["pos"]));
+        assert_eq!(snapshot["state"]["messages"].as_array().unwrap().len(), 1);
+        client.expect("live").await;
+    }
+    // Ada numbers on from what the room has applied.
+    let event = insist(&mut ada, 3, "again").await;
+    assert_eq!(bob.expect("event").await["pos"], event["pos"]);
+
+    let mut bob = world.connect().await;
+    bob.resume(&welcome, json!({ROOM: lost["pos"]})).await;
+    bob.expect("resumed").await;
+    assert_eq!(bob.expect("snapshot").await["reason"], "diverged");
+}
+
+#[tokio::test]
+async fn r4_a_store_that_lost_everything_has_lost_the_session() {
+    let mut server = Server::start().await;
+    let world = on(&server).await;
+    let (mut client, welcome) = world.in_chat(ROOM, "Ada").await;
+    server.kill_and_start().await;
+    client.until("bye").await;
+    let mut client = world.connect().await;
+    loop {
+        client.resume(&welcome, json!({ROOM: null})).await;
+        let frame = client.until("bye").await;
+        if frame["code"] != 4013 {
+            assert_eq!(frame["code"], 4001);
+            break;
+        }
+        client = world.connect().await;
+    }
+}
+
+#[tokio::test]
+async fn e1_nothing_is_lost_with_the_connections_to_the_store() {
+    let server = Server::start().await;
+    let world = on(&server).await;
+    let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+    let (mut bob, _) = world.in_chat(ROOM, "Bob").await;
+    ada.expect("event").await;
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut said = Vec::new();
+    let until = Instant::now() + Duration::from_secs(6);
+    let mut n = 2;
+    while Instant::now() < until {
+        if random.random_bool(0.1) {
+            server.run("CLIENT KILL TYPE pubsub");
+        }
+        if random.random_bool(0.02) {
+            server.run("CLIENT KILL TYPE normal");
+        }
+        said.push(insist(&mut ada, n, "x").await["pos"].clone());
+        n += 1;
+        sleep(Duration::from_millis(random.random_range(0..40))).await;
+    }
+    for pos in said {
+        assert_eq!(bob.expect("event").await["pos"], pos);
+    }
+}

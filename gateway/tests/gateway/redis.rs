@@ -1,0 +1,88 @@
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use outlast_broker::{
+    Layout, SharedBroker,
+    redis::{Redis, Settings},
+};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::support::SOON;
+
+/// A real redis-server, on a port and in a folder of its own, that writes to disk only when it is told
+/// to. Killed when it is dropped.
+pub struct Server {
+    port: u16,
+    process: Child,
+    folder: TempDir,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let process = spawn(port, &folder);
+        let server = Server { port, process, folder };
+        server.answers().await;
+        server
+    }
+
+    pub async fn connect(&self) -> SharedBroker {
+        let url = format!("redis://127.0.0.1:{}", self.port);
+        let settings = Settings { command_timeout_ms: 500, ..Settings::default() };
+        Redis::connect(&url, Layout { partitions: 2, shards: 2 }, settings).await.unwrap()
+    }
+
+    /// Kills it and starts it again: it comes back with what it was last told to save, or with nothing.
+    pub async fn kill_and_start(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.process = spawn(self.port, &self.folder);
+        self.answers().await;
+    }
+
+    /// Sends its process a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Runs a command as an operator would, if it answers.
+    pub fn run(&self, command: &str) -> Option<String> {
+        let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()?;
+        connection.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        connection.write_all(format!("{command}\r\n").as_bytes()).ok()?;
+        let mut answer = [0; 64];
+        let length = connection.read(&mut answer).ok().filter(|length| *length > 0)?;
+        Some(String::from_utf8_lossy(&answer[..length]).into_owned())
+    }
+
+    async fn answers(&self) {
+        let deadline = Instant::now() + SOON;
+        while self.run("PING").is_none_or(|answer| !answer.starts_with("+PONG")) {
+            assert!(Instant::now() < deadline, "redis-server does not answer");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+fn spawn(port: u16, folder: &TempDir) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+        .arg(folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("these tests need redis-server 7 in the PATH")
+}
