@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{CloseCode, Member, Payload, Pos, RoomName, Sid, wire};
 
@@ -130,9 +130,9 @@ wire::frames! {
             code: String,
             /// Why and what to do, for people.
             message: String,
-            /// Which room it concerns.
+            /// Which room it concerns, as the client wrote it: it may be the name of none.
             #[serde(skip_serializing_if = "Option::is_none")]
-            room: Option<RoomName>,
+            room: Option<String>,
             /// The action that was not taken.
             #[serde(skip_serializing_if = "Option::is_none")]
             n: Option<u64>,
@@ -172,7 +172,8 @@ wire::frames! {
 /// What a client must know of its session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Welcome {
-    /// The session's name.
+    /// The session's name; text in every codec.
+    #[serde(serialize_with = "as_text")]
     pub sid: Sid,
     /// The secret that the next `resume` needs.
     pub key: String,
@@ -185,6 +186,10 @@ pub struct Welcome {
     pub heartbeat_ms: u64,
     /// What the server takes.
     pub limits: Limits,
+}
+
+fn as_text<S: Serializer>(sid: &Sid, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(sid)
 }
 
 /// What the server takes from one socket.

@@ -1,0 +1,155 @@
+use std::{collections::BTreeMap, time::Instant};
+
+use outlast_protocol::{Payload, Pos, RoomName, ServerFrame};
+
+/// What a client calls one of its actions, whatever number it bears on the wire: 0, 1, 2 … in the
+/// order in which the application asked.
+pub type ActionId = usize;
+
+/// Everything that one client did and saw, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    /// What happened.
+    pub sightings: Vec<Sighting>,
+}
+
+/// One thing that happened, and when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sighting {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub what: Seen,
+}
+
+/// What a client did or saw.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    /// It dials a gateway.
+    Connecting {
+        /// Which of the settings' gateways.
+        gateway: usize,
+    },
+    /// It asked to resume, from these positions.
+    Resuming {
+        /// The rooms that it named.
+        rooms: BTreeMap<RoomName, Option<Pos>>,
+    },
+    /// The application asked for something.
+    Asked {
+        /// The action.
+        id: ActionId,
+        /// Which room.
+        room: RoomName,
+        /// The number that it bears.
+        n: u64,
+        /// What was asked.
+        ask: Ask,
+    },
+    /// An action that was not settled bears another number from now on (A5, R5).
+    Renumbered {
+        /// The action.
+        id: ActionId,
+        /// Its new number.
+        n: u64,
+    },
+    /// It is known what became of an action.
+    Settled {
+        /// The action.
+        id: ActionId,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// A frame came.
+    Heard(ServerFrame),
+    /// Something came that is no frame.
+    Garbled(String),
+    /// The socket is gone.
+    Lost {
+        /// The close code, where there was one.
+        code: Option<u16>,
+    },
+    /// The session is gone (4001), with every room; a new one will be opened.
+    SessionGone,
+    /// The client does not come back.
+    Stopped {
+        /// The close code that ended it.
+        code: u16,
+    },
+}
+
+/// What an application asks of a room.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// To become a member.
+    Join(Option<Payload>),
+    /// Whatever the room takes.
+    Act(Payload),
+    /// To leave.
+    Leave,
+}
+
+/// What became of an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The join was taken.
+    Joined,
+    /// The act caused this entry.
+    Event(Pos),
+    /// The act was taken; this result stands for it.
+    Taken(Pos),
+    /// The room refused.
+    Refused {
+        /// The result's entry.
+        pos: Pos,
+        /// Why.
+        code: String,
+    },
+    /// The session is out of the room.
+    Left,
+    /// It never reached the room; its number is free again.
+    NotTaken {
+        /// Why.
+        code: String,
+    },
+    /// The room applied it, but what came of it was not told: a snapshot stands in its place (R5), or
+    /// a leave behind it.
+    Unknown,
+    /// The session ended before an outcome came.
+    Lost,
+}
+
+impl Record {
+    /// Notes something.
+    pub fn push(&mut self, at: Instant, what: Seen) {
+        self.sightings.push(Sighting { at, what });
+    }
+
+    /// The frames that came, with when.
+    pub fn frames(&self) -> impl DoubleEndedIterator<Item = (Instant, &ServerFrame)> {
+        self.sightings.iter().filter_map(|seen| {
+            let Seen::Heard(frame) = &seen.what else {
+                return None;
+            };
+            Some((seen.at, frame))
+        })
+    }
+
+    /// What became of an action; `None` while that is not known.
+    pub fn outcome(&self, action: ActionId) -> Option<&Outcome> {
+        self.sightings.iter().rev().find_map(|seen| {
+            let Seen::Settled { id, outcome } = &seen.what else {
+                return None;
+            };
+            (*id == action).then_some(outcome)
+        })
+    }
+
+    /// How often something happened.
+    pub fn count(&self, wanted: impl Fn(&Seen) -> bool) -> usize {
+        self.sightings
+            .iter()
+            .filter(|seen| wanted(&seen.what))
+            .count()
+    }
+}
