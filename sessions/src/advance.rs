@@ -11,7 +11,7 @@ use outlast_protocol::Sid;
 
 use crate::{
     machine::{Next, Step, Tell},
-    shelf::{Loaded, Shelf},
+    shelf::{Loaded, News, Shelf},
     telemetry,
 };
 
@@ -33,9 +33,14 @@ pub(crate) async fn advance(
         (loaded, step)
     };
     let steps: Vec<_> = found.into_iter().map(due).collect();
-    let news = steps
-        .iter()
-        .filter_map(|(loaded, step)| Some((loaded, step.tell?)));
+    let news = steps.iter().filter_map(|(loaded, step)| {
+        Some(News {
+            sid: loaded.sid,
+            session: &loaded.session,
+            tell: step.tell?,
+            decided_ms: loaded.now_ms,
+        })
+    });
     let refused = shelf.tell(news).await;
     let told = |loaded: &Loaded| {
         let mut rooms = loaded.session.rooms.iter();

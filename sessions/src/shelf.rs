@@ -36,6 +36,16 @@ pub(crate) struct Loaded {
     pub(crate) session: Session,
 }
 
+/// What all rooms of a session are to be told.
+#[derive(Debug)]
+pub(crate) struct News<'a> {
+    pub(crate) sid: Sid,
+    pub(crate) session: &'a Session,
+    pub(crate) tell: Tell,
+    /// The store's clock when it was decided: it is told soon after, or not at all.
+    pub(crate) decided_ms: u64,
+}
+
 impl Shelf {
     /// Reads a session.
     pub(crate) async fn read(&self, sid: Sid) -> Result<Option<Loaded>, SessionError> {
@@ -107,33 +117,24 @@ impl Shelf {
         self.broker.write(self.shard(&old.sid), write).await
     }
 
-    /// Tells the rooms of sessions what has become of them, as of the moment when those were read. Telling
-    /// a room twice is harmless. Answers the partitions whose topics did not take it, or may not have.
+    /// Tells rooms of sessions what has become of those. Telling a room twice is harmless. Answers the
+    /// partitions whose topics did not take it, or may not have.
     pub(crate) async fn tell<'a>(
         &self,
-        news: impl IntoIterator<Item = (&'a Loaded, Tell)>,
+        news: impl IntoIterator<Item = News<'a>>,
     ) -> BTreeSet<Partition> {
         let mut topics: BTreeMap<Partition, Vec<Input>> = BTreeMap::new();
         let mut decided_ms = u64::MAX;
-        for (
-            Loaded {
-                sid,
-                session,
-                now_ms,
-                ..
-            },
-            tell,
-        ) in news
-        {
-            decided_ms = decided_ms.min(*now_ms);
-            for room in &session.rooms {
+        for news in news {
+            decided_ms = decided_ms.min(news.decided_ms);
+            for room in &news.session.rooms {
                 let partition = self.broker.layout().partition(room);
                 topics.entry(partition).or_default().push(Input {
                     room: room.clone(),
-                    sid: *sid,
-                    generation: session.generation,
+                    sid: news.sid,
+                    generation: news.session.generation,
                     gateway: None,
-                    request: tell.request(),
+                    request: news.tell.request(),
                 });
             }
         }

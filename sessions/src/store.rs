@@ -7,7 +7,7 @@ use crate::{
     advance::advance,
     keys::{Key, KeyHash},
     machine::{Session, Tell},
-    shelf::{Loaded, Shelf},
+    shelf::{News, Shelf},
     swap::insist,
     telemetry,
     unsettled::{Bound, Unsettled},
@@ -226,24 +226,24 @@ impl Sessions {
         generation: u64,
         gateway: &NodeId,
     ) -> Result<(), SessionError> {
-        let (mut told, mut at_ms) = (false, 0);
+        let (mut told, mut decided_ms) = (false, 0);
         let session = self
             .shelf
             .change(sid, |session, now_ms| {
                 told |= session.reclaim(generation, gateway, now_ms)?;
-                at_ms = now_ms;
+                decided_ms = now_ms;
                 Ok(())
             })
             .await?;
         if told {
-            let news = Loaded {
+            let news = News {
                 sid,
-                version: 0,
-                now_ms: at_ms,
-                session,
+                session: &session,
+                tell: Tell::Attached,
+                decided_ms,
             };
-            // Whoever does not take it is told by a keeper, a little later.
-            self.shelf.tell([(&news, Tell::Attached)]).await;
+            // Rooms that do not take it are told by a keeper, a little later.
+            self.shelf.tell([news]).await;
         }
         Ok(())
     }
