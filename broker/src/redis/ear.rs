@@ -57,45 +57,35 @@ impl Ear {
         Ok(wire)
     }
 
-    /// Listens until nobody makes wishes any more.
+    /// Listens for ever. That nobody makes wishes any more is no reason to stop.
     pub(super) async fn listen(mut self, mut wire: Wire, mut wishes: mpsc::Receiver<Wish>) {
-        while self.until_lost(&mut wire, &mut wishes).await.is_some() {
-            wire = match self.again(&mut wishes).await {
-                Some(wire) => wire,
-                None => return,
-            };
+        loop {
+            self.until_lost(&mut wire, &mut wishes).await;
+            wire = self.again(&mut wishes).await;
             self.inbox.push_missed();
         }
     }
 
-    /// Fulfils wishes until the connection is lost. `None` when there will be no more of them.
-    async fn until_lost(
-        &mut self,
-        wire: &mut Wire,
-        wishes: &mut mpsc::Receiver<Wish>,
-    ) -> Option<()> {
+    /// Fulfils wishes until the connection is lost.
+    async fn until_lost(&mut self, wire: &mut Wire, wishes: &mut mpsc::Receiver<Wish>) {
         let mut batch = Vec::new();
         loop {
             let fine = tokio::select! {
-                () = wire.closed() => return Some(()),
-                taken = wishes.recv_many(&mut batch, WISHES_AT_ONCE) => {
-                    if taken == 0 {
-                        return None;
-                    }
+                () = wire.closed() => Err(away()),
+                1.. = wishes.recv_many(&mut batch, WISHES_AT_ONCE) => {
                     self.fulfil(&mut wire.connection, batch.drain(..)).await
                 }
                 () = sleep(self.link.probe_every()) => ping(&mut wire.connection).await,
             };
             if let Err(error) = fine {
                 tracing::debug!("a listener's connection is of no more use: {error}");
-                return Some(());
+                return;
             }
         }
     }
 
-    /// Connects again. Wishes to hear that come in between are refused. `None` when there will be no
-    /// more wishes.
-    async fn again(&mut self, wishes: &mut mpsc::Receiver<Wish>) -> Option<Wire> {
+    /// Connects again. Wishes to hear that come in between are refused.
+    async fn again(&mut self, wishes: &mut mpsc::Receiver<Wish>) -> Wire {
         for attempt in 0.. {
             let mut left = HashSet::new();
             let connected = {
@@ -107,7 +97,7 @@ impl Ear {
                 loop {
                     tokio::select! {
                         connected = &mut connect => break connected,
-                        wish = wishes.recv() => match wish? {
+                        Some(wish) = wishes.recv() => match wish {
                             Wish::Unsubscribe(room) => drop(left.insert(room)),
                             Wish::Subscribe(_, done) => drop(done.send(Err(away()))),
                         },
@@ -116,11 +106,9 @@ impl Ear {
             };
             self.rooms.retain(|room| !left.contains(room));
             if let Ok(mut wire) = connected
-                && unsubscribe(&mut wire.connection, &self.names(&left))
-                    .await
-                    .is_ok()
+                && let Ok(()) = unsubscribe(&mut wire.connection, &self.names(&left)).await
             {
-                return Some(wire);
+                return wire;
             }
         }
         unreachable!("there are more attempts than anybody waits for")

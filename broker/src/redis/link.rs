@@ -10,7 +10,11 @@ use std::{
 
 use parking_lot::RwLock;
 use redis::{Cmd, FromRedisValue, Pipeline, ScriptInvocation, aio::MultiplexedConnection};
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use super::{
     checkup::{Checkup, Findings},
@@ -21,6 +25,9 @@ use crate::{BrokerError, Health};
 
 /// How long a store may be away when a process starts, so that both may be started together.
 const FIRST_WAIT: Duration = Duration::from_secs(3);
+
+/// How long the attempts of that time may take in all (L5).
+const FIRST_WAIT_MAX: Duration = Duration::from_millis(4_300);
 
 /// A connection that is replaced when it breaks. Commands of all tasks are pipelined over it; while it
 /// is broken they fail at once rather than queue up.
@@ -53,7 +60,12 @@ impl Link {
             health: watch::Sender::new(Health::Down),
             crowded: AtomicBool::new(false),
         };
-        let (wire, findings) = link.first().await?;
+        let first = timeout(FIRST_WAIT_MAX, link.first()).await;
+        let (wire, findings) = first.unwrap_or_else(|_| {
+            let address = link.dialer.address();
+            let message = format!("Redis at {address} takes connections and does not answer");
+            Err(BrokerError::Unavailable(message))
+        })?;
         let link = Arc::new(link);
         link.rise(&wire, &findings);
         let mut tasks = JoinSet::new();

@@ -120,6 +120,18 @@ async fn l5_who_cannot_connect_is_told_why_and_no_password_is_shown() {
 }
 
 #[tokio::test]
+async fn l5_a_server_that_hangs_is_not_waited_for() {
+    let server = Server::start();
+    server.signal("STOP");
+    let began = Instant::now();
+    let Err(error) = server.connect(LAYOUT).await else {
+        panic!("it cannot have answered");
+    };
+    assert!(began.elapsed() < Duration::from_secs(5), "{error}");
+    assert!(error.to_string().contains("no answer in time"), "{error}");
+}
+
+#[tokio::test]
 async fn databases_of_one_server_do_not_hear_each_other() {
     let server = Server::start();
     let other = format!("{}/3", server.url());

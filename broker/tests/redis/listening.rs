@@ -39,6 +39,26 @@ async fn many_subscriptions_are_made_at_once_and_come_back() {
 }
 
 #[tokio::test]
+async fn who_wants_no_rooms_hears_nudges_all_the_same() {
+    let mut server = Server::start();
+    let store = server.connect(LAYOUT).await.unwrap();
+    let (_, mut listener) = store.listen(&"worker".into()).await.unwrap();
+    store.nudge(None, &Nudge::Released).await.unwrap();
+    assert_eq!(hear(&mut *listener).await, Heard::Nudge(Nudge::Released));
+
+    server.kill();
+    server.start_again();
+    assert_eq!(hear(&mut *listener).await, Heard::Missed);
+    until(
+        async || store.nudge(None, &Nudge::Released).await,
+        Result::is_ok,
+    )
+    .await
+    .unwrap();
+    assert_eq!(hear(&mut *listener).await, Heard::Nudge(Nudge::Released));
+}
+
+#[tokio::test]
 async fn hearing_is_cancel_safe() {
     let server = Server::start();
     let store = server.connect(LAYOUT).await.unwrap();
