@@ -35,8 +35,8 @@
 //! | `ol:nudge:<id>`, `ol:nudge` | nudges to one process, to everybody |
 //!
 //! # Connections
-//! One for all commands, pipelined ([`link`]); one for each listener ([`ear`]); one for each topic that
-//! is being read ([`readers`]), since a command that waits holds up those behind it.
+//! One for all commands, pipelined (`link.rs`); one for each listener (`ear.rs`); one for each topic that
+//! is being read (`readers.rs`), since a command that waits holds up those behind it.
 
 use std::{sync::Arc, time::Duration};
 

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{Commit, LeaseName, RoomCommit, TopicId};
 
-/// See `commit.lua`. Numbers are written out, since Lua's lose digits beyond 2⁵³.
+/// See `commit.lua`. Everything is text: Lua's numbers lose digits beyond 2⁵³, and the MessagePack of
+/// Redis 7.0 does not know bytes.
 #[derive(Debug, Serialize)]
 pub(super) struct PackedCommit<'a> {
     epoch: String,
