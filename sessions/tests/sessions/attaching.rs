@@ -173,11 +173,11 @@ async fn s4_unknown_ended_and_wrong_are_refused_alike() {
         ("", &key),
     ] {
         // Whoever else the token names: first the key has to be right.
-        let token = Some(user("mallory"));
+        let token = Some(user("somebody-else"));
         let refused = world.sessions.resume(sid, key, token, &gateway).await;
         assert_eq!(refused, Err(SessionError::Gone), "{sid:?} {key:?}");
     }
-    let token = Some(user("mallory"));
+    let token = Some(user("somebody-else"));
     let refused = world.sessions.resume(&sid, &key, token, &gateway).await;
     assert_eq!(refused, Err(SessionError::OtherUser));
     assert!(
@@ -314,7 +314,7 @@ async fn s8_one_more_than_a_user_may_have_takes_nothing_from_those_there_are() {
         assert_eq!(world.sessions.open(user("ada"), &gateway).await, too_many);
         assert!(world.resume(session, &gateway).await.is_ok());
     }
-    assert!(world.sessions.open(user("bob"), &gateway).await.is_ok());
+    assert!(world.sessions.open(user("another"), &gateway).await.is_ok());
     world.sessions.end(opened[0].sid, None).await.unwrap();
     assert!(world.sessions.open(user("ada"), &gateway).await.is_ok());
     assert_eq!(world.sessions.open(user("ada"), &gateway).await, too_many);
@@ -332,8 +332,11 @@ async fn h6_a_newer_token_counts_and_one_of_another_user_does_not() {
         .renew(opened.sid, 1, ada.clone())
         .await
         .unwrap();
-    let mallory = world.sessions.renew(opened.sid, 1, user("mallory")).await;
-    assert_eq!(mallory, Err(SessionError::OtherUser));
+    let other = world
+        .sessions
+        .renew(opened.sid, 1, user("somebody-else"))
+        .await;
+    assert_eq!(other, Err(SessionError::OtherUser));
     let resumed = world.resume(&opened, &gateway).await.unwrap();
     assert_eq!(resumed.identity, ada);
 

@@ -23,7 +23,7 @@ pub(super) fn identity(user: &str) -> Identity {
 }
 
 pub(super) fn user(stranger: bool) -> Identity {
-    identity(if stranger { "mallory" } else { "ada" })
+    identity(if stranger { "somebody-else" } else { "ada" })
 }
 
 pub(super) fn gateway(number: u8) -> NodeId {
