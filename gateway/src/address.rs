@@ -31,6 +31,7 @@ impl Addresses {
     /// Counts one more socket, if the address may have it. Nothing is counted without a bound.
     pub(crate) fn count(&self, address: IpAddr) -> Result<Option<Counted>, usize> {
         let Some(max) = self.max else { return Ok(None) };
+        let address = address.to_canonical();
         let mut sockets = self.sockets.lock();
         let count = sockets.entry(address).or_default();
         if *count >= max {

@@ -4,7 +4,7 @@ use outlast_broker::BrokerError;
 use outlast_protocol::CloseCode;
 use outlast_sessions::{Attachment, SessionError};
 
-use crate::{auth::AuthError, bye::Bye, gateway::Shared, hello::Hello};
+use crate::{auth::AuthError, bye::Bye, gateway::Shared, hello::Hello, telemetry};
 
 /// Gives the client a session, or its session back.
 pub(crate) async fn attach(shared: &Shared, hello: &Hello) -> Result<Attachment, Bye> {
@@ -17,7 +17,7 @@ pub(crate) async fn attach(shared: &Shared, hello: &Hello) -> Result<Attachment,
     let outcome = attached
         .as_ref()
         .map_or_else(|bye| bye.code.name(), |_| "attached");
-    metrics::counter!("outlast_gateway_attaches_total", "outcome" => outcome).increment(1);
+    metrics::counter!(telemetry::ATTACHES, "outcome" => outcome).increment(1);
     attached
 }
 

@@ -45,6 +45,10 @@ impl Bye {
         )
     }
 
+    pub(crate) fn ended() -> Self {
+        Bye::new(CloseCode::Ended, "the session has ended")
+    }
+
     pub(crate) fn unauthorized(reason: impl Into<Cow<'static, str>>) -> Self {
         Bye::new(CloseCode::Unauthorized, reason)
     }

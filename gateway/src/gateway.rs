@@ -21,6 +21,7 @@ use crate::{
     bye::Bye,
     hub::{Hub, News},
     settings::Settings,
+    telemetry,
 };
 
 /// A gateway: holds sockets, and nothing that another gateway could not rebuild from the store.
@@ -100,6 +101,7 @@ impl Gateway {
 impl Shared {
     /// Says for the first time that this gateway is alive, and starts to listen.
     pub(crate) async fn start(&self) -> Result<Box<dyn Listener>, BrokerError> {
+        telemetry::describe();
         let beat = self.broker.beat(&self.me, Role::Gateway).await?;
         self.heard_at_ms.store(beat.now_ms, Ordering::Release);
         self.hub.listen(&self.me).await
@@ -189,7 +191,10 @@ impl Shared {
         loop {
             match self.hub.hear(listener.hear().await) {
                 News::Told => {}
-                News::Missed => self.doubt.notify_one(),
+                News::Missed => {
+                    metrics::counter!(telemetry::MISSED).increment(1);
+                    self.doubt.notify_one();
+                }
             }
         }
     }
@@ -216,7 +221,7 @@ impl Shared {
     async fn reclaim(self: &Arc<Self>) {
         loop {
             self.doubt.notified().await;
-            let sessions = self.hub.attached();
+            let sessions = self.hub.sockets.all();
             stream::iter(sessions)
                 .for_each_concurrent(CHORES_MAX, |who| self.reclaim_one(who))
                 .await;
@@ -234,6 +239,6 @@ impl Shared {
             }
             tokio::time::sleep(RETRY).await;
         };
-        self.hub.close(who, bye);
+        self.hub.sockets.close(who, bye);
     }
 }

@@ -2,6 +2,7 @@ use std::{
     collections::BTreeMap,
     future::poll_fn,
     task::{Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -51,19 +52,17 @@ impl Hello {
 }
 
 /// Waits for the first frame.
-pub(crate) async fn hello(wire: &mut Wire, deadline: Instant) -> Result<Hello, End> {
-    let message = match tokio::time::timeout_at(deadline, first_message(wire)).await {
+pub(crate) async fn hello(wire: &mut Wire, since: Instant, within: Duration) -> Result<Hello, End> {
+    let message = match tokio::time::timeout_at(since + within, first_message(wire)).await {
         Ok(message) => message?,
         Err(_) => {
-            let reason = "the first frame must come within 10 s of the connection";
+            let within = within.as_secs_f64();
+            let reason = format!("the first frame must come within {within} s of the connection");
             return Err(Bye::protocol_error(reason).into());
         }
     };
     match wire.codec().decode_client(&message) {
-        Ok(ClientFrame::Open { token, client }) => {
-            tracing::debug!(client, "a session is opened");
-            Ok(Hello::Open { token })
-        }
+        Ok(ClientFrame::Open { token, client: _ }) => Ok(Hello::Open { token }),
         Ok(ClientFrame::Resume {
             sid,
             key,

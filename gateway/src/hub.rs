@@ -1,7 +1,7 @@
 //! What this gateway hears of the store, and which sockets it concerns.
 //!
-//! One feed for each room that any socket is in; sockets pull from it. A session's replies and nudges go
-//! to the one socket that holds it here.
+//! One [`Feed`] for each room that any socket is in; sockets pull from it. What a room answers one session
+//! goes to the one socket that holds it here ([`Sockets`]).
 
 use std::{
     collections::HashMap,
@@ -9,10 +9,9 @@ use std::{
     time::Duration,
 };
 
-use outlast_broker::{
-    Announcement, BrokerError, Heard, Listener, NodeId, Nudge, Reply, SharedBroker, Subscriptions,
-};
-use outlast_protocol::{CloseCode, Codec, RoomName, Sid};
+use bytes::Bytes;
+use outlast_broker::{BrokerError, Heard, Listener, NodeId, SharedBroker, Subscriptions};
+use outlast_protocol::{Codec, RoomName};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -20,6 +19,7 @@ mod core;
 mod feed;
 mod item;
 mod past;
+mod sockets;
 mod wake;
 mod window;
 
@@ -27,21 +27,17 @@ use self::feed::{Feed, Source};
 pub(crate) use self::{
     core::{Cursor, Pulled},
     item::Item,
+    sockets::{Registration, Sockets},
     wake::{Order, Wake},
 };
-use crate::{bye::Bye, gateway::Who};
+use crate::telemetry;
 
 /// The rooms and sessions of one gateway.
 pub(crate) struct Hub {
+    pub(crate) sockets: Arc<Sockets>,
     source: Source,
     subscriptions: OnceLock<Arc<dyn Subscriptions>>,
     feeds: Mutex<HashMap<RoomName, Arc<Feed>>>,
-    sockets: Mutex<HashMap<Sid, Attached>>,
-}
-
-struct Attached {
-    generation: u64,
-    wake: Arc<Wake>,
 }
 
 /// A socket's place in a room's feed; dropping it gives the place up.
@@ -49,12 +45,6 @@ pub(crate) struct Seat {
     hub: Arc<Hub>,
     feed: Arc<Feed>,
     key: u64,
-}
-
-/// A session's entry in the hub; dropping it removes it.
-pub(crate) struct Registration {
-    hub: Arc<Hub>,
-    who: Who,
 }
 
 /// What the process has to do about something that was heard.
@@ -68,19 +58,19 @@ pub(crate) enum News {
 
 /// How many reads of logs may be under way at once (D4).
 const READS_MAX: usize = 16;
-/// How often feeds let go of what they no longer need.
+/// How often is forgotten what is no longer needed.
 const AGE_EVERY: Duration = Duration::from_secs(5);
 
 impl Hub {
     pub(crate) fn new(broker: SharedBroker) -> Arc<Self> {
         Arc::new(Hub {
+            sockets: Arc::default(),
             source: Source {
                 broker,
                 permits: Arc::new(Semaphore::new(READS_MAX)),
             },
             subscriptions: OnceLock::new(),
             feeds: Mutex::default(),
-            sockets: Mutex::default(),
         })
     }
 
@@ -94,47 +84,32 @@ impl Hub {
     /// Tells those whom it concerns.
     pub(crate) fn hear(&self, heard: Heard) -> News {
         match heard {
-            Heard::Room(news) => self.announce(news),
-            Heard::Reply(reply) => self.reply(reply),
-            Heard::Nudge(nudge) => self.nudge(nudge),
+            Heard::Room(news) => {
+                let feed = self.feeds.lock().get(&news.room).cloned();
+                if let Some(feed) = feed {
+                    feed.announce(&self.source, news);
+                }
+            }
+            Heard::Reply(reply) => self.sockets.reply(reply),
+            Heard::Nudge(nudge) => self.sockets.nudge(nudge),
             Heard::Missed => {
                 self.feeds()
                     .iter()
                     .for_each(|feed| feed.missed(&self.source));
-                self.sockets
-                    .lock()
-                    .values()
-                    .for_each(|attached| attached.wake.missed());
+                self.sockets.missed();
                 return News::Missed;
             }
         }
         News::Told
     }
 
-    /// Lets feeds forget, for as long as it is polled.
+    /// Forgets what is no longer needed, for as long as it is polled.
     pub(crate) async fn age(&self) {
         loop {
             tokio::time::sleep(AGE_EVERY).await;
             self.feeds().iter().for_each(|feed| feed.age());
+            self.sockets.age();
         }
-    }
-
-    /// From now on the session's replies go to this socket. An older socket of the session has to go;
-    /// `None` when there is a newer one already.
-    pub(crate) fn register(self: &Arc<Self>, who: Who, wake: Arc<Wake>) -> Option<Registration> {
-        let Who { sid, generation } = who;
-        let mut sockets = self.sockets.lock();
-        if let Some(other) = sockets.get(&sid) {
-            if other.generation >= generation {
-                return None;
-            }
-            other.wake.close(Bye::taken_over());
-        }
-        sockets.insert(sid, Attached { generation, wake });
-        Some(Registration {
-            hub: self.clone(),
-            who,
-        })
     }
 
     /// Takes a place in a room; the socket is woken at its `slot`. From when this returns, nothing that
@@ -145,86 +120,27 @@ impl Hub {
         wake: Arc<Wake>,
         slot: u8,
     ) -> Result<Seat, BrokerError> {
-        let feed = {
-            let mut feeds = self.feeds.lock();
-            let feed = feeds
-                .entry(room.clone())
-                .or_insert_with(|| Arc::new(Feed::new(room.clone())));
-            // Within the lock, so that nobody takes the feed for abandoned.
-            let key = feed.add(wake, slot);
-            Seat {
-                hub: self.clone(),
-                feed: feed.clone(),
-                key,
-            }
-        };
+        let seat = self.take_seat(room, wake, slot);
         let subscriptions = self.subscriptions.get().ok_or_else(|| {
             BrokerError::Unavailable("the gateway does not listen yet".to_owned())
         })?;
-        feed.feed
+        seat.feed
             .ready(&self.source, subscriptions.as_ref())
             .await?;
-        Ok(feed)
+        Ok(seat)
     }
 
-    /// The sessions that have a socket here.
-    pub(crate) fn attached(&self) -> Vec<Who> {
-        let sockets = self.sockets.lock();
-        let who = |(sid, attached): (&Sid, &Attached)| Who {
-            sid: *sid,
-            generation: attached.generation,
-        };
-        sockets.iter().map(who).collect()
-    }
-
-    /// Tells one session's socket to go.
-    pub(crate) fn close(&self, who: Who, bye: Bye) {
-        if let Some(attached) = self.sockets.lock().get(&who.sid)
-            && attached.generation == who.generation
-        {
-            attached.wake.close(bye);
-        }
-    }
-
-    /// Tells every session's socket to go.
-    pub(crate) fn close_all(&self, mut bye: impl FnMut() -> Bye) {
-        self.sockets
-            .lock()
-            .values()
-            .for_each(|attached| attached.wake.close(bye()));
-    }
-
-    fn announce(&self, news: Announcement) {
-        let feed = self.feeds.lock().get(&news.room).cloned();
-        if let Some(feed) = feed {
-            feed.announce(&self.source, news);
-        }
-    }
-
-    fn reply(&self, reply: Reply) {
-        if let Some(attached) = self.sockets.lock().get(&reply.sid) {
-            attached.wake.post(reply);
-        }
-    }
-
-    fn nudge(&self, nudge: Nudge) {
-        let sockets = self.sockets.lock();
-        match nudge {
-            Nudge::TakenOver { sid, generation } => {
-                if let Some(attached) = sockets.get(&sid)
-                    && attached.generation < generation
-                {
-                    attached.wake.close(Bye::taken_over());
-                }
-            }
-            Nudge::Over { sid } => {
-                if let Some(attached) = sockets.get(&sid) {
-                    attached
-                        .wake
-                        .close(Bye::new(CloseCode::Ended, "the session has been ended"));
-                }
-            }
-            Nudge::Released => {}
+    fn take_seat(self: &Arc<Self>, room: &RoomName, wake: Arc<Wake>, slot: u8) -> Seat {
+        let mut feeds = self.feeds.lock();
+        let new = || Arc::new(Feed::new(room.clone()));
+        let feed = feeds.entry(room.clone()).or_insert_with(new).clone();
+        // Within the lock, so that nobody takes the feed for abandoned.
+        let key = feed.add(wake, slot);
+        metrics::gauge!(telemetry::ROOMS).set(feeds.len() as f64);
+        Seat {
+            hub: self.clone(),
+            feed,
+            key,
         }
     }
 
@@ -245,7 +161,7 @@ impl Seat {
     }
 
     /// Hands out the signals behind `seen`, as frames.
-    pub(crate) fn signals(&self, seen: &mut u64, codec: Codec, take: impl FnMut(bytes::Bytes)) {
+    pub(crate) fn signals(&self, seen: &mut u64, codec: Codec, take: impl FnMut(Bytes)) {
         self.feed.signals(seen, codec, take);
     }
 
@@ -260,21 +176,10 @@ impl Drop for Seat {
         let mut feeds = self.hub.feeds.lock();
         if self.feed.remove(self.key) {
             feeds.remove(&self.feed.room);
+            metrics::gauge!(telemetry::ROOMS).set(feeds.len() as f64);
             if let Some(subscriptions) = self.hub.subscriptions.get() {
                 subscriptions.unsubscribe(&self.feed.room);
             }
-        }
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        let mut sockets = self.hub.sockets.lock();
-        if sockets
-            .get(&self.who.sid)
-            .is_some_and(|held| held.generation == self.who.generation)
-        {
-            sockets.remove(&self.who.sid);
         }
     }
 }

@@ -26,6 +26,7 @@ mod serve;
 mod server;
 mod settings;
 mod socket;
+mod telemetry;
 mod upgrade;
 mod wire;
 

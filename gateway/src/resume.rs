@@ -18,6 +18,7 @@ use crate::{
     hub::{Cursor, Order, Pulled, Wake},
     room_gate::RoomGate,
     socket::Socket,
+    telemetry,
 };
 
 /// One of the session's rooms.
@@ -47,9 +48,6 @@ const SEATED_WITHIN: Duration = Duration::from_secs(10);
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// How long the log may take to be read.
 const CHECKED_WITHIN: Duration = Duration::from_secs(5);
-/// How many rooms may bring what they show along with their answer: that takes memory. The others show it
-/// one after the other.
-const VIEWS_MAX: usize = 4;
 /// How many rooms are entered, and partitions written to, at once.
 const AT_ONCE: usize = 16;
 
@@ -82,6 +80,7 @@ pub(crate) async fn resume(
     let mut catch_up = BTreeMap::new();
     for (returning, place) in returning.iter().zip(places) {
         let how = stand(socket, returning, place);
+        metrics::counter!(telemetry::CATCH_UPS, "how" => label(how)).increment(1);
         if how != CatchUp::Gone {
             catch_up.insert(returning.name.clone(), how);
         }
@@ -114,13 +113,15 @@ fn places(
     rooms: Vec<RoomName>,
     positions: &BTreeMap<RoomName, Option<Pos>>,
 ) -> Vec<Returning> {
-    let mut views = 0;
+    // One room brings what it shows along with its answer. All at once would take much memory: the
+    // others show it one after the other.
+    let mut viewed = false;
     let returning = rooms.into_iter().filter_map(|name| {
         let slot = socket.rooms.place(&name, RoomGate::known())?;
         socket.rooms.get(slot)?.recorded = true;
         let pos = positions.get(&name).copied().flatten();
-        let view = pos.is_none() && views < VIEWS_MAX;
-        views += usize::from(view);
+        let view = pos.is_none() && !viewed;
+        viewed |= view;
         Some(Returning {
             name,
             slot,
@@ -278,6 +279,14 @@ fn stand(socket: &mut Socket, returning: &Returning, place: Option<Place>) -> Ca
             room.lose(SnapshotReason::Requested, returning.view.then(Instant::now));
             CatchUp::Snapshot
         }
+    }
+}
+
+fn label(how: CatchUp) -> &'static str {
+    match how {
+        CatchUp::Replay => "replay",
+        CatchUp::Snapshot => "snapshot",
+        CatchUp::Gone => "gone",
     }
 }
 

@@ -38,10 +38,14 @@ impl RoomGate {
 
     /// Judges an act.
     pub(crate) fn act(&self, n: u64) -> Verdict {
-        match self.any(n) {
-            Verdict::Forward if n <= self.applied => Verdict::Duplicate,
-            Verdict::Forward if !self.asked => Verdict::NotJoined,
-            verdict => verdict,
+        let verdict = self.any(n);
+        if verdict != Verdict::Forward {
+            return verdict;
+        }
+        match (n <= self.applied, self.asked) {
+            (true, _) => Verdict::Duplicate,
+            (false, true) => Verdict::Forward,
+            (false, false) => Verdict::NotJoined,
         }
     }
 
@@ -73,13 +77,27 @@ impl RoomGate {
         self.refused = self.refused.filter(|refused| *refused > n);
     }
 
-    /// The client was told that the action was not taken.
+    /// The client was told to send the action again later, and everything behind it.
     pub(crate) fn refuse(&mut self, n: u64) {
         self.forwarded = self.forwarded.min(n - 1);
         self.refused = Some(n);
     }
 
-    /// The client was told where to go on: by a `gap`, or by a snapshot.
+    /// The client was told that the action is not taken at all: the next one bears its number. What it
+    /// has sent behind it is judged by itself.
+    pub(crate) fn free(&mut self, n: u64) {
+        self.forwarded = self.forwarded.min(n - 1);
+        self.refused = self.refused.filter(|refused| *refused < n);
+    }
+
+    /// The client was told of a gap: it goes on from here, and what it sent before it heard of that comes
+    /// again.
+    pub(crate) fn gap(&mut self, expect: u64) {
+        self.expect(expect);
+        self.refused = Some(expect);
+    }
+
+    /// The client was told by a snapshot where to go on.
     pub(crate) fn expect(&mut self, n: u64) {
         self.forwarded = n.saturating_sub(1);
         self.applied = self.applied.min(self.forwarded);
@@ -111,6 +129,26 @@ mod tests {
         assert_eq!(gate.act(2), Verdict::Forward);
         gate.forward(2);
         assert_eq!(gate.act(3), Verdict::Forward);
+    }
+
+    #[test]
+    fn a1_what_was_sent_before_a_gap_was_heard_of_does_not_hide_what_fills_it() {
+        let mut gate = RoomGate::known();
+        gate.forward(5);
+        gate.gap(3);
+        assert_eq!(gate.act(6), Verdict::Early);
+        for n in 3..=6 {
+            assert_eq!(gate.act(n), Verdict::Forward);
+            gate.forward(n);
+        }
+    }
+
+    #[test]
+    fn a5_what_is_not_taken_at_all_holds_nothing_up() {
+        let mut gate = RoomGate::default();
+        gate.free(1);
+        assert_eq!(gate.act(2), Verdict::NotJoined);
+        assert_eq!(gate.any(1), Verdict::Forward);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
     hub::Wake,
     resume::resume,
     socket::Socket,
+    telemetry,
     upgrade::Arrival,
     wire::Wire,
 };
@@ -38,9 +39,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, upgrade: Box<Upgrade>) {
     let Some((mut socket, _counted)) = Box::pin(begin(shared, upgrade)).await else {
         return;
     };
-    metrics::gauge!("outlast_gateway_sockets").increment(1);
+    metrics::gauge!(telemetry::SOCKETS).increment(1);
     let end = socket.run().await;
-    metrics::gauge!("outlast_gateway_sockets").decrement(1);
+    metrics::gauge!(telemetry::SOCKETS).decrement(1);
     Box::pin(socket.finish(end)).await;
 }
 
@@ -67,9 +68,9 @@ async fn begin(
             return goodbye(wire, &Bye::new(CloseCode::TooManySessions, reason)).await;
         }
     };
-    let deadline = arrival.at + Duration::from_millis(shared.settings.first_frame_ms);
+    let within = Duration::from_millis(shared.settings.first_frame_ms);
     let first = tokio::select! {
-        first = hello(&mut wire, deadline) => first,
+        first = hello(&mut wire, arrival.at, within) => first,
         () = shared.closing.cancelled() => Err(End::Bye(moved())),
     };
     let hello = match first {
@@ -89,7 +90,7 @@ async fn begin(
         generation: session.generation,
     };
     let wake = Arc::new(Wake::default());
-    let Some(registration) = shared.hub.register(who, wake.clone()) else {
+    let Some(registration) = shared.hub.sockets.register(who, wake.clone()) else {
         return goodbye(wire, &Bye::taken_over()).await;
     };
     let identity = session.identity.clone();

@@ -12,7 +12,7 @@ use axum::{Router, body::Body, routing::get};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use outlast_broker::BrokerError;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::Instant,
@@ -31,6 +31,10 @@ use crate::{
 const BACKLOG: i32 = 4096;
 /// How long the sockets may take to go, once they have been told to.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
+/// How much of a request is held, headers above all.
+const HTTP_BYTES_MAX: usize = 16 * 1024;
+/// How much the system holds for a client that does not read; Linux takes twice as much.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// How long to wait when the system has no more sockets to give.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
@@ -85,7 +89,7 @@ impl Gateway {
 /// Tells every socket to go, and waits until they have.
 async fn leave(shared: &Shared) {
     shared.closing.cancel();
-    shared.hub.close_all(moved);
+    shared.hub.sockets.close_all(moved);
     shared.sockets.close();
     if tokio::time::timeout(GONE_WITHIN, shared.sockets.wait())
         .await
@@ -112,12 +116,20 @@ async fn accept(listener: &TcpListener, router: &Router, shared: &Arc<Shared>) {
     }
 }
 
+/// Frames are written when there is something to say, and the system holds as much unsent as one socket
+/// is given in a turn, and no more (F3).
+fn prepare(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    SockRef::from(tcp).set_send_buffer_size(SEND_BUFFER_BYTES)
+}
+
 /// Serves one connection, until it becomes a WebSocket or ends.
 async fn serve_http(tcp: TcpStream, peer: SocketAddr, router: Router, shared: Arc<Shared>) {
     let accepted = Instant::now();
     let first_frame = Duration::from_millis(shared.settings.first_frame_ms);
-    if let Err(error) = tcp.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY");
+    if let Err(error) = prepare(&tcp) {
+        tracing::debug!(%peer, %error, "a connection was lost at once");
+        return;
     }
     // A proxy may send several requests over one connection; only the first one's time began with it.
     let served = AtomicBool::new(false);
@@ -130,6 +142,7 @@ async fn serve_http(tcp: TcpStream, peer: SocketAddr, router: Router, shared: Ar
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(first_frame)
+        .max_buf_size(HTTP_BYTES_MAX)
         .serve_connection(TokioIo::new(tcp), service)
         .with_upgrades();
     if let Err(error) = connection.await {

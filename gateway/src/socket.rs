@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
-use outlast_broker::{Answer, Request};
+use outlast_broker::Answer;
 use outlast_protocol::{CloseCode, ServerFrame};
 use outlast_sessions::{Identity, SessionError};
 use tokio::time::{Instant, Sleep};
 
 mod asked;
+mod chores;
 mod intake;
 mod job;
 pub(crate) mod room;
@@ -20,8 +21,9 @@ mod rooms;
 
 pub(crate) use self::rooms::Rooms;
 use self::{
-    job::{Job, Jobs, What},
-    room::{Stand, TURN_BYTES, Turn},
+    chores::Chore,
+    job::{Job, What},
+    room::{TURN_BYTES, Turn},
 };
 use crate::{
     auth,
@@ -31,6 +33,7 @@ use crate::{
     hello::End,
     hub::{Order, Registration, Seat, Wake},
     rate::Rate,
+    telemetry,
     wire::{Incoming, Wire},
 };
 
@@ -80,19 +83,9 @@ enum Event {
     Tick,
 }
 
-/// What has to be done with the store besides what the client asks for.
-enum Chore {
-    Never,
-    At(Instant),
-    Now(Job),
-}
-
 /// While more than this waits to be written, nothing is read: answers to a client that does not read are
 /// not piled up.
 const UNSENT_MAX: usize = TURN_BYTES + 16 * 1024;
-/// How long to wait until a chore is tried again.
-const CHORE_RETRY: Duration = Duration::from_millis(500);
-
 impl Socket {
     pub(crate) fn new(
         wire: Wire,
@@ -142,7 +135,7 @@ impl Socket {
     /// Says why, if the client is still there, and leaves the session to whoever has it now.
     pub(crate) async fn finish(self: Box<Self>, end: End) {
         if let End::Bye(bye) = &end {
-            metrics::counter!("outlast_gateway_byes_total", "code" => bye.code.name()).increment(1);
+            metrics::counter!(telemetry::BYES, "code" => bye.code.name()).increment(1);
         }
         let Socket {
             wire,
@@ -301,122 +294,6 @@ impl Socket {
         }
     }
 
-    fn did(
-        &mut self,
-        what: What,
-        did: Result<Option<Seat>, SessionError>,
-        now: Instant,
-    ) -> Result<(), Bye> {
-        let seat = match did {
-            Ok(seat) => seat,
-            Err(SessionError::Superseded) => return Err(Bye::taken_over()),
-            Err(SessionError::Gone) => match what {
-                What::End => return Err(ended()),
-                _ => return Err(Bye::session_gone()),
-            },
-            Err(error) => {
-                tracing::debug!(sid = %self.who.sid, ?what, %error, "the store did not do it");
-                return self.failed(what, &error, now);
-            }
-        };
-        match what {
-            What::Enter { slot, n, join } => {
-                if let Some(room) = self.rooms.get(slot) {
-                    room.seat = seat;
-                }
-                self.forward(slot, n, join, now);
-            }
-            What::Act { slot, n } => {
-                if let Some(room) = self.rooms.get(slot) {
-                    room.gate.forward(n);
-                }
-            }
-            What::Forget { slot } => {
-                if let Some(room) = self.rooms.get(slot) {
-                    room.recorded = false;
-                    room.seat = None;
-                }
-            }
-            What::End => return Err(ended()),
-            What::AskAgain | What::View { .. } | What::Renew => {}
-        }
-        Ok(())
-    }
-
-    fn failed(&mut self, what: What, error: &SessionError, now: Instant) -> Result<(), Bye> {
-        match what {
-            What::Enter { slot, n, .. } if matches!(error, SessionError::TooManyRooms { .. }) => {
-                return self.refuse_room(slot, n);
-            }
-            What::Enter { slot, n, .. } | What::Act { slot, n } => {
-                return self.refuse_busy(slot, n);
-            }
-            What::View { slot } => {
-                if let Some(room) = self.rooms.get(slot)
-                    && let Stand::Lost(lost) = &mut room.stand
-                {
-                    lost.asked_at = None;
-                }
-            }
-            What::Renew => self.unsaved = Some(self.identity.clone()),
-            What::AskAgain | What::Forget { .. } | What::End => {}
-        }
-        self.chores_from = now + CHORE_RETRY;
-        Ok(())
-    }
-
-    /// What has to be done with the store besides what the client asks for.
-    fn next_chore(&mut self, now: Instant) -> Chore {
-        if self.job.is_some() {
-            return Chore::Never;
-        }
-        if now < self.chores_from {
-            return Chore::At(self.chores_from);
-        }
-        if let Some(identity) = self.unsaved.take() {
-            return Chore::Now(self.jobs().renew(identity));
-        }
-        let jobs = Jobs {
-            shared: &self.shared,
-            who: self.who,
-        };
-        // One room at a time shows itself: that takes memory.
-        let showing = self
-            .rooms
-            .iter()
-            .filter_map(|(_, room)| room.shows_until())
-            .max();
-        let mut next = showing;
-        for (slot, room) in self.rooms.iter() {
-            let name = room.name.clone();
-            if room.is_over() {
-                return Chore::Now(jobs.forget(slot, name));
-            }
-            let again = room.asked.again(now);
-            if !again.is_empty() {
-                return Chore::Now(jobs.append(What::AskAgain, name, again));
-            }
-            if showing.is_none_or(|until| now >= until)
-                && let Stand::Lost(lost) = &mut room.stand
-            {
-                lost.asked_at = Some(now);
-                return Chore::Now(jobs.append(What::View { slot }, name, vec![Request::View]));
-            }
-            next = [next, room.asked.next()].into_iter().flatten().min();
-        }
-        next.map_or(Chore::Never, Chore::At)
-    }
-
-    /// Replies may have been lost.
-    fn ask_again(&mut self, now: Instant) {
-        for (_, room) in self.rooms.iter() {
-            room.asked.hurry(now);
-            if let Stand::Lost(lost) = &mut room.stand {
-                lost.asked_at = None;
-            }
-        }
-    }
-
     fn tick(&mut self, now: Instant) -> Result<(), Bye> {
         if self
             .identity
@@ -474,15 +351,4 @@ impl Socket {
     fn is_leaving(&mut self) -> bool {
         self.rooms.iter().any(|(_, room)| room.is_leaving())
     }
-
-    fn jobs(&self) -> Jobs<'_> {
-        Jobs {
-            shared: &self.shared,
-            who: self.who,
-        }
-    }
-}
-
-fn ended() -> Bye {
-    Bye::new(CloseCode::Ended, "the session has ended")
 }

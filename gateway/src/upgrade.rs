@@ -10,6 +10,7 @@ use axum::{
         HeaderMap, HeaderValue, Request, Response, StatusCode,
         header::{AUTHORIZATION, HOST, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL},
     },
+    response::IntoResponse,
 };
 use outlast_protocol::Codec;
 use tokio::time::Instant;
@@ -38,7 +39,7 @@ pub(crate) async fn connect(
     let upgrade = hyper::upgrade::on(&mut request);
     let (response, codec, bearer) = match check(&shared, &request) {
         Ok(checked) => checked,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     let upgrade = Box::new(Upgrade {
         upgrade,
@@ -50,73 +51,91 @@ pub(crate) async fn connect(
     response
 }
 
+/// Why a request does not become a socket.
+enum Refusal {
+    /// The gateway goes away (D3).
+    Closing,
+    /// The request is not one for a WebSocket.
+    NoWebSocket(String),
+    /// A page of another site sent it (H4).
+    Origin,
+    /// The client speaks nothing that is spoken here (H1).
+    Subprotocol,
+}
+
 type Checked = (Response<Body>, Codec, Option<String>);
 
 /// The answer that makes the connection a WebSocket, the codec, and the token that came in a header.
-fn check(shared: &Shared, request: &Request<Body>) -> Result<Checked, Response<Body>> {
+fn check(shared: &Shared, request: &Request<Body>) -> Result<Checked, Refusal> {
     let headers = request.headers();
     if shared.closing.is_cancelled() {
-        let mut refusal = refuse(StatusCode::SERVICE_UNAVAILABLE, "this gateway goes away");
-        refusal
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        return Err(refusal);
+        return Err(Refusal::Closing);
     }
     if let Some(origin) = headers.get(ORIGIN) {
         let host = headers.get(HOST).and_then(|host| host.to_str().ok());
         let may = |origin| origin::may_connect(origin, host, &shared.settings.allow_origin);
         if !origin.to_str().is_ok_and(may) {
-            return Err(refuse(StatusCode::FORBIDDEN, "this origin may not connect"));
+            return Err(Refusal::Origin);
         }
     }
     let (codec, named) = subprotocol(headers)?;
     let mut response = create_response_with_body(request, Body::empty)
-        .map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))?;
+        .map_err(|error| Refusal::NoWebSocket(error.to_string()))?;
     if let Some(name) = named {
-        response
-            .headers_mut()
-            .insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
+        let name = HeaderValue::from_static(name);
+        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
     }
-    let bearer = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|value| value.split_once(' '));
-    let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    Ok((
-        response,
-        codec,
-        bearer.map(|(_, token)| token.trim().to_owned()),
-    ))
+    Ok((response, codec, bearer(headers)))
 }
 
-/// The codec, and its name where the client wants to hear one (H1).
-fn subprotocol(headers: &HeaderMap) -> Result<(Codec, Option<&'static str>), Response<Body>> {
-    let offers = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    let offers: Vec<_> = offers
+/// The codec, and its name where the client wants to hear one (H1). The client's order is its preference.
+fn subprotocol(headers: &HeaderMap) -> Result<(Codec, Option<&'static str>), Refusal> {
+    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let mut offers = values
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(str::trim)
-        .collect();
-    if offers.is_empty() {
+        .peekable();
+    if offers.peek().is_none() {
         return Ok((Codec::Json, None));
     }
-    // The client's order is its preference.
-    let known = |offer: &&str| {
+    let known = |offer: &str| {
         Codec::ALL
             .into_iter()
-            .find(|codec| codec.subprotocol() == *offer)
+            .find(|codec| codec.subprotocol() == offer)
     };
-    match offers.iter().find_map(known) {
-        Some(codec) => Ok((codec, Some(codec.subprotocol()))),
-        None => Err(refuse(
-            StatusCode::BAD_REQUEST,
-            "this server speaks outlast.v1.json and outlast.v1.msgpack",
-        )),
-    }
+    let codec = offers.find_map(known).ok_or(Refusal::Subprotocol)?;
+    Ok((codec, Some(codec.subprotocol())))
 }
 
-fn refuse(status: StatusCode, why: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(format!("{why}\n")));
-    *response.status_mut() = status;
-    response
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim().to_owned())
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response<Body> {
+        let (status, why) = match self {
+            Refusal::Closing => {
+                let retry = [(RETRY_AFTER, HeaderValue::from_static("1"))];
+                let why = "this gateway goes away\n";
+                return (StatusCode::SERVICE_UNAVAILABLE, retry, why).into_response();
+            }
+            Refusal::NoWebSocket(why) => (StatusCode::BAD_REQUEST, why),
+            Refusal::Origin => (
+                StatusCode::FORBIDDEN,
+                "this origin may not connect".to_owned(),
+            ),
+            Refusal::Subprotocol => {
+                let [json, msgpack] = Codec::ALL.map(Codec::subprotocol);
+                (
+                    StatusCode::BAD_REQUEST,
+                    format!("this server speaks {json} and {msgpack}"),
+                )
+            }
+        };
+        (status, format!("{why}\n")).into_response()
+    }
 }

@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use outlast_broker::{Body, Entry, Stretch};
+use outlast_broker::{Entry, Stretch};
 use outlast_protocol::{Payload, Pos, SnapshotReason};
 
 use super::{
@@ -158,7 +158,7 @@ impl Core {
     }
 
     /// Takes a commit's news in.
-    pub(crate) fn announce(&mut self, entries: &[Entry], signals: Vec<Payload>) -> Wakes {
+    pub(crate) fn announce(&mut self, mut entries: Vec<Entry>, signals: Vec<Payload>) -> Wakes {
         if !self.seeded {
             self.early = entries
                 .iter()
@@ -170,15 +170,14 @@ impl Core {
         let mut members = Vec::new();
         // While the log is asked, only the log is believed: an announcement names the entry that it
         // stands behind by nothing but its `off`, and that may belong to another history by now.
-        let entries = if self.is_refreshing() && !entries.is_empty() {
+        if self.is_refreshing() && !entries.is_empty() {
             self.refresh();
-            &[]
-        } else {
-            entries
-        };
+            entries.clear();
+        }
         for entry in entries {
+            let addressee = entry.body.addressee();
             match self.offer(entry) {
-                Offered::Added => match addressee(entry) {
+                Offered::Added => match addressee {
                     Some(member) => members.push(member),
                     None => everybody = true,
                 },
@@ -279,7 +278,7 @@ impl Core {
     }
 
     /// The log was read from `from` (the head at that time) on, up to [`REFRESH_MAX`] entries.
-    pub(crate) fn absorb(&mut self, from: Pos, read: &Stretch) -> Absorbed {
+    pub(crate) fn absorb(&mut self, from: Pos, read: Stretch) -> Absorbed {
         let continues = match read.entries.first() {
             _ if from == Pos::START => read.first_off <= 1,
             Some(entry) => entry.pos == from,
@@ -290,7 +289,8 @@ impl Core {
             self.reset(read.last);
             return self.finish();
         }
-        for entry in &read.entries {
+        let end = read.entries.last().map_or(read.last, |entry| entry.pos);
+        for entry in read.entries {
             match self.offer(entry) {
                 Offered::Added | Offered::Known => {}
                 Offered::Jump | Offered::Fork => {
@@ -299,7 +299,6 @@ impl Core {
                 }
             }
         }
-        let end = read.entries.last().map_or(read.last, |entry| entry.pos);
         if end.off < read.last.off {
             Absorbed::More
         } else {
@@ -338,7 +337,7 @@ impl Core {
         self.refreshes.started != self.refreshes.finished
     }
 
-    fn offer(&mut self, entry: &Entry) -> Offered {
+    fn offer(&mut self, entry: Entry) -> Offered {
         let offered = self.window.offer(entry);
         while self.window.len() > ITEMS_MAX
             || (self.window.bytes() > BYTES_MAX && self.window.len() > 1)
@@ -406,13 +405,6 @@ fn hand_out<'a>(
         *cursor = Cursor::new(item.entry.pos);
     }
     true
-}
-
-fn addressee(entry: &Entry) -> Option<u32> {
-    match entry.body {
-        Body::Event { .. } => None,
-        Body::Notice { to, .. } | Body::Result { to, .. } => Some(to),
-    }
 }
 
 #[cfg(test)]

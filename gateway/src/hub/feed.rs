@@ -15,6 +15,7 @@ use super::{
     past::Past,
     wake::Wake,
 };
+use crate::telemetry;
 
 /// What one room says, for all of this gateway's sockets in it: [`Core`], with the reads that it asks
 /// for and the sockets that it wakes.
@@ -120,7 +121,7 @@ impl Feed {
 
     /// Takes a commit's news in.
     pub(crate) fn announce(self: &Arc<Self>, source: &Source, news: Announcement) {
-        let wakes = self.core.lock().announce(&news.entries, news.signals);
+        let wakes = self.core.lock().announce(news.entries, news.signals);
         self.wake(wakes);
         self.read(source);
     }
@@ -212,7 +213,7 @@ impl Feed {
             let Some(read) = self.read_log(source, from.off.max(1), REFRESH_MAX).await else {
                 return;
             };
-            let absorbed = self.core.lock().absorb(from, &read);
+            let absorbed = self.core.lock().absorb(from, read);
             self.wake(Wakes::Everybody);
             match absorbed {
                 Absorbed::More => {}
@@ -228,7 +229,7 @@ impl Feed {
         };
         self.core.lock().insert(number, refreshes, read);
         let sharers = self.readers.lock().waiting.len();
-        metrics::histogram!("outlast_gateway_log_read_sharers").record(sharers as f64);
+        metrics::histogram!(telemetry::LOG_READ_SHARERS).record(sharers as f64);
         self.wake_waiting();
     }
 
@@ -238,7 +239,7 @@ impl Feed {
             let permit = source.permits.acquire().await.ok()?;
             let read = source.broker.read_log(&self.room, from, max).await;
             drop(permit);
-            metrics::counter!("outlast_gateway_log_reads_total").increment(1);
+            metrics::counter!(telemetry::LOG_READS).increment(1);
             match read {
                 Ok(read) => return Some(read),
                 Err(error) => tracing::warn!(room = %self.room, %error, "cannot read the log"),

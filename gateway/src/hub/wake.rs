@@ -9,7 +9,7 @@ use outlast_broker::Reply;
 use outlast_protocol::Payload;
 use parking_lot::Mutex;
 
-use crate::bye::Bye;
+use crate::{bye::Bye, telemetry};
 
 /// How a socket's task is told that there is something for it: which of its rooms have news, replies
 /// of rooms, and that it has to go. One task waits, anybody tells.
@@ -40,10 +40,10 @@ pub(crate) enum Order {
     Leave(Bye),
 }
 
-/// How many replies may lie here, and how many bytes of them. What is above is dropped: the socket does
-/// not read, and asks again for what it misses.
-const REPLIES_MAX: usize = 256;
-const BYTES_MAX: usize = 128 * 1024;
+/// How many replies may lie here, and how many bytes of them, unless it is one alone. What is above is
+/// dropped: the socket does not read, and asks again for what it misses.
+const REPLIES_MAX: usize = 128;
+const BYTES_MAX: usize = 32 * 1024;
 
 impl Wake {
     /// There is news in the room with this number, from 0 to 127.
@@ -61,7 +61,7 @@ impl Wake {
         let bytes = bytes(&reply);
         let full = letters.replies.len() >= REPLIES_MAX || letters.bytes + bytes > BYTES_MAX;
         if full && !letters.replies.is_empty() {
-            metrics::counter!("outlast_gateway_replies_dropped_total").increment(1);
+            metrics::counter!(telemetry::REPLIES_DROPPED).increment(1);
             return;
         }
         letters.bytes += bytes;

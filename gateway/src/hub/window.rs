@@ -96,9 +96,9 @@ impl Window {
     }
 
     /// Takes an entry in, if it is the next.
-    pub(crate) fn offer(&mut self, entry: &Entry) -> Offered {
+    pub(crate) fn offer(&mut self, entry: Entry) -> Offered {
         if entry.pos.off == self.head().off + 1 {
-            let item = Item::new(entry.clone());
+            let item = Item::new(entry);
             self.bytes += item.bytes();
             self.items.push_back(Arc::new(item));
             return Offered::Added;

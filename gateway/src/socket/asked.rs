@@ -20,17 +20,14 @@ pub(crate) struct Asked {
 struct Question {
     n: u64,
     acts: bool,
-    /// What to ask again; nothing where that would take too much memory.
-    request: Option<Request>,
+    request: Request,
     bytes: usize,
 }
 
 /// How long a room may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How many questions may be open.
+/// How many questions one room may have open.
 const QUESTIONS_MAX: usize = 256;
-/// How many bytes of them are kept; those above are asked once only.
-const BYTES_MAX: usize = 64 * 1024;
 
 impl Asked {
     pub(crate) fn is_empty(&self) -> bool {
@@ -42,9 +39,14 @@ impl Asked {
         self.questions.iter().any(|question| question.n == n)
     }
 
-    /// Whether no more questions are remembered.
+    /// Whether there is no place for another question.
     pub(crate) fn is_full(&self) -> bool {
         self.questions.len() >= QUESTIONS_MAX
+    }
+
+    /// How much memory the open questions take, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// An action goes to the room.
@@ -58,12 +60,6 @@ impl Asked {
             }
         };
         self.drop_from(n);
-        let fits = self.bytes + bytes <= BYTES_MAX;
-        let (request, bytes) = if fits {
-            (Some(request), bytes)
-        } else {
-            (None, 0)
-        };
         self.bytes += bytes;
         self.questions.push_back(Question {
             n,
@@ -115,7 +111,7 @@ impl Asked {
         self.at = Some(now);
         self.questions
             .iter()
-            .filter_map(|question| question.request.clone())
+            .map(|question| question.request.clone())
             .collect()
     }
 
@@ -172,10 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn what_it_remembers_is_bounded() {
+    fn what_it_remembers_is_counted() {
         let now = Instant::now();
         let mut asked = Asked::default();
-        let large = Payload::of(&"x".repeat(40_000)).unwrap();
+        let data = Payload::of(&"x".repeat(998)).unwrap();
         for n in 1.. {
             if asked.is_full() {
                 break;
@@ -184,12 +180,16 @@ mod tests {
                 n,
                 Request::Act {
                     n,
-                    data: large.clone(),
+                    data: data.clone(),
                 },
                 now,
             );
         }
-        assert!(asked.contains(256) && !asked.contains(257));
-        assert_eq!(asked.again(now + PATIENCE).len(), 1);
+        assert_eq!(asked.bytes(), 256_000);
+        asked.settle(7);
+        asked.drop_from(200);
+        assert_eq!(asked.bytes(), 198_000);
+        asked.settle_acts();
+        assert_eq!(asked.bytes(), 0);
     }
 }

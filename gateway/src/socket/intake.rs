@@ -1,7 +1,7 @@
 //! What a client's frames ask for.
 
 use outlast_broker::Request;
-use outlast_protocol::{ClientFrame, DecodeError, RoomName, ServerFrame};
+use outlast_protocol::{BadRoomName, ClientFrame, DecodeError, RoomName, ServerFrame};
 use outlast_sessions::Identity;
 use tokio::time::Instant;
 
@@ -10,6 +10,7 @@ use crate::{
     bye::Bye,
     rate::TooFast,
     room_gate::{RoomGate, Verdict},
+    telemetry,
 };
 
 /// An action that was not taken (A5).
@@ -47,8 +48,9 @@ impl Socket {
             Err(error @ DecodeError::UnknownType(_)) => {
                 self.complain("unknown_type", error.to_string(), None, now)
             }
-            Err(ref error @ DecodeError::BadRoom { n, .. }) => {
-                self.complain("bad_room", error.to_string(), Some(n), now)
+            Err(DecodeError::BadRoom { room, n }) => {
+                let message = BadRoomName.to_string();
+                self.complain("bad_room", message, Some((room, n)), now)
             }
         }
     }
@@ -83,10 +85,11 @@ impl Socket {
         let Some(slot) = self.rooms.place(&name, RoomGate::default()) else {
             return self.refuse(name, n, Refusal::too_many_rooms());
         };
+        let too_much = self.rooms.asked_too_much();
         let Some(room) = self.rooms.get(slot) else {
             return Ok(());
         };
-        if self.shared.is_down() || room.asked.is_full() {
+        if self.shared.is_down() || too_much || room.asked.is_full() {
             return self.refuse(name, n, Refusal::busy());
         }
         if joins {
@@ -156,9 +159,13 @@ impl Socket {
         if let Some(slot) = self.rooms.place(&name, RoomGate::default())
             && let Some(room) = self.rooms.get(slot)
         {
-            room.gate.refuse(n);
+            match refusal.retry_ms {
+                Some(_) => room.gate.refuse(n),
+                None => room.gate.free(n),
+            }
         }
-        self.wire.send(&refusal.frame(Some(name), Some(n)));
+        self.wire
+            .send(&refusal.frame(Some(name.to_string()), Some(n)));
         Ok(())
     }
 
@@ -167,7 +174,7 @@ impl Socket {
         &mut self,
         code: &'static str,
         message: String,
-        n: Option<u64>,
+        action: Option<(String, u64)>,
         now: Instant,
     ) -> Result<(), Bye> {
         let refusal = match self.rate.take(now) {
@@ -175,7 +182,8 @@ impl Socket {
             Err(TooFast::Later { retry_ms }) => Refusal::rate_limited(self.rate.per_s(), retry_ms),
             Err(too_fast) => return enough(too_fast),
         };
-        self.wire.send(&refusal.frame(None, n));
+        let (room, n) = action.unzip();
+        self.wire.send(&refusal.frame(room, n));
         Ok(())
     }
 }
@@ -224,13 +232,13 @@ impl Refusal {
         }
     }
 
-    fn frame(self, room: Option<RoomName>, n: Option<u64>) -> ServerFrame {
+    fn frame(self, room: Option<String>, n: Option<u64>) -> ServerFrame {
         let Refusal {
             code,
             message,
             retry_ms,
         } = self;
-        metrics::counter!("outlast_gateway_refused_total", "code" => code).increment(1);
+        metrics::counter!(telemetry::REFUSED, "code" => code).increment(1);
         ServerFrame::Error {
             code: code.to_owned(),
             message,

@@ -10,6 +10,7 @@ use super::asked::Asked;
 use crate::{
     hub::{Cursor, Pulled, Seat},
     room_gate::RoomGate,
+    telemetry,
     wire::Wire,
 };
 
@@ -125,7 +126,7 @@ impl Room {
 
     /// The session is a member that has to be shown the room anew.
     pub(crate) fn lose(&mut self, reason: SnapshotReason, asked_at: Option<Instant>) {
-        metrics::counter!("outlast_gateway_snapshots_total", "reason" => name(reason)).increment(1);
+        metrics::counter!(telemetry::SNAPSHOTS, "reason" => name(reason)).increment(1);
         self.stand = Stand::Lost(Lost { reason, asked_at });
     }
 
@@ -168,7 +169,7 @@ impl Room {
             }
             Answer::Outcome(outcome) => self.settle(outcome),
             Answer::Gap { expect } => {
-                self.gate.expect(expect);
+                self.gate.gap(expect);
                 self.asked.drop_from(expect);
                 Some(ServerFrame::Gap { room, expect })
             }
@@ -178,12 +179,15 @@ impl Room {
                 message,
                 retry_ms,
             } => {
-                self.gate.refuse(n);
+                match retry_ms {
+                    Some(_) => self.gate.refuse(n),
+                    None => self.gate.free(n),
+                }
                 self.asked.drop_from(n);
                 Some(ServerFrame::Error {
                     code,
                     message,
-                    room: Some(room),
+                    room: Some(room.to_string()),
                     n: Some(n),
                     retry_ms,
                 })
@@ -232,15 +236,20 @@ impl Room {
             .leaving
             .as_ref()
             .map_or(u64::MAX, |leaving| leaving.off);
+        let mut sent = 0;
         let pulled = seat.pull(&mut follow.cursor, |item| {
             if wire.unsent() >= TURN_BYTES || item.entry.pos.off > end {
                 return false;
             }
             if item.entry.body.is_for(member) {
                 wire.send_encoded(item.frame(&self.name, codec));
+                sent += 1;
             }
             true
         });
+        if sent > 0 {
+            metrics::counter!(telemetry::ENTRIES).increment(sent);
+        }
         let done = follow.cursor.pos.off >= end || matches!(pulled, Pulled::Lost(_));
         if done && let Some(Leaving { n, reason, .. }) = follow.leaving.take() {
             self.stand = Stand::Out;

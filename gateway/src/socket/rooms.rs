@@ -39,6 +39,13 @@ impl Rooms {
         Some(free as u8)
     }
 
+    /// Whether there is no place for another question of a room: those that are open are kept (F3).
+    pub(crate) fn asked_too_much(&mut self) -> bool {
+        const BYTES_MAX: usize = 32 * 1024;
+        let bytes: usize = self.iter().map(|(_, room)| room.asked.bytes()).sum();
+        bytes > BYTES_MAX
+    }
+
     /// Every room, with its slot.
     pub(crate) fn iter(&mut self) -> impl Iterator<Item = (u8, &mut Room)> {
         self.slots

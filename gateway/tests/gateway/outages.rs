@@ -79,7 +79,10 @@ async fn r4_r5_lost_writes_are_told_before_the_next_entry() {
     server.kill_and_start().await;
     for client in [&mut ada, &mut bob] {
         let snapshot = client.expect("snapshot").await;
-        assert_eq!((&snapshot["reason"], &snapshot["pos"]), (&json!("diverged"), &kept["pos"]));
+        assert_eq!(
+            (&snapshot["reason"], &snapshot["pos"]),
+            (&json!("diverged"), &kept["pos"])
+        );
         assert_eq!(snapshot["state"]["messages"].as_array().unwrap().len(), 1);
         client.expect("live").await;
     }

@@ -25,17 +25,37 @@ pub struct Server {
 impl Server {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let process = spawn(port, &folder);
-        let server = Server { port, process, folder };
+        let server = Server {
+            port,
+            process,
+            folder,
+        };
         server.answers().await;
         server
     }
 
     pub async fn connect(&self) -> SharedBroker {
         let url = format!("redis://127.0.0.1:{}", self.port);
-        let settings = Settings { command_timeout_ms: 500, ..Settings::default() };
-        Redis::connect(&url, Layout { partitions: 2, shards: 2 }, settings).await.unwrap()
+        let settings = Settings {
+            command_timeout_ms: 500,
+            ..Settings::default()
+        };
+        Redis::connect(
+            &url,
+            Layout {
+                partitions: 2,
+                shards: 2,
+            },
+            settings,
+        )
+        .await
+        .unwrap()
     }
 
     /// Kills it and starts it again: it comes back with what it was last told to save, or with nothing.
@@ -49,22 +69,38 @@ impl Server {
     /// Sends its process a signal, such as `STOP`.
     pub fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Runs a command as an operator would, if it answers.
     pub fn run(&self, command: &str) -> Option<String> {
         let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()?;
-        connection.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        connection.write_all(format!("{command}\r\n").as_bytes()).ok()?;
+        connection
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .ok()?;
+        connection
+            .write_all(format!("{command}\r\n").as_bytes())
+            .ok()?;
         let mut answer = [0; 64];
-        let length = connection.read(&mut answer).ok().filter(|length| *length > 0)?;
+        let length = connection
+            .read(&mut answer)
+            .ok()
+            .filter(|length| *length > 0)?;
         Some(String::from_utf8_lossy(&answer[..length]).into_owned())
     }
 
     async fn answers(&self) {
         let deadline = Instant::now() + SOON;
-        while self.run("PING").is_none_or(|answer| !answer.starts_with("+PONG")) {
+        while self
+            .run("PING")
+            .is_none_or(|answer| !answer.starts_with("+PONG"))
+        {
             assert!(Instant::now() < deadline, "redis-server does not answer");
             sleep(Duration::from_millis(10)).await;
         }
@@ -80,7 +116,15 @@ impl Drop for Server {
 
 fn spawn(port: u16, folder: &TempDir) -> Child {
     Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+        .args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+        ])
         .arg(folder.path())
         .stdout(Stdio::null())
         .spawn()

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use outlast_broker::Body;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
@@ -186,7 +187,7 @@ impl World {
             Op::Hear => match self.announced.pop_front() {
                 None => {}
                 Some(Heard::News(entries)) => {
-                    let wakes = self.core.announce(&entries, Vec::new());
+                    let wakes = self.core.announce(entries, Vec::new());
                     self.wake(wakes);
                 }
                 Some(Heard::Missed) => drop(self.core.refresh()),
@@ -246,7 +247,7 @@ impl World {
         match self.answers.pop_front() {
             None => {}
             Some(Answer::Refresh(from, read)) => {
-                let absorbed = self.core.absorb(from, &read);
+                let absorbed = self.core.absorb(from, read);
                 self.wake(Wakes::Everybody);
                 match absorbed {
                     Absorbed::More => self.asked.push_back(Read::Refresh),

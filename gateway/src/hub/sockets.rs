@@ -1,0 +1,206 @@
+use std::{collections::HashMap, sync::Arc};
+
+use outlast_broker::{Nudge, Reply};
+use outlast_protocol::Sid;
+use parking_lot::Mutex;
+
+use super::wake::Wake;
+use crate::{bye::Bye, gateway::Who};
+
+/// Which session has which socket here.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    attached: HashMap<Sid, Attached>,
+    strays: Strays,
+}
+
+struct Attached {
+    generation: u64,
+    wake: Arc<Wake>,
+}
+
+/// Nudges about sessions that are not here, or not yet: a nudge may come before the socket that it is
+/// about has registered.
+#[derive(Default)]
+struct Strays {
+    /// The newest generation that was heard of.
+    newest: HashMap<Sid, u64>,
+    /// The same, of a while ago.
+    older: HashMap<Sid, u64>,
+}
+
+/// A session's entry; dropping it removes it.
+pub(crate) struct Registration {
+    sockets: Arc<Sockets>,
+    who: Who,
+}
+
+/// How many stray nudges are remembered. Those above are forgotten: a socket that should have heard of
+/// one has no say any more, and finds out when it asks for something.
+const STRAYS_MAX: usize = 10_000;
+
+impl Sockets {
+    /// From now on what the session's rooms answer goes to this socket, and an older one of the session
+    /// has to go. `None` when there is a newer one already, here or elsewhere.
+    pub(crate) fn register(self: &Arc<Self>, who: Who, wake: Arc<Wake>) -> Option<Registration> {
+        let Who { sid, generation } = who;
+        let mut inner = self.inner.lock();
+        if inner.strays.generation(&sid) > generation {
+            return None;
+        }
+        if let Some(other) = inner.attached.get(&sid) {
+            if other.generation >= generation {
+                return None;
+            }
+            other.wake.close(Bye::taken_over());
+        }
+        inner.attached.insert(sid, Attached { generation, wake });
+        Some(Registration {
+            sockets: self.clone(),
+            who,
+        })
+    }
+
+    /// Everybody who is here.
+    pub(crate) fn all(&self) -> Vec<Who> {
+        let inner = self.inner.lock();
+        let who = |(sid, attached): (&Sid, &Attached)| Who {
+            sid: *sid,
+            generation: attached.generation,
+        };
+        inner.attached.iter().map(who).collect()
+    }
+
+    /// Tells one socket to go.
+    pub(crate) fn close(&self, who: Who, bye: Bye) {
+        if let Some(attached) = self.inner.lock().attached.get(&who.sid)
+            && attached.generation == who.generation
+        {
+            attached.wake.close(bye);
+        }
+    }
+
+    /// Tells every socket to go.
+    pub(crate) fn close_all(&self, mut bye: impl FnMut() -> Bye) {
+        let inner = self.inner.lock();
+        inner
+            .attached
+            .values()
+            .for_each(|attached| attached.wake.close(bye()));
+    }
+
+    /// Tells every socket that replies may have been lost.
+    pub(crate) fn missed(&self) {
+        let inner = self.inner.lock();
+        inner
+            .attached
+            .values()
+            .for_each(|attached| attached.wake.missed());
+    }
+
+    /// A room answers one session.
+    pub(crate) fn reply(&self, reply: Reply) {
+        if let Some(attached) = self.inner.lock().attached.get(&reply.sid) {
+            attached.wake.post(reply);
+        }
+    }
+
+    /// Another process says something about one session.
+    pub(crate) fn nudge(&self, nudge: Nudge) {
+        let (sid, generation, bye) = match nudge {
+            Nudge::TakenOver { sid, generation } => (sid, generation, Bye::taken_over()),
+            Nudge::Over { sid } => (sid, u64::MAX, Bye::ended()),
+            Nudge::Released => return,
+        };
+        let mut inner = self.inner.lock();
+        match inner.attached.get(&sid) {
+            Some(attached) if attached.generation < generation => attached.wake.close(bye),
+            Some(_) => {}
+            None => inner.strays.add(sid, generation),
+        }
+    }
+
+    /// Forgets nudges that no socket has come for. Called every few seconds.
+    pub(crate) fn age(&self) {
+        let strays = &mut self.inner.lock().strays;
+        strays.older = std::mem::take(&mut strays.newest);
+    }
+}
+
+impl Strays {
+    fn add(&mut self, sid: Sid, generation: u64) {
+        if self.newest.len() < STRAYS_MAX {
+            self.newest
+                .insert(sid, generation.max(self.generation(&sid)));
+        }
+    }
+
+    /// The newest generation of a session that was heard of; 0 when none was.
+    fn generation(&self, sid: &Sid) -> u64 {
+        let of = |strays: &HashMap<Sid, u64>| strays.get(sid).copied().unwrap_or(0);
+        of(&self.newest).max(of(&self.older))
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let attached = &mut self.sockets.inner.lock().attached;
+        let Who { sid, generation } = self.who;
+        if attached
+            .get(&sid)
+            .is_some_and(|held| held.generation == generation)
+        {
+            attached.remove(&sid);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::hub::Order;
+
+    fn leaves(wake: &Wake) -> bool {
+        wake.register(Waker::noop());
+        matches!(wake.take_order(), Some(Order::Leave(_)))
+    }
+
+    #[test]
+    fn s5_the_newest_socket_holds_the_session_whatever_is_heard_first() {
+        let sockets = Arc::new(Sockets::default());
+        let sid = Sid::from_u128(7);
+        let who = |generation| Who { sid, generation };
+        let [first, second] = [Arc::new(Wake::default()), Arc::new(Wake::default())];
+        let held_first = sockets.register(who(1), first.clone()).unwrap();
+        let held_second = sockets.register(who(2), second.clone()).unwrap();
+        assert!(leaves(&first) && !leaves(&second));
+        assert!(sockets.register(who(1), first.clone()).is_none());
+        drop(held_first);
+        assert_eq!(sockets.all(), [who(2)]);
+
+        sockets.nudge(Nudge::TakenOver { sid, generation: 2 });
+        assert!(!leaves(&second));
+        sockets.nudge(Nudge::TakenOver { sid, generation: 3 });
+        assert!(leaves(&second));
+        drop(held_second);
+
+        // A nudge overtakes the socket that it is about.
+        sockets.nudge(Nudge::TakenOver { sid, generation: 5 });
+        sockets.age();
+        assert!(sockets.register(who(4), first.clone()).is_none());
+        let held_fifth = sockets.register(who(5), second).unwrap();
+        drop(held_fifth);
+        sockets.nudge(Nudge::Over { sid });
+        assert!(sockets.register(who(6), first).is_none());
+        sockets.age();
+        sockets.age();
+        assert!(sockets.all().is_empty());
+    }
+}

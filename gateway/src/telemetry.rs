@@ -1,0 +1,38 @@
+//! What a gateway counts, through the `metrics` facade.
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+pub(crate) const SOCKETS: &str = "outlast_gateway_sockets";
+pub(crate) const ATTACHES: &str = "outlast_gateway_attaches_total";
+pub(crate) const BYES: &str = "outlast_gateway_byes_total";
+pub(crate) const REFUSED: &str = "outlast_gateway_actions_refused_total";
+pub(crate) const ROOMS: &str = "outlast_gateway_rooms";
+pub(crate) const LOG_READS: &str = "outlast_gateway_log_reads_total";
+pub(crate) const LOG_READ_SHARERS: &str = "outlast_gateway_log_read_sharers";
+pub(crate) const ENTRIES: &str = "outlast_gateway_entries_sent_total";
+pub(crate) const CATCH_UPS: &str = "outlast_gateway_catch_ups_total";
+pub(crate) const SNAPSHOTS: &str = "outlast_gateway_snapshots_total";
+pub(crate) const REPLIES_DROPPED: &str = "outlast_gateway_replies_dropped_total";
+pub(crate) const MISSED: &str = "outlast_gateway_missed_total";
+
+/// Says what each number means. Called once, when a gateway starts.
+pub(crate) fn describe() {
+    describe_gauge!(SOCKETS, "Sockets with a session");
+    describe_counter!(ATTACHES, "Sockets that asked for a session, by outcome");
+    describe_counter!(BYES, "Sockets closed by the server, by code");
+    describe_counter!(REFUSED, "Actions that were not taken, by code");
+    describe_gauge!(ROOMS, "Rooms that sockets here are in");
+    describe_counter!(LOG_READS, "Reads of rooms' logs");
+    describe_histogram!(LOG_READ_SHARERS, "Sockets that one read of a log served");
+    describe_counter!(ENTRIES, "Log entries sent to clients, live and in replays");
+    describe_counter!(
+        CATCH_UPS,
+        "Rooms of sessions that came back, by how they catch up"
+    );
+    describe_counter!(SNAPSHOTS, "Snapshots that clients needed, by reason");
+    describe_counter!(
+        REPLIES_DROPPED,
+        "Replies of rooms to clients that do not read; they are asked for again"
+    );
+    describe_counter!(MISSED, "How often announcements may have been missed");
+}
