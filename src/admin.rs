@@ -22,7 +22,9 @@ pub(crate) struct Admin {
 impl Admin {
     /// Installs the recorder of metrics; before anything counts.
     pub(crate) fn record_metrics() -> anyhow::Result<PrometheusHandle> {
-        PrometheusBuilder::new().install_recorder().context("cannot record metrics")
+        PrometheusBuilder::new()
+            .install_recorder()
+            .context("cannot record metrics")
     }
 
     pub(crate) fn new(
@@ -30,7 +32,11 @@ impl Admin {
         store: watch::Receiver<Health>,
         draining: CancellationToken,
     ) -> Admin {
-        Admin { metrics, store, draining }
+        Admin {
+            metrics,
+            store,
+            draining,
+        }
     }
 
     /// Serves on an address of its own, until the process ends.
@@ -50,7 +56,10 @@ impl Admin {
         let router = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
-            .route("/metrics", get(|State(admin): State<Admin>| async move { admin.metrics.render() }))
+            .route(
+                "/metrics",
+                get(|State(admin): State<Admin>| async move { admin.metrics.render() }),
+            )
             .with_state(self);
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
@@ -67,7 +76,10 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
     }
     match *admin.store.borrow() {
         Health::Up => (StatusCode::OK, "ready\n"),
-        Health::Down => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+        Health::Down => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the store does not answer\n",
+        ),
     }
 }
 
@@ -76,9 +88,7 @@ async fn bind(listen: AdminListen) -> anyhow::Result<Option<TcpListener>> {
     match listen {
         AdminListen::Off => Ok(None),
         AdminListen::At(address) => Ok(Some(bind(address).await.with_context(|| {
-            format!(
-                "cannot listen on --admin-listen {address}; give another address, or `off`"
-            )
+            format!("cannot listen on --admin-listen {address}; give another address, or `off`")
         })?)),
         AdminListen::Prefer(address) => match bind(address).await {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

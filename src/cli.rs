@@ -134,7 +134,12 @@ pub(crate) struct Flags {
     pub(crate) room_ttl_ms: Option<u64>,
 
     /// Origins, besides the server's own, whose pages may connect: https://example.org
-    #[arg(long, env = "OUTLAST_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "OUTLAST_ALLOW_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
     pub(crate) allow_origin: Option<Vec<String>>,
 
     /// Lets clients in without a token, each as a user of its own

@@ -53,7 +53,12 @@ impl Config {
     }
 
     fn from_cli(cli: Cli) -> anyhow::Result<Config> {
-        let file = cli.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        let file = cli
+            .config
+            .as_deref()
+            .map(read_file)
+            .transpose()?
+            .unwrap_or_default();
         let flags = nearer_wins(file, &cli.flags)?;
         let role = cli.role;
         let layout = Layout {
@@ -92,7 +97,9 @@ fn admin_listen(flag: Option<&str>) -> anyhow::Result<AdminListen> {
         None => Ok(AdminListen::Prefer((Ipv4Addr::LOCALHOST, 9464).into())),
         Some("off") => Ok(AdminListen::Off),
         Some(address) => Ok(AdminListen::At(address.parse().with_context(|| {
-            format!("--admin-listen {address:?} is neither an address like 127.0.0.1:9464 nor `off`")
+            format!(
+                "--admin-listen {address:?} is neither an address like 127.0.0.1:9464 nor `off`"
+            )
         })?)),
     }
 }
@@ -100,8 +107,9 @@ fn admin_listen(flag: Option<&str>) -> anyhow::Result<AdminListen> {
 fn read_file(path: &Path) -> anyhow::Result<toml::Table> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read --config {}", path.display()))?;
-    let table: toml::Table =
-        text.parse().with_context(|| format!("--config {} is not TOML", path.display()))?;
+    let table: toml::Table = text
+        .parse()
+        .with_context(|| format!("--config {} is not TOML", path.display()))?;
     Flags::deserialize_table(table.clone())
         .with_context(|| format!("--config {} holds a setting that is wrong", path.display()))?;
     Ok(table)
@@ -132,9 +140,18 @@ impl Flags {
 /// What clap found wrong, in one line, with where to look.
 fn blame(error: &clap::Error) -> String {
     let text = error.to_string();
-    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    let tip = text.lines().map(str::trim).find(|line| line.starts_with("tip: "));
-    let tip = tip.map(|tip| format!("; {}", tip.trim_start_matches("tip: "))).unwrap_or_default();
+    let first = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
+    let tip = text
+        .lines()
+        .map(str::trim)
+        .find(|line| line.starts_with("tip: "));
+    let tip = tip
+        .map(|tip| format!("; {}", tip.trim_start_matches("tip: ")))
+        .unwrap_or_default();
     format!("{first}{tip}; `outlast --help` lists what there is")
 }
 
@@ -154,7 +171,11 @@ mod tests {
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert!(config.allow_anonymous);
         assert!(!parse(&["--store", "memory:"]).unwrap().allow_anonymous);
-        assert!(parse(&["--store", "memory:", "--allow-anonymous"]).unwrap().allow_anonymous);
+        assert!(
+            parse(&["--store", "memory:", "--allow-anonymous"])
+                .unwrap()
+                .allow_anonymous
+        );
     }
 
     #[test]
@@ -168,8 +189,13 @@ mod tests {
     #[test]
     fn l4_the_nearer_setting_wins() {
         let file: toml::Table =
-            "session_ttl_ms = 1\nlease_ms = 300\nallow_origin = [\"https://a\"]".parse().unwrap();
-        let near = Flags { session_ttl_ms: Some(2), ..Flags::default() };
+            "session_ttl_ms = 1\nlease_ms = 300\nallow_origin = [\"https://a\"]"
+                .parse()
+                .unwrap();
+        let near = Flags {
+            session_ttl_ms: Some(2),
+            ..Flags::default()
+        };
         let flags = nearer_wins(file, &near).unwrap();
         assert_eq!(flags.session_ttl_ms, Some(2));
         assert_eq!(flags.lease_ms, Some(300));

@@ -58,10 +58,13 @@ fn start(registry: Registry) -> anyhow::Result<()> {
     served
 }
 
+/// What these libraries say at finer levels has keys and tokens in it (H3).
+const NEVER_LOGGED: &str = "tungstenite=info,tokio_tungstenite=info,hyper=info,jsonwebtoken=info";
+
 /// Logs go to standard error (L4), without colour codes unless somebody looks.
 fn init_log(directives: &str) -> anyhow::Result<()> {
     use std::io::IsTerminal;
-    let filter = tracing_subscriber::EnvFilter::try_new(directives)
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("{directives},{NEVER_LOGGED}"))
         .with_context(|| format!("--log {directives:?} is no filter; try --log info"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -80,5 +83,9 @@ fn raise_open_files() {
 }
 
 fn one_line(error: &anyhow::Error) -> String {
-    format!("{error:#}").split('\n').map(str::trim).collect::<Vec<_>>().join(" ")
+    format!("{error:#}")
+        .split('\n')
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -22,16 +22,20 @@ struct Pages;
 /// A router that serves them at `/`.
 pub(crate) fn router() -> Router {
     Router::new()
-        .route("/", get(|headers: HeaderMap| async move { page("index.html", &headers) }))
+        .route(
+            "/",
+            get(|headers: HeaderMap| async move { page("index.html", &headers) }),
+        )
         .route(
             "/{*path}",
-            get(|Path(path): Path<String>, headers: HeaderMap| async move { page(&path, &headers) }),
+            get(
+                |Path(path): Path<String>, headers: HeaderMap| async move { page(&path, &headers) },
+            ),
         )
 }
 
 /// Scripts, styles and sockets from here alone; nobody may frame a page.
-const CONTENT_SECURITY_POLICY: &str =
-    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 fn page(path: &str, asked: &HeaderMap) -> Response {
     let Some(file) = Pages::get(path) else {
@@ -75,9 +79,17 @@ mod tests {
     fn l1_the_pages_are_in_the_binary_and_the_tests_are_not() {
         let index = page("index.html", &HeaderMap::new());
         assert_eq!(index.status(), StatusCode::OK);
-        assert_eq!(index.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
-        assert!(Pages::iter().all(|path| !path.starts_with("test/") && !path.contains("node_modules")));
-        assert_eq!(page("no.html", &HeaderMap::new()).status(), StatusCode::NOT_FOUND);
+        assert_eq!(
+            index.headers()[header::CONTENT_TYPE],
+            "text/html; charset=utf-8"
+        );
+        assert!(
+            Pages::iter().all(|path| !path.starts_with("test/") && !path.contains("node_modules"))
+        );
+        assert_eq!(
+            page("no.html", &HeaderMap::new()).status(),
+            StatusCode::NOT_FOUND
+        );
     }
 
     #[test]
@@ -85,6 +97,9 @@ mod tests {
         let first = page("index.html", &HeaderMap::new());
         let mut asked = HeaderMap::new();
         asked.insert(header::IF_NONE_MATCH, first.headers()[header::ETAG].clone());
-        assert_eq!(page("index.html", &asked).status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(
+            page("index.html", &asked).status(),
+            StatusCode::NOT_MODIFIED
+        );
     }
 }

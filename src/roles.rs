@@ -23,12 +23,16 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     let gateway = Front::prepare(&config)?;
     let store = store::open(&config).await?;
     let told = on_signal()?;
-    Admin::new(metrics, store.health(), told.clone()).spawn(config.admin_listen).await?;
+    Admin::new(metrics, store.health(), told.clone())
+        .spawn(config.admin_listen)
+        .await?;
 
     let behind_stop = CancellationToken::new();
     let mut behind = spawn_behind(&config, &store, registry, &behind_stop);
     let mut front = JoinSet::new();
-    let address = gateway.map(|gateway| gateway.spawn(&config, &store, &told, &mut front)).transpose()?;
+    let address = gateway
+        .map(|gateway| gateway.spawn(&config, &store, &told, &mut front))
+        .transpose()?;
     announce(config.role, address)?;
 
     tokio::select! {
@@ -48,7 +52,10 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     match tokio::time::timeout(Duration::from_millis(config.drain_ms), drain).await {
         Ok(drained) => drained,
         Err(_) => {
-            tracing::warn!(drain_ms = config.drain_ms, "not drained in time; going all the same");
+            tracing::warn!(
+                drain_ms = config.drain_ms,
+                "not drained in time; going all the same"
+            );
             Ok(())
         }
     }
@@ -90,7 +97,10 @@ impl Front {
         let gateway = Gateway::new(store.clone(), sessions, self.auth, gateway_settings(config));
         let told = told.clone();
         parts.spawn(async move {
-            gateway.serve(self.listener, pages::router(), told).await.context("the gateway stopped")
+            gateway
+                .serve(self.listener, pages::router(), told)
+                .await
+                .context("the gateway stopped")
         });
         Ok(address)
     }
@@ -111,8 +121,12 @@ fn spawn_behind(
     };
     let mut parts = Parts::new();
     if worker {
-        let run =
-            outlast_worker::run(store.clone(), registry, worker_settings(config), stop.clone());
+        let run = outlast_worker::run(
+            store.clone(),
+            registry,
+            worker_settings(config),
+            stop.clone(),
+        );
         parts.spawn(async move { stopped("the worker", run.await) });
     }
     if keeper {
@@ -160,7 +174,9 @@ fn on_signal() -> anyhow::Result<CancellationToken> {
 
 /// The one line on standard output that says it serves (L4).
 fn announce(role: RoleName, address: Option<std::net::SocketAddr>) -> anyhow::Result<()> {
-    let on = address.map(|address| format!(" on http://{address}")).unwrap_or_default();
+    let on = address
+        .map(|address| format!(" on http://{address}"))
+        .unwrap_or_default();
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "outlast {} ready{on}", role.as_str())
         .and_then(|()| stdout.flush())
@@ -182,8 +198,8 @@ fn worker_settings(config: &Config) -> outlast_worker::Settings {
     let defaults = outlast_worker::Settings::default();
     let flags = &config.flags;
     outlast_worker::Settings {
-        lease_ms: flags.lease_ms.unwrap_or(defaults.lease_ms),
         log_entries: flags.log_entries.unwrap_or(defaults.log_entries),
+        lease_ms: flags.lease_ms.unwrap_or(defaults.lease_ms),
         log_age_ms: flags.log_age_ms.unwrap_or(defaults.log_age_ms),
         room_ttl_ms: flags.room_ttl_ms.unwrap_or(defaults.room_ttl_ms),
         ..defaults

@@ -32,7 +32,10 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<SharedBroker> {
             let store = tokio::time::timeout(CONNECT_WAIT, connect).await;
             let store = store.context("no answer in time")?;
             Ok(store.with_context(|| {
-                format!("cannot use --store {}; is Redis running there?", without_password(&config.store))
+                format!(
+                    "cannot use --store {}; is Redis running there?",
+                    without_password(&config.store)
+                )
             })?)
         }
         "rediss" | "redis-cluster" | "redis-sentinel" => {
@@ -59,7 +62,10 @@ mod tests {
 
     #[test]
     fn h3_a_password_is_not_shown() {
-        assert_eq!(without_password("redis://u:p@ss@host:1/0"), "redis://…@host:1/0");
+        assert_eq!(
+            without_password("redis://u:p@ss@host:1/0"),
+            "redis://…@host:1/0"
+        );
         assert_eq!(without_password("redis://host:1"), "redis://host:1");
     }
 }

@@ -140,7 +140,7 @@ async fn f3_a_slow_reader_catches_up_and_costs_the_others_nothing() {
     let mut talker = server.member("chat/f3", "Bo").await;
 
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4_096).unwrap();
+    socket.set_recv_buffer_size(65_536).unwrap();
     let stream = socket
         .connect(server.address().parse().unwrap())
         .await

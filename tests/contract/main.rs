@@ -9,5 +9,6 @@ mod fleet;
 mod flow;
 mod handshake;
 mod sessions;
+#[path = "../support/support.rs"]
 mod support;
 mod tokens;

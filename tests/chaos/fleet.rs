@@ -1,0 +1,271 @@
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use outlast_broker::{Body, Layout, SharedBroker, embedded::Embedded, redis};
+use outlast_protocol::RoomName;
+use rand::{RngExt, rngs::StdRng};
+use reconnect_storm::{Logged, LoggedBody, RoomLog};
+
+use crate::support::{Redis, Server, free_port};
+
+/// Nothing is trimmed, so that the logs can be compared whole.
+const KEEP_ALL: [&str; 4] = ["--log-entries", "1000000", "--log-age-ms", "100000000"];
+
+/// Two gateways, two workers and two keepers on one Redis.
+pub(crate) struct Fleet {
+    redis: Redis,
+    slots: Vec<Slot>,
+    kills: BTreeMap<&'static str, usize>,
+    old_logs: Vec<String>,
+}
+
+/// A process, or the place of one that was killed.
+struct Slot {
+    role: &'static str,
+    args: Vec<String>,
+    server: Option<Server>,
+    /// When it is started, or continued, again.
+    back_at: Option<Instant>,
+}
+
+impl Fleet {
+    pub(crate) fn start() -> Fleet {
+        let redis = Redis::start();
+        let mut slots = Vec::new();
+        for role in [
+            "gateway", "gateway", "worker", "worker", "sessions", "sessions",
+        ] {
+            let mut args = vec![role.to_owned(), "--store".into(), redis.url()];
+            args.extend(["--admin-listen", "off"].map(str::to_owned));
+            match role {
+                "gateway" => {
+                    let listen = format!("127.0.0.1:{}", free_port());
+                    args.extend(["--allow-anonymous".into(), "--listen".into(), listen]);
+                }
+                "worker" => args.extend(KEEP_ALL.map(str::to_owned)),
+                _ => {}
+            }
+            slots.push(Slot {
+                role,
+                args,
+                server: None,
+                back_at: None,
+            });
+        }
+        for slot in &mut slots {
+            slot.start();
+        }
+        Fleet {
+            redis,
+            slots,
+            kills: BTreeMap::new(),
+            old_logs: Vec::new(),
+        }
+    }
+
+    /// Where the gateways listen.
+    pub(crate) fn gateways(&self) -> Vec<String> {
+        let servers = self.slots.iter().filter(|slot| slot.role == "gateway");
+        servers
+            .filter_map(|slot| Some(slot.server.as_ref()?.address().to_owned()))
+            .collect()
+    }
+
+    /// Kills a process that runs; it is started again after a while.
+    pub(crate) fn kill_any(&mut self, away: Duration, rng: &mut StdRng) {
+        let running: Vec<_> = self.running();
+        if running.is_empty() {
+            return;
+        }
+        let slot = &mut self.slots[running[rng.random_range(0..running.len())]];
+        if let Some(server) = slot.server.take() {
+            self.old_logs
+                .push(format!("── {} (killed)\n{}", slot.role, server.log()));
+            server.kill();
+            slot.back_at = Some(Instant::now() + away);
+            *self.kills.entry(slot.role).or_default() += 1;
+        }
+    }
+
+    /// Stops a worker with SIGSTOP; it goes on after a while.
+    pub(crate) fn stop_a_worker(&mut self, away: Duration, rng: &mut StdRng) {
+        let mut workers = self.running();
+        workers.retain(|slot| self.slots[*slot].role == "worker");
+        if workers.is_empty() {
+            return;
+        }
+        let slot = &mut self.slots[workers[rng.random_range(0..workers.len())]];
+        if let Some(server) = &slot.server {
+            server.signal("STOP");
+            slot.back_at = Some(Instant::now() + away);
+            *self.kills.entry("worker stopped").or_default() += 1;
+        }
+    }
+
+    pub(crate) async fn restart_redis(&mut self, away: Duration) {
+        self.redis.kill();
+        tokio::time::sleep(away).await;
+        self.redis.restart();
+        *self.kills.entry("redis").or_default() += 1;
+    }
+
+    /// Starts, or continues, what has been away for long enough.
+    pub(crate) async fn revive(&mut self) {
+        let now = Instant::now();
+        for slot in &mut self.slots {
+            if slot.back_at.is_some_and(|at| at <= now) {
+                slot.back();
+            }
+        }
+    }
+
+    pub(crate) async fn revive_all(&mut self) {
+        for slot in &mut self.slots {
+            if slot.back_at.is_some() {
+                slot.back();
+            }
+        }
+    }
+
+    /// How often what was killed.
+    pub(crate) fn accidents(&self) -> String {
+        format!("killed: {:?}", self.kills)
+    }
+
+    /// What the processes have logged, for a failure.
+    pub(crate) fn logs_of_processes(&self) -> String {
+        let running = self
+            .slots
+            .iter()
+            .filter_map(|slot| Some(format!("── {}\n{}", slot.role, slot.server.as_ref()?.log())));
+        self.old_logs
+            .iter()
+            .cloned()
+            .chain(running)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    /// The logs of rooms, from the store.
+    pub(crate) async fn logs(&self, rooms: &[RoomName]) -> BTreeMap<RoomName, RoomLog> {
+        let settings = redis::Settings::default();
+        let store = redis::Redis::connect(&self.redis.url(), Layout::default(), settings).await;
+        logs(store.unwrap(), rooms).await
+    }
+
+    fn running(&self) -> Vec<usize> {
+        let runs = |slot: &Slot| slot.server.is_some() && slot.back_at.is_none();
+        (0..self.slots.len())
+            .filter(|slot| runs(&self.slots[*slot]))
+            .collect()
+    }
+}
+
+impl Slot {
+    fn start(&mut self) {
+        let args: Vec<_> = self.args.iter().map(String::as_str).collect();
+        self.server = Some(Server::start(&args));
+    }
+
+    fn back(&mut self) {
+        self.back_at = None;
+        match &self.server {
+            Some(server) => server.signal("CONT"),
+            None => self.start(),
+        }
+    }
+}
+
+/// One process with its embedded store.
+pub(crate) struct Alone {
+    folder: tempfile::TempDir,
+    args: Vec<String>,
+    server: Option<Server>,
+}
+
+impl Alone {
+    pub(crate) fn start() -> Alone {
+        let folder = tempfile::tempdir().unwrap();
+        let store = format!("embedded:{}", store_in(folder.path()));
+        let listen = format!("127.0.0.1:{}", free_port());
+        let args = [
+            "all",
+            "--store",
+            &store,
+            "--listen",
+            &listen,
+            "--admin-listen",
+            "off",
+            "--allow-anonymous",
+        ];
+        let args = args
+            .into_iter()
+            .chain(KEEP_ALL)
+            .map(str::to_owned)
+            .collect();
+        let mut alone = Alone {
+            folder,
+            args,
+            server: None,
+        };
+        alone.spawn();
+        alone
+    }
+
+    pub(crate) fn gateways(&self) -> Vec<String> {
+        self.server
+            .iter()
+            .map(|server| server.address().to_owned())
+            .collect()
+    }
+
+    pub(crate) fn kill_and_start(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.kill();
+        }
+        self.spawn();
+    }
+
+    /// The logs of rooms, once the process is gone.
+    pub(crate) async fn logs(mut self, rooms: &[RoomName]) -> BTreeMap<RoomName, RoomLog> {
+        if let Some(server) = self.server.take() {
+            server.kill();
+        }
+        let store = Embedded::open(Path::new(&store_in(self.folder.path())), Layout::default());
+        logs(store.unwrap(), rooms).await
+    }
+
+    fn spawn(&mut self) {
+        let args: Vec<_> = self.args.iter().map(String::as_str).collect();
+        self.server = Some(Server::start(&args));
+    }
+}
+
+fn store_in(folder: &Path) -> String {
+    folder.join("data").display().to_string()
+}
+
+async fn logs(store: SharedBroker, rooms: &[RoomName]) -> BTreeMap<RoomName, RoomLog> {
+    let mut logs = BTreeMap::new();
+    for room in rooms {
+        let stretch = store.read_log(room, 1, usize::MAX >> 1).await.unwrap();
+        let entries = stretch.entries.into_iter().map(|entry| Logged {
+            pos: entry.pos,
+            body: match entry.body {
+                Body::Event { by, n, quiet, data } => LoggedBody::Event { by, n, quiet, data },
+                Body::Notice { to, data } => LoggedBody::Notice { to, data },
+                Body::Result { to, n, ok, .. } => LoggedBody::Result { to, n, ok },
+            },
+        });
+        logs.insert(
+            room.clone(),
+            RoomLog {
+                entries: entries.collect(),
+            },
+        );
+    }
+    logs
+}
