@@ -216,6 +216,7 @@ fn gateway_settings(config: &Config) -> outlast_gateway::Settings {
         actions_per_s: flags.actions_per_s.unwrap_or(defaults.actions_per_s),
         sockets_per_address: flags.sockets_per_address,
         allow_origin: flags.allow_origin.clone().unwrap_or_default(),
+        log_entries: worker_settings(config).log_entries,
         ..defaults
     }
 }

@@ -74,7 +74,7 @@ impl Gateway {
     pub fn new(broker: SharedBroker, sessions: Sessions, auth: Auth, settings: Settings) -> Self {
         let shared = Shared {
             me: NodeId::random(),
-            hub: Hub::new(broker.clone()),
+            hub: Hub::new(broker.clone(), settings.log_entries),
             addresses: Addresses::new(settings.sockets_per_address),
             attaches: Semaphore::new(settings.attaches_max),
             closing: CancellationToken::new(),
@@ -102,6 +102,8 @@ impl Shared {
     /// Says for the first time that this gateway is alive, and starts to listen.
     pub(crate) async fn start(&self) -> Result<Box<dyn Listener>, BrokerError> {
         telemetry::describe();
+        metrics::gauge!(telemetry::SOCKETS).set(0.0);
+        metrics::gauge!(telemetry::ROOMS).set(0.0);
         let beat = self.broker.beat(&self.me, Role::Gateway).await?;
         self.heard_at_ms.store(beat.now_ms, Ordering::Release);
         self.hub.listen(&self.me).await

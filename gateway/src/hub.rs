@@ -37,6 +37,7 @@ pub(crate) struct Hub {
     pub(crate) sockets: Arc<Sockets>,
     source: Source,
     subscriptions: OnceLock<Arc<dyn Subscriptions>>,
+    log_entries: u64,
     feeds: Mutex<HashMap<RoomName, Arc<Feed>>>,
 }
 
@@ -62,8 +63,10 @@ const READS_MAX: usize = 16;
 const AGE_EVERY: Duration = Duration::from_secs(5);
 
 impl Hub {
-    pub(crate) fn new(broker: SharedBroker) -> Arc<Self> {
+    /// A hub that hears nothing yet. Rooms' logs keep `log_entries` of their newest entries.
+    pub(crate) fn new(broker: SharedBroker, log_entries: u64) -> Arc<Self> {
         Arc::new(Hub {
+            log_entries,
             sockets: Arc::default(),
             source: Source {
                 broker,
@@ -132,7 +135,7 @@ impl Hub {
 
     fn take_seat(self: &Arc<Self>, room: &RoomName, wake: Arc<Wake>, slot: u8) -> Seat {
         let mut feeds = self.feeds.lock();
-        let new = || Arc::new(Feed::new(room.clone()));
+        let new = || Arc::new(Feed::new(room.clone(), self.log_entries));
         let feed = feeds.entry(room.clone()).or_insert_with(new).clone();
         // Within the lock, so that nobody takes the feed for abandoned.
         let key = feed.add(wake, slot);
@@ -158,6 +161,11 @@ impl Seat {
     /// Hands out entries behind the cursor, in order, until `take` wants no more.
     pub(crate) fn pull(&self, cursor: &mut Cursor, take: impl FnMut(&Item) -> bool) -> Pulled {
         self.feed.pull(&self.hub.source, self.key, cursor, take)
+    }
+
+    /// Whether what follows the cursor can be replayed: [`Pulled::End`] or [`Pulled::More`] if so.
+    pub(crate) fn check(&self, cursor: &mut Cursor) -> Pulled {
+        self.feed.check(&self.hub.source, self.key, cursor)
     }
 
     /// Hands out the signals behind `seen`, as frames.

@@ -5,13 +5,13 @@
 pub(crate) struct RoomGate {
     /// Whether this session ever asked to join.
     asked: bool,
-    /// The highest number that was appended and that the room has not asked for again.
+    /// The highest number that went to the room and that the room has not asked for again.
     forwarded: u64,
     /// What the room had applied when the session came back: the outcomes of acts up to here stand in
     /// the log.
     applied: u64,
-    /// The number that an `error` has freed: it has to come again before any higher one.
-    refused: Option<u64>,
+    /// The number that has to come, or come again, before any higher one.
+    awaited: Option<u64>,
 }
 
 /// What becomes of an action.
@@ -52,7 +52,7 @@ impl RoomGate {
     /// Judges a join or a leave. A leave passes although no join is known of: it may be sent again, for
     /// a room that the session has left, and the room has kept its outcome (A3).
     pub(crate) fn any(&self, n: u64) -> Verdict {
-        if self.refused.is_some_and(|refused| n > refused) {
+        if self.awaited.is_some_and(|awaited| n > awaited) {
             Verdict::Early
         } else if n <= self.forwarded {
             Verdict::Duplicate
@@ -71,37 +71,31 @@ impl RoomGate {
         self.applied = n;
     }
 
-    /// The action was appended.
+    /// The action goes to the room.
     pub(crate) fn forward(&mut self, n: u64) {
         self.forwarded = self.forwarded.max(n);
-        self.refused = self.refused.filter(|refused| *refused > n);
+        self.awaited = self.awaited.filter(|awaited| *awaited > n);
     }
 
     /// The client was told to send the action again later, and everything behind it.
     pub(crate) fn refuse(&mut self, n: u64) {
         self.forwarded = self.forwarded.min(n - 1);
-        self.refused = Some(n);
+        self.awaited = Some(n);
     }
 
     /// The client was told that the action is not taken at all: the next one bears its number. What it
     /// has sent behind it is judged by itself.
     pub(crate) fn free(&mut self, n: u64) {
         self.forwarded = self.forwarded.min(n - 1);
-        self.refused = self.refused.filter(|refused| *refused < n);
+        self.awaited = self.awaited.filter(|awaited| *awaited < n);
     }
 
-    /// The client was told of a gap: it goes on from here, and what it sent before it heard of that comes
-    /// again.
-    pub(crate) fn gap(&mut self, expect: u64) {
-        self.expect(expect);
-        self.refused = Some(expect);
-    }
-
-    /// The client was told by a snapshot where to go on.
+    /// The client was told to go on from here, by a `gap` or by a snapshot of another history. What it had
+    /// sent before it heard of that comes again, or under another number.
     pub(crate) fn expect(&mut self, n: u64) {
         self.forwarded = n.saturating_sub(1);
         self.applied = self.applied.min(self.forwarded);
-        self.refused = None;
+        self.awaited = Some(n);
     }
 }
 
@@ -135,7 +129,7 @@ mod tests {
     fn a1_what_was_sent_before_a_gap_was_heard_of_does_not_hide_what_fills_it() {
         let mut gate = RoomGate::known();
         gate.forward(5);
-        gate.gap(3);
+        gate.expect(3);
         assert_eq!(gate.act(6), Verdict::Early);
         for n in 3..=6 {
             assert_eq!(gate.act(n), Verdict::Forward);
@@ -178,6 +172,7 @@ mod tests {
         gate.refuse(6);
         gate.expect(4);
         assert_eq!(gate.act(3), Verdict::Duplicate);
+        assert_eq!(gate.act(5), Verdict::Early);
         for n in 4..9 {
             assert_eq!(gate.act(n), Verdict::Forward);
             gate.forward(n);

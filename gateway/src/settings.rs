@@ -19,6 +19,10 @@ pub struct Settings {
     pub first_frame_ms: u64,
     /// How long a client may read nothing while there is something for it, in milliseconds (F3).
     pub blocked_ms: u64,
+    /// How many of its newest entries a room's log keeps (E2): a client that comes back to an older one is
+    /// replayed to from the log alone, and not from what this gateway happens to remember (R1). Who runs
+    /// rooms has to be told the same.
+    pub log_entries: u64,
     /// How many sockets may be about to attach at once; one more is told `busy` (D1).
     pub attaches_max: usize,
 }
@@ -34,6 +38,7 @@ impl Default for Settings {
             allow_origin: Vec::new(),
             first_frame_ms: 10_000,
             blocked_ms: 30_000,
+            log_entries: 1_000,
             attaches_max: 512,
         }
     }

@@ -22,6 +22,8 @@ use super::{
 /// A room's feed.
 #[derive(Debug)]
 pub(crate) struct Core {
+    /// How many of the newest entries the log holds for certain (E2).
+    log_entries: u64,
     /// Whether it is known where the log ends; until then the rest is empty.
     seeded: bool,
     /// The highest `off` that was announced before that.
@@ -116,9 +118,10 @@ const SIGNALS_MAX: usize = 16;
 pub(crate) const REFRESH_MAX: usize = 256;
 
 impl Core {
-    /// A feed that does not know yet where the log ends.
-    pub(crate) fn new() -> Self {
+    /// A feed that does not know yet where the log ends. The log keeps `log_entries` of its newest.
+    pub(crate) fn new(log_entries: u64) -> Self {
         Core {
+            log_entries,
             seeded: false,
             early: 0,
             window: Window::new(Pos::START),
@@ -214,39 +217,57 @@ impl Core {
         mut take: impl FnMut(&Item) -> bool,
     ) -> Pulled {
         loop {
-            let (number, start) = (Past::number(cursor.pos), cursor.pos);
             match self.window.locate(cursor.pos) {
                 Place::Next(index) => {
                     cursor.doubt = None;
                     let items = (index..).map_while(|index| self.window.get(index));
-                    return if hand_out(items, cursor, &mut take) {
-                        Pulled::End
-                    } else {
-                        Pulled::More
-                    };
+                    let all = hand_out(items, cursor, &mut take);
+                    return if all { Pulled::End } else { Pulled::More };
                 }
                 Place::Ahead | Place::Fork => return self.doubt(cursor),
-                Place::Behind => {}
-            }
-            let Some(past) = self.past.get(&number) else {
-                self.want_stretch(number);
-                return Pulled::Wait;
-            };
-            match past.locate(cursor.pos) {
-                past::Place::Next(index) => {
-                    let items = (index..).map_while(|index| past.get(index));
-                    if !hand_out(items, cursor, &mut take) {
-                        cursor.doubt = None;
-                        return Pulled::More;
-                    }
-                    if cursor.pos == start {
-                        // The stretch ends here, and the log does not: it was read too early.
-                        return self.doubt(cursor);
+                Place::Behind => {
+                    if let Some(pulled) = self.pull_past(cursor, &mut take) {
+                        return pulled;
                     }
                 }
-                past::Place::Trimmed => return Pulled::Lost(SnapshotReason::Trimmed),
-                past::Place::Fork => return self.doubt(cursor),
             }
+        }
+    }
+
+    /// Whether what follows the cursor can be replayed (R1): [`Pulled::End`] or [`Pulled::More`] if so.
+    /// What the log need not hold any more has to be found there; the window may remember more.
+    pub(crate) fn check(&mut self, cursor: &mut Cursor) -> Pulled {
+        if cursor.pos.off + self.log_entries >= self.head().off {
+            return self.pull(cursor, |_| false);
+        }
+        self.pull_past(cursor, &mut |_| false)
+            .unwrap_or(Pulled::End)
+    }
+
+    /// The same for a reader whose place the window does not tell: from the stretch that covers it.
+    /// `None` when the reader has taken everything there.
+    fn pull_past(
+        &mut self,
+        cursor: &mut Cursor,
+        take: &mut impl FnMut(&Item) -> bool,
+    ) -> Option<Pulled> {
+        let (number, start) = (Past::number(cursor.pos), cursor.pos);
+        let Some(past) = self.past.get(&number) else {
+            self.want_stretch(number);
+            return Some(Pulled::Wait);
+        };
+        match past.locate(cursor.pos) {
+            past::Place::Next(index) => {
+                let items = (index..).map_while(|index| past.get(index));
+                if !hand_out(items, cursor, take) {
+                    cursor.doubt = None;
+                    return Some(Pulled::More);
+                }
+                // Where the stretch ends here and the log does not, it was read too early.
+                (cursor.pos == start).then(|| self.doubt(cursor))
+            }
+            past::Place::Trimmed => Some(Pulled::Lost(SnapshotReason::Trimmed)),
+            past::Place::Fork => Some(self.doubt(cursor)),
         }
     }
 

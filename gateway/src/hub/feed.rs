@@ -56,10 +56,10 @@ struct Reader {
 const RETRY: Duration = Duration::from_millis(250);
 
 impl Feed {
-    pub(crate) fn new(room: RoomName) -> Self {
+    pub(crate) fn new(room: RoomName, log_entries: u64) -> Self {
         Feed {
             room,
-            core: Mutex::new(Core::new()),
+            core: Mutex::new(Core::new(log_entries)),
             readers: Mutex::default(),
             ready: OnceCell::new(),
         }
@@ -147,11 +147,18 @@ impl Feed {
         take: impl FnMut(&Item) -> bool,
     ) -> Pulled {
         let pulled = self.core.lock().pull(cursor, take);
-        if pulled == Pulled::Wait {
-            self.readers.lock().waiting.insert(key);
-            self.read(source);
-        }
-        pulled
+        self.after(source, key, pulled)
+    }
+
+    /// Looks a socket's place up; see [`Core::check`].
+    pub(crate) fn check(
+        self: &Arc<Self>,
+        source: &Source,
+        key: u64,
+        cursor: &mut Cursor,
+    ) -> Pulled {
+        let pulled = self.core.lock().check(cursor);
+        self.after(source, key, pulled)
     }
 
     /// Hands signals to one socket, as frames; see [`Core::signals`].
@@ -176,6 +183,14 @@ impl Feed {
                 .filter_map(|member| readers.all.get(readers.members.get(member)?))
                 .for_each(Reader::wake),
         }
+    }
+
+    fn after(self: &Arc<Self>, source: &Source, key: u64, pulled: Pulled) -> Pulled {
+        if pulled == Pulled::Wait {
+            self.readers.lock().waiting.insert(key);
+            self.read(source);
+        }
+        pulled
     }
 
     fn wake_waiting(&self) {

@@ -52,11 +52,6 @@ impl Socket {
                 }
                 self.forward(slot, n, join, now);
             }
-            What::Act { slot, n } => {
-                if let Some(room) = self.rooms.get(slot) {
-                    room.gate.forward(n);
-                }
-            }
             What::Forget { slot } => {
                 if let Some(room) = self.rooms.get(slot) {
                     room.recorded = false;
@@ -64,7 +59,7 @@ impl Socket {
                 }
             }
             What::End => return Err(Bye::ended()),
-            What::AskAgain | What::View { .. } | What::Renew => {}
+            What::Act { .. } | What::AskAgain | What::View { .. } | What::Renew => {}
         }
         Ok(())
     }

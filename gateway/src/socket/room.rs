@@ -169,7 +169,7 @@ impl Room {
             }
             Answer::Outcome(outcome) => self.settle(outcome),
             Answer::Gap { expect } => {
-                self.gate.gap(expect);
+                self.gate.expect(expect);
                 self.asked.drop_from(expect);
                 Some(ServerFrame::Gap { room, expect })
             }
@@ -211,7 +211,9 @@ impl Room {
                     });
                 };
                 let state = state?;
-                self.gate.expect(n + 1);
+                if reason == SnapshotReason::Diverged {
+                    self.gate.expect(n + 1);
+                }
                 self.asked.settle_to(n);
                 self.follow(member, Cursor::new(pos), Some(pos.off));
                 Some(ServerFrame::Snapshot {

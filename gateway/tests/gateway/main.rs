@@ -1,7 +1,11 @@
 //! The gateway, as clients meet it: real sockets, a real worker and keeper, a store in memory.
 
 #![expect(unreachable_pub, reason = "what tests share is public among them")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a panic is how a test fails"
+)]
 
 mod redis;
 mod support;

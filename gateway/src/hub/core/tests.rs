@@ -157,7 +157,7 @@ impl World {
     fn new(before: &[u32]) -> Self {
         let mut log = Log::default();
         log.commit(before);
-        let mut core = Core::new();
+        let mut core = Core::new(50);
         core.seed(log.end());
         let reader = |member| Reader {
             member,
