@@ -42,13 +42,11 @@ impl Config {
     pub(crate) fn from_process() -> anyhow::Result<Option<Config>> {
         match Cli::try_parse() {
             Ok(cli) => Config::from_cli(cli).map(Some),
-            Err(error) => match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                    error.print().context("cannot print the help")?;
-                    Ok(None)
-                }
-                _ => bail!("{}", blame(&error)),
-            },
+            Err(error) if asks_for_help(&error) => {
+                error.print().context("cannot print the help")?;
+                Ok(None)
+            }
+            Err(error) => bail!("{}", blame(&error)),
         }
     }
 
@@ -135,6 +133,14 @@ impl Flags {
         .into_iter()
         .filter_map(|(flag, path)| Some((flag, path.as_ref()?)))
     }
+}
+
+/// Whether this is no error, but what `--help` and `--version` print.
+fn asks_for_help(error: &clap::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    )
 }
 
 /// What clap found wrong, in one line, with where to look.

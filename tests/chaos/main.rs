@@ -2,6 +2,8 @@
 //!
 //! The processes are real, and so is Redis. `OUTLAST_SEED=…` draws the same accidents again.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+
 mod fleet;
 mod people;
 #[path = "../support/support.rs"]

@@ -1,6 +1,8 @@
 //! SPEC.md from outside: the real binary, raw frames, one test or more for each rule, named after its ID.
 //! Section 8 (storms and drains) and what only a store can see are tested elsewhere.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+
 mod actions;
 mod chat;
 mod command_line;
