@@ -99,18 +99,37 @@ impl Gateway {
 }
 
 impl Shared {
-    /// Says for the first time that this gateway is alive, and starts to listen.
+    /// Starts to listen, and says for the first time that this gateway is alive. A store that is away is
+    /// waited for.
+    ///
+    /// # Errors
+    /// When the store refuses for good to be listened to.
     pub(crate) async fn start(&self) -> Result<Box<dyn Listener>, BrokerError> {
         telemetry::describe();
         metrics::gauge!(telemetry::SOCKETS).set(0.0);
         metrics::gauge!(telemetry::ROOMS).set(0.0);
-        let beat = self.broker.beat(&self.me, Role::Gateway).await?;
-        self.heard_at_ms.store(beat.now_ms, Ordering::Release);
-        self.hub.listen(&self.me).await
+        let listener = loop {
+            match self.hub.listen(&self.me).await {
+                Err(BrokerError::Unavailable(why)) => tracing::warn!(why, "cannot listen yet"),
+                listening => break listening?,
+            }
+            tokio::time::sleep(RETRY).await;
+        };
+        loop {
+            match self.broker.beat(&self.me, Role::Gateway).await {
+                Ok(beat) => {
+                    self.heard_at_ms.store(beat.now_ms, Ordering::Release);
+                    return Ok(listener);
+                }
+                Err(BrokerError::Unavailable(why)) => tracing::warn!(why, "no heartbeat yet"),
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
     }
 
     /// Everything that goes on besides the sockets, for as long as it is polled.
-    pub(crate) async fn run(self: &Arc<Self>, listener: Box<dyn Listener>) {
+    pub(crate) async fn run(&self, listener: Box<dyn Listener>) {
         tokio::join!(
             self.hear(listener),
             self.beat(),
@@ -220,7 +239,7 @@ impl Shared {
     }
 
     /// Looks after every session, whenever some may have been taken away without a word.
-    async fn reclaim(self: &Arc<Self>) {
+    async fn reclaim(&self) {
         loop {
             self.doubt.notified().await;
             let sessions = self.hub.sockets.all();

@@ -60,7 +60,7 @@ impl Gateway {
     /// is told to resume elsewhere, and this returns when they are gone.
     ///
     /// # Errors
-    /// Only before anything is served: when the store does not let this gateway listen.
+    /// When the store refuses for good to be listened to. One that is away is waited for.
     pub async fn serve(
         &self,
         listener: TcpListener,
@@ -68,17 +68,19 @@ impl Gateway {
         shutdown: CancellationToken,
     ) -> Result<(), BrokerError> {
         let shared = &self.shared;
-        let heard = shared.start().await?;
         let router = pages.route("/v1/connect", get(connect).with_state(shared.clone()));
-        let serving = async {
-            tokio::join!(shared.run(heard), accept(&listener, &router, shared));
+        // Until the store answers, clients wait in the backlog: there is nothing to tell them.
+        let heard = tokio::select! {
+            heard = shared.start() => heard?,
+            () = shutdown.cancelled() => return Ok(()),
         };
         let leaving = async {
             shutdown.cancelled().await;
             leave(shared).await;
         };
         tokio::select! {
-            () = serving => {}
+            () = shared.run(heard) => {}
+            () = accept(&listener, &router, shared) => {}
             () = leaving => {}
         }
         shared.stop().await;
