@@ -147,7 +147,7 @@ pub(crate) struct Flags {
           require_equals = true, default_missing_value = "true")]
     pub(crate) allow_anonymous: Option<bool>,
 
-    /// A file with the secret of HS256 tokens, 32 bytes or more
+    /// A file with the secret of HS256 tokens; 32 random bytes or more are safe
     #[arg(long, env = "OUTLAST_TOKEN_SECRET_FILE", value_name = "FILE")]
     pub(crate) token_secret_file: Option<PathBuf>,
 

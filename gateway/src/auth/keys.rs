@@ -18,12 +18,9 @@ struct Key {
 /// Why key material is of no use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// A secret that is too easy to guess.
-    #[error("the secret has {bytes} bytes, and HS256 needs {SECRET_BYTES_MIN} or more")]
-    ShortSecret {
-        /// Its length.
-        bytes: usize,
-    },
+    /// A secret that everybody knows.
+    #[error("the secret is empty; HS256 wants {SECRET_BYTES_MIN} random bytes or more")]
+    EmptySecret,
     /// No public key that is known here.
     #[error(
         "no public key in PEM of one of these kinds: RSA (RS256), EC P-256 (ES256), Ed25519 (EdDSA)"
@@ -37,21 +34,26 @@ pub enum KeyError {
     EmptyJwks,
 }
 
-/// RFC 7518, 3.2: no shorter than the hash.
+/// RFC 7518, 3.2: no shorter than the hash. What is shorter works, and is warned of.
 const SECRET_BYTES_MIN: usize = 32;
 
 impl Keys {
     /// HS256, with a secret. A newline at its end, as editors leave one, does not count.
     ///
     /// # Errors
-    /// [`KeyError::ShortSecret`].
+    /// [`KeyError::EmptySecret`].
     pub fn secret(secret: &[u8]) -> Result<Self, KeyError> {
         let secret = secret.strip_suffix(b"\n").unwrap_or(secret);
         let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+        if secret.is_empty() {
+            return Err(KeyError::EmptySecret);
+        }
         if secret.len() < SECRET_BYTES_MIN {
-            return Err(KeyError::ShortSecret {
-                bytes: secret.len(),
-            });
+            let bytes = secret.len();
+            tracing::warn!(
+                bytes,
+                "the secret for tokens is short: use {SECRET_BYTES_MIN} random bytes or more"
+            );
         }
         Ok(Keys::one(
             Algorithm::HS256,

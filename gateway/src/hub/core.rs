@@ -237,6 +237,15 @@ impl Core {
     /// Whether what follows the cursor can be replayed (R1): [`Pulled::End`] or [`Pulled::More`] if so.
     /// What the log need not hold any more has to be found there; the window may remember more.
     pub(crate) fn check(&mut self, cursor: &mut Cursor) -> Pulled {
+        // While the log is asked, the window may still show a history that the store has lost (R4).
+        let asked =
+            |doubt: Option<u64>| doubt.is_some_and(|doubt| doubt <= self.refreshes.finished);
+        if self.is_refreshing() && !asked(cursor.doubt) {
+            if cursor.doubt.is_none() {
+                cursor.doubt = Some(self.refresh());
+            }
+            return Pulled::Wait;
+        }
         if cursor.pos.off + self.log_entries >= self.head().off {
             return self.pull(cursor, |_| false);
         }

@@ -377,3 +377,39 @@ proptest! {
         world.settle();
     }
 }
+
+#[test]
+fn r4_nobody_is_told_to_go_on_from_an_entry_that_the_store_may_have_lost() {
+    let mut log = Log::default();
+    let mut core = Core::new(1_000);
+    log.commit(&[0]);
+    core.seed(log.end());
+    let lost = log.commit(&[0]);
+    core.announce(lost.clone(), Vec::new());
+    log.lose(1);
+    log.commit(&[0, 0]);
+
+    // The connection was lost and is back: the log is asked, and has not answered yet.
+    core.refresh();
+    let mut cursor = Cursor::new(lost[0].pos);
+    let mut places = vec![core.check(&mut cursor)];
+    while let Some(read) = core.poll_read() {
+        match read {
+            Read::Refresh => {
+                let head = core.head();
+                core.absorb(head, log.read(head.off, REFRESH_MAX));
+            }
+            Read::Stretch { number, refreshes } => {
+                let (from, max) = Past::range(number);
+                core.insert(number, refreshes, log.read(from, max));
+            }
+        }
+        places.push(core.check(&mut cursor));
+    }
+    let diverged = places.pop();
+    assert_eq!(diverged, Some(Pulled::Lost(SnapshotReason::Diverged)));
+    assert!(
+        places.iter().all(|place| *place == Pulled::Wait),
+        "{places:?}"
+    );
+}
