@@ -16,10 +16,10 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::support::{Client, SOON, Setup, World};
 
-const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+pub const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
-fn token(sub: &str, expires_in_s: i64, rooms: Option<&[&str]>) -> String {
+pub fn token(sub: &str, expires_in_s: i64, rooms: Option<&[&str]>) -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()

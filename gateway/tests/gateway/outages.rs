@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -17,20 +17,27 @@ async fn on(server: &Server) -> World {
     World::on(server.connect().await, Setup::default()).await
 }
 
-/// Sends this until it is taken, as a client does that is told to come back; answers its event.
-async fn insist(client: &mut Client, n: u64, text: &str) -> serde_json::Value {
+/// Sends an action until it is taken, as a client does that is told to come back; answers its outcome.
+async fn insist(client: &mut Client, frame: Value) -> Value {
     loop {
-        client.say(ROOM, n, text).await;
-        let frame = client.frame().await;
-        match frame["t"].as_str().unwrap() {
-            "event" => return frame,
-            "error" => {
-                assert_eq!((&frame["code"], &frame["n"]), (&json!("busy"), &json!(n)));
-                sleep(Duration::from_millis(frame["retry_ms"].as_u64().unwrap())).await;
-            }
-            _ => panic!("{frame}"),
+        client.send(frame.clone()).await;
+        let told = client.frame().await;
+        if told["t"] != "error" {
+            return told;
         }
+        assert_eq!((&told["code"], &told["n"]), (&json!("busy"), &frame["n"]));
+        sleep(Duration::from_millis(told["retry_ms"].as_u64().unwrap())).await;
     }
+}
+
+async fn insist_on_saying(client: &mut Client, n: u64, text: &str) -> Value {
+    let said = insist(
+        client,
+        json!({"t": "act", "room": ROOM, "n": n, "data": {"say": text}}),
+    )
+    .await;
+    assert_eq!((&said["t"], &said["n"]), (&json!("event"), &json!(n)));
+    said
 }
 
 #[tokio::test]
@@ -56,8 +63,8 @@ async fn l5_a_store_that_is_away_costs_nobody_the_socket() {
     resumes.expect_bye(4013).await;
 
     server.signal("CONT");
-    insist(&mut client, 2, "there you are").await;
-    insist(&mut client, 3, "and on we go").await;
+    insist_on_saying(&mut client, 2, "there you are").await;
+    insist_on_saying(&mut client, 3, "and on we go").await;
 }
 
 #[tokio::test]
@@ -67,10 +74,10 @@ async fn r4_r5_lost_writes_are_told_before_the_next_entry() {
     let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
     let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
     ada.expect("event").await;
-    let kept = insist(&mut ada, 2, "kept").await;
+    let kept = insist_on_saying(&mut ada, 2, "kept").await;
     server.run("SAVE").unwrap();
     for n in 3..6 {
-        insist(&mut ada, n, "lost").await;
+        insist_on_saying(&mut ada, n, "lost").await;
     }
     for _ in 0..3 {
         bob.expect("event").await;
@@ -87,7 +94,7 @@ async fn r4_r5_lost_writes_are_told_before_the_next_entry() {
         client.expect("live").await;
     }
     // Ada numbers on from what the room has applied.
-    let event = insist(&mut ada, 3, "again").await;
+    let event = insist_on_saying(&mut ada, 3, "again").await;
     assert_eq!(bob.expect("event").await["pos"], event["pos"]);
 
     let mut bob = world.connect().await;
@@ -116,6 +123,32 @@ async fn r4_a_store_that_lost_everything_has_lost_the_session() {
 }
 
 #[tokio::test]
+async fn a3_joins_and_leaves_whose_answers_are_lost_are_answered_all_the_same() {
+    let server = Server::start().await;
+    let world = on(&server).await;
+    let (mut client, _) = world.open().await;
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    for n in (1..30).step_by(2) {
+        let leave = json!({"t": "leave", "room": ROOM, "n": n + 1});
+        let join = json!({"t": "join", "room": ROOM, "n": n, "data": {"name": "Ada"}});
+        for (frame, answer) in [(join, "joined"), (leave, "left")] {
+            let outcome = insist(&mut client, frame.clone());
+            let kill = async {
+                sleep(Duration::from_millis(random.random_range(0..20))).await;
+                server.run("CLIENT KILL TYPE pubsub");
+            };
+            let (outcome, ()) = tokio::join!(outcome, kill);
+            assert_eq!(
+                (&outcome["t"], &outcome["n"]),
+                (&json!(answer), &frame["n"])
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn e1_nothing_is_lost_with_the_connections_to_the_store() {
     let server = Server::start().await;
     let world = on(&server).await;
@@ -135,7 +168,7 @@ async fn e1_nothing_is_lost_with_the_connections_to_the_store() {
         if random.random_bool(0.02) {
             server.run("CLIENT KILL TYPE normal");
         }
-        said.push(insist(&mut ada, n, "x").await["pos"].clone());
+        said.push(insist_on_saying(&mut ada, n, "x").await["pos"].clone());
         n += 1;
         sleep(Duration::from_millis(random.random_range(0..40))).await;
     }

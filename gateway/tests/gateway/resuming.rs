@@ -1,8 +1,10 @@
 //! SPEC section 6.
 
+use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, World};
+use crate::support::{Client, SOON, World};
 
 const ROOM: &str = "chat/lobby";
 
@@ -94,6 +96,32 @@ async fn r1_anything_but_an_exact_position_is_a_snapshot() {
         assert_eq!(snapshot["member"], 2);
         assert_eq!(snapshot["state"]["messages"].as_array().unwrap().len(), 3);
         assert_eq!(bob.expect("live").await["pos"], *last);
+    }
+}
+
+#[tokio::test]
+async fn r1_rooms_that_do_not_answer_do_not_keep_the_client_from_its_session() {
+    let mut world = World::start().await;
+    let (bob, welcome) = world.in_chat(ROOM, "Bob").await;
+    world.stop_worker().await;
+    drop(bob);
+    let mut bob = world.connect().await;
+    bob.resume(&welcome, json!({ROOM: "1-1"})).await;
+    bob.say(ROOM, 2, "anybody?").await;
+    let resumed = tokio::time::timeout(2 * SOON, bob.socket.next()).await;
+    let Ok(Some(Ok(Message::Text(resumed)))) = resumed else {
+        panic!("{resumed:?}")
+    };
+    let resumed: Value = serde_json::from_str(&resumed).unwrap();
+    assert_eq!(resumed["rooms"], json!({ROOM: "snapshot"}));
+    world.start_worker();
+    let snapshot = bob.expect("snapshot").await;
+    assert_eq!(snapshot["reason"], "requested");
+    // The act was taken in before the room could show itself, or it comes behind that.
+    if snapshot["n"] == 1 {
+        assert_eq!(bob.until("event").await["n"], 2);
+    } else {
+        bob.expect("live").await;
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use outlast_gateway::Settings;
+use outlast_gateway::{Auth, Keys, Settings};
 use serde_json::json;
 
-use crate::support::{Client, Setup, World};
+use crate::{
+    handshake::{SECRET, token},
+    support::{Client, Setup, World},
+};
 
 const ROOM: &str = "chat/lobby";
 
@@ -152,7 +155,64 @@ async fn s7_a_lost_socket_is_told_to_rooms_after_the_grace_and_its_return_too() 
 }
 
 #[tokio::test]
-async fn s8_sessions_of_a_user_and_sockets_of_an_address_are_bounded() {
+async fn s8_sessions_of_a_user_are_bounded() {
+    let sessions = outlast_sessions::Settings {
+        per_user_max: 2,
+        ..Default::default()
+    };
+    let auth = Auth::tokens(Keys::secret(SECRET).unwrap(), false);
+    let world = World::with(Setup {
+        auth,
+        sessions,
+        ..Setup::default()
+    })
+    .await;
+    let mut clients = Vec::new();
+    for (user, answer) in [
+        ("ada", "welcome"),
+        ("ada", "welcome"),
+        ("ada", "bye"),
+        ("bob", "welcome"),
+    ] {
+        let mut client = world.connect().await;
+        client
+            .send(json!({"t": "open", "token": token(user, 60, None)}))
+            .await;
+        if answer == "bye" {
+            client.expect_bye(4009).await;
+        } else {
+            clients.push((client.expect(answer).await, client));
+        }
+    }
+    // Coming back to a session makes none.
+    let mut client = world.connect().await;
+    client.resume(&clients[0].0, json!({})).await;
+    client.expect("resumed").await;
+}
+
+#[tokio::test]
+async fn d1_more_attaches_at_once_than_there_is_room_for_are_told_busy() {
+    let settings = Settings {
+        attaches_max: 0,
+        ..Settings::default()
+    };
+    let world = World::with(Setup {
+        settings,
+        ..Setup::default()
+    })
+    .await;
+    let mut client = world.connect().await;
+    client.send(json!({"t": "open"})).await;
+    let busy = client.expect("busy").await;
+    let bye = client.expect_bye(4013).await;
+    assert_eq!(
+        (&bye["retry_ms"], &bye["resume"]),
+        (&busy["retry_ms"], &json!(true))
+    );
+}
+
+#[tokio::test]
+async fn s8_sockets_of_an_address_are_bounded() {
     let settings = Settings {
         sockets_per_address: Some(2),
         ..Settings::default()

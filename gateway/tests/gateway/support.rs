@@ -21,6 +21,8 @@ pub struct World {
     pub broker: SharedBroker,
     pub gateways: Vec<Running>,
     sessions: outlast_sessions::Settings,
+    worker_settings: outlast_worker::Settings,
+    worker: Option<(CancellationToken, JoinHandle<()>)>,
     shutdown: CancellationToken,
 }
 
@@ -67,13 +69,6 @@ impl World {
 
     pub async fn on(broker: SharedBroker, setup: Setup) -> Self {
         let shutdown = CancellationToken::new();
-        let (worker, registry) = (setup.worker, Registry::bundled());
-        tokio::spawn(outlast_worker::run(
-            broker.clone(),
-            registry,
-            worker,
-            shutdown.clone(),
-        ));
         let keeper = setup.sessions.clone();
         tokio::spawn(outlast_sessions::keep(
             broker.clone(),
@@ -84,14 +79,32 @@ impl World {
             broker,
             gateways: Vec::new(),
             sessions: setup.sessions,
+            worker_settings: setup.worker,
+            worker: None,
             shutdown,
         };
+        world.start_worker();
         for _ in 0..setup.gateways {
             world
                 .add_gateway(setup.auth.clone(), setup.settings.clone())
                 .await;
         }
         world
+    }
+
+    pub fn start_worker(&mut self) {
+        let stop = self.shutdown.child_token();
+        let (broker, settings) = (self.broker.clone(), self.worker_settings.clone());
+        let run = outlast_worker::run(broker, Registry::bundled(), settings, stop.clone());
+        let running = tokio::spawn(async move { run.await.unwrap() });
+        self.worker = Some((stop, running));
+    }
+
+    /// From now on nobody runs rooms.
+    pub async fn stop_worker(&mut self) {
+        let (stop, running) = self.worker.take().unwrap();
+        stop.cancel();
+        running.await.unwrap();
     }
 
     pub async fn add_gateway(&mut self, auth: Auth, settings: Settings) {
