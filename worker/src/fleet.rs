@@ -151,13 +151,20 @@ impl Fleet {
         let claims = names
             .iter()
             .map(|name| self.broker.claim(*name, &self.me, ttl));
-        let mut failed = Ok(());
+        let (mut taken, mut failed) = (0, Ok(()));
         for claimed in join_all(claims).await {
             match claimed {
-                Ok(Some(lease)) => self.start(lease),
+                Ok(Some(lease)) => {
+                    taken += 1;
+                    self.start(lease);
+                }
                 Ok(None) => {}
                 Err(error) => failed = Err(error),
             }
+        }
+        if taken > 0 {
+            let held = self.holdings.leases().len();
+            tracing::info!(taken, held, "took partitions");
         }
         failed
     }

@@ -35,7 +35,7 @@ impl Holdings {
     /// Starts to run a partition that was claimed.
     pub(super) fn start(&mut self, runner: Runner) {
         let (partition, epoch) = (runner.partition, runner.epoch);
-        tracing::info!(partition = partition.0, epoch, "took a partition");
+        tracing::debug!(partition = partition.0, epoch, "took a partition");
         let stop = CancellationToken::new();
         let run = AssertUnwindSafe(runner.run(stop.clone())).catch_unwind();
         let abort = self.runners.spawn(async move {
@@ -106,7 +106,7 @@ impl Holdings {
         }
         match end {
             Some(End::Lost) => return self.lose(partition),
-            Some(End::Released) => tracing::info!(partition = partition.0, "handed over"),
+            Some(End::Released) => tracing::debug!(partition = partition.0, "handed over"),
             // Its lease is left to expire, which keeps this from happening again and again at speed.
             None => tracing::error!(partition = partition.0, "a partition's runner has panicked"),
         }
