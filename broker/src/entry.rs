@@ -49,7 +49,11 @@ pub enum Body {
         /// Whether the room took it.
         ok: bool,
         /// What the room answers.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "outlast_protocol::given",
+            skip_serializing_if = "Option::is_none"
+        )]
         data: Option<Payload>,
         /// Why it was refused, for programs.
         #[serde(default, skip_serializing_if = "Option::is_none")]

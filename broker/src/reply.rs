@@ -67,6 +67,11 @@ pub enum Answer {
         /// has to be given the state anew.
         joined: Option<Pos>,
         /// What the room shows to this member at `pos`, if that was asked for.
+        #[serde(
+            default,
+            deserialize_with = "outlast_protocol::given",
+            skip_serializing_if = "Option::is_none"
+        )]
         state: Option<Payload>,
     },
 }
@@ -92,4 +97,29 @@ pub enum Nudge {
     /// To everybody: a lease was given up and can be claimed at once.
     #[serde(rename = "released")]
     Released,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_that_shows_null_shows_something() {
+        for state in [None, Some(Payload::null())] {
+            let seated = Answer::Seated {
+                generation: 1,
+                member: Some(1),
+                n: 1,
+                pos: Pos::START,
+                joined: None,
+                state,
+            };
+            let written = serde_json::to_string(&seated).unwrap();
+            assert_eq!(
+                serde_json::from_str::<Answer>(&written).unwrap(),
+                seated,
+                "{written}"
+            );
+        }
+    }
 }

@@ -67,7 +67,11 @@ pub enum OutcomeBody {
     #[serde(rename = "done")]
     Done {
         /// What the room answered.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            deserialize_with = "outlast_protocol::given",
+            skip_serializing_if = "Option::is_none"
+        )]
         data: Option<Payload>,
     },
 }

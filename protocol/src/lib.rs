@@ -19,7 +19,7 @@ mod wire;
 pub use client::ClientFrame;
 pub use close::CloseCode;
 pub use codec::{Codec, DecodeError};
-pub use payload::{NotJson, Payload};
+pub use payload::{NotJson, Payload, given};
 pub use pos::{BadPos, Pos};
 pub use room::{BadRoomName, RoomName};
 pub use server::{CatchUp, Limits, ServerFrame, SnapshotReason, Welcome};

@@ -40,6 +40,12 @@ impl Payload {
     }
 }
 
+/// Reads an optional payload so that `null` is a payload and only a missing field is none:
+/// `#[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]`.
+pub fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Payload>, D::Error> {
+    Payload::deserialize(deserializer).map(Some)
+}
+
 impl From<&Value> for Payload {
     fn from(value: &Value) -> Self {
         // A `Value` always serialises: its keys are strings and its numbers are finite.

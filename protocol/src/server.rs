@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{CloseCode, Member, Payload, Pos, RoomName, Sid, wire};
+use crate::{CloseCode, Member, Payload, Pos, RoomName, Sid, given, wire};
 
 wire::frames! {
     /// What a server sends (SPEC section 3).
@@ -69,7 +69,7 @@ wire::frames! {
             /// Whether the room took it.
             ok: bool,
             /// What the room answers.
-            #[serde(skip_serializing_if = "Option::is_none")]
+            #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
             data: Option<Payload>,
             /// Why it was refused, for programs.
             #[serde(skip_serializing_if = "Option::is_none")]
