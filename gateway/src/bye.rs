@@ -67,3 +67,39 @@ impl Bye {
         }
     }
 }
+
+/// Why a socket ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The server closes it, and says why.
+    Bye(Bye),
+    /// The client has closed or lost it.
+    Closed,
+}
+
+impl End {
+    /// Whether there may be a session left that has lost this socket.
+    pub(crate) fn keeps_session(&self) -> bool {
+        match self {
+            End::Closed => true,
+            End::Bye(bye) => match bye.code {
+                CloseCode::SessionGone | CloseCode::TakenOver | CloseCode::Ended => false,
+                CloseCode::Moved
+                | CloseCode::Unauthorized
+                | CloseCode::ProtocolError
+                | CloseCode::TooSlow
+                | CloseCode::Silent
+                | CloseCode::RateLimited
+                | CloseCode::TooManySessions
+                | CloseCode::Busy
+                | CloseCode::TooBig => true,
+            },
+        }
+    }
+}
+
+impl From<Bye> for End {
+    fn from(bye: Bye) -> Self {
+        End::Bye(bye)
+    }
+}

@@ -10,7 +10,7 @@ use outlast_protocol::{ClientFrame, Pos, RoomName};
 use tokio::time::Instant;
 
 use crate::{
-    bye::Bye,
+    bye::{Bye, End},
     wire::{Incoming, Wire},
 };
 
@@ -25,21 +25,6 @@ pub(crate) enum Hello {
         token: Option<String>,
         rooms: BTreeMap<RoomName, Option<Pos>>,
     },
-}
-
-/// Why a socket ends.
-#[derive(Debug)]
-pub(crate) enum End {
-    /// The server closes it, and says why.
-    Bye(Bye),
-    /// The client has closed or lost it.
-    Closed,
-}
-
-impl From<Bye> for End {
-    fn from(bye: Bye) -> Self {
-        End::Bye(bye)
-    }
 }
 
 impl Hello {

@@ -12,9 +12,9 @@ use crate::{
     address::Counted,
     attach::{attach, busy},
     auth,
-    bye::Bye,
+    bye::{Bye, End},
     gateway::{Shared, Who},
-    hello::{End, Hello, hello},
+    hello::{Hello, hello},
     hub::Wake,
     resume::resume,
     socket::Socket,
@@ -138,6 +138,7 @@ async fn goodbye<T>(wire: Wire, bye: &Bye) -> Option<T> {
     wire.close(bye).await;
     None
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

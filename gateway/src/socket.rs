@@ -28,9 +28,8 @@ use self::{
 use crate::{
     auth,
     beat::{Beat, Due},
-    bye::Bye,
+    bye::{Bye, End},
     gateway::{Shared, Who},
-    hello::End,
     hub::{Order, Registration, Seat, Wake},
     rate::Rate,
     telemetry,
@@ -86,6 +85,7 @@ enum Event {
 /// While more than this waits to be written, nothing is read: answers to a client that does not read are
 /// not piled up.
 const UNSENT_MAX: usize = TURN_BYTES + 16 * 1024;
+
 impl Socket {
     pub(crate) fn new(
         wire: Wire,
@@ -126,8 +126,11 @@ impl Socket {
                 return end;
             }
             if self.news != 0 && self.wire.unsent() == 0 {
-                // Others have their turn in between (D4).
+                // Others have their turn in between (D4) …
                 tokio::task::yield_now().await;
+            } else {
+                // … also when this client sends without end (F4).
+                tokio::task::consume_budget().await;
             }
         }
     }
@@ -148,32 +151,14 @@ impl Socket {
             ..
         } = *self;
         drop((rooms, wake, _registration));
-        let ending = matches!(
-            &job,
-            Some(Job {
-                what: What::End,
-                ..
-            })
-        );
-        let held = match &end {
-            End::Closed => true,
-            End::Bye(bye) => match bye.code {
-                CloseCode::SessionGone | CloseCode::TakenOver | CloseCode::Ended => false,
-                CloseCode::Moved
-                | CloseCode::Unauthorized
-                | CloseCode::ProtocolError
-                | CloseCode::TooSlow
-                | CloseCode::Silent
-                | CloseCode::RateLimited
-                | CloseCode::TooManySessions
-                | CloseCode::Busy
-                | CloseCode::TooBig => true,
-            },
-        };
         let leave = async {
             match job {
-                Some(job) if ending => drop(job.doing.await),
-                _ if held => shared.detach(who).await,
+                // The client was promised that.
+                Some(Job {
+                    what: What::End,
+                    doing,
+                }) => drop(doing.await),
+                _ if end.keeps_session() => shared.detach(who).await,
                 _ => {}
             }
         };

@@ -109,19 +109,19 @@ impl Socket {
             .max();
         let mut next = showing;
         for (slot, room) in self.rooms.iter() {
-            let name = room.name.clone();
             if room.is_over() {
-                return Chore::Now(jobs.forget(slot, name));
+                return Chore::Now(jobs.forget(slot, room.name.clone()));
             }
             let again = room.asked.again(now);
             if !again.is_empty() {
-                return Chore::Now(jobs.append(What::AskAgain, name, again));
+                return Chore::Now(jobs.append(What::AskAgain, room.name.clone(), again));
             }
             if showing.is_none_or(|until| now >= until)
                 && let Stand::Lost(lost) = &mut room.stand
             {
                 lost.asked_at = Some(now);
-                return Chore::Now(jobs.append(What::View { slot }, name, vec![Request::View]));
+                let view = vec![Request::View];
+                return Chore::Now(jobs.append(What::View { slot }, room.name.clone(), view));
             }
             next = [next, room.asked.next()].into_iter().flatten().min();
         }
