@@ -36,6 +36,8 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     announce(config.role, address)?;
 
     tokio::select! {
+        // First: a part that was told to end may have ended by now.
+        biased;
         () = told.cancelled() => tracing::info!("draining"),
         ended = first_to_end(&mut front, &mut behind) => return ended,
     }

@@ -5,7 +5,7 @@
 pub(crate) struct RoomGate {
     /// Whether this session ever asked to join.
     asked: bool,
-    /// The highest number that went to the room and that the room has not asked for again.
+    /// Up to here everything went to the room, without a hole, and the room has not asked for it again.
     forwarded: u64,
     /// What the room had applied when the session came back: the outcomes of acts up to here stand in
     /// the log.
@@ -73,6 +73,14 @@ impl RoomGate {
 
     /// The action goes to the room.
     pub(crate) fn forward(&mut self, n: u64) {
+        if n == self.forwarded.max(self.applied) + 1 {
+            self.forwarded = n;
+        }
+        self.awaited = self.awaited.filter(|awaited| *awaited > n);
+    }
+
+    /// The room has applied everything up to here.
+    pub(crate) fn reach(&mut self, n: u64) {
         self.forwarded = self.forwarded.max(n);
         self.awaited = self.awaited.filter(|awaited| *awaited > n);
     }
@@ -90,8 +98,16 @@ impl RoomGate {
         self.awaited = self.awaited.filter(|awaited| *awaited < n);
     }
 
-    /// The client was told to go on from here, by a `gap` or by a snapshot of another history. What it had
-    /// sent before it heard of that comes again, or under another number.
+    /// The client was told of a gap. What it had sent before it heard of that comes again, behind what is
+    /// missing; unless that followed on its own meanwhile.
+    pub(crate) fn gap(&mut self, expect: u64) {
+        let followed = self.forwarded >= expect;
+        self.expect(expect);
+        self.awaited = self.awaited.filter(|_| !followed);
+    }
+
+    /// The client was told to go on from here, by a snapshot of another history. What it had sent before it
+    /// heard of that comes again under another number.
     pub(crate) fn expect(&mut self, n: u64) {
         self.forwarded = n.saturating_sub(1);
         self.applied = self.applied.min(self.forwarded);
@@ -129,12 +145,25 @@ mod tests {
     fn a1_what_was_sent_before_a_gap_was_heard_of_does_not_hide_what_fills_it() {
         let mut gate = RoomGate::known();
         gate.forward(5);
-        gate.expect(3);
+        gate.gap(3);
         assert_eq!(gate.act(6), Verdict::Early);
         for n in 3..=6 {
             assert_eq!(gate.act(n), Verdict::Forward);
             gate.forward(n);
         }
+    }
+
+    #[test]
+    fn a1_what_follows_a_higher_number_on_its_own_goes_on() {
+        let mut gate = RoomGate::known();
+        gate.reach(6);
+        for n in [8, 7] {
+            assert_eq!(gate.act(n), Verdict::Forward);
+            gate.forward(n);
+        }
+        gate.gap(7);
+        assert_eq!(gate.act(8), Verdict::Forward);
+        assert_eq!(gate.act(7), Verdict::Forward, "it may be sent again");
     }
 
     #[test]

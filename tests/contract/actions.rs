@@ -39,6 +39,25 @@ async fn a1_duplicates_have_no_second_effect_and_a_gap_is_told_once() {
 }
 
 #[tokio::test]
+async fn a1_what_is_missing_may_come_right_behind_what_is_too_high() {
+    let server = Server::alone(&[]);
+    let mut client = server.member("chat/a1", "Ada").await;
+    for n in [4, 3, 2] {
+        client
+            .send(act("chat/a1", n, json!({"say": n.to_string()})))
+            .await;
+    }
+    assert_eq!(client.expect("gap").await["expect"], 2);
+    assert_eq!(said(&[client.expect("event").await]), ["2"]);
+    for n in [3, 4] {
+        assert_eq!(
+            said(&client.say("chat/a1", n, &n.to_string()).await),
+            [n.to_string()]
+        );
+    }
+}
+
+#[tokio::test]
 async fn a1_numbers_go_on_for_the_sessions_whole_life() {
     let server = Server::alone(&[]);
     let mut client = server.member("chat/a1", "Ada").await;

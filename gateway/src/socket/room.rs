@@ -150,6 +150,7 @@ impl Room {
                     self.asked.hurry(now);
                     return None;
                 }
+                self.gate.reach(n);
                 self.asked.settle_to(n);
                 self.asked.settle_acts();
                 // Where catching up was under way, its end is still waited for.
@@ -169,7 +170,7 @@ impl Room {
             }
             Answer::Outcome(outcome) => self.settle(outcome),
             Answer::Gap { expect } => {
-                self.gate.expect(expect);
+                self.gate.gap(expect);
                 self.asked.drop_from(expect);
                 Some(ServerFrame::Gap { room, expect })
             }
@@ -292,6 +293,7 @@ impl Room {
             return None;
         }
         self.asked.settle(n);
+        self.gate.reach(n);
         let room = self.name.clone();
         let (ok, data, code, message) = match body {
             OutcomeBody::Left { reason } => {
