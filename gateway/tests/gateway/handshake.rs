@@ -188,6 +188,52 @@ async fn h2_frames_may_come_right_behind_the_first() {
     assert_eq!(client.expect("event").await["n"], 2);
 }
 
+/// A text frame as a client writes it, masked with zeros, or not at all.
+fn raw_frame(text: &str, masked: bool) -> Vec<u8> {
+    let len = u8::try_from(text.len()).unwrap();
+    assert!(len < 126);
+    let mut frame = vec![0x81, len | if masked { 0x80 } else { 0 }];
+    frame.extend(if masked { &[0; 4][..] } else { &[] });
+    frame.extend(text.as_bytes());
+    frame
+}
+
+/// Sends this right behind the request to connect, in one piece; answers what comes until `until` does.
+async fn raw(world: &World, behind: &[u8], until: &str) -> String {
+    let mut tcp = TcpStream::connect(world.address()).await.unwrap();
+    let request = b"GET /v1/connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    tcp.write_all(&[request, behind].concat()).await.unwrap();
+    let (mut answer, mut buffer) = (Vec::new(), [0; 1024]);
+    loop {
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        if text.contains(until) {
+            return text;
+        }
+        let read = tokio::time::timeout(SOON, tcp.read(&mut buffer))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_ne!(read, 0, "{text}");
+        answer.extend_from_slice(&buffer[..read]);
+    }
+}
+
+#[tokio::test]
+async fn h2_the_first_frame_may_come_together_with_the_request() {
+    let world = World::start().await;
+    raw(&world, &raw_frame(r#"{"t":"open"}"#, true), "welcome").await;
+}
+
+#[tokio::test]
+async fn f2_a_frame_that_is_not_masked_is_a_protocol_error() {
+    let world = World::start().await;
+    raw(&world, &raw_frame(r#"{"t":"open"}"#, false), "4004").await;
+    // A ping that comes in pieces is none.
+    raw(&world, &[0x09, 0x80, 0, 0, 0, 0], "4004").await;
+}
+
 #[tokio::test]
 async fn h2_any_other_first_frame_is_a_protocol_error() {
     let world = World::start().await;
