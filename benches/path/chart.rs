@@ -179,7 +179,7 @@ fn head(groups: &[Group; 2]) -> String {
 </style>
 <rect class="ground" width="{WIDTH}" height="{HEIGHT}" rx="14"/>
 <text class="title" x="36" y="42">From an action to its own event, in microseconds</text>
-<text class="note" x="36" y="64">Baselines: the bare way through Redis (XADD, XREAD, a script, PUBLISH), and a bare WebSocket echo.</text>
+<text class="note" x="36" y="64">Baselines, with the same libraries: the bare way through Redis (XADD, XREAD, a script, PUBLISH), and a WebSocket echo.</text>
 "##
     )
 }

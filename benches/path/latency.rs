@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::{
-    chain::Chain,
+    chain::{Chain, Floor},
     client::{self, Talker},
     echo::Echo,
     fleet::Fleet,
@@ -27,9 +27,14 @@ pub(crate) struct Latency {
     pub(crate) ours: Figures,
     pub(crate) echo: Figures,
     pub(crate) chain: Figures,
+    /// The chain in blocking calls.
+    pub(crate) floor: Figures,
     /// Ours by the sum of the baselines, from round to round.
     pub(crate) ratio_p50: Spread,
     pub(crate) ratio_p99: Spread,
+    /// The same with the chain in blocking calls.
+    pub(crate) ratio_floor_p50: Spread,
+    pub(crate) ratio_floor_p99: Spread,
     pub(crate) rounds: usize,
     pub(crate) per_round: usize,
     /// Processor time of an action, in microseconds.
@@ -56,57 +61,68 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Latency> {
     let mut ours = Talker::join(fleet.address, ROOM)?;
     let mut echo = Echo::start()?;
     let mut chain = Chain::start(&fleet.redis.url())?;
+    let mut floor = Floor::start(&fleet.redis.url())?;
     let frame = client::say(ROOM, 1, TEXT);
     let (mut n, mut cpu) = (0, Ledger::default());
+    let mut request = || {
+        n += 1;
+        format!("{n} {frame}")
+    };
 
-    let (mut of_ours, mut of_echo, mut of_chain) = (Vec::new(), Vec::new(), Vec::new());
+    let mut ways: [Vec<Percentiles>; WAYS] = Default::default();
     // The first round warms everything up.
     for round in 0..=options.rounds {
-        let before = cpu.read(&fleet)?;
-        of_ours.push(samples(options.per_round, || ours.say(TEXT))?);
-        cpu.add(cpu.read(&fleet)?, before);
-        of_echo.push(samples(options.per_round, || echo.trip(frame.clone()))?);
-        of_chain.push(samples(options.per_round, || {
-            n += 1;
-            chain.trip(&format!("{n} {frame}"))
-        })?);
-        if round == 0 {
-            of_ours.clear();
-            of_echo.clear();
-            of_chain.clear();
-            cpu = Ledger::default();
-            continue;
+        // Each is the first as often as any other.
+        for way in (0..WAYS).map(|turn| (turn + round) % WAYS) {
+            let before = Ledger::read(&fleet)?;
+            let samples = samples(options.per_round, || match way {
+                OURS => ours.say(TEXT),
+                ECHO => echo.trip(frame.clone()),
+                CHAIN => chain.trip(&request()),
+                _ => floor.trip(&request()),
+            })?;
+            if round > 0 {
+                ways[way].push(samples);
+            }
+            if round > 0 && way == OURS {
+                cpu.add(Ledger::read(&fleet)?, before);
+            }
         }
-        let last = |of: &[Percentiles]| of.last().map_or(f64::NAN, |round| round.p50);
-        eprintln!(
-            "  round {round}: ours {:.0} µs, echo {:.0} µs, Redis {:.0} µs, load {:.2}",
-            last(&of_ours),
-            last(&of_echo),
-            last(&of_chain),
-            load_average()
-        );
+        let last: Vec<_> = ways
+            .iter()
+            .filter_map(|way| Some(way.last()?.p50.round()))
+            .collect();
+        if let [ours, echo, chain, floor] = last[..] {
+            let load = load_average();
+            eprintln!(
+                "  {round}: {ours} µs; echo {echo}, Redis {chain}, blocking {floor}; load {load:.2}"
+            );
+        }
     }
 
-    let ratios = |of: fn(&Percentiles) -> f64| {
-        let baselines = of_echo
+    let ratios = |way: usize, of: fn(&Percentiles) -> f64| {
+        let baselines = ways[ECHO]
             .iter()
-            .zip(&of_chain)
-            .map(|(echo, chain)| of(echo) + of(chain));
-        let ratios: Vec<_> = of_ours
-            .iter()
-            .zip(baselines)
-            .map(|(ours, sum)| of(ours) / sum)
-            .collect();
-        Spread::of(ratios)
+            .zip(&ways[way])
+            .map(|(a, b)| of(a) + of(b));
+        Spread::of(
+            ways[OURS]
+                .iter()
+                .zip(baselines)
+                .map(|(ours, sum)| of(ours) / sum),
+        )
     };
     let actions = (options.rounds * options.per_round) as f64;
     let [gateway, worker, redis] = cpu.0.map(|seconds| seconds * 1e6 / actions);
     Ok(Latency {
-        ours: Figures::of(&of_ours),
-        echo: Figures::of(&of_echo),
-        chain: Figures::of(&of_chain),
-        ratio_p50: ratios(|round| round.p50),
-        ratio_p99: ratios(|round| round.p99),
+        ours: Figures::of(&ways[OURS]),
+        echo: Figures::of(&ways[ECHO]),
+        chain: Figures::of(&ways[CHAIN]),
+        floor: Figures::of(&ways[FLOOR]),
+        ratio_p50: ratios(CHAIN, |round| round.p50),
+        ratio_p99: ratios(CHAIN, |round| round.p99),
+        ratio_floor_p50: ratios(FLOOR, |round| round.p50),
+        ratio_floor_p99: ratios(FLOOR, |round| round.p99),
         rounds: options.rounds,
         per_round: options.per_round,
         gateway_cpu_us: gateway,
@@ -115,6 +131,13 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Latency> {
         load_average: [load_before, load_average()],
     })
 }
+
+/// What takes turns.
+const OURS: usize = 0;
+const ECHO: usize = 1;
+const CHAIN: usize = 2;
+const FLOOR: usize = 3;
+const WAYS: usize = 4;
 
 impl Figures {
     fn of(rounds: &[Percentiles]) -> Self {
@@ -143,7 +166,7 @@ fn samples(
 struct Ledger([f64; 3]);
 
 impl Ledger {
-    fn read(&self, fleet: &Fleet) -> anyhow::Result<[f64; 3]> {
+    fn read(fleet: &Fleet) -> anyhow::Result<[f64; 3]> {
         Ok([
             fleet.gateway.cpu()?.total_s(),
             fleet.worker.cpu()?.total_s(),

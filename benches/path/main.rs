@@ -36,7 +36,8 @@ use self::{
 fn main() -> ExitCode {
     let done = match std::env::var(process::PART_VARIABLE).as_deref() {
         Ok(echo::PART) => echo::serve(),
-        Ok(chain::PART) => chain::serve(),
+        Ok(chain::Chain::PART) => chain::Chain::serve(),
+        Ok(chain::Floor::PART) => chain::Floor::serve(),
         _ => run(),
     };
     match done {

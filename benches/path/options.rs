@@ -26,7 +26,7 @@ impl Options {
     pub(crate) fn from_process() -> anyhow::Result<Self> {
         let mut options = Options {
             only: vec![Part::Latency, Part::Memory, Part::Throughput],
-            rounds: 12,
+            rounds: 20,
             per_round: 1_000,
             sessions: 5_000,
             seconds: 5,
