@@ -165,11 +165,7 @@ async fn a5_a_session_is_in_128_rooms_at_most() {
         actions_per_s: 1_000,
         ..Settings::default()
     };
-    let world = World::with(Setup {
-        settings,
-        ..Setup::default()
-    })
-    .await;
+    let world = World::with_settings(settings).await;
     let (mut client, _) = world.open().await;
     for i in 0..128 {
         client.join(&format!("chat/r{i}"), 1, "Ada").await;
@@ -193,11 +189,7 @@ async fn a5_above_the_rate_everything_waits_for_the_refused_number() {
         actions_per_s: 10,
         ..Settings::default()
     };
-    let world = World::with(Setup {
-        settings,
-        ..Setup::default()
-    })
-    .await;
+    let world = World::with_settings(settings).await;
     let (mut client, _) = world.in_chat(ROOM, "Ada").await;
     let start = Instant::now();
     for n in 2..=150 {
@@ -234,11 +226,7 @@ async fn a5_who_goes_on_above_the_rate_is_closed() {
         actions_per_s: 10,
         ..Settings::default()
     };
-    let world = World::with(Setup {
-        settings,
-        ..Setup::default()
-    })
-    .await;
+    let world = World::with_settings(settings).await;
     let (mut client, _) = world.in_chat(ROOM, "Ada").await;
     for n in 2..=300 {
         client.say(ROOM, n, "x").await;

@@ -18,17 +18,9 @@ use crate::support::{Client, SOON, Setup, World};
 
 const ROOM: &str = "chat/lobby";
 
-async fn with(settings: Settings) -> World {
-    World::with(Setup {
-        settings,
-        ..Setup::default()
-    })
-    .await
-}
-
 #[tokio::test]
 async fn f1_pings_when_nothing_was_sent_and_closes_what_is_silent() {
-    let world = with(Settings {
+    let world = World::with_settings(Settings {
         heartbeat_ms: 300,
         ..Settings::default()
     })
@@ -53,7 +45,7 @@ async fn f1_pings_when_nothing_was_sent_and_closes_what_is_silent() {
 
 #[tokio::test]
 async fn f1_websocket_pings_are_answered_and_count() {
-    let world = with(Settings {
+    let world = World::with_settings(Settings {
         heartbeat_ms: 300,
         ..Settings::default()
     })

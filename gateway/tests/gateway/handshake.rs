@@ -114,11 +114,7 @@ async fn h2_the_first_frame_has_to_come_in_time_counted_from_the_connection() {
         first_frame_ms: 600,
         ..Settings::default()
     };
-    let world = World::with(Setup {
-        settings,
-        ..Setup::default()
-    })
-    .await;
+    let world = World::with_settings(settings).await;
     let start = Instant::now();
     let mut silent = TcpStream::connect(world.address()).await.unwrap();
     let mut slow = TcpStream::connect(world.address()).await.unwrap();
@@ -258,11 +254,7 @@ async fn h4_foreign_origins_are_refused() {
         allow_origin: vec!["https://app.example".to_owned()],
         ..Settings::default()
     };
-    let world = World::with(Setup {
-        settings,
-        ..Setup::default()
-    })
-    .await;
+    let world = World::with_settings(settings).await;
     let own = format!("http://{}", world.address());
     for origin in [own.as_str(), "https://app.example"] {
         let mut client = Client::connect(world.address(), &[("Origin", origin)])

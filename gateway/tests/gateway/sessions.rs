@@ -196,11 +196,7 @@ async fn d1_more_attaches_at_once_than_there_is_room_for_are_told_busy() {
         attaches_max: 0,
         ..Settings::default()
     };
-    let world = World::with(Setup {
-        settings,
-        ..Setup::default()
-    })
-    .await;
+    let world = World::with_settings(settings).await;
     let mut client = world.connect().await;
     client.send(json!({"t": "open"})).await;
     let busy = client.expect("busy").await;
@@ -217,11 +213,7 @@ async fn s8_sockets_of_an_address_are_bounded() {
         sockets_per_address: Some(2),
         ..Settings::default()
     };
-    let world = World::with(Setup {
-        settings,
-        ..Setup::default()
-    })
-    .await;
+    let world = World::with_settings(settings).await;
     let (mut one, _) = world.open().await;
     let (two, _) = world.open().await;
     world.connect().await.expect_bye(4009).await;

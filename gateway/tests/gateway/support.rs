@@ -59,6 +59,14 @@ impl World {
         Self::with(Setup::default()).await
     }
 
+    pub async fn with_settings(settings: Settings) -> Self {
+        Self::with(Setup {
+            settings,
+            ..Setup::default()
+        })
+        .await
+    }
+
     pub async fn with(setup: Setup) -> Self {
         let layout = Layout {
             partitions: 2,
