@@ -8,7 +8,7 @@ use outlast_protocol::{ClientFrame, Codec, Payload, RoomName};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, Setup, World};
+use crate::support::{Client, World};
 
 const ROOM: &str = "chat/lobby";
 
