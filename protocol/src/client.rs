@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::{Payload, Pos, ROOMS_MAX, RoomName, wire};
+use crate::{Payload, Pos, ROOMS_MAX, RoomName, given, wire};
 
 wire::frames! {
     /// What a client sends (SPEC section 2).
@@ -38,7 +38,7 @@ wire::frames! {
             #[serde(deserialize_with = "wire::number")]
             n: u64,
             /// What the room wants to know of who joins.
-            #[serde(skip_serializing_if = "Option::is_none")]
+            #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
             data: Option<Payload>,
         }
         /// Asks something of a room.

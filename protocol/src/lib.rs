@@ -14,6 +14,7 @@ mod payload;
 mod pos;
 mod room;
 mod server;
+mod value;
 mod wire;
 
 pub use client::ClientFrame;

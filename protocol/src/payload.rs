@@ -3,12 +3,17 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 use serde_json::{Value, value::RawValue};
 
+use crate::value;
+
 /// What an application says: any JSON value, kept as its text so that it is parsed only where somebody
 /// needs to know what it means. In MessagePack it is the same value in that encoding.
+///
+/// Every payload can be read as a [`Value`], and so be written in either codec: a text that follows the
+/// grammar but stands for no value (`1e999`, half a surrogate pair, more than 127 levels) makes none.
 #[derive(Clone)]
 pub struct Payload(Box<RawValue>);
 
-/// The text is not one JSON value.
+/// The text is not one JSON value, or the value cannot be written as one.
 #[derive(Debug, thiserror::Error)]
 #[error("not JSON: {0}")]
 pub struct NotJson(#[from] serde_json::Error);
@@ -21,12 +26,17 @@ impl Payload {
 
     /// Keeps a JSON text, which must be exactly one value.
     pub fn from_json(text: String) -> Result<Self, NotJson> {
-        Ok(Payload(RawValue::from_string(text)?))
+        Payload::checked(RawValue::from_string(text)?)
     }
 
     /// Writes a value down as a payload.
     pub fn of(value: &(impl Serialize + ?Sized)) -> Result<Self, NotJson> {
-        Ok(Payload(serde_json::value::to_raw_value(value)?))
+        Payload::checked(serde_json::value::to_raw_value(value)?)
+    }
+
+    fn checked(text: Box<RawValue>) -> Result<Self, NotJson> {
+        value::check(text.get())?;
+        Ok(Payload(text))
     }
 
     /// The JSON text.
@@ -48,7 +58,8 @@ pub fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Payloa
 
 impl From<&Value> for Payload {
     fn from(value: &Value) -> Self {
-        // A `Value` always serialises: its keys are strings and its numbers are finite.
+        // A `Value` serialises, since its keys are strings and its numbers are finite; one that could not
+        // be read again (it is too deep) is as good as nothing.
         Payload::of(value).unwrap_or_else(|_| Payload::null())
     }
 }
@@ -81,9 +92,11 @@ impl Serialize for Payload {
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            return Box::<RawValue>::deserialize(deserializer).map(Payload);
+            let text = Box::<RawValue>::deserialize(deserializer)?;
+            return Payload::checked(text).map_err(D::Error::custom);
         }
-        let value = Value::deserialize(deserializer)?;
-        Payload::of(&value).map_err(D::Error::custom)
+        let text = value::transcribe(deserializer)?;
+        let text = RawValue::from_string(text).map_err(D::Error::custom)?;
+        Ok(Payload(text))
     }
 }

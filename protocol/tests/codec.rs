@@ -1,5 +1,7 @@
 //! What goes over the wire, as SPEC sections 2 and 3 write it.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use outlast_protocol::{ClientFrame, Codec, DecodeError, Payload, ServerFrame};
 use serde_json::{Value, json};
 
