@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! begin(entries, now, entropy)        the batch starts
-//! advance() -> Want::Load(rooms)      … loaded(room, what)
+//! advance() -> Want::Wakes            … wakes_read(wakes)
+//!           -> Want::Load(rooms)      … loaded(room, what)
 //!           -> Want::ReadLog(room)    … log_read(entries)
 //!           -> Want::Commit(commit)   the batch is done: commit it before the next begins
 //!           -> Want::Nothing          the batch is done, and nothing came of it
@@ -40,8 +41,14 @@ use crate::{
 /// How much one commit holds, about, in bytes; what is left waits for the next.
 const COMMIT_BYTES_MAX: usize = 1 << 20;
 
-/// How soon a room can be woken again, in milliseconds, whatever it says.
+/// How many wakes of rooms that are not in memory a partition knows of, and asks the store for.
+pub(crate) const WAKES_MAX: usize = 10_000;
+
+/// How soon a room can be woken again, in milliseconds, whatever it says …
 const WAKE_AGAIN_MS: u64 = 10;
+
+/// … and one that nobody is in, which is loaded for it each time.
+const WAKE_EMPTY_AGAIN_MS: u64 = 1_000;
 
 /// How soon a room is woken again that failed at it, in milliseconds.
 const WAKE_AFTER_FAULT_MS: u64 = 1_000;
@@ -62,6 +69,8 @@ pub(crate) struct Partition {
 /// What has to be done before the batch can go on.
 #[derive(Debug)]
 pub(crate) enum Want {
+    /// Ask the store which rooms want to be woken next, [`WAKES_MAX`] of them.
+    Wakes,
     /// Load these rooms.
     Load(Vec<RoomName>),
     /// Read all there is of this room's log.
@@ -73,19 +82,14 @@ pub(crate) enum Want {
 }
 
 impl Partition {
-    /// A partition that stands at `cursor`, with the rooms that want to be woken.
+    /// A partition that stands at `cursor`. Its first batch asks who wants to be woken.
     pub(crate) fn new(
         id: broker::Partition,
         epoch: u64,
         cursor: Cursor,
-        wakes: Vec<(RoomName, u64)>,
         registry: Registry,
         settings: Arc<Settings>,
     ) -> Self {
-        let mut alarms = Alarms::default();
-        for (room, at_ms) in wakes {
-            alarms.set(&room, Some(at_ms));
-        }
         Partition {
             id,
             epoch,
@@ -93,7 +97,7 @@ impl Partition {
             registry,
             settings,
             rooms: HashMap::new(),
-            alarms,
+            alarms: Alarms::unknown(),
             queue: VecDeque::new(),
             work: None,
         }
@@ -113,7 +117,7 @@ impl Partition {
         !self.queue.is_empty()
     }
 
-    /// When the next room wants to be woken.
+    /// When the next batch is due, whether or not anything comes in.
     pub(crate) fn next_wake_ms(&self) -> Option<u64> {
         self.alarms.next_ms()
     }
@@ -130,17 +134,14 @@ impl Partition {
             Err(raw) => Task::Unread(entry.id, raw),
         };
         self.queue.extend(entries.into_iter().map(task));
-        let due = self.alarms.due(now_ms, self.settings.batch_max);
-        self.queue.extend(due.into_iter().map(Task::Wake));
-        let rooms: BTreeSet<_> = self.queue.iter().filter_map(Task::room).collect();
-        let missing = rooms
-            .into_iter()
-            .filter(|room| !self.rooms.contains_key(*room));
-        let to_load = missing.cloned().collect();
+        let wants_wakes = self.alarms.must_learn(now_ms);
         self.work = Some(Work {
-            to_load,
+            wants_wakes,
             ..Work::new(self.cursor.topic, now_ms, entropy)
         });
+        if !wants_wakes {
+            self.muster();
+        }
     }
 
     /// Goes on with the batch until something has to be done, or it is done itself.
@@ -148,6 +149,9 @@ impl Partition {
         let Some(work) = &mut self.work else {
             return Want::Nothing;
         };
+        if std::mem::take(&mut work.wants_wakes) {
+            return Want::Wakes;
+        }
         let to_load = std::mem::take(&mut work.to_load);
         if !to_load.is_empty() {
             return Want::Load(to_load);
@@ -165,6 +169,14 @@ impl Partition {
             }
         }
         self.finish()
+    }
+
+    /// The wakes that were wanted.
+    pub(crate) fn wakes_read(&mut self, wakes: Vec<(RoomName, u64)>) {
+        if let Some(work) = &self.work {
+            self.alarms.learn(wakes, WAKES_MAX, work.batch.now_ms);
+        }
+        self.muster();
     }
 
     /// A room that was wanted.
@@ -203,6 +215,18 @@ impl Partition {
         any.then(|| self.commit(work, rooms))
     }
 
+    /// Puts down what is due behind what has come in, and which rooms all that needs.
+    fn muster(&mut self) {
+        let Some(work) = &mut self.work else { return };
+        let due = self.alarms.due(work.batch.now_ms, self.settings.batch_max);
+        self.queue.extend(due.into_iter().map(Task::Wake));
+        let rooms: BTreeSet<_> = self.queue.iter().filter_map(Task::room).collect();
+        let missing = rooms
+            .into_iter()
+            .filter(|room| !self.rooms.contains_key(*room));
+        work.to_load = missing.cloned().collect();
+    }
+
     fn finish(&mut self) -> Want {
         let Some(mut work) = self.work.take() else {
             return Want::Nothing;
@@ -216,7 +240,8 @@ impl Partition {
             rooms.extend(host.commit(&self.settings, Snapshots::WhenDue, &mut work.batch));
             let again_ms = match (work.woken.contains(&name), host.is_spoilt()) {
                 (_, true) => WAKE_AFTER_FAULT_MS,
-                (true, false) => WAKE_AGAIN_MS,
+                (true, false) if host.is_needed() => WAKE_AGAIN_MS,
+                (true, false) => WAKE_EMPTY_AGAIN_MS,
                 (false, false) => 0,
             };
             let soonest = work.batch.now_ms + again_ms;

@@ -90,8 +90,15 @@ pub trait Room: Default + Serialize + DeserializeOwned + Send + 'static {
     /// What a member is shown when it joins, or when it has missed too much.
     fn view(&self, viewer: Member) -> impl Serialize;
 
-    /// When the room wants to be woken next, in milliseconds since the epoch; asked after every change.
-    /// A time that has passed means at once.
+    /// When the room wants to be woken next, in milliseconds since the epoch on the room's clock; asked
+    /// after every change. None, the default, is never.
+    ///
+    /// It is a function of the state, and kept by the store: whichever worker runs the room then wakes
+    /// it, also where nobody is in the room or has spoken to it since (W8). [`Input::Wake`] comes never
+    /// early and once, however late it is: a room that wants to make up for what it missed asks
+    /// [`Cx::now_ms`]. It comes again for as long as this says a time that has passed, but no sooner
+    /// than after 10 ms, or a second where nobody is in the room: a room that has nothing to do then
+    /// says None, and costs nothing.
     fn wake_at_ms(&self) -> Option<u64> {
         None
     }

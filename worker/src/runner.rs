@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use metrics::Gauge;
 use outlast_broker::{
     self as broker, BrokerError, Commit, Entry, LeaseName, SharedBroker, TopicEntry, TopicId,
@@ -15,12 +15,12 @@ use crate::{
     Registry, Settings,
     clock::StoreClock,
     host::Loaded,
-    partition::{Partition, Want},
+    partition::{Partition, WAKES_MAX, Want},
     reach::Reach,
     telemetry,
 };
 
-/// The longest wait for an input, and so for a runner to notice that it shall stop.
+/// The longest wait for an input before it is begun anew.
 const READ_WAIT: Duration = Duration::from_millis(250);
 
 /// How many rooms are loaded at the same time.
@@ -32,9 +32,6 @@ const LOG_PAGE: usize = 1_000;
 /// The wait before a partition is taken up again that has come apart from the store.
 const REOPEN_WAIT: Duration = Duration::from_millis(100);
 
-/// How many wakes of rooms that are not in memory a runner knows of.
-const WAKES_MAX: usize = 100_000;
-
 /// Runs one partition under one lease: reads its topic, loads rooms, commits, and so on.
 pub(crate) struct Runner {
     pub(crate) broker: SharedBroker,
@@ -45,6 +42,9 @@ pub(crate) struct Runner {
     pub(crate) partition: broker::Partition,
     pub(crate) epoch: u64,
 }
+
+/// A read of the topic that is under way.
+type Reading<'a> = BoxFuture<'a, Result<Vec<TopicEntry>, BrokerError>>;
 
 /// How running a partition has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +80,15 @@ impl Runner {
     async fn serve(&self, stop: &CancellationToken) -> Result<(), BrokerError> {
         let mut core = self.open().await?;
         let rooms = RoomsGauge::of(self.partition);
+        let mut reading = None;
         while !stop.is_cancelled() {
             let entries = match core.is_behind() {
                 true => Vec::new(),
-                false => self.read(core.read_after(), core.next_wake_ms()).await?,
+                false => {
+                    let wake_ms = core.next_wake_ms();
+                    self.next(&mut reading, core.read_after(), wake_ms, stop)
+                        .await?
+                }
             };
             metrics::counter!(telemetry::INPUTS).increment(entries.len() as u64);
             core.begin(entries, self.clock.now_ms(), rand::random());
@@ -101,40 +106,51 @@ impl Runner {
             .reach
             .insist("cursor", || self.broker.cursor(self.partition))
             .await?;
-        let wakes = self
-            .reach
-            .insist("wakes", || self.broker.wakes(self.partition, WAKES_MAX))
-            .await?;
         Ok(Partition::new(
             self.partition,
             self.epoch,
             cursor,
-            wakes,
             self.registry.clone(),
             self.settings.clone(),
         ))
     }
 
-    /// Waits for inputs, but no longer than until a room is to be woken.
-    async fn read(
-        &self,
+    /// Waits for inputs, but no longer than until a room is to be woken, or until `stop`.
+    ///
+    /// A read that has come to nothing by then goes on, and is heeded next time: an idle Redis ends a
+    /// wait up to 100 ms late, and one that is given up costs a connection.
+    async fn next<'a>(
+        &'a self,
+        reading: &mut Option<Reading<'a>>,
         after: TopicId,
         wake_ms: Option<u64>,
+        stop: &CancellationToken,
     ) -> Result<Vec<TopicEntry>, BrokerError> {
-        self.reach
-            .insist("read", || {
-                let until_ms = wake_ms.map(|at_ms| at_ms.saturating_sub(self.clock.now_ms()));
-                let wait =
-                    until_ms.map_or(READ_WAIT, |ms| READ_WAIT.min(Duration::from_millis(ms)));
-                let max = self.settings.batch_max;
-                self.broker.read_topic(self.partition, after, max, wait)
-            })
-            .await
+        let read = reading.get_or_insert_with(|| self.read(after).boxed());
+        let entries = tokio::select! {
+            // Inputs come first; what is due is done along with them.
+            biased;
+            entries = read => entries?,
+            () = self.clock.reaches(wake_ms) => return Ok(Vec::new()),
+            () = stop.cancelled() => return Ok(Vec::new()),
+        };
+        *reading = None;
+        Ok(entries)
+    }
+
+    async fn read(&self, after: TopicId) -> Result<Vec<TopicEntry>, BrokerError> {
+        let max = self.settings.batch_max;
+        let read = || {
+            self.broker
+                .read_topic(self.partition, after, max, READ_WAIT)
+        };
+        self.reach.insist("read", read).await
     }
 
     async fn finish_batch(&self, core: &mut Partition) -> Result<(), BrokerError> {
         loop {
             match core.advance() {
+                Want::Wakes => core.wakes_read(self.wakes().await?),
                 Want::Load(rooms) => {
                     let mut loads = stream::iter(rooms)
                         .map(|room| async { (self.load(&room).await, room) })
@@ -148,6 +164,11 @@ impl Runner {
                 Want::Nothing => return Ok(()),
             }
         }
+    }
+
+    async fn wakes(&self) -> Result<Vec<(RoomName, u64)>, BrokerError> {
+        let wakes = || self.broker.wakes(self.partition, WAKES_MAX);
+        self.reach.insist("wakes", wakes).await
     }
 
     async fn load(&self, room: &RoomName) -> Result<Loaded, BrokerError> {

@@ -41,7 +41,7 @@ impl Host {
         if snapshot.is_some() || self.is_empty() {
             self.seats.prune(now_ms, settings.room_ttl_ms);
         }
-        let ttl_ms = self.is_empty().then(|| self.ttl_ms(settings));
+        let ttl_ms = self.is_empty().then(|| self.ttl_ms(wake_ms, settings));
         let rewrite = !self.draft.entries.is_empty() || self.seats.is_dirty();
         let draft = std::mem::replace(&mut self.draft, Draft::behind(self.log.last));
         batch.bytes += snapshot.as_ref().map_or(0, |s| s.state.as_json().len());
@@ -103,10 +103,12 @@ impl Host {
         }
     }
 
-    /// How long a room without members stays (E2), but no shorter than it must remember who is over.
-    fn ttl_ms(&self, settings: &Settings) -> u64 {
-        let until = self.seats.remember_until_ms().unwrap_or(0);
-        let remember_ms = until.saturating_sub(self.head.now_ms()).min(TOMBSTONE_MS);
-        settings.room_ttl_ms.max(remember_ms)
+    /// How long a room without members stays (E2): from when it wants to be woken, if it does, and no
+    /// shorter than it must remember who is over.
+    fn ttl_ms(&self, wake_ms: Option<u64>, settings: &Settings) -> u64 {
+        let until = |at_ms: Option<u64>| at_ms.unwrap_or(0).saturating_sub(self.head.now_ms());
+        let remember_ms = until(self.seats.remember_until_ms()).min(TOMBSTONE_MS);
+        let idle_ms = until(wake_ms).saturating_add(settings.room_ttl_ms);
+        idle_ms.max(remember_ms)
     }
 }

@@ -8,3 +8,4 @@ mod faults;
 mod lab;
 mod log;
 mod sessions;
+mod timers;

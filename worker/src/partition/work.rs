@@ -15,6 +15,7 @@ pub(super) struct Work {
     /// The rooms that something was done in.
     pub(super) touched: BTreeSet<RoomName>,
     pub(super) woken: BTreeSet<RoomName>,
+    pub(super) wants_wakes: bool,
     pub(super) to_load: Vec<RoomName>,
     /// The log that the next task needs.
     pub(super) log: Option<Vec<Entry>>,
@@ -28,6 +29,7 @@ impl Work {
             unread: Vec::new(),
             touched: BTreeSet::new(),
             woken: BTreeSet::new(),
+            wants_wakes: false,
             to_load: Vec::new(),
             log: None,
         }

@@ -88,8 +88,20 @@ impl Client {
 
     /// Says something and does not wait.
     pub(crate) async fn post(&mut self, text: &str) {
+        self.act(json!({"say": text})).await;
+    }
+
+    /// Asks to leave, and waits until that is so.
+    pub(crate) async fn leave(&mut self) {
         self.n += 1;
-        let data = payload(&json!({"say": text}));
+        self.send(Request::Leave { n: self.n }).await;
+        while !matches!(self.answer().await, Answer::Outcome(_)) {}
+    }
+
+    /// Asks something and does not wait.
+    pub(crate) async fn act(&mut self, action: Value) {
+        self.n += 1;
+        let data = payload(&action);
         self.send(Request::Act { n: self.n, data }).await;
     }
 

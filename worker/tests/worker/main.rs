@@ -8,4 +8,5 @@ mod handover;
 mod outage;
 mod serving;
 mod spread;
+mod timers;
 mod workers;

@@ -18,14 +18,14 @@ use crate::{
 };
 
 /// A redis-server in a folder of its own; killed when it is dropped.
-struct Server {
+pub(crate) struct Server {
     folder: TempDir,
     port: u16,
     process: Child,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -46,7 +46,7 @@ impl Server {
         self.process = spawn(&self.folder, self.port);
     }
 
-    async fn connect(&self) -> SharedBroker {
+    pub(crate) async fn connect(&self) -> SharedBroker {
         let url = format!("redis://127.0.0.1:{}", self.port);
         let start = Instant::now();
         loop {

@@ -14,7 +14,7 @@ use super::lab::{Action, Lab};
 use crate::{
     Registry, Settings,
     host::Loaded,
-    partition::{Partition, Want},
+    partition::{Partition, WAKES_MAX, Want},
 };
 
 pub(super) const ROOM: &str = "lab/one";
@@ -140,6 +140,7 @@ impl Bench {
                         self.core.loaded(room, loaded);
                     }
                 }
+                Want::Wakes => self.core.wakes_read(self.shelf.wakes()),
                 Want::ReadLog(room) => {
                     let on_shelf = self.shelf.rooms.get(&room).cloned().unwrap_or_default();
                     self.core.log_read(on_shelf.log);
@@ -175,13 +176,10 @@ impl Bench {
 }
 
 fn open(shelf: &Shelf, registry: &Registry, settings: &Settings) -> Partition {
-    let wakes = shelf.rooms.iter();
-    let wakes = wakes.filter_map(|(name, room)| Some((name.clone(), room.wake_ms?)));
     Partition::new(
         PartitionId(0),
         1,
         shelf.cursor,
-        wakes.collect(),
         registry.clone(),
         Arc::new(settings.clone()),
     )
@@ -201,6 +199,16 @@ impl Shelf {
                 .commit(change);
         }
         self.commits.push(commit.clone());
+    }
+
+    /// The earliest, as many as a partition asks for.
+    fn wakes(&self) -> Vec<(RoomName, u64)> {
+        let rooms = self.rooms.iter();
+        let wakes = rooms.filter_map(|(name, room)| Some((name.clone(), room.wake_ms?)));
+        let mut wakes: Vec<_> = wakes.collect();
+        wakes.sort_by_key(|(_, at_ms)| *at_ms);
+        wakes.truncate(WAKES_MAX);
+        wakes
     }
 
     fn load(&self, room: &RoomName) -> Loaded {

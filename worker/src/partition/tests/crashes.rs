@@ -184,7 +184,7 @@ fn check_outcomes(steps: &[Step]) {
 }
 
 /// `OUTLAST_SEED=…` repeats a run.
-fn seeded() -> ProptestConfig {
+pub(super) fn seeded() -> ProptestConfig {
     let given = std::env::var("OUTLAST_SEED").ok();
     let seed = given.map_or_else(rand::random, |seed| seed.parse().expect("a whole number"));
     println!("OUTLAST_SEED={seed}");

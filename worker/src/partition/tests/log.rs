@@ -1,8 +1,8 @@
 use outlast_broker::{Commit, Request};
 
 use super::{
-    bench::{Asked, Bench, answers, entries, event, input},
-    lab::{Action, Sleep},
+    bench::{Asked, Bench, answers, input},
+    lab::Action,
 };
 use crate::Settings;
 
@@ -164,56 +164,6 @@ fn w4_a_hand_over_writes_down_what_the_next_worker_would_fold() {
         bench.core.hand_over(bench.now_ms, 2).is_none(),
         "nothing has changed since"
     );
-}
-
-#[test]
-fn a_room_is_woken_when_it_said() {
-    let mut bench = Bench::new();
-    bench.do_(7, Join);
-    let at_ms = bench.now_ms + 50;
-    bench.do_(7, Act(Action::WakeAt(at_ms)));
-    assert_eq!(bench.core.next_wake_ms(), Some(at_ms));
-    assert!(bench.batch().is_none(), "it is not time yet");
-    bench.now_ms = at_ms;
-    let commit = bench.batch().unwrap();
-    assert_eq!(entries(&commit)[0], event(None, None, r#""woken""#));
-    assert_eq!(bench.core.next_wake_ms(), None);
-    assert_eq!(bench.room().wake_ms, None);
-}
-
-#[test]
-fn w4_a_room_is_woken_by_the_next_worker_though_nobody_speaks_to_it() {
-    let mut bench = Bench::new();
-    bench.do_(7, Join);
-    bench.do_(7, Act(Action::WakeAt(bench.now_ms + 50)));
-    bench.do_(7, Leave);
-    bench.crash();
-    assert_eq!(bench.core.rooms_in_memory(), 0);
-    bench.now_ms += 50;
-    assert_eq!(
-        entries(&bench.batch().unwrap())[0],
-        event(None, None, r#""woken""#)
-    );
-    assert_eq!(bench.core.rooms_in_memory(), 0);
-}
-
-#[test]
-fn a_room_that_is_always_due_is_not_woken_all_the_time() {
-    for (sleep, within_ms) in [(Sleep::Light, 10..100), (Sleep::Nightmares, 500..5_000)] {
-        let mut bench = Bench::new();
-        bench.do_(7, Join);
-        bench.do_(7, Act(Action::Sleep(sleep)));
-        bench.do_(7, Act(Action::WakeAt(0)));
-        for _ in 0..3 {
-            bench.batch();
-            let wait_ms = bench.core.next_wake_ms().unwrap() - bench.now_ms;
-            assert!(within_ms.contains(&wait_ms), "{sleep:?} after {wait_ms} ms");
-            assert!(bench.batch().is_none());
-            bench.now_ms += wait_ms;
-        }
-        bench.do_(7, Act(Action::Add(1)));
-        assert_eq!(bench.state(7).total, 1, "it serves all the same");
-    }
 }
 
 #[test]

@@ -1,0 +1,161 @@
+//! Rooms that want to be woken, in real stores.
+
+use std::time::Duration;
+
+use outlast_broker::{Body, SharedBroker};
+use outlast_worker::{At, Cx, Input, Member, Refusal, Registry, Room, Settings};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    client::Client,
+    outage::Server,
+    workers::{Worker, store},
+};
+
+/// A bell that rings when it was told to: so often, so many milliseconds apart.
+#[derive(Default, Serialize, Deserialize)]
+struct Bell {
+    next_ms: u64,
+    every_ms: u64,
+    times: u32,
+}
+
+#[derive(Deserialize)]
+struct Set {
+    every_ms: u64,
+    times: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Event {
+    Set {
+        next_ms: u64,
+        every_ms: u64,
+        times: u32,
+    },
+    Rang {
+        late_ms: u64,
+    },
+}
+
+impl Room for Bell {
+    const KIND: &'static str = "bell";
+    type Join = Value;
+    type Action = Set;
+    type Event = Event;
+
+    fn handle(&self, input: Input<Value, Set>, cx: &mut Cx<'_, Event>) -> Result<(), Refusal> {
+        match input {
+            Input::Act { action, .. } => {
+                let Set { every_ms, times } = action;
+                let next_ms = cx.now_ms() + every_ms;
+                cx.emit(Event::Set {
+                    next_ms,
+                    every_ms,
+                    times,
+                });
+            }
+            Input::Wake => {
+                let late_ms = cx.now_ms() - self.next_ms;
+                cx.emit(Event::Rang { late_ms });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: Event, at: At) {
+        match event {
+            Event::Set {
+                next_ms,
+                every_ms,
+                times,
+            } => {
+                *self = Bell {
+                    next_ms,
+                    every_ms,
+                    times,
+                };
+            }
+            Event::Rang { .. } => {
+                self.times -= 1;
+                self.next_ms = at.at_ms + self.every_ms;
+            }
+        }
+    }
+
+    fn view(&self, _viewer: Member) -> impl Serialize {
+        self
+    }
+
+    fn wake_at_ms(&self) -> Option<u64> {
+        (self.times > 0).then_some(self.next_ms)
+    }
+}
+
+fn start(broker: &SharedBroker, lease_ms: u64) -> Worker {
+    let settings = Settings {
+        lease_ms,
+        ..Settings::default()
+    };
+    Worker::start_with(broker, Registry::new().with::<Bell>(), settings)
+}
+
+/// How late the bell was, each time that it rang.
+fn rang(client: &Client) -> Vec<u64> {
+    let late_ms = client.log.iter().filter_map(|entry| {
+        let Body::Event { data, .. } = &entry.body else {
+            return None;
+        };
+        data.read::<Value>().unwrap()["rang"]["late_ms"].as_u64()
+    });
+    late_ms.collect()
+}
+
+async fn until_rung(client: &mut Client, times: usize) {
+    while rang(client).len() < times {
+        client.hear_until(|_| true).await;
+    }
+}
+
+/// The alarm of a room that nobody is in, set at one worker, rings at the next.
+async fn outlives_its_worker(broker: SharedBroker) {
+    let first = start(&broker, 300);
+    let mut ada = Client::joined(&broker, "bell/church").await;
+    ada.act(json!({"every_ms": 1_000, "times": 1})).await;
+    ada.leave().await;
+    first.kill().await;
+    let second = start(&broker, 300);
+    until_rung(&mut ada, 1).await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w8_an_alarm_outlives_its_worker_in_the_embedded_store() {
+    outlives_its_worker(store()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w8_an_alarm_outlives_its_worker_in_redis() {
+    let server = Server::start();
+    outlives_its_worker(server.connect().await).await;
+}
+
+/// An idle Redis ends a wait up to 100 ms late; who waits for a time must not depend on that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w8_a_room_is_woken_on_time_while_redis_is_idle() {
+    let server = Server::start();
+    let broker = server.connect().await;
+    let worker = start(&broker, 10_000);
+    let mut ada = Client::joined(&broker, "bell/church").await;
+    // Time for whatever a start brings along.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    ada.act(json!({"every_ms": 130, "times": 15})).await;
+    until_rung(&mut ada, 15).await;
+    let mut late_ms = rang(&ada);
+    late_ms.sort();
+    assert!(late_ms[7] < 30, "{late_ms:?}");
+    worker.stop().await;
+}
