@@ -2,7 +2,11 @@ use std::{collections::BTreeMap, fmt};
 
 use outlast_protocol::{NotJson, Payload, RoomName};
 
-use crate::{Room, live::DynRoom, rooms::Chat};
+use crate::{
+    Room,
+    live::DynRoom,
+    rooms::{Chat, Exchange},
+};
 
 /// The kinds of rooms that a worker runs.
 #[derive(Clone, Default)]
@@ -18,7 +22,7 @@ impl Registry {
 
     /// Those that come with outlast.
     pub fn bundled() -> Self {
-        Self::new().with::<Chat>()
+        Self::new().with::<Chat>().with::<Exchange>()
     }
 
     /// Adds a kind.

@@ -1,5 +1,8 @@
 //! The rooms that come with outlast (SPEC section 12).
 
 mod chat;
+mod exchange;
+mod name;
 
 pub use chat::Chat;
+pub use exchange::Exchange;

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use outlast_protocol::Pos;
 use serde::{Deserialize, Serialize};
 
+use super::name::check_name;
 use crate::{At, Cx, Input, Member, Refusal, Room};
 
 #[cfg(test)]
 mod tests;
 
-/// The longest name, in characters.
-const NAME_MAX: usize = 40;
 /// The longest text, in characters.
 const TEXT_MAX: usize = 2_000;
 /// How many of the newest messages are shown to who joins …
@@ -187,16 +186,6 @@ impl Chat {
                 .map_or(bytes, |message| message.text.len());
         }
     }
-}
-
-fn check_name(name: &str) -> Result<(), Refusal> {
-    let length = name.chars().count();
-    if !(1..=NAME_MAX).contains(&length) || name.chars().any(char::is_control) {
-        let message =
-            format!("a name has 1 to {NAME_MAX} characters, none of them a control character");
-        return Err(Refusal::new("bad_name", message));
-    }
-    Ok(())
 }
 
 fn check_text(text: &str) -> Result<(), Refusal> {

@@ -1,0 +1,51 @@
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::offer::{OfferId, TradeId};
+
+/// How many of the newest trades are shown.
+const TRADES_MAX: usize = 100;
+
+/// Two offers that met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trade {
+    /// What it is called.
+    pub(super) trade: TradeId,
+    /// The offer to buy.
+    pub(super) buy: OfferId,
+    /// The offer to sell.
+    pub(super) sell: OfferId,
+    /// What was paid for one: the older offer's price.
+    pub(super) price: u64,
+    /// How many changed hands.
+    pub(super) quantity: u64,
+}
+
+/// The newest trades, and how many there were.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Ledger {
+    /// The newest trade that ever was.
+    last: TradeId,
+    trades: VecDeque<Trade>,
+}
+
+impl Ledger {
+    /// What the next trade is called.
+    pub(super) fn next_id(&self) -> TradeId {
+        self.last + 1
+    }
+
+    /// The newest trades, the oldest of them first.
+    pub(super) fn trades(&self) -> &VecDeque<Trade> {
+        &self.trades
+    }
+
+    pub(super) fn push(&mut self, trade: Trade) {
+        if self.trades.len() == TRADES_MAX {
+            self.trades.pop_front();
+        }
+        self.last = trade.trade;
+        self.trades.push_back(trade);
+    }
+}
