@@ -1,10 +1,10 @@
-//! The demo pages and the JavaScript client, compiled into the binary.
+//! The demo pages and the JavaScript client: compiled into a release build, read from `web/` by a debug build.
 
 use axum::{
     Router,
     extract::Path,
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::get,
 };
 use rust_embed::RustEmbed;
@@ -19,12 +19,12 @@ use rust_embed::RustEmbed;
 #[exclude = "node_modules/*"]
 struct Pages;
 
-/// A router that serves them at `/`.
+/// A router that serves them at `/`, a folder's `index.html` as the folder.
 pub(crate) fn router() -> Router {
     Router::new()
         .route(
             "/",
-            get(|headers: HeaderMap| async move { page("index.html", &headers) }),
+            get(|headers: HeaderMap| async move { page("", &headers) }),
         )
         .route(
             "/{*path}",
@@ -34,16 +34,22 @@ pub(crate) fn router() -> Router {
         )
 }
 
-/// Scripts, styles and sockets from here alone; nobody may frame a page.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+/// Scripts, styles, images and sockets from here alone; nobody may frame a page.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 fn page(path: &str, asked: &HeaderMap) -> Response {
-    let Some(file) = Pages::get(path) else {
-        return (StatusCode::NOT_FOUND, "There is no such page.\n").into_response();
+    let path = if path.is_empty() || path.ends_with('/') {
+        format!("{path}index.html")
+    } else {
+        path.to_owned()
+    };
+    let Some(file) = Pages::get(&path) else {
+        return no_page(&path);
     };
     let etag = format!("\"{}\"", hex(&file.metadata.sha256_hash()[..8]));
     let headers = [
-        (header::CONTENT_TYPE, content_type(path)),
+        (header::CONTENT_TYPE, content_type(&path)),
         (header::CACHE_CONTROL, "no-cache"),
         (header::ETAG, &etag),
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
@@ -55,6 +61,14 @@ fn page(path: &str, asked: &HeaderMap) -> Response {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
     (headers, file.data).into_response()
+}
+
+/// A folder asked for without its slash is shown the way to it.
+fn no_page(path: &str) -> Response {
+    if Pages::get(&format!("{path}/index.html")).is_some() {
+        return Redirect::permanent(&format!("/{path}/")).into_response();
+    }
+    (StatusCode::NOT_FOUND, "There is no such page.\n").into_response()
 }
 
 fn content_type(path: &str) -> &'static str {
@@ -77,19 +91,39 @@ mod tests {
 
     #[test]
     fn l1_the_pages_are_in_the_binary_and_the_tests_are_not() {
-        let index = page("index.html", &HeaderMap::new());
-        assert_eq!(index.status(), StatusCode::OK);
-        assert_eq!(
-            index.headers()[header::CONTENT_TYPE],
-            "text/html; charset=utf-8"
-        );
+        for path in ["", "index.html", "chat/", "chat/index.html"] {
+            let index = page(path, &HeaderMap::new());
+            assert_eq!(index.status(), StatusCode::OK, "{path:?}");
+            assert_eq!(
+                index.headers()[header::CONTENT_TYPE],
+                "text/html; charset=utf-8"
+            );
+        }
         assert!(
             Pages::iter().all(|path| !path.starts_with("test/") && !path.contains("node_modules"))
         );
-        assert_eq!(
-            page("no.html", &HeaderMap::new()).status(),
-            StatusCode::NOT_FOUND
-        );
+        for path in ["no.html", "no/", "chat/no", "package.json", "../Cargo.toml"] {
+            let status = page(path, &HeaderMap::new()).status();
+            assert_eq!(status, StatusCode::NOT_FOUND, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_without_its_slash_is_shown_the_way() {
+        let there = page("chat", &HeaderMap::new());
+        assert_eq!(there.status(), StatusCode::PERMANENT_REDIRECT);
+        assert_eq!(there.headers()[header::LOCATION], "/chat/");
+    }
+
+    #[test]
+    fn nothing_inline_is_in_a_page() {
+        for path in Pages::iter().filter(|path| path.ends_with(".html")) {
+            let file = Pages::get(&path).unwrap();
+            let text = String::from_utf8(file.data.into_owned()).unwrap();
+            for inline in ["<style", " style=", " onclick=", "<script>", "javascript:"] {
+                assert!(!text.contains(inline), "{inline:?} in {path}");
+            }
+        }
     }
 
     #[test]

@@ -1,12 +1,18 @@
-import { Session } from "./session.js";
+import { Session } from "./client/session.js";
 
-export { OutlastError } from "./error.js";
-export { Room } from "./room.js";
-export { Session } from "./session.js";
+export { OutlastError } from "./client/error.js";
+export { Room } from "./client/room.js";
+export { Session } from "./client/session.js";
+
+/**
+ * @typedef {import("./client/session.js").Options} Options
+ * @typedef {import("./client/link.js").Status} Status
+ * @typedef {import("./client/codec.js").Frame} Frame
+ */
 
 /**
  * Opens a session with an outlast server, or goes on with the one that this page had before a reload.
  * @param {string | URL} [address] `ws://…` or `http://…`, this page's own host if left out
- * @param {import("./session.js").Options} [options]
+ * @param {Options} [options]
  */
 export const connect = (address, options = {}) => new Session(address, options);

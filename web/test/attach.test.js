@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { endpoint } from "../codec.js";
+import { endpoint } from "../client/codec.js";
 import { event, live, outcome, settled, stage, until } from "./stage.js";
 
 const jwt = (exp) => `head.${Buffer.from(JSON.stringify({ sub: "ada", exp })).toString("base64url")}.sign`;
@@ -201,7 +201,7 @@ test("d2_waking_up_retries_now", async (t) => {
 });
 
 test("d2_going_online_and_becoming_visible_are_waking_up", async () => {
-  const { platform } = await import("../platform.js");
+  const { platform } = await import("../client/platform.js");
   const target = new EventTarget();
   const page = new EventTarget();
   Object.assign(globalThis, {

@@ -16,11 +16,11 @@ export async function fakeChat(port = 0) {
   let offset = 0;
 
   const http = createServer(async (request, response) => {
-    const path = new URL(request.url, "http://x").pathname.slice(1) || "index.html";
+    const path = new URL(request.url, "http://x").pathname.slice(1).replace(/(^|\/)$/, "$1index.html");
     const type = TYPES[path.split(".").at(-1)];
     try {
       const body = await readFile(new URL(path, WEB));
-      response.writeHead(200, { "content-type": type, "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'" });
+      response.writeHead(200, { "content-type": type, "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'" });
       response.end(body);
     } catch {
       response.writeHead(404).end();
@@ -136,6 +136,7 @@ export async function fakeChat(port = 0) {
   const address = http.address();
   return {
     url: `http://127.0.0.1:${address.port}/`,
+    chat: `http://127.0.0.1:${address.port}/chat/`,
     /** Everybody loses the server, and nobody finds it. */
     async down() {
       for (const socket of sockets.clients) socket.terminate();
@@ -149,5 +150,5 @@ export async function fakeChat(port = 0) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  console.log((await fakeChat(Number(process.argv[2] ?? 0))).url);
+  console.log((await fakeChat(Number(process.argv[2] ?? 0))).chat);
 }

@@ -209,7 +209,7 @@ test("storage_is_written_once_for_many_acts_and_not_for_events", async (t) => {
 });
 
 test("web_locks_tell_a_duplicate_from_a_reload", async (t) => {
-  const { platform } = await import("../platform.js");
+  const { platform } = await import("../client/platform.js");
   const held = new Set();
   const locks = {
     request(name, { signal }, run) {

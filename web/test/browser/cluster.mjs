@@ -34,7 +34,7 @@ test("s2_pages_outlive_a_gateway_killed_under_them", async (t) => {
   const { url, served } = await proxy(t, gateways.map(({ port }) => port));
   const pages = [];
   for (const name of ["Ada", "Bob", "Cleo", "Dan"]) {
-    const one = await page(url);
+    const one = await page(`${url}chat/`);
     await chat.enter(one, name);
     pages.push(one);
   }

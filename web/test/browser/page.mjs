@@ -14,9 +14,9 @@ async function stage(t) {
 
 test("b1_people_come_in_talk_and_leave", async (t) => {
   const { server, page } = await stage(t);
-  const ada = await page(server.url);
+  const ada = await page(server.chat);
   await chat.enter(ada, "Ada");
-  const bob = await page(`${server.url}#lobby`, PHONE);
+  const bob = await page(`${server.chat}#lobby`, PHONE);
   await chat.enter(bob, "Bob");
   await chat.say(ada, "hello");
   await chat.say(bob, "hello <b>yourself</b>");
@@ -33,7 +33,7 @@ test("b1_people_come_in_talk_and_leave", async (t) => {
 
 test("a_message_of_our_own_keeps_its_element_while_it_is_settled", async (t) => {
   const { server, page } = await stage(t);
-  const ada = await page(server.url);
+  const ada = await page(server.chat);
   await chat.enter(ada, "Ada");
   await ada.evaluate(() => {
     window.rows = [];
@@ -49,7 +49,7 @@ test("a_message_of_our_own_keeps_its_element_while_it_is_settled", async (t) => 
 
 test("writing_goes_on_while_the_server_is_away", async (t) => {
   const { server, page } = await stage(t);
-  const ada = await page(server.url);
+  const ada = await page(server.chat);
   await chat.enter(ada, "Ada");
   await chat.say(ada, "before");
   await chat.shows(ada, ["before"]);
@@ -64,7 +64,7 @@ test("writing_goes_on_while_the_server_is_away", async (t) => {
 
 test("a_refused_message_shows_why_and_can_be_discarded", async (t) => {
   const { server, page } = await stage(t);
-  const ada = await page(server.url);
+  const ada = await page(server.chat);
   await chat.enter(ada, "Ada");
   await chat.say(ada, "refuse me");
   await ada.waitForFunction(() => document.querySelector("#failed").innerText.includes("The room will not have that."));
@@ -75,7 +75,7 @@ test("a_refused_message_shows_why_and_can_be_discarded", async (t) => {
 
 test("a_session_that_the_server_lost_is_told_and_goes_on_anew", async (t) => {
   const { server, page } = await stage(t);
-  const ada = await page(server.url);
+  const ada = await page(server.chat);
   await chat.enter(ada, "Ada");
   await server.down();
   server.forget();
@@ -88,7 +88,7 @@ test("a_session_that_the_server_lost_is_told_and_goes_on_anew", async (t) => {
 
 test("a_reload_shows_what_was_there_without_asking_again", async (t) => {
   const { server, page } = await stage(t);
-  const ada = await page(`${server.url}#garden`);
+  const ada = await page(`${server.chat}#garden`);
   await chat.enter(ada, "Ada", "garden");
   await chat.say(ada, "hello");
   await chat.shows(ada, ["hello"]);
@@ -102,8 +102,8 @@ test("a_reload_shows_what_was_there_without_asking_again", async (t) => {
 
 test("rooms_can_be_changed_by_dialog_and_by_address", async (t) => {
   const { server, page } = await stage(t);
-  const ada = await page(server.url);
-  const bob = await page(server.url);
+  const ada = await page(server.chat);
+  const bob = await page(server.chat);
   await chat.enter(ada, "Ada");
   await chat.enter(bob, "Bob");
   await ada.click("#room");
@@ -122,7 +122,7 @@ test("rooms_can_be_changed_by_dialog_and_by_address", async (t) => {
 
 test("a_name_can_be_changed", async (t) => {
   const { server, page } = await stage(t);
-  const [ada, bob] = [await page(server.url), await page(server.url)];
+  const [ada, bob] = [await page(server.chat), await page(server.chat)];
   await chat.enter(ada, "Ada");
   await chat.enter(bob, "Bob");
   await ada.click("#room");
@@ -135,7 +135,7 @@ test("a_name_can_be_changed", async (t) => {
 
 test("the_page_can_be_used_by_keyboard_and_heard", async (t) => {
   const { server, page } = await stage(t);
-  const ada = await page(server.url, PHONE);
+  const ada = await page(server.chat, PHONE);
   assert.equal(await ada.evaluate(() => document.activeElement.id), "enter-name");
   await ada.keyboard.type("Ada");
   await ada.keyboard.press("Enter");
@@ -161,7 +161,7 @@ test("the_page_can_be_used_by_keyboard_and_heard", async (t) => {
 for (const viewport of [{ width: 320, height: 568 }, PHONE.viewport, { width: 1280, height: 800 }]) {
   test(`nothing_is_wider_than_a_screen_of_${viewport.width}`, async (t) => {
     const { server, page } = await stage(t);
-    const ada = await page(server.url, { viewport });
+    const ada = await page(server.chat, { viewport });
     await chat.enter(ada, "A name of quite exactly forty characters", "a-room-with-a-name-that-is-as-long-as-a-name-may-be");
     await chat.say(ada, "w".repeat(300));
     await ada.waitForSelector("#messages li");

@@ -6,14 +6,14 @@ import { binary, browser, chat, folder, start } from "./stage.mjs";
 async function serve(t, store, listen = "127.0.0.1:0") {
   const process = start(t, binary(), ["--listen", listen, "--admin-listen", "off", "--allow-anonymous", "--store", `embedded:${store}`], { cwd: store });
   const [, url] = await process.printed(/outlast all ready on (http:\/\/\S+)\s/);
-  return { ...process, url, address: new URL(url).host };
+  return { ...process, url, chat: `${url}/chat/`, address: new URL(url).host };
 }
 
 test("l1_two_pages_outlive_a_server_killed_under_them", async (t) => {
   const store = folder(t);
   const { page } = await browser(t);
   const first = await serve(t, store);
-  const [ada, bob] = [await page(first.url), await page(first.url)];
+  const [ada, bob] = [await page(first.chat), await page(first.chat)];
   await chat.enter(ada, "Ada");
   await chat.enter(bob, "Bob");
   await chat.say(ada, "hello");
@@ -41,7 +41,7 @@ test("l1_two_pages_outlive_a_server_killed_under_them", async (t) => {
 
 test("s3_a_reload_resumes_the_same_session", async (t) => {
   const { page } = await browser(t);
-  const { url } = await serve(t, folder(t));
+  const { chat: url } = await serve(t, folder(t));
   const [ada, bob] = [await page(url), await page(url)];
   await chat.enter(ada, "Ada");
   await chat.enter(bob, "Bob");
@@ -61,7 +61,7 @@ test("s3_a_reload_resumes_the_same_session", async (t) => {
 
 test("a_duplicated_tab_gets_a_session_of_its_own", async (t) => {
   const { page } = await browser(t);
-  const { url } = await serve(t, folder(t));
+  const { chat: url } = await serve(t, folder(t));
   const ada = await page(url);
   await chat.enter(ada, "Ada");
   // what a browser does for a duplicate, and for a window opened by script: it copies sessionStorage

@@ -1,24 +1,14 @@
-import { nameOf } from "./chat-room.js";
+import { at, make } from "../page.js";
+import { nameOf } from "./room.js";
 
 /**
- * @typedef {import("./chat-room.js").Chat} Chat
- * @typedef {import("./chat-room.js").Message} Message
+ * @typedef {import("./room.js").Chat} Chat
+ * @typedef {import("./room.js").Message} Message
  * @typedef {Readonly<{ n: number, data?: any }>} Pending
  */
 
 const NEAR_PX = 80;
 const TOGETHER_MS = 5 * 60_000;
-
-/** @param {string} id @returns {any} */
-export const at = (id) => document.getElementById(id);
-
-/** @param {string} tag @param {string} className @param {string} [text] */
-function make(tag, className, text) {
-  const element = document.createElement(tag);
-  element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
 
 /** @param {string} name */
 function avatar(name) {

@@ -14,7 +14,7 @@ export const nameOfThisTab = () => read("sessionStorage");
 export function rememberName(name) {
   for (const kind of /** @type {const} */ (["localStorage", "sessionStorage"])) {
     try {
-      globalThis[kind].setItem("chat name", name);
+      globalThis[kind].setItem("my name", name);
     } catch {
       return; // then it is asked for again
     }
@@ -24,7 +24,7 @@ export function rememberName(name) {
 /** @param {"localStorage" | "sessionStorage"} kind */
 function read(kind) {
   try {
-    return globalThis[kind].getItem("chat name") ?? undefined;
+    return globalThis[kind].getItem("my name") ?? undefined;
   } catch {
     return undefined;
   }

@@ -1,0 +1,65 @@
+/**
+ * What every page shares: one session, whose state is always in view, and the way into a room.
+ * README.md says how to add a page.
+ */
+import { connect } from "./outlast.js";
+import { at } from "./page/dom.js";
+import { tell } from "./page/notice.js";
+
+export { at, make } from "./page/dom.js";
+export { tell } from "./page/notice.js";
+export { Visit } from "./page/visit.js";
+
+/**
+ * @typedef {import("./outlast.js").Session} Session
+ * @typedef {import("./outlast.js").Status} Status
+ */
+
+/** @type {Record<Status, string>} */
+const STATUS = {
+  connecting: "Connecting",
+  live: "Live",
+  "catching-up": "Catching up",
+  offline: "Reconnecting",
+  ended: "Ended",
+};
+
+/**
+ * The page's session, shown in its `#status` and told of in its `#notice`. It lasts from page to page
+ * in one tab.
+ * @param {import("./outlast.js").Options & { away?: string }} [options] those of `connect`, and what
+ *   to say while the server is away
+ */
+export function start({ away = "Away from the server. This page goes on by itself when it is back.", ...options } = {}) {
+  const session = connect(undefined, options);
+  let known = false;
+  let telling = false;
+  let news = "";
+
+  /** @param {Status} status */
+  const show = (status) => {
+    const text = STATUS[status === "connecting" && known ? "offline" : status];
+    at("status").dataset.status = status;
+    if (at("status-text").textContent !== text) at("status-text").textContent = text; // a change is read aloud
+    if (status === "live") {
+      if (telling || news) tell(news, news && "Fine");
+      known = true;
+      telling = false;
+      news = "";
+    }
+    if (status === "offline" && known) {
+      tell(away);
+      telling = true;
+    }
+  };
+  session.on("status", show);
+  session.on("reset", () => (news = "The server had lost this session. You are in again, with a new one."));
+  session.on("error", ({ message }) => tell(message, "Fine"));
+  session.on("end", ({ code, reason }) => {
+    telling = false;
+    if (code === 4002) tell("This session goes on in another window.", "Use it here", () => location.reload());
+    else tell(`The connection has ended: ${reason || code}.`, "Connect again", () => location.reload());
+  });
+  show(session.status);
+  return session;
+}
