@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use outlast_protocol::{Payload, RoomName};
+use outlast_protocol::{Payload, Pos, RoomName};
 use serde::{Deserialize, Serialize};
 
 use crate::{BrokerError, Entry, NodeId, Nudge, Reply};
@@ -11,6 +11,9 @@ use crate::{BrokerError, Entry, NodeId, Nudge, Reply};
 pub struct Announcement {
     /// Which room.
     pub room: RoomName,
+    /// The last entry of its log before this commit; [`Pos::START`] when it had none. Who holds another
+    /// has missed something, or holds what the store has lost (R4).
+    pub behind: Pos,
     /// What was added to its log.
     pub entries: Vec<Entry>,
     /// What is volatile.
@@ -27,8 +30,9 @@ pub enum Heard {
     Reply(Reply),
     /// Another process has something to say.
     Nudge(Nudge),
-    /// The connection was lost and is back, with every subscription in place: anything may have been
-    /// missed in between.
+    /// Anything may have been missed before this. Where a connection was lost it is heard before any news
+    /// of the next one, and again when that one has every subscription in place: a log that is read
+    /// after that one holds all that went unheard.
     Missed,
 }
 

@@ -67,6 +67,7 @@ macro_rules! conformance_suite {
                 w1_a_writer_that_was_never_granted_is_fenced,
                 w2_a_repeated_commit_changes_nothing_and_is_announced_once,
                 w2_a_commit_from_another_cursor_is_moved,
+                w2_a_commit_behind_another_entry_is_moved,
                 w2_a_commit_that_is_refused_halfway_changes_nothing,
                 w2_of_two_commits_from_one_cursor_one_happens,
                 w2_a_commit_moves_its_partition_alone;
@@ -90,6 +91,7 @@ macro_rules! conformance_suite {
                 within_a_commit_rooms_come_before_replies,
                 replies_are_for_their_gateway_alone,
                 signals_are_heard_and_not_kept,
+                r4_news_name_the_entry_that_they_stand_behind,
                 nudges_reach_one_or_everybody,
                 e1_what_a_listener_missed_it_is_told_and_finds_in_the_log;
             records:

@@ -17,7 +17,7 @@
 //! | `ol:{p7}:epoch` | string | the newest epoch that was granted; stays when the lease expires |
 //! | `ol:{p7}:cursor` | string | where the newest commit left the partition |
 //! | `ol:{p7}:log:<room>` | stream, ids `<off>-<tag>` | the room's entries |
-//! | `ol:{p7}:room:<room>` | hash | `head`, `snapshot`, `snapshot_off`, and `seat:<sid>` for each seat |
+//! | `ol:{p7}:room:<room>` | hash | `end` (the log's last id), `head`, `snapshot`, `snapshot_off`, and `seat:<sid>` for each seat |
 //! | `ol:{p7}:parked:<room>` | list | inputs set aside for a version that can read the room |
 //! | `ol:{p7}:wakes` | sorted set | rooms that want to be woken, by when |
 //! | `ol:{p7}:unread` | list | inputs that no version so far could read |

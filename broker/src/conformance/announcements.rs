@@ -140,11 +140,48 @@ pub async fn signals_are_heard_and_not_kept(harness: &dyn Harness) {
     let entries = Vec::new();
     let expected = Announcement {
         room: room.clone(),
+        behind: Pos::START,
         entries,
         signals,
     };
     assert_eq!(hear(&mut listener).await, Heard::Room(expected));
     assert_eq!(store.load(&room).await.unwrap().last, Pos::START);
+}
+
+pub async fn r4_news_name_the_entry_that_they_stand_behind(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let room = room("chat/lobby");
+    let (subscriptions, mut listener) = store.listen(&"gateway".into()).await.unwrap();
+    subscriptions.subscribe(&room).await.unwrap();
+    let mut writer = Writer::of(&store, &room).await;
+    let signal = |behind| RoomCommit {
+        signals: vec![json("1")],
+        ..unchanged(&room, behind)
+    };
+    let trim = RoomCommit {
+        trim_below: Some(3),
+        ..more(&room, at(2), 1)
+    };
+    let changes = vec![
+        signal(Pos::START),
+        more(&room, Pos::START, 2),
+        signal(at(2)),
+        trim,
+        more(&room, at(3), 40),
+        signal(at(43)),
+    ];
+    for change in &changes {
+        writer.write(change.clone()).await;
+    }
+    for change in changes {
+        let expected = Announcement {
+            room: change.room,
+            behind: change.behind,
+            entries: change.entries,
+            signals: change.signals,
+        };
+        assert_eq!(hear(&mut listener).await, Heard::Room(expected));
+    }
 }
 
 pub async fn nudges_reach_one_or_everybody(harness: &dyn Harness) {
@@ -204,6 +241,7 @@ pub async fn e1_what_a_listener_missed_it_is_told_and_finds_in_the_log(harness: 
 fn news(room: &RoomName, behind: Pos, count: u64) -> Heard {
     Heard::Room(Announcement {
         room: room.clone(),
+        behind,
         entries: events(behind, count),
         signals: Vec::new(),
     })

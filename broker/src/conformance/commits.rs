@@ -110,6 +110,39 @@ pub async fn w2_a_commit_from_another_cursor_is_moved(harness: &dyn Harness) {
     assert_eq!(store.load(&room).await.unwrap().last, at(2));
 }
 
+pub async fn w2_a_commit_behind_another_entry_is_moved(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let room = room("chat/lobby");
+    let mut writer = Writer::of(&store, &room).await;
+    let namesake = |off| Pos { off, tag: 1 };
+    let refused = async |writer: &Writer, change| {
+        let answer = store.commit(&writer.commit_of(vec![change])).await;
+        assert!(matches!(answer, Err(BrokerError::Moved(_))), "{answer:?}");
+    };
+    refused(&writer, more(&room, at(1), 1)).await;
+    writer.write(unchanged(&room, Pos::START)).await;
+    refused(&writer, more(&room, at(1), 1)).await;
+    writer.write(more(&room, Pos::START, 5)).await;
+    // Where the log ends is a matter neither of what it still holds nor of what else is written.
+    let trim = RoomCommit {
+        trim_below: Some(9),
+        seats: vec![(Sid::nil(), Some(Seat::default()))],
+        head: Some("h".into()),
+        ttl_ms: Some(600_000),
+        ..unchanged(&room, at(5))
+    };
+    writer.write(trim).await;
+    for behind in [Pos::START, at(4), namesake(5), at(6)] {
+        refused(&writer, more(&room, behind, 1)).await;
+        refused(&writer, unchanged(&room, behind)).await;
+    }
+    writer.write(more(&room, at(5), 1)).await;
+    writer.write(unchanged(&room, at(6))).await;
+    refused(&writer, more(&room, at(5), 1)).await;
+    assert_eq!(store.load(&room).await.unwrap().last, at(6));
+    assert_eq!(store.read_tail(&room, 9).await.unwrap().last, at(6));
+}
+
 pub async fn w2_a_commit_that_is_refused_halfway_changes_nothing(harness: &dyn Harness) {
     let store = harness.connect().await;
     let [good, bad] = neighbours(store.layout());
@@ -233,6 +266,7 @@ fn announced(commit: &Commit) -> Heard {
     let change = &commit.rooms[0];
     Heard::Room(Announcement {
         room: change.room.clone(),
+        behind: change.behind,
         entries: change.entries.clone(),
         signals: change.signals.clone(),
     })

@@ -60,6 +60,7 @@ impl Operation for DoCommit {
             if !(room.entries.is_empty() && room.signals.is_empty()) {
                 shared.hub.tell_room(Announcement {
                     room: room.room,
+                    behind: room.behind,
                     entries: room.entries,
                     signals: room.signals,
                 });

@@ -207,6 +207,7 @@ mod tests {
         let queue = Queue::default();
         let large = Heard::Room(Announcement {
             room: "chat/lobby".parse().unwrap(),
+            behind: outlast_protocol::Pos::START,
             entries: Vec::new(),
             signals: vec![outlast_protocol::Payload::null(); WEIGHT_MAX * 2],
         });

@@ -1,10 +1,12 @@
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use outlast_protocol::RoomName;
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -49,10 +51,7 @@ impl Announcements for Redis {
         let mut tasks = JoinSet::new();
         tasks.spawn(ear.listen(wire, wishes));
 
-        let wisher = Wisher {
-            wish,
-            patience: 2 * self.link.command_timeout(),
-        };
+        let wisher = Wisher::new(wish, 2 * self.link.command_timeout());
         let hearer = Hearer {
             inbox,
             channels: self.channels.clone(),
@@ -74,12 +73,40 @@ impl Announcements for Redis {
 struct Wisher {
     wish: mpsc::Sender<Wish>,
     /// How long Redis may take, and whatever was wished before.
-    patience: std::time::Duration,
+    patience: Duration,
+    /// Rooms that need not be heard any more, and for which there was no place before the connection.
+    unwanted: Mutex<BTreeSet<RoomName>>,
+}
+
+impl Wisher {
+    fn new(wish: mpsc::Sender<Wish>, patience: Duration) -> Self {
+        Wisher {
+            wish,
+            patience,
+            unwanted: Mutex::default(),
+        }
+    }
+
+    /// Notes what has become of a wish to hear a room, and passes on what had to wait: within the lock,
+    /// so that the newest wish for a room comes last.
+    fn pass_on(&self, change: impl FnOnce(&mut BTreeSet<RoomName>)) {
+        let mut unwanted = self.unwanted.lock();
+        change(&mut unwanted);
+        while !unwanted.is_empty()
+            && let Ok(place) = self.wish.try_reserve()
+            && let Some(room) = unwanted.pop_first()
+        {
+            place.send(Wish::Unsubscribe(room));
+        }
+    }
 }
 
 #[async_trait]
 impl Subscriptions for Wisher {
     async fn subscribe(&self, room: &RoomName) -> Result<(), BrokerError> {
+        self.pass_on(|unwanted| {
+            unwanted.remove(room);
+        });
         let (done, answer) = oneshot::channel();
         let fulfilled = timeout(self.patience, async {
             self.wish
@@ -96,8 +123,10 @@ impl Subscriptions for Wisher {
     }
 
     fn unsubscribe(&self, room: &RoomName) {
-        // Where there is no place for the wish, the room is heard a while longer and nobody minds.
-        let _ = self.wish.try_send(Wish::Unsubscribe(room.clone()));
+        // Where there is no place for it, the room is heard until something else is wished for.
+        self.pass_on(|unwanted| {
+            unwanted.insert(room.clone());
+        });
     }
 }
 
@@ -151,4 +180,40 @@ fn parsed<T: DeserializeOwned>(message: &[u8]) -> Option<T> {
     parsed
         .inspect_err(|error| tracing::warn!("cannot read what was announced: {error}"))
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(name: &str) -> RoomName {
+        name.parse().unwrap()
+    }
+
+    fn unsubscribed(wishes: &mut mpsc::Receiver<Wish>) -> Vec<RoomName> {
+        let all = std::iter::from_fn(|| wishes.try_recv().ok());
+        let mut rooms: Vec<_> = all
+            .filter_map(|wish| match wish {
+                Wish::Unsubscribe(room) => Some(room),
+                Wish::Subscribe(..) => None,
+            })
+            .collect();
+        rooms.sort();
+        rooms
+    }
+
+    #[tokio::test]
+    async fn what_there_was_no_place_for_is_wished_with_the_next() {
+        let (wish, mut wishes) = mpsc::channel(2);
+        let wisher = Wisher::new(wish, Duration::ZERO);
+        for name in ["chat/a", "chat/b", "chat/c", "chat/d"] {
+            wisher.unsubscribe(&room(name));
+        }
+        assert_eq!(unsubscribed(&mut wishes).len(), 2);
+        // One of those that had to wait is wanted again: that must not be undone later.
+        let _ = wisher.subscribe(&room("chat/d")).await;
+        assert_eq!(unsubscribed(&mut wishes), [room("chat/c")]);
+        wisher.unsubscribe(&room("chat/e"));
+        assert_eq!(unsubscribed(&mut wishes), [room("chat/e")]);
+    }
 }

@@ -26,14 +26,18 @@ elseif cursor ~= commit.from then
 end
 
 for _, room in ipairs(commit.rooms) do
-  local last = redis.call('XREVRANGE', room.LOG, '+', '-', 'COUNT', 1)[1]
-  local last_pos = last and last[1] or '0-0'
-  if last_pos ~= room.behind then
-    return {'moved', room.name .. ' ends at ' .. last_pos .. ', not at ' .. room.behind}
+  local last = redis.call('HGET', room.ROOM, 'end') or '0-0'
+  if last ~= room.behind then
+    return {'moved', room.name .. ' ends at ' .. last .. ', not at ' .. room.behind}
   end
 end
 
 -- Write.
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
 
 redis.call('SET', CURSOR, commit.to)
 if commit.topic_from then
@@ -71,9 +75,11 @@ for _, room in ipairs(commit.rooms) do
     redis.call('ZREM', WAKES, room.name)
   end
 
+  -- All at the same moment, so that a room is never half there.
+  local gone_ms = room.ttl_ms and string.format('%.0f', now_ms() + room.ttl_ms)
   for _, key in ipairs({room.LOG, room.ROOM, room.PARKED}) do
-    if room.ttl_ms then
-      redis.call('PEXPIRE', key, room.ttl_ms)
+    if gone_ms then
+      redis.call('PEXPIREAT', key, gone_ms)
     else
       redis.call('PERSIST', key)
     end
@@ -86,6 +92,7 @@ for _, room in ipairs(commit.rooms) do
   if #room.entries + #room.signals > 0 then
     redis.call('PUBLISH', room.channel,
       '{"room":"' .. room.name .. '",' ..
+      '"behind":"' .. room.behind .. '",' ..
       '"entries":[' .. table.concat(room.entries, ',') .. '],' ..
       '"signals":[' .. table.concat(room.signals, ',') .. ']}')
   end

@@ -128,10 +128,10 @@ impl<'a> PackedRoom<'a> {
             set.insert(SNAPSHOT.into(), to_json(snapshot));
             set.insert(SNAPSHOT_OFF.into(), snapshot.pos.off.to_string());
         }
-        let last_off = room
-            .entries
-            .last()
-            .map_or(room.behind.off, |entry| entry.pos.off);
+        let end = room.entries.last().map_or(room.behind, |entry| entry.pos);
+        if end != room.behind {
+            set.insert(END.into(), end.to_string());
+        }
         PackedRoom {
             name: room.room.as_str(),
             channel: channels.live(commit.partition, &room.room),
@@ -143,7 +143,7 @@ impl<'a> PackedRoom<'a> {
                 .collect(),
             entries: room.entries.iter().map(to_json).collect(),
             // The last entry always stays (E2).
-            log_from: room.trim_below.map(|off| off.min(last_off).to_string()),
+            log_from: room.trim_below.map(|off| off.min(end.off).to_string()),
             set,
             forget,
             wake_ms: room.wake_ms.map(|ms| ms.to_string()),
@@ -158,6 +158,8 @@ impl<'a> PackedRoom<'a> {
 
 /// Fields of a room's hash.
 pub(super) const HEAD: &str = "head";
+/// Where the log ends: to look there costs a commit more than all its other checks.
+pub(super) const END: &str = "end";
 pub(super) const SNAPSHOT: &str = "snapshot";
 /// The snapshot's off, so that `load.lua` need not read the snapshot.
 const SNAPSHOT_OFF: &str = "snapshot_off";

@@ -18,6 +18,8 @@ pub(super) struct Inbox {
 struct State {
     /// Which connection is listened to; late messages of those before are not.
     connection: u64,
+    /// Whether what was said before this connection may have gone unheard, and nothing says so yet.
+    gap: bool,
     mail: VecDeque<Mail>,
     bytes: usize,
 }
@@ -50,10 +52,12 @@ impl Inbox {
         }
     }
 
-    /// From now on only what the connection of the returned number says is taken in.
+    /// From now on only what the connection of the returned number says is taken in. Before it speaks,
+    /// the listener is told that it missed some: what it hears then may belong to another history (R4).
     pub(super) fn next_connection(&self) -> u64 {
         let mut state = self.state.lock();
         state.connection += 1;
+        state.gap = state.connection > 1;
         state.connection
     }
 
@@ -61,6 +65,9 @@ impl Inbox {
         let mut state = self.state.lock();
         if state.connection != connection {
             return;
+        }
+        if std::mem::take(&mut state.gap) {
+            state.mail.push_back(Mail::Missed);
         }
         state.bytes += weight(&channel, &message);
         if state.bytes > self.bytes_max {
@@ -74,8 +81,12 @@ impl Inbox {
         self.rung.notify_one();
     }
 
+    /// From now on nothing goes unheard any more.
     pub(super) fn push_missed(&self) {
-        self.state.lock().mail.push_back(Mail::Missed);
+        let mut state = self.state.lock();
+        state.gap = false;
+        state.mail.push_back(Mail::Missed);
+        drop(state);
         self.rung.notify_one();
     }
 
@@ -122,12 +133,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_older_connection_is_not_heard() {
+    async fn r4_nothing_of_a_next_connection_is_heard_before_missed() {
         let inbox = Inbox::new(1_000);
         let older = inbox.next_connection();
+        push(&inbox, older, "first");
+        // One that says nothing leaves nothing behind.
+        inbox.next_connection();
         let newer = inbox.next_connection();
         push(&inbox, older, "late");
         push(&inbox, newer, "news");
+        push(&inbox, newer, "more");
+        inbox.push_missed();
+        push(&inbox, newer, "last");
+        let expected = [
+            message("first"),
+            Mail::Missed,
+            message("news"),
+            message("more"),
+            Mail::Missed,
+            message("last"),
+        ];
+        for mail in expected {
+            assert_eq!(inbox.next().await, mail);
+        }
+        assert!(inbox.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_speaks_late_is_missed_once() {
+        let inbox = Inbox::new(1_000);
+        inbox.next_connection();
+        let newer = inbox.next_connection();
+        inbox.push_missed();
+        push(&inbox, newer, "news");
+        assert_eq!(inbox.next().await, Mail::Missed);
         assert_eq!(inbox.next().await, message("news"));
     }
 }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Redis,
-    commit::{HEAD, PackedCommit, SEAT, SNAPSHOT, is_sound, keys_of},
+    commit::{END, HEAD, PackedCommit, SEAT, SNAPSHOT, is_sound, keys_of},
     keys, unexpected,
 };
 use crate::{BrokerError, Commit, Committed, Cursor, Entry, Partition, RoomLoad, Rooms, Stretch};
@@ -50,17 +50,15 @@ impl Rooms for Redis {
             Vec<(String, String)>,
             Vec<LogEntry>,
             Option<String>,
-            Option<String>,
             Vec<String>,
         );
         let p = self.layout.partition(room);
         let mut script = LOAD.key(keys::log(p, room));
         script.key(keys::room(p, room)).key(keys::parked(p, room));
-        let (fields, entries, first, last, parked): Loaded = self.link.run(&script).await?;
+        let (fields, entries, first, parked): Loaded = self.link.run(&script).await?;
 
         let mut load = RoomLoad {
             entries: read_entries(room, entries)?,
-            last: read_end(room, last)?,
             first_off: read_end(room, first)?.off,
             ..RoomLoad::default()
         };
@@ -70,6 +68,8 @@ impl Rooms for Redis {
         for (field, value) in fields {
             if field == HEAD {
                 load.head = Some(value);
+            } else if field == END {
+                load.last = read_end(room, Some(value))?;
             } else if field == SNAPSHOT {
                 load.snapshot = Some(read(room, "the snapshot", &value)?);
             } else if let Some(sid) = field.strip_prefix(SEAT) {
