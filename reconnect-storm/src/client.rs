@@ -6,10 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outlast_protocol::{ClientFrame, CloseCode, Payload, RoomName, ServerFrame, Sid};
+use outlast_protocol::{
+    ClientFrame, CloseCode, Payload, RoomName, ServerFrame, Sid, SnapshotReason,
+};
 use rand::{SeedableRng, rngs::StdRng};
 
-use self::{link::Link, room::Room};
+use self::{
+    link::{Link, Side},
+    room::Room,
+};
 use crate::{
     Settings,
     record::{ActionId, Ask, Seen},
@@ -19,33 +24,52 @@ use crate::{
 ///
 /// Feed it what happens (`connected`, `heard`, `lost`, `tick` at [`Client::wake_at`]) and what the
 /// application wants (`join`, `act`, `leave`, `end`); do what [`Client::poll`] says until it says
-/// nothing more.
+/// nothing more. It has one socket, and two while a gateway asks it to move (D3).
 #[derive(Debug)]
 pub struct Client {
     settings: Settings,
     rng: StdRng,
     link: Link,
+    /// The second socket, while the session moves to it (D3).
+    successor: Option<Link>,
+    /// Whether a second socket of this attachment has been dialled: then it was we who took over.
+    has_tried_successor: bool,
     session: Option<Session>,
     rooms: BTreeMap<RoomName, Room>,
     outputs: VecDeque<Output>,
     actions: ActionId,
+    /// The gateway of the newest attempt.
     gateway: usize,
+    sockets: SocketId,
     /// Attempts since the last that succeeded.
     attempt: u32,
 }
+
+/// What a client calls one of its sockets: 0, 1, 2 … in the order in which it dials them.
+pub type SocketId = u64;
 
 /// What the client wants done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// Dial this one of the settings' gateways; answer with `connected` or `lost`.
     Connect {
-        /// Which.
+        /// What the socket will be called.
+        socket: SocketId,
+        /// Which gateway.
         gateway: usize,
     },
-    /// Send a frame on the socket.
-    Send(ClientFrame),
-    /// Drop the socket, without an answer.
-    Disconnect,
+    /// Send a frame.
+    Send {
+        /// On which socket.
+        socket: SocketId,
+        /// What.
+        frame: ClientFrame,
+    },
+    /// Drop a socket, without an answer.
+    Disconnect {
+        /// Which.
+        socket: SocketId,
+    },
     /// Note this down.
     Saw(Seen),
 }
@@ -66,11 +90,14 @@ impl Client {
             settings,
             rng,
             link: Link::Down { retry_at: now },
+            successor: None,
+            has_tried_successor: false,
             session: None,
             rooms: BTreeMap::new(),
             outputs: VecDeque::new(),
             actions: 0,
             gateway,
+            sockets: 0,
             attempt: 0,
         };
         client.tick(now);
@@ -94,9 +121,7 @@ impl Client {
 
     /// Ends the session (S6), if a socket is there to say it on.
     pub fn end(&mut self) {
-        if self.link.has_socket() {
-            self.outputs.push_back(Output::Send(ClientFrame::End {}));
-        }
+        self.send(ClientFrame::End {});
     }
 
     /// How many actions have no outcome yet.
@@ -107,6 +132,12 @@ impl Client {
     /// Whether `welcome` or `resumed` has come on the present socket.
     pub fn is_attached(&self) -> bool {
         matches!(self.link, Link::Up { .. })
+    }
+
+    /// The sockets that are dialled or open.
+    pub fn sockets(&self) -> impl Iterator<Item = SocketId> {
+        let links = [Some(&self.link), self.successor.as_ref()];
+        links.into_iter().flatten().filter_map(Link::socket)
     }
 
     /// Whether the client is a member of a room, as far as it knows.
@@ -126,28 +157,38 @@ impl Client {
         self.outputs.pop_front()
     }
 
+    /// Whether there is something to be done.
+    pub fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
     /// When `tick` is wanted, if nothing else happens before.
     pub fn wake_at(&self) -> Option<Instant> {
         let rooms = self
-            .link
-            .has_socket()
-            .then(|| self.rooms.values().filter_map(Room::wake_at));
-        self.link
-            .wake_at()
-            .into_iter()
-            .chain(rooms.into_iter().flatten())
-            .min()
+            .speaking()
+            .map(|_| self.rooms.values().filter_map(Room::wake_at));
+        let links = [Some(&self.link), self.successor.as_ref()];
+        let links = links.into_iter().flatten().filter_map(Link::wake_at);
+        links.chain(rooms.into_iter().flatten()).min()
     }
 
     /// A frame came.
-    pub fn heard(&mut self, now: Instant, frame: ServerFrame) {
-        self.link.heard(now);
+    pub fn heard(&mut self, now: Instant, socket: SocketId, frame: ServerFrame) {
+        let Some(side) = self.side(socket) else {
+            return;
+        };
+        if side == Side::First {
+            self.link.heard(now);
+        }
+        if self.is_moot(side, &frame) {
+            return;
+        }
         let mut seen = vec![Seen::Heard(frame.clone())];
         let mut goodbye = None;
         match frame {
-            ServerFrame::Welcome { welcome } => self.attached(now, welcome),
+            ServerFrame::Welcome { welcome } => self.attached(now, side, welcome, &mut seen),
             ServerFrame::Resumed { welcome, rooms } => {
-                self.attached(now, welcome);
+                self.attached(now, side, welcome, &mut seen);
                 for (room, catch_up) in rooms {
                     self.room(&room).resumed(catch_up, &mut seen);
                 }
@@ -166,9 +207,8 @@ impl Client {
             } => {
                 self.room(&room).event(by, n, pos, &mut seen);
             }
-            ServerFrame::Notice { room, pos, .. } | ServerFrame::Live { room, pos } => {
-                self.room(&room).passed(pos);
-            }
+            ServerFrame::Notice { room, pos, .. } => self.room(&room).passed(pos),
+            ServerFrame::Live { room, pos } => self.room(&room).live(pos),
             ServerFrame::Result {
                 room,
                 n,
@@ -204,16 +244,49 @@ impl Client {
                     self.room(&room).not_taken(n, code, retry_at, &mut seen);
                 }
             }
-            ServerFrame::Ping {} => self.outputs.push_back(Output::Send(ClientFrame::Pong {})),
-            ServerFrame::Error { .. } | ServerFrame::Signal { .. } | ServerFrame::Move { .. } => {}
+            ServerFrame::Ping {} => {
+                let frame = ClientFrame::Pong {};
+                self.outputs.push_back(Output::Send { socket, frame });
+            }
+            ServerFrame::Error { .. } | ServerFrame::Signal { .. } => {}
+            ServerFrame::Move { after_ms, .. } => self.told_to_move(now, side, after_ms),
             ServerFrame::Busy { retry_ms } => goodbye = Some((CloseCode::Busy, Some(retry_ms))),
             ServerFrame::Bye { code, retry_ms, .. } => goodbye = Some((code, retry_ms)),
         }
         self.saw(seen);
         if let Some((code, retry_ms)) = goodbye {
-            self.told_to_go(now, code, retry_ms);
+            let retry = retry_ms.map(Duration::from_millis);
+            self.outputs.push_back(Output::Disconnect { socket });
+            self.part(now, side, Some(code.code()), retry);
         }
         self.flush(now);
+    }
+
+    /// Whether a frame says nothing that counts, because two sockets overlap.
+    fn is_moot(&mut self, side: Side, frame: &ServerFrame) -> bool {
+        match frame {
+            // Whatever has no outcome is under way on the second socket by now (A3).
+            ServerFrame::Gap { .. } | ServerFrame::Error { n: Some(_), .. } => {
+                side == Side::First && self.speaking() != self.link.socket()
+            }
+            ServerFrame::Event { room, pos, .. }
+            | ServerFrame::Notice { room, pos, .. }
+            | ServerFrame::Result { room, pos, .. } => self.room(room).has_passed(*pos),
+            ServerFrame::Snapshot {
+                room, pos, reason, ..
+            } => *reason != SnapshotReason::Diverged && self.room(room).has_passed_state(*pos),
+            ServerFrame::Welcome { .. }
+            | ServerFrame::Resumed { .. }
+            | ServerFrame::Joined { .. }
+            | ServerFrame::Live { .. }
+            | ServerFrame::Signal { .. }
+            | ServerFrame::Left { .. }
+            | ServerFrame::Error { .. }
+            | ServerFrame::Ping {}
+            | ServerFrame::Move { .. }
+            | ServerFrame::Busy { .. }
+            | ServerFrame::Bye { .. } => false,
+        }
     }
 
     fn ask(&mut self, now: Instant, room: &RoomName, ask: Ask) -> ActionId {
@@ -238,9 +311,16 @@ impl Client {
     /// Sends what may be sent. Behind `open`, only after `welcome`: a session whose name never arrived
     /// cannot be resumed, and what it did would be done again by the next one.
     fn flush(&mut self, now: Instant) {
-        if self.link.has_socket() && self.session.is_some() {
+        if let Some(socket) = self.speaking().filter(|_| self.session.is_some()) {
             let frames = self.rooms.values_mut().flat_map(|room| room.flush(now));
-            self.outputs.extend(frames.map(Output::Send));
+            let sends = frames.map(|frame| Output::Send { socket, frame });
+            self.outputs.extend(sends);
+        }
+    }
+
+    fn send(&mut self, frame: ClientFrame) {
+        if let Some(socket) = self.speaking() {
+            self.outputs.push_back(Output::Send { socket, frame });
         }
     }
 }

@@ -1,24 +1,43 @@
+mod line;
 mod socket;
+mod trickle;
 
 use std::{
-    sync::Arc,
+    fmt::Debug,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use futures_util::future::OptionFuture;
-use outlast_protocol::{Payload, RoomName};
+use outlast_protocol::{ClientFrame, Payload, RoomName};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, task::JoinHandle};
 
-use self::socket::{Heard, Socket};
+use self::line::{Line, News};
+pub use self::socket::{Heard, Socket};
 use crate::{ActionId, Client, Output, Record, Seen, Settings};
 
-/// A [`Client`] on a real socket, in a task of its own, with its [`Record`]. Dropping it cuts the
-/// socket without a word, as a crash would.
+/// A [`Client`] on real sockets, in a task of its own, with somebody who notes what it sees: a
+/// [`Record`], if nothing else. Dropping it cuts the sockets without a word, as a crash would.
 #[derive(Debug)]
-pub struct Driver {
-    shared: Arc<Shared>,
+pub struct Driver<W: Witness = Record> {
+    shared: Arc<Shared<W>>,
     task: JoinHandle<()>,
+}
+
+/// Who is told what a client does and sees, at once and in order.
+pub trait Witness: Send + 'static {
+    /// Something happened.
+    fn saw(&mut self, at: Instant, seen: Seen);
+}
+
+impl Witness for Record {
+    fn saw(&mut self, at: Instant, seen: Seen) {
+        self.push(at, seen);
+    }
 }
 
 /// What was waited for has not come.
@@ -31,33 +50,88 @@ pub struct TimedOut {
 }
 
 #[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
+struct Shared<W> {
+    state: Mutex<State<W>>,
     /// The application has asked for something.
     asked: Notify,
     /// Something was noted.
     noted: Notify,
+    /// The sockets are to be cut.
+    cut: AtomicBool,
+    /// How many bytes a second are read; 0 for as many as come.
+    read_bytes_per_s: Arc<AtomicU32>,
 }
 
 #[derive(Debug)]
-struct State {
+struct State<W> {
     client: Client,
-    record: Record,
+    witness: W,
 }
 
 impl Driver {
-    /// Starts a client that dials at once.
+    /// Starts a client that dials at once, and keeps its record.
     pub fn start(settings: Settings) -> Self {
+        Driver::start_before(settings, Record::default())
+    }
+
+    /// Looks at what was noted so far.
+    pub fn record<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
+        look(&self.shared.state.lock().witness)
+    }
+
+    /// Waits until something can be found in the client or its record.
+    ///
+    /// # Errors
+    /// [`TimedOut`], which says what was waited for.
+    pub async fn wait<T>(
+        &self,
+        what: impl std::fmt::Display,
+        limit: Duration,
+        mut find: impl FnMut(&Client, &Record) -> Option<T>,
+    ) -> Result<T, TimedOut> {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let noted = self.shared.noted.notified();
+            tokio::pin!(noted);
+            noted.as_mut().enable();
+            {
+                let state = self.shared.state.lock();
+                if let Some(found) = find(&state.client, &state.witness) {
+                    return Ok(found);
+                }
+            }
+            if tokio::time::timeout_at(deadline, noted).await.is_err() {
+                let last = self.record(|record| format!("{:?}", record.sightings.last()));
+                return Err(TimedOut {
+                    what: what.to_string(),
+                    waited: limit,
+                    last,
+                });
+            }
+        }
+    }
+
+    /// Stops the client, as a crash would, and gives its record away.
+    pub async fn stop(mut self) -> Record {
+        self.task.abort();
+        // An aborted task answers with an error, which says nothing new.
+        let _ = (&mut self.task).await;
+        std::mem::take(&mut self.shared.state.lock().witness)
+    }
+}
+
+impl<W: Witness> Driver<W> {
+    /// Starts a client that dials at once, before the eyes of a witness.
+    pub fn start_before(settings: Settings, witness: W) -> Self {
         let client = Client::new(settings.clone(), Instant::now());
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                client,
-                record: Record::default(),
-            }),
+            state: Mutex::new(State { client, witness }),
             asked: Notify::new(),
             noted: Notify::new(),
+            cut: AtomicBool::new(false),
+            read_bytes_per_s: Arc::default(),
         });
-        let task = tokio::spawn(run(shared.clone(), settings));
+        let task = tokio::spawn(run(shared.clone(), Arc::new(settings)));
         Driver { shared, task }
     }
 
@@ -88,49 +162,23 @@ impl Driver {
         look(&self.shared.state.lock().client)
     }
 
-    /// Looks at what was noted so far.
-    pub fn record<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
-        look(&self.shared.state.lock().record)
+    /// Looks at the witness.
+    pub fn witness<T>(&self, look: impl FnOnce(&mut W) -> T) -> T {
+        look(&mut self.shared.state.lock().witness)
     }
 
-    /// Waits until something can be found in the client or its record.
-    ///
-    /// # Errors
-    /// [`TimedOut`], which says what was waited for.
-    pub async fn wait<T>(
-        &self,
-        what: impl std::fmt::Display,
-        limit: Duration,
-        mut find: impl FnMut(&Client, &Record) -> Option<T>,
-    ) -> Result<T, TimedOut> {
-        let deadline = tokio::time::Instant::now() + limit;
-        loop {
-            let noted = self.shared.noted.notified();
-            tokio::pin!(noted);
-            noted.as_mut().enable();
-            {
-                let state = self.shared.state.lock();
-                if let Some(found) = find(&state.client, &state.record) {
-                    return Ok(found);
-                }
-            }
-            if tokio::time::timeout_at(deadline, noted).await.is_err() {
-                let last = self.record(|record| format!("{:?}", record.sightings.last()));
-                return Err(TimedOut {
-                    what: what.to_string(),
-                    waited: limit,
-                    last,
-                });
-            }
-        }
+    /// Cuts the sockets abruptly (RST), as a network does.
+    pub fn cut(&self) {
+        self.shared.cut.store(true, Ordering::Relaxed);
+        self.shared.asked.notify_one();
     }
 
-    /// Stops the client, as a crash would, and gives its record away.
-    pub async fn stop(mut self) -> Record {
-        self.task.abort();
-        // An aborted task answers with an error, which says nothing new.
-        let _ = (&mut self.task).await;
-        std::mem::take(&mut self.shared.state.lock().record)
+    /// From now on reads no more than so many bytes a second; `None` for as many as come.
+    pub fn read_at_most(&self, bytes_per_s: Option<u32>) {
+        let bytes_per_s = bytes_per_s.unwrap_or(0);
+        self.shared
+            .read_bytes_per_s
+            .store(bytes_per_s, Ordering::Relaxed);
     }
 
     fn ask<T>(&self, ask: impl FnOnce(&mut Client, Instant) -> T) -> T {
@@ -140,79 +188,145 @@ impl Driver {
     }
 }
 
-impl Drop for Driver {
+impl<W: Witness> Drop for Driver<W> {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn run(shared: Arc<Shared>, settings: Settings) {
-    let mut socket: Option<Socket> = None;
-    let mut dialling = None;
+async fn run<W: Witness>(shared: Arc<Shared<W>>, settings: Arc<Settings>) {
+    // The session's socket and, while it moves, a second one.
+    let mut lines: [Option<Line>; 2] = [None, None];
     loop {
         let (outputs, wake_at) = shared.take_outputs();
-        let mut frames = Vec::new();
-        for output in outputs {
-            match output {
-                Output::Connect { gateway } => {
-                    let dial = Socket::dial(settings.gateways[gateway].clone(), settings.codec);
-                    (socket, dialling) = (None, Some(Box::pin(dial)));
+        for errand in errands(outputs) {
+            match errand {
+                Errand::Dial { socket, gateway } => {
+                    let gateway = settings.gateways[gateway].clone();
+                    let (settings, pace) = (settings.clone(), shared.read_bytes_per_s.clone());
+                    let dial = async move { Socket::dial(gateway, &settings, pace).await };
+                    let free = lines.iter_mut().find(|line| line.is_none());
+                    if let Some(free) = free {
+                        *free = Some(Line::dialling(socket, dial));
+                    }
                 }
-                Output::Send(frame) => frames.push(frame),
-                Output::Disconnect => (socket, dialling) = (None, None),
-                Output::Saw(_) => {}
+                Errand::Send { socket, frames } => {
+                    if let Some(line) = find(&mut lines, socket)
+                        && !line.send(&frames).await
+                    {
+                        hang_up(&mut lines, socket);
+                        shared.feed(|client, now| client.lost(now, socket, None));
+                    }
+                }
+                Errand::Drop { socket } => hang_up(&mut lines, socket),
             }
         }
-        if let Some(open) = &mut socket
-            && !frames.is_empty()
-            && open.send(&frames).await.is_err()
-        {
-            socket = None;
-            shared.feed(|client, now, _| client.lost(now, None));
+        if shared.cut.swap(false, Ordering::Relaxed) {
+            for line in lines.iter_mut().filter_map(Option::take) {
+                let socket = line.socket();
+                line.cut();
+                shared.feed(|client, now| client.lost(now, socket, None));
+            }
+        }
+        if shared.has_outputs() {
             continue;
         }
         let wake_at = wake_at.map(|at| tokio::time::sleep_until(at.into()));
+        let [first, second] = &mut lines;
         tokio::select! {
-            Some(heard) = OptionFuture::from(socket.as_mut().map(Socket::hear)) => match heard {
-                Heard::Frame(frame) => shared.feed(|client, now, _| client.heard(now, frame)),
-                Heard::Garbled(text) => {
-                    shared.feed(|_, now, record| record.push(now, Seen::Garbled(text)));
-                }
-                Heard::Gone(code) => {
-                    socket = None;
-                    shared.feed(|client, now, _| client.lost(now, code));
-                }
-            },
-            Some(dialled) = OptionFuture::from(dialling.as_mut()) => {
-                dialling = None;
-                match dialled {
-                    Ok(open) => {
-                        socket = Some(open);
-                        shared.feed(|client, now, _| client.connected(now));
-                    }
-                    Err(_) => shared.feed(|client, now, _| client.lost(now, None)),
-                }
-            },
+            Some((socket, news)) = OptionFuture::from(first.as_mut().map(Line::news)) => {
+                shared.take_news(&mut lines, socket, news);
+            }
+            Some((socket, news)) = OptionFuture::from(second.as_mut().map(Line::news)) => {
+                shared.take_news(&mut lines, socket, news);
+            }
             () = shared.asked.notified() => {}
-            Some(()) = OptionFuture::from(wake_at) => shared.feed(|client, now, _| client.tick(now)),
+            Some(()) = OptionFuture::from(wake_at) => shared.feed(|client, now| client.tick(now)),
         }
     }
 }
 
-impl Shared {
-    fn feed(&self, what: impl FnOnce(&mut Client, Instant, &mut Record)) {
-        let state = &mut *self.state.lock();
-        what(&mut state.client, Instant::now(), &mut state.record);
+/// What the client wants done on its sockets.
+enum Errand {
+    Dial {
+        socket: u64,
+        gateway: usize,
+    },
+    Send {
+        socket: u64,
+        frames: Vec<ClientFrame>,
+    },
+    Drop {
+        socket: u64,
+    },
+}
+
+/// Frames that follow each other go into one write.
+fn errands(outputs: Vec<Output>) -> Vec<Errand> {
+    let mut errands: Vec<Errand> = Vec::new();
+    for output in outputs {
+        match output {
+            Output::Connect { socket, gateway } => errands.push(Errand::Dial { socket, gateway }),
+            Output::Send { socket, frame } => match errands.last_mut() {
+                Some(Errand::Send {
+                    socket: last,
+                    frames,
+                }) if *last == socket => frames.push(frame),
+                Some(_) | None => errands.push(Errand::Send {
+                    socket,
+                    frames: vec![frame],
+                }),
+            },
+            Output::Disconnect { socket } => errands.push(Errand::Drop { socket }),
+            Output::Saw(_) => {}
+        }
+    }
+    errands
+}
+
+fn find(lines: &mut [Option<Line>], socket: u64) -> Option<&mut Line> {
+    let mut lines = lines.iter_mut().flatten();
+    lines.find(|line| line.socket() == socket)
+}
+
+fn hang_up(lines: &mut [Option<Line>], socket: u64) {
+    for line in lines {
+        line.take_if(|line| line.socket() == socket);
+    }
+}
+
+impl<W: Witness> Shared<W> {
+    fn feed(&self, what: impl FnOnce(&mut Client, Instant)) {
+        what(&mut self.state.lock().client, Instant::now());
     }
 
-    /// What the client wants done; what it saw is noted.
+    fn take_news(&self, lines: &mut [Option<Line>], socket: u64, news: News) {
+        match news {
+            News::Connected => self.feed(|client, now| client.connected(now, socket)),
+            News::Frame(frame) => self.feed(|client, now| client.heard(now, socket, frame)),
+            News::Garbled(text) => {
+                let state = &mut *self.state.lock();
+                state.witness.saw(Instant::now(), Seen::Garbled(text));
+            }
+            News::Gone(code) => {
+                hang_up(lines, socket);
+                self.feed(|client, now| client.lost(now, socket, code));
+            }
+        }
+    }
+
+    fn has_outputs(&self) -> bool {
+        self.state.lock().client.has_outputs()
+    }
+
+    /// What the client wants done; what it saw is told.
     fn take_outputs(&self) -> (Vec<Output>, Option<Instant>) {
         let state = &mut *self.state.lock();
         let mut outputs = Vec::new();
         while let Some(output) = state.client.poll() {
             match output {
-                Output::Saw(seen) => state.record.push(Instant::now(), seen),
-                Output::Connect { .. } | Output::Send(_) | Output::Disconnect => {
+                Output::Saw(seen) => state.witness.saw(Instant::now(), seen),
+                Output::Connect { .. } | Output::Send { .. } | Output::Disconnect { .. } => {
                     outputs.push(output);
                 }
             }

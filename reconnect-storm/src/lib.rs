@@ -18,7 +18,7 @@ mod settings;
 
 pub use backoff::Backoff;
 pub use check::{Case, Finding, Logged, LoggedBody, Marks, RoomLog, Verdict, Wrong, check};
-pub use client::{Client, Output};
-pub use driver::{Driver, TimedOut};
+pub use client::{Client, Output, SocketId};
+pub use driver::{Driver, Heard, Socket, TimedOut, Witness};
 pub use record::{ActionId, Ask, Outcome, Record, Seen, Sighting};
 pub use settings::Settings;

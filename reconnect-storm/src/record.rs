@@ -64,11 +64,15 @@ pub enum Seen {
     Heard(ServerFrame),
     /// Something came that is no frame.
     Garbled(String),
-    /// The socket is gone.
+    /// The last open socket is gone.
     Lost {
         /// The close code, where there was one.
         code: Option<u16>,
     },
+    /// The first socket is gone; the second is open, and has not been answered yet (D3).
+    Silenced,
+    /// The second socket has taken over from the first (D3).
+    Moved,
     /// The session is gone (4001), with every room; a new one will be opened.
     SessionGone,
     /// The client does not come back.

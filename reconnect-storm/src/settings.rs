@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use outlast_protocol::Codec;
 
@@ -17,8 +17,14 @@ pub struct Settings {
     pub token: Option<String>,
     /// How long it waits before it tries again.
     pub backoff: Backoff,
+    /// Whether a `retry_ms` of the server is obeyed. A rude client goes by its backoff alone.
+    pub is_polite: bool,
     /// How long an attempt may take from its connection to `welcome` or `resumed`.
     pub attach_timeout: Duration,
+    /// The address that it dials from, where ports run out; any for `None`.
+    pub source: Option<IpAddr>,
+    /// How much the system keeps for it unread; its default for `None`.
+    pub receive_buffer_bytes: Option<u32>,
     /// What the backoff's jitter is drawn from: equal seeds wait equally long.
     pub seed: u64,
 }
@@ -32,7 +38,10 @@ impl Settings {
             codec: Codec::Json,
             token: None,
             backoff: Backoff::default(),
+            is_polite: true,
             attach_timeout: Duration::from_secs(12),
+            source: None,
+            receive_buffer_bytes: None,
             seed: 0,
         }
     }

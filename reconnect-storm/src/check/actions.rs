@@ -113,6 +113,8 @@ fn history<'a>(
             | Seen::Heard(_)
             | Seen::Garbled(_)
             | Seen::Lost { .. }
+            | Seen::Silenced
+            | Seen::Moved
             | Seen::Stopped { .. } => {}
         }
     }

@@ -58,6 +58,8 @@ pub(super) fn check(case: &Case<'_>, client: usize, record: &Record, verdict: &m
             | Seen::Asked { .. }
             | Seen::Renumbered { .. }
             | Seen::Lost { .. }
+            | Seen::Silenced
+            | Seen::Moved
             | Seen::Stopped { .. } => {}
         }
     }

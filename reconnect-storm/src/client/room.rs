@@ -20,6 +20,8 @@ pub(super) struct Room {
     pause_until: Option<Instant>,
     /// Whether `resumed` has announced a snapshot that has not come yet.
     snapshot_due: bool,
+    /// Up to where another socket has delivered what this one replays, until `live`.
+    overlap_off: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +48,7 @@ impl Room {
             seat: None,
             pause_until: None,
             snapshot_due: false,
+            overlap_off: 0,
         }
     }
 
@@ -168,6 +171,29 @@ impl Room {
         }
     }
 
+    /// Catching up is over.
+    pub(super) fn live(&mut self, pos: Pos) {
+        self.overlap_off = 0;
+        self.passed(pos);
+    }
+
+    /// Another socket begins to deliver, from a position that may lie behind this one.
+    pub(super) fn overlap(&mut self) {
+        self.overlap_off = self.seat.map_or(0, |seat| seat.pos.off);
+    }
+
+    /// Whether an entry has come on another socket before.
+    pub(super) fn has_passed(&self, pos: Pos) -> bool {
+        self.seat.is_some() && pos.off <= self.overlap_off
+    }
+
+    /// Whether a state is older than what has come on another socket before.
+    pub(super) fn has_passed_state(&mut self, pos: Pos) -> bool {
+        let passed = self.has_passed(pos);
+        self.snapshot_due &= !passed;
+        passed
+    }
+
     pub(super) fn event(
         &mut self,
         by: Option<Member>,
@@ -230,8 +256,9 @@ impl Room {
             return;
         }
         let settled_up_to = self.pending.front().map_or(self.next_n, |action| action.n);
-        if expect < settled_up_to && self.seat.is_none() {
-            // The room has forgotten this session, and never told it so because it is not in the room.
+        if expect < settled_up_to {
+            // The store has lost what was settled, and no entry of the log with it: the room has forgotten
+            // a session that is not in it, or a join of one that was.
             self.renumber_from(expect, seen);
         }
         for action in self.pending.iter_mut().filter(|action| action.n >= expect) {

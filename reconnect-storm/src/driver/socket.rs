@@ -1,8 +1,17 @@
-use std::time::Duration;
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
 use futures_util::{SinkExt, StreamExt};
 use outlast_protocol::{ClientFrame, Codec, DecodeError, ServerFrame};
-use tokio::{net::TcpStream, time::timeout};
+use socket2::SockRef;
+use tokio::{
+    net::{TcpSocket, TcpStream, lookup_host},
+    time::timeout,
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{
@@ -13,17 +22,24 @@ use tokio_tungstenite::{
     },
 };
 
+use super::trickle::Trickle;
+use crate::Settings;
+
 /// One WebSocket, with the frames of protocol 1 on it.
 #[derive(Debug)]
-pub(super) struct Socket {
-    stream: WebSocketStream<TcpStream>,
+pub struct Socket {
+    stream: WebSocketStream<Trickle>,
     codec: Codec,
 }
 
 /// What came from a socket.
-pub(super) enum Heard {
+#[derive(Debug)]
+pub enum Heard {
+    /// A frame.
     Frame(ServerFrame),
+    /// Something that is none.
     Garbled(String),
+    /// The end, with its close code.
     Gone(Option<u16>),
 }
 
@@ -31,14 +47,24 @@ pub(super) enum Heard {
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Socket {
-    pub(super) async fn dial(gateway: String, codec: Codec) -> Result<Self, Error> {
+    /// Connects and upgrades. Reads at most that many bytes a second; 0 for as many as come.
+    ///
+    /// # Errors
+    /// Nobody listens there, or what listens refuses to upgrade.
+    pub async fn dial(
+        gateway: String,
+        settings: &Settings,
+        read_bytes_per_s: Arc<AtomicU32>,
+    ) -> Result<Self, Error> {
         let mut request = format!("ws://{gateway}/v1/connect").into_client_request()?;
+        let codec = settings.codec;
         let subprotocol = HeaderValue::from_static(codec.subprotocol());
         request
             .headers_mut()
             .insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
-        let tcp = TcpStream::connect(&gateway).await?;
+        let tcp = connect(&gateway, settings).await?;
         tcp.set_nodelay(true)?;
+        let tcp = Trickle::new(tcp, read_bytes_per_s);
         // Small buffers: a storm holds thousands of these.
         let config = WebSocketConfig::default()
             .read_buffer_size(4096)
@@ -47,7 +73,17 @@ impl Socket {
         Ok(Socket { stream, codec })
     }
 
-    pub(super) async fn send(&mut self, frames: &[ClientFrame]) -> Result<(), Error> {
+    /// Ends it with RST, as a network does that is cut.
+    pub fn cut(self) {
+        // Where it fails, the connection is gone already.
+        let _ = SockRef::from(self.stream.get_ref().tcp()).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Sends frames in one write.
+    ///
+    /// # Errors
+    /// The socket takes nothing any more.
+    pub async fn send(&mut self, frames: &[ClientFrame]) -> Result<(), Error> {
         let sending = async {
             for frame in frames {
                 let bytes = self.codec.encode_client(frame);
@@ -66,7 +102,7 @@ impl Socket {
     }
 
     /// Waits for the next; cancel safe.
-    pub(super) async fn hear(&mut self) -> Heard {
+    pub async fn hear(&mut self) -> Heard {
         loop {
             let bytes = match self.stream.next().await {
                 Some(Ok(Message::Text(text))) if self.codec == Codec::Json => text.into(),
@@ -90,4 +126,29 @@ impl Socket {
             };
         }
     }
+}
+
+async fn connect(gateway: &str, settings: &Settings) -> io::Result<TcpStream> {
+    let mut failed = io::Error::other("the name has no address");
+    let addresses = match gateway.parse::<SocketAddr>() {
+        Ok(address) => vec![address],
+        Err(_) => lookup_host(gateway).await?.collect(),
+    };
+    for address in addresses {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        if let Some(source) = settings.source {
+            socket.bind((source, 0).into())?;
+        }
+        if let Some(bytes) = settings.receive_buffer_bytes {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        match socket.connect(address).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }

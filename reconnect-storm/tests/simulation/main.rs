@@ -10,24 +10,31 @@
 mod server;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
 use outlast_protocol::{ClientFrame, Payload, RoomName, ServerFrame, SnapshotReason};
-use rand::{RngExt, SeedableRng, rngs::StdRng};
-use reconnect_storm::{Case, Client, Finding, Marks, Output, Record, Settings, Verdict, check};
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IteratorRandom};
+use reconnect_storm::{
+    Case, Client, Finding, Marks, Output, Record, Seen, Settings, SocketId, Verdict, check,
+};
 use serde_json::json;
 
 use self::server::{Faults, Server};
 
-/// One client, its record, and the two directions of its socket.
+/// One client, its record, and its sockets.
 struct Peer {
     client: Client,
     record: Record,
+    wires: BTreeMap<SocketId, Wire>,
+}
+
+/// The two directions of a socket.
+#[derive(Default)]
+struct Wire {
     up: VecDeque<ClientFrame>,
     down: VecDeque<ServerFrame>,
-    socket: bool,
 }
 
 struct World {
@@ -39,6 +46,10 @@ struct World {
     said: u64,
     /// Nobody leaves.
     stay: bool,
+    /// How often a gateway asks a client to move.
+    moves: f64,
+    /// Whether the network cuts connections.
+    cuts: bool,
 }
 
 impl World {
@@ -58,13 +69,10 @@ impl World {
             for room in &rooms {
                 client.join(now, room, None);
             }
-            let (up, down) = (VecDeque::new(), VecDeque::new());
             Peer {
                 client,
                 record: Record::default(),
-                up,
-                down,
-                socket: false,
+                wires: BTreeMap::new(),
             }
         });
         World {
@@ -75,6 +83,8 @@ impl World {
             stay: faults.rollback > 0.0,
             rooms: rooms.clone(),
             said: 0,
+            moves: 0.0,
+            cuts: true,
         }
     }
 
@@ -82,16 +92,25 @@ impl World {
     fn step(&mut self, who: usize, calm: bool) {
         self.now += Duration::from_millis(self.rng.random_range(0..20));
         let (now, peer) = (self.now, &mut self.peers[who]);
+        let socket = peer.wires.keys().copied().choose(&mut self.rng);
+        let moves = !calm && self.rng.random_bool(self.moves);
+        if let Some(socket) = socket.filter(|_| moves) {
+            let after_ms = self.rng.random_range(0..300);
+            self.server.drain((who, socket), after_ms);
+        }
         match self.rng.random_range(0..100) {
-            0 if !calm && peer.socket => {
-                (peer.socket, peer.down) = (false, VecDeque::new());
+            0 if !calm
+                && self.cuts
+                && let Some(socket) = socket =>
+            {
+                let mut wire = peer.wires.remove(&socket).unwrap();
                 // What had been sent may still arrive, up to any point.
-                let arrives = self.rng.random_range(0..=peer.up.len());
-                for frame in peer.up.drain(..).take(arrives) {
-                    self.server.take(who, frame);
+                let arrives = self.rng.random_range(0..=wire.up.len());
+                for frame in wire.up.drain(..).take(arrives) {
+                    self.server.take((who, socket), frame);
                 }
-                self.server.cut(who);
-                peer.client.lost(now, None);
+                self.server.cut((who, socket));
+                peer.client.lost(now, socket, None);
             }
             1..20 if !calm && peer.client.pending() < 6 => {
                 let room = &self.rooms[self.rng.random_range(0..self.rooms.len())];
@@ -109,21 +128,25 @@ impl World {
                 }
             }
             20..60 => {
-                if let Some(frame) = peer.up.pop_front() {
-                    self.server.take(who, frame);
+                if let Some(socket) = socket
+                    && let Some(frame) = peer.wires.get_mut(&socket).unwrap().up.pop_front()
+                {
+                    self.server.take((who, socket), frame);
                 }
             }
             60..95 => {
-                if let Some(frame) = peer.down.pop_front() {
-                    peer.client.heard(now, frame);
+                if let Some(socket) = socket
+                    && let Some(frame) = peer.wires.get_mut(&socket).unwrap().down.pop_front()
+                {
+                    peer.client.heard(now, socket, frame);
                 }
             }
             _ => peer.client.tick(now),
         }
         self.carry(who);
-        for (to, frame) in self.server.outbox.drain(..) {
-            if self.peers[to].socket {
-                self.peers[to].down.push_back(frame);
+        for ((to, socket), frame) in self.server.outbox.drain(..) {
+            if let Some(wire) = self.peers[to].wires.get_mut(&socket) {
+                wire.down.push_back(frame);
             }
         }
     }
@@ -132,16 +155,16 @@ impl World {
         let peer = &mut self.peers[who];
         while let Some(output) = peer.client.poll() {
             match output {
-                Output::Connect { .. } => {
-                    self.server.cut(who);
-                    peer.socket = true;
-                    (peer.up, peer.down) = (VecDeque::new(), VecDeque::new());
-                    peer.client.connected(self.now);
+                Output::Connect { socket, .. } => {
+                    peer.wires.insert(socket, Wire::default());
+                    peer.client.connected(self.now, socket);
                 }
-                Output::Send(frame) => peer.up.push_back(frame),
-                Output::Disconnect => {
-                    peer.socket = false;
-                    self.server.cut(who);
+                Output::Send { socket, frame } => {
+                    peer.wires.get_mut(&socket).unwrap().up.push_back(frame);
+                }
+                Output::Disconnect { socket } => {
+                    peer.wires.remove(&socket);
+                    self.server.cut((who, socket));
                 }
                 Output::Saw(seen) => peer.record.push(self.now, seen),
             }
@@ -152,12 +175,19 @@ impl World {
         self.peers.iter().all(|peer| {
             peer.client.is_attached()
                 && peer.client.pending() == 0
-                && peer.up.is_empty()
-                && peer.down.is_empty()
+                && peer.wires.len() == 1
+                && peer
+                    .wires
+                    .values()
+                    .all(|wire| wire.up.is_empty() && wire.down.is_empty())
         })
     }
 
-    fn run(mut self, seed: u64, excused: &[SnapshotReason]) -> Verdict {
+    fn run(self, seed: u64, excused: &[SnapshotReason]) -> Verdict {
+        self.run_to_records(seed, excused).0
+    }
+
+    fn run_to_records(mut self, seed: u64, excused: &[SnapshotReason]) -> (Verdict, Vec<Record>) {
         for _ in 0..6000 {
             let who = self.rng.random_range(0..self.peers.len());
             self.step(who, false);
@@ -185,14 +215,15 @@ impl World {
             }
         }
         let records: Vec<Record> = self.peers.into_iter().map(|peer| peer.record).collect();
-        check(&Case {
+        let verdict = check(&Case {
             clients: &records,
             logs: &self.server.logs(),
             marks: Marks::CHAT,
             complete: true,
             excused,
             sessions_may_go: false,
-        })
+        });
+        (verdict, records)
     }
 }
 
@@ -216,6 +247,41 @@ fn a3_each_action_has_its_effect_once_whatever_the_network_does() {
         assert!(
             verdict.resumed > 5 && verdict.entries_seen > 200,
             "seed {seed}: {verdict}"
+        );
+    }
+}
+
+#[test]
+fn d3_a_moving_client_misses_nothing_and_sees_nothing_twice() {
+    let (mut moved, mut lost) = (0, 0);
+    for seed in 0..60 {
+        let mut world = World::new(seed, Faults::default());
+        world.moves = 0.01;
+        let (verdict, records) = world.run_to_records(seed, &[]);
+        assert!(verdict.is_clean(), "seed {seed}: {verdict}");
+        assert_eq!(verdict.actions_open, 0, "seed {seed}: {verdict}");
+        let count = |seen: fn(&Seen) -> bool| -> usize {
+            records.iter().map(|record| record.count(seen)).sum()
+        };
+        moved += count(|seen| matches!(seen, Seen::Moved));
+        lost += count(|seen| matches!(seen, Seen::Lost { .. }));
+    }
+    println!("{moved} moves, {lost} losses");
+    assert!(moved > 1_000, "only {moved} moves were made");
+}
+
+#[test]
+fn d3_a_client_that_is_asked_to_move_is_never_without_a_socket() {
+    for seed in 0..30 {
+        let mut world = World::new(seed, Faults::default());
+        world.moves = 0.02;
+        world.cuts = false;
+        let (verdict, records) = world.run_to_records(seed, &[]);
+        assert!(verdict.is_clean(), "seed {seed}: {verdict}");
+        let lost = |record: &Record| record.count(|seen| matches!(seen, Seen::Lost { .. }));
+        assert!(
+            records.iter().all(|record| lost(record) == 0),
+            "seed {seed}"
         );
     }
 }

@@ -7,7 +7,7 @@ use outlast_protocol::{
     SnapshotReason, Welcome,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use reconnect_storm::{Logged, LoggedBody, RoomLog};
+use reconnect_storm::{Logged, LoggedBody, RoomLog, SocketId};
 use serde_json::{Value, json};
 
 /// What the server does to its clients.
@@ -21,13 +21,16 @@ pub(crate) struct Faults {
     pub(crate) rollback: f64,
 }
 
+/// A socket: whose, and what the client calls it.
+pub(crate) type Line = (usize, SocketId);
+
 pub(crate) struct Server {
     /// What is to be delivered, to whom.
-    pub(crate) outbox: Vec<(usize, ServerFrame)>,
+    pub(crate) outbox: Vec<(Line, ServerFrame)>,
     rng: StdRng,
     faults: Faults,
     sessions: BTreeMap<Sid, Session>,
-    sockets: BTreeMap<usize, Sid>,
+    sockets: BTreeMap<Line, Sid>,
     rooms: BTreeMap<RoomName, Room>,
 }
 
@@ -73,8 +76,17 @@ impl Server {
         };
     }
 
-    pub(crate) fn cut(&mut self, socket: usize) {
+    pub(crate) fn cut(&mut self, socket: Line) {
         self.sockets.remove(&socket);
+    }
+
+    /// D3: asks a client to move.
+    pub(crate) fn drain(&mut self, socket: Line, after_ms: u64) {
+        if self.sockets.contains_key(&socket) {
+            let by_ms = after_ms + 500;
+            self.outbox
+                .push((socket, ServerFrame::Move { after_ms, by_ms }));
+        }
     }
 
     pub(crate) fn logs(&self) -> BTreeMap<RoomName, RoomLog> {
@@ -89,7 +101,7 @@ impl Server {
         self.rooms.iter().map(log).collect()
     }
 
-    pub(crate) fn take(&mut self, socket: usize, frame: ClientFrame) {
+    pub(crate) fn take(&mut self, socket: Line, frame: ClientFrame) {
         match frame {
             ClientFrame::Open { .. } => {
                 let sid = Sid::now_v7();
@@ -154,7 +166,17 @@ impl Server {
         }
     }
 
-    fn attach(&mut self, socket: usize, sid: Sid) -> Welcome {
+    fn attach(&mut self, socket: Line, sid: Sid) -> Welcome {
+        let older = self.sockets.extract_if(.., |_, attached| *attached == sid);
+        self.outbox.extend(older.map(|(older, _)| {
+            let bye = ServerFrame::Bye {
+                code: CloseCode::TakenOver,
+                reason: "a newer socket".into(),
+                resume: false,
+                retry_ms: None,
+            };
+            (older, bye)
+        }));
         self.sockets.insert(socket, sid);
         let session = self.sessions.get_mut(&sid).unwrap();
         session.generation += 1;
@@ -173,7 +195,7 @@ impl Server {
         }
     }
 
-    fn resume(&mut self, socket: usize, sid: Sid, asked: &BTreeMap<RoomName, Option<Pos>>) {
+    fn resume(&mut self, socket: Line, sid: Sid, asked: &BTreeMap<RoomName, Option<Pos>>) {
         let welcome = self.attach(socket, sid);
         let (mut rooms, mut frames) = (BTreeMap::new(), Vec::new());
         let concerned: BTreeSet<RoomName> = asked
@@ -233,7 +255,7 @@ impl Server {
             .extend(frames.into_iter().map(|frame| (socket, frame)));
     }
 
-    fn apply(&mut self, socket: usize, sid: Sid, n: u64, frame: ClientFrame) {
+    fn apply(&mut self, socket: Line, sid: Sid, n: u64, frame: ClientFrame) {
         let (ClientFrame::Join { room: name, .. }
         | ClientFrame::Act { room: name, .. }
         | ClientFrame::Leave { room: name, .. }) = &frame
