@@ -85,7 +85,8 @@ pub(crate) struct Flags {
     pub(crate) drain_ms: Option<u64>,
 
     /// How long a session outlives its socket [default: 120000]
-    #[arg(long, env = "OUTLAST_SESSION_TTL_MS", value_name = "MS")]
+    #[arg(long, env = "OUTLAST_SESSION_TTL_MS", value_name = "MS",
+          value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) session_ttl_ms: Option<u64>,
 
     /// How long a session may be without a socket before its rooms are told [default: 5000]
@@ -106,8 +107,9 @@ pub(crate) struct Flags {
     pub(crate) heartbeat_ms: Option<u64>,
 
     /// The largest frame that a client may send [default: 65536]
-    #[arg(long, env = "OUTLAST_FRAME_BYTES", value_name = "BYTES")]
-    pub(crate) frame_bytes: Option<usize>,
+    #[arg(long, env = "OUTLAST_FRAME_BYTES", value_name = "BYTES",
+          value_parser = clap::value_parser!(u32).range(1024..=16 * 1024 * 1024))]
+    pub(crate) frame_bytes: Option<u32>,
 
     /// Actions a second that one session may send, with bursts of twice that [default: 50]
     #[arg(long, env = "OUTLAST_ACTIONS_PER_S", value_name = "N",

@@ -75,6 +75,14 @@ impl Config {
                 role.as_str()
             ),
         };
+        for origin in flags.allow_origin.iter().flatten() {
+            if !is_origin(origin) {
+                bail!(
+                    "--allow-origin {origin:?} is no origin: it is a scheme and a host, and a port where \
+                     that is not the usual one, for example https://example.org"
+                );
+            }
+        }
         let implied = role == RoleName::All && flags.store.is_none();
         Ok(Config {
             role,
@@ -88,6 +96,15 @@ impl Config {
             flags,
         })
     }
+}
+
+/// Whether it could be what a browser sends as `Origin` (RFC 6454, section 7).
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.trim_end_matches('/').split_once("://") else {
+        return false;
+    };
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "/@?#*,".contains(c);
+    matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(odd)
 }
 
 fn admin_listen(flag: Option<&str>) -> anyhow::Result<AdminListen> {
@@ -108,9 +125,27 @@ fn read_file(path: &Path) -> anyhow::Result<toml::Table> {
     let table: toml::Table = text
         .parse()
         .with_context(|| format!("--config {} is not TOML", path.display()))?;
-    Flags::deserialize_table(table.clone())
+    check_file(&table)
         .with_context(|| format!("--config {} holds a setting that is wrong", path.display()))?;
     Ok(table)
+}
+
+/// Holds a file's settings to what the flags of the same names are held to.
+fn check_file(table: &toml::Table) -> anyhow::Result<()> {
+    Flags::deserialize_table(table.clone())?;
+    let flags = table.iter().map(|(key, value)| {
+        let text = |value: &toml::Value| value.as_str().map_or(value.to_string(), str::to_owned);
+        let values: Vec<String> = value.as_array().into_iter().flatten().map(text).collect();
+        let value = if value.is_array() {
+            values.join(",")
+        } else {
+            text(value)
+        };
+        format!("--{}={value}", key.replace('_', "-"))
+    });
+    let args = std::iter::once("outlast".to_owned()).chain(flags);
+    Cli::try_parse_from(args).map_err(|error| anyhow::anyhow!("{}", blame(&error)))?;
+    Ok(())
 }
 
 fn nearer_wins(mut file: toml::Table, nearer: &Flags) -> anyhow::Result<Flags> {
@@ -206,6 +241,44 @@ mod tests {
         assert_eq!(flags.session_ttl_ms, Some(2));
         assert_eq!(flags.lease_ms, Some(300));
         assert_eq!(flags.allow_origin, Some(vec!["https://a".to_owned()]));
+    }
+
+    #[test]
+    fn l5_what_is_no_origin_is_refused() {
+        for origin in [
+            "example.org",
+            "https://",
+            "https://a/b",
+            "*",
+            "null",
+            "ftp://a",
+        ] {
+            let error = parse(&["--allow-origin", origin]).unwrap_err().to_string();
+            assert!(error.contains("https://example.org"), "{error}");
+        }
+        assert!(parse(&["--allow-origin", "https://a.example:8443,http://b/"]).is_ok());
+    }
+
+    #[test]
+    fn l5_numbers_that_make_no_sense_are_refused() {
+        for flags in [
+            ["--session-ttl-ms", "0"],
+            ["--frame-bytes", "0"],
+            ["--actions-per-s", "0"],
+        ] {
+            assert!(parse(&flags).is_err(), "{flags:?}");
+        }
+        for (text, holds) in [
+            ("session_ttl_ms = 0", false),
+            ("heartbeat_ms = 1", false),
+            (
+                "heartbeat_ms = 1000\nallow_anonymous = true\nallow_origin = [\"https://a\", \"http://b\"]",
+                true,
+            ),
+        ] {
+            let checked = check_file(&text.parse().unwrap());
+            assert_eq!(checked.is_ok(), holds, "{checked:?}");
+        }
     }
 
     #[test]

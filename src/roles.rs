@@ -214,7 +214,9 @@ fn gateway_settings(config: &Config) -> outlast_gateway::Settings {
     outlast_gateway::Settings {
         ttl_ms: session_settings(config).ttl_ms,
         heartbeat_ms: flags.heartbeat_ms.unwrap_or(defaults.heartbeat_ms),
-        frame_bytes: flags.frame_bytes.unwrap_or(defaults.frame_bytes),
+        frame_bytes: flags
+            .frame_bytes
+            .map_or(defaults.frame_bytes, |bytes| bytes as usize),
         actions_per_s: flags.actions_per_s.unwrap_or(defaults.actions_per_s),
         sockets_per_address: flags.sockets_per_address,
         allow_origin: flags.allow_origin.clone().unwrap_or_default(),

@@ -2,9 +2,9 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use outlast_broker::{
-    SharedBroker,
+    BrokerError, SharedBroker,
     embedded::Embedded,
     redis::{Redis, Settings},
 };
@@ -30,12 +30,20 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<SharedBroker> {
         "redis" => {
             let connect = Redis::connect(&config.store, config.layout, Settings::default());
             let store = tokio::time::timeout(CONNECT_WAIT, connect).await;
-            let store = store.context("no answer in time")?;
-            Ok(store.with_context(|| {
-                format!(
-                    "cannot use --store {}; is Redis running there?",
-                    without_password(&config.store)
-                )
+            let store = store
+                .unwrap_or_else(|_| Err(BrokerError::Unavailable("no answer in time".to_owned())));
+            Ok(store.map_err(|error| {
+                let url = without_password(&config.store);
+                let hint = match &error {
+                    BrokerError::Unavailable(_) => "; is Redis running there?",
+                    BrokerError::Full(_)
+                    | BrokerError::Fenced { .. }
+                    | BrokerError::Moved(_)
+                    | BrokerError::TooLate
+                    | BrokerError::Unreadable(_)
+                    | BrokerError::Incompatible(_) => "",
+                };
+                anyhow!("cannot use --store {url}: {error}{hint}")
             })?)
         }
         "rediss" | "redis-cluster" | "redis-sentinel" => {

@@ -73,6 +73,15 @@ impl Body {
         }
     }
 
+    /// The number of the member's action whose outcome this is, if it is one.
+    pub fn settles(&self, member: u32) -> Option<u64> {
+        match self {
+            Body::Event { by, n, .. } => n.filter(|_| *by == Some(member)),
+            Body::Notice { .. } => None,
+            Body::Result { to, n, .. } => (*to == member).then_some(*n),
+        }
+    }
+
     /// The one member that this is addressed to; none when it is for everybody.
     pub fn addressee(&self) -> Option<u32> {
         match self {

@@ -66,7 +66,8 @@ fn unauthorized(error: AuthError) -> Bye {
 fn refused(error: SessionError) -> Bye {
     match error {
         SessionError::Gone => Bye::session_gone(),
-        SessionError::Superseded => Bye::taken_over(),
+        // Of two resumes with one key, only the client knows which socket it still has (S5).
+        SessionError::Superseded => busy(),
         SessionError::OtherUser => unauthorized(AuthError::OtherUser),
         SessionError::TooMany { .. } => Bye::new(CloseCode::TooManySessions, error.to_string()),
         SessionError::TooManyRooms { .. } | SessionError::Unreadable(_) => {

@@ -10,6 +10,8 @@ pub(crate) struct RoomGate {
     /// What the room had applied when the session came back: the outcomes of acts up to here stand in
     /// the log.
     applied: u64,
+    /// Up to here the client has, or is being given, the outcomes: it sends none of these again.
+    settled: u64,
     /// The number that has to come, or come again, before any higher one.
     awaited: Option<u64>,
 }
@@ -79,16 +81,22 @@ impl RoomGate {
         self.awaited = self.awaited.filter(|awaited| *awaited > n);
     }
 
-    /// The room has applied everything up to here.
+    /// The room has applied everything up to here, and the client is told so.
     pub(crate) fn reach(&mut self, n: u64) {
         self.forwarded = self.forwarded.max(n);
+        self.settled = self.settled.max(n);
         self.awaited = self.awaited.filter(|awaited| *awaited > n);
     }
 
-    /// The client was told to send the action again later, and everything behind it.
-    pub(crate) fn refuse(&mut self, n: u64) {
+    /// The action cannot be taken now. Answers whether the client has to be told so, to send it again later
+    /// with everything behind it; not if its outcome was faster.
+    pub(crate) fn refuse(&mut self, n: u64) -> bool {
+        if n <= self.settled {
+            return false;
+        }
         self.forwarded = self.forwarded.min(n - 1);
         self.awaited = Some(n);
+        true
     }
 
     /// The client was told that the action is not taken at all: the next one bears its number. What it
@@ -111,6 +119,7 @@ impl RoomGate {
     pub(crate) fn expect(&mut self, n: u64) {
         self.forwarded = n.saturating_sub(1);
         self.applied = self.applied.min(self.forwarded);
+        self.settled = self.settled.min(self.forwarded);
         self.awaited = Some(n);
     }
 }
@@ -133,7 +142,7 @@ mod tests {
     fn a5_after_an_error_everything_waits_for_its_number() {
         let mut gate = RoomGate::known();
         gate.forward(1);
-        gate.refuse(2);
+        assert!(gate.refuse(2));
         assert_eq!(gate.act(3), Verdict::Early);
         assert_eq!(gate.act(1), Verdict::Duplicate);
         assert_eq!(gate.act(2), Verdict::Forward);
@@ -167,6 +176,27 @@ mod tests {
     }
 
     #[test]
+    fn a5_what_was_refused_and_taken_all_the_same_holds_nothing_up() {
+        let mut gate = RoomGate::known();
+        gate.forward(1);
+        assert!(gate.refuse(1));
+        gate.reach(1);
+        assert_eq!(gate.act(1), Verdict::Duplicate);
+        assert_eq!(gate.act(2), Verdict::Forward);
+    }
+
+    #[test]
+    fn a5_what_has_its_outcome_is_not_refused_later() {
+        let mut gate = RoomGate::known();
+        gate.forward(1);
+        gate.reach(1);
+        assert!(!gate.refuse(1));
+        assert_eq!(gate.act(2), Verdict::Forward);
+        gate.expect(1);
+        assert!(gate.refuse(1), "another history");
+    }
+
+    #[test]
     fn a5_what_is_not_taken_at_all_holds_nothing_up() {
         let mut gate = RoomGate::default();
         gate.free(1);
@@ -178,7 +208,7 @@ mod tests {
     fn a5_an_error_of_the_room_frees_what_was_appended() {
         let mut gate = RoomGate::known();
         (1..=5).for_each(|n| gate.forward(n));
-        gate.refuse(3);
+        assert!(gate.refuse(3));
         assert_eq!(gate.act(5), Verdict::Early);
         assert_eq!(gate.act(3), Verdict::Forward);
     }
@@ -198,7 +228,7 @@ mod tests {
     fn a1_a_gap_opens_the_gate_for_what_the_room_expects() {
         let mut gate = RoomGate::known();
         (1..=5).for_each(|n| gate.forward(n));
-        gate.refuse(6);
+        assert!(gate.refuse(6));
         gate.expect(4);
         assert_eq!(gate.act(3), Verdict::Duplicate);
         assert_eq!(gate.act(5), Verdict::Early);

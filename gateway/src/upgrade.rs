@@ -71,12 +71,11 @@ fn check(shared: &Shared, request: &Request<Body>) -> Result<Checked, Refusal> {
     if shared.closing.is_cancelled() {
         return Err(Refusal::Closing);
     }
-    if let Some(origin) = headers.get(ORIGIN) {
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-        let may = |origin| origin::may_connect(origin, host, &shared.settings.allow_origin);
-        if !origin.to_str().is_ok_and(may) {
-            return Err(Refusal::Origin);
-        }
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let may = |origin| origin::may_connect(origin, host, &shared.settings.allow_origin);
+    let mut origins = headers.get_all(ORIGIN).iter();
+    if !origins.all(|origin| origin.to_str().is_ok_and(may)) {
+        return Err(Refusal::Origin);
     }
     let (codec, named) = subprotocol(headers)?;
     let mut response = create_response_with_body(request, Body::empty)

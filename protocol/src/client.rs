@@ -71,14 +71,18 @@ wire::frames! {
     }
 }
 
+/// Rooms that a `resume` may name: those that the session is in, and as many that it left when it lost its
+/// socket, and does not know of yet.
+const RESUMED_MAX: usize = 2 * ROOMS_MAX;
+
 fn rooms<'de, D>(deserializer: D) -> Result<BTreeMap<RoomName, Option<Pos>>, D::Error>
 where
     D: Deserializer<'de>,
 {
     let rooms = BTreeMap::deserialize(deserializer)?;
-    if rooms.len() > ROOMS_MAX {
+    if rooms.len() > RESUMED_MAX {
         return Err(D::Error::custom(format_args!(
-            "`rooms` holds at most {ROOMS_MAX} rooms"
+            "`rooms` holds at most {RESUMED_MAX} rooms"
         )));
     }
     Ok(rooms)

@@ -162,7 +162,8 @@ impl Socket {
             && let Some(room) = self.rooms.get(slot)
         {
             match refusal.retry_ms {
-                Some(_) => room.gate.refuse(n),
+                Some(_) if !room.gate.refuse(n) => return Ok(()),
+                Some(_) => {}
                 None => room.gate.free(n),
             }
         }

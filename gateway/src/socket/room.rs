@@ -181,7 +181,8 @@ impl Room {
                 retry_ms,
             } => {
                 match retry_ms {
-                    Some(_) => self.gate.refuse(n),
+                    Some(_) if !self.gate.refuse(n) => return None,
+                    Some(_) => {}
                     None => self.gate.free(n),
                 }
                 self.asked.drop_from(n);
@@ -214,6 +215,8 @@ impl Room {
                 let state = state?;
                 if reason == SnapshotReason::Diverged {
                     self.gate.expect(n + 1);
+                } else {
+                    self.gate.reach(n);
                 }
                 self.asked.settle_to(n);
                 self.follow(member, Cursor::new(pos), Some(pos.off));
@@ -234,7 +237,7 @@ impl Room {
         let (Stand::In(follow), Some(seat)) = (&mut self.stand, &self.seat) else {
             return Turn::Done;
         };
-        let (codec, member) = (wire.codec(), follow.member);
+        let (codec, member, gate) = (wire.codec(), follow.member, &mut self.gate);
         let end = follow
             .leaving
             .as_ref()
@@ -245,6 +248,9 @@ impl Room {
                 return false;
             }
             if item.entry.body.is_for(member) {
+                if let Some(n) = item.entry.body.settles(member) {
+                    gate.reach(n);
+                }
                 wire.send_encoded(item.frame(&self.name, codec));
                 sent += 1;
             }

@@ -266,6 +266,31 @@ async fn h4_foreign_origins_are_refused() {
         let refused = Client::connect(world.address(), &[("Origin", origin)]).await;
         assert_eq!(status(refused), 403, "{origin}");
     }
+    for two in [
+        [own.as_str(), "https://evil.example"],
+        ["https://evil.example", own.as_str()],
+    ] {
+        let refused = Client::connect(world.address(), &two.map(|origin| ("Origin", origin))).await;
+        assert_eq!(status(refused), 403, "each has to pass: {two:?}");
+    }
+}
+
+#[tokio::test]
+async fn r1_a_client_may_name_rooms_that_it_has_left_without_knowing() {
+    let world = World::start().await;
+    let (_, welcome) = world.open().await;
+    let rooms = |count: usize| -> serde_json::Map<String, Value> {
+        (0..count)
+            .map(|i| (format!("chat/{i}"), Value::Null))
+            .collect()
+    };
+    let mut client = world.connect().await;
+    client.resume(&welcome, json!(rooms(256))).await;
+    let resumed = client.expect("resumed").await;
+    assert_eq!(resumed["rooms"].as_object().unwrap().len(), 256);
+    let mut client = world.connect().await;
+    client.resume(&welcome, json!(rooms(257))).await;
+    client.expect_bye(4004).await;
 }
 
 #[tokio::test]

@@ -68,6 +68,53 @@ async fn l5_a_store_that_is_away_costs_nobody_the_socket() {
 }
 
 #[tokio::test]
+async fn a5_what_was_answered_busy_may_have_been_taken_and_then_the_room_goes_on_behind_it() {
+    let server = Server::start().await;
+    let world = on(&server).await;
+    let (mut client, _) = world.in_chat(ROOM, "Ada").await;
+    server.signal("STOP");
+    client.say(ROOM, 2, "its answer is lost").await;
+    let busy = client.expect("error").await;
+    assert_eq!((&busy["code"], &busy["n"]), (&json!("busy"), &json!(2)));
+    server.signal("CONT");
+    let event = client.expect("event").await;
+    assert_eq!(event["n"], 2);
+    insist_on_saying(&mut client, 3, "and on we go").await;
+}
+
+#[tokio::test]
+async fn s5_of_two_resumes_at_once_neither_is_told_to_stop() {
+    let server = Server::start().await;
+    let world = on(&server).await;
+    for _ in 0..8 {
+        let (mut client, welcome) = world.open().await;
+        drop(client);
+        let (mut older, mut newer) = (world.connect().await, world.connect().await);
+        server.signal("STOP");
+        older.resume(&welcome, json!({})).await;
+        newer.resume(&welcome, json!({})).await;
+        drop(older);
+        server.signal("CONT");
+        // The client that only has the newer socket gets its session, at the latest when it comes again.
+        client = newer;
+        loop {
+            let told = client.frame().await;
+            if told["t"] == "resumed" {
+                break;
+            }
+            if told["t"] == "bye" {
+                assert_eq!(
+                    (&told["code"], &told["resume"]),
+                    (&json!(4013), &json!(true))
+                );
+                client = world.connect().await;
+                client.resume(&welcome, json!({})).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn r4_r5_lost_writes_are_told_before_the_next_entry() {
     let mut server = Server::start().await;
     let world = on(&server).await;

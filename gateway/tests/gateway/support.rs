@@ -181,7 +181,7 @@ impl Client {
         for (name, value) in headers {
             request
                 .headers_mut()
-                .insert(*name, HeaderValue::from_str(value).unwrap());
+                .append(*name, HeaderValue::from_str(value).unwrap());
         }
         let tcp = TcpStream::connect(address).await.unwrap();
         tcp.set_nodelay(true).unwrap();
