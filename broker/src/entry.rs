@@ -61,6 +61,14 @@ pub enum Body {
         /// Why it was refused, for people.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
+        /// What the action changed that only the room is to know: the room folds it like an event, and
+        /// nobody is sent it.
+        #[serde(
+            default,
+            deserialize_with = "outlast_protocol::given",
+            skip_serializing_if = "Option::is_none"
+        )]
+        kept: Option<Payload>,
     },
 }
 

@@ -56,6 +56,15 @@ impl<'a, E: Serialize> Cx<'a, E> {
         self.effects.answer = self.written(&data);
     }
 
+    /// Changes the room without telling the others: the event is applied behind those that were emitted,
+    /// and logged as part of the act's own `result`. For what comes often and shows in a later event, as
+    /// a player's steering shows in where the player is next. The last one counts.
+    ///
+    /// Only an act can do so; with any other input it counts as a panic.
+    pub fn keep(&mut self, event: E) {
+        self.effects.kept = self.written(&event);
+    }
+
     /// The room's clock, in milliseconds since the epoch; it never goes back.
     pub fn now_ms(&self) -> u64 {
         self.now_ms
@@ -80,6 +89,17 @@ impl<'a, E: Serialize> Cx<'a, E> {
     }
 }
 
+/// What settles an act that the room took (A2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// A result bears its number.
+    ByResult,
+    /// Its first event does.
+    ByEvent,
+    /// Nothing does so far: a result is owed.
+    NotYet,
+}
+
 /// What handling an input led to.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
@@ -87,14 +107,28 @@ pub(crate) struct Effects {
     pub(crate) entries: Vec<Emitted>,
     pub(crate) signals: Vec<Payload>,
     pub(crate) answer: Option<Payload>,
+    /// An event that only the room is to know.
+    pub(crate) kept: Option<Payload>,
     /// Something that the room emitted cannot be written down: it counts as a panic would.
     pub(crate) unwritable: Option<NotJson>,
 }
 
 impl Effects {
-    pub(crate) fn has_event(&self) -> bool {
+    /// What settles the act that they are of.
+    pub(crate) fn outcome(&self) -> Settled {
         let is_event = |emitted: &Emitted| matches!(emitted, Emitted::Event(_));
-        self.entries.iter().any(is_event)
+        if self.has_result() {
+            Settled::ByResult
+        } else if self.entries.iter().any(is_event) {
+            Settled::ByEvent
+        } else {
+            Settled::NotYet
+        }
+    }
+
+    /// Whether the act has a result of its own.
+    pub(crate) fn has_result(&self) -> bool {
+        self.answer.is_some() || self.kept.is_some()
     }
 }
 

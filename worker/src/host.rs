@@ -149,7 +149,7 @@ impl Host {
     /// Settles what a member is owed, so that it stands before whatever the member is told next (A2).
     fn settle(&mut self, member: Member, batch: &mut Batch) {
         if let Some(n) = self.draft.owed.remove(&member) {
-            let body = accepted(member, n, None);
+            let body = accepted(member, n, None, None);
             self.push(body, batch);
         }
     }
@@ -171,8 +171,8 @@ fn split(input: Input) -> (Asker, Request) {
     (asker, input.request)
 }
 
-/// The outcome of an act that the room took.
-fn accepted(to: Member, n: u64, data: Option<Payload>) -> Body {
+/// The outcome of an act that the room took: what it answers, and what it keeps to itself.
+fn accepted(to: Member, n: u64, data: Option<Payload>, kept: Option<Payload>) -> Body {
     Body::Result {
         to,
         n,
@@ -180,14 +180,18 @@ fn accepted(to: Member, n: u64, data: Option<Payload>) -> Body {
         data,
         code: None,
         message: None,
+        kept,
     }
 }
 
 fn size(body: &Body) -> usize {
     const ENVELOPE_BYTES: usize = 64;
-    let data = match body {
-        Body::Event { data, .. } | Body::Notice { data, .. } => Some(data),
-        Body::Result { data, .. } => data.as_ref(),
+    let bytes = |data: &Payload| data.as_json().len();
+    let data_bytes = match body {
+        Body::Event { data, .. } | Body::Notice { data, .. } => bytes(data),
+        Body::Result { data, kept, .. } => {
+            data.as_ref().map_or(0, bytes) + kept.as_ref().map_or(0, bytes)
+        }
     };
-    ENVELOPE_BYTES + data.map_or(0, |data| data.as_json().len())
+    ENVELOPE_BYTES + data_bytes
 }

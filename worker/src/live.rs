@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     Panicked(String),
     #[error("it emitted what cannot be written down: {0}")]
     Unwritable(#[source] NotJson),
+    #[error("it kept an event to itself that no act has caused")]
+    Kept,
     #[error("an entry cannot be read: {0}")]
     Unreadable(#[source] NotJson),
     #[error("its snapshot cannot be read: {0}")]
@@ -94,13 +96,19 @@ impl LiveRoom {
 
     /// Folds one entry in. What is applied is what was written, here as after a restart.
     pub(crate) fn apply(&mut self, entry: &Entry) -> Result<(), Fault> {
-        let Body::Event { by, data, .. } = &entry.body else {
-            return Ok(());
+        let (by, data) = match &entry.body {
+            Body::Event { by, data, .. } => (*by, data),
+            Body::Result {
+                to,
+                kept: Some(kept),
+                ..
+            } => (Some(*to), kept),
+            Body::Result { kept: None, .. } | Body::Notice { .. } => return Ok(()),
         };
         let at = At {
             pos: entry.pos,
             at_ms: entry.at,
-            by: *by,
+            by,
         };
         guard(|| self.room.apply(data, at))?.map_err(Fault::Unreadable)
     }

@@ -51,6 +51,8 @@ pub struct Outcome {
     pub signals: Vec<Value>,
     /// What the room answered.
     pub answer: Option<Value>,
+    /// What the room changed without an event.
+    pub kept: Option<Value>,
     /// Why the room refused, if it did.
     pub refusal: Option<Refusal>,
 }
@@ -158,10 +160,13 @@ impl<R: Room> Stage<R> {
             Err(Failure::Fault(fault)) => panic!("the room failed: {fault}"),
         };
         let outcome = Outcome::of(&effects);
-        for emitted in effects.entries {
-            if let Emitted::Event(data) = emitted {
-                self.push(by, data);
-            }
+        let emitted = effects.entries.into_iter();
+        let events = emitted.filter_map(|emitted| match emitted {
+            Emitted::Event(data) => Some(data),
+            Emitted::Notice(..) => None,
+        });
+        for data in events.chain(effects.kept) {
+            self.push(by, data);
         }
         outcome
     }
@@ -190,6 +195,7 @@ impl Outcome {
         let mut outcome = Outcome {
             signals: effects.signals.iter().map(value).collect(),
             answer: effects.answer.as_ref().map(value),
+            kept: effects.kept.as_ref().map(value),
             ..Outcome::default()
         };
         for emitted in &effects.entries {
@@ -212,6 +218,13 @@ impl Outcome {
     #[track_caller]
     pub fn is_taken(self) {
         self.happens([]);
+    }
+
+    /// Then: the room changes as by this event, and tells nobody.
+    #[track_caller]
+    pub fn keeps(self, event: Value) {
+        assert_eq!(self.kept, Some(event));
+        self.is_taken();
     }
 
     /// Then: the room refuses, with this code.

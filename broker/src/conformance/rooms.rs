@@ -388,6 +388,7 @@ pub async fn unusual_payloads_come_back_as_they_were(harness: &dyn Harness) {
         data: Some(json(text)),
         code: Some("\"\n\u{0}".into()),
         message: Some(String::new()),
+        kept: Some(json("null")),
     };
     let notice = Body::Notice {
         to: 1,

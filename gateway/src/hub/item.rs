@@ -102,6 +102,7 @@ fn entry_frame(room: &RoomName, entry: &Entry) -> ServerFrame {
             data,
             code,
             message,
+            kept: _,
         } => ServerFrame::Result {
             room,
             n,

@@ -3,9 +3,10 @@ use std::cmp::Ordering;
 use outlast_broker::{Answer, Body, Entry, Outcome, OutcomeBody};
 use outlast_protocol::{Member, Payload};
 
-use super::{Host, accepted, run::Cause};
+use super::{Host, run::Cause};
 use crate::{
     Input, Refusal,
+    cx::Settled,
     partition::{Asker, Batch},
 };
 
@@ -140,12 +141,10 @@ impl Host {
             quiet: false,
         };
         let ran = self.run(Input::Act { member, action }, cause, None, batch)?;
-        if let Some(data) = ran.answer {
-            self.draft.owed.remove(&member);
-            let body = accepted(member, n, Some(data));
-            self.push(body, batch);
-        } else if !ran.settled {
-            self.draft.owed.insert(member, n);
+        match ran.outcome {
+            Settled::ByResult => drop(self.draft.owed.remove(&member)),
+            Settled::ByEvent => {}
+            Settled::NotYet => drop(self.draft.owed.insert(member, n)),
         }
         Ok(())
     }
@@ -189,6 +188,7 @@ impl Host {
             data: None,
             code: Some(code.to_string()),
             message: Some(message.clone()),
+            kept: None,
         };
         self.push(body, batch);
         if self.sitting(asker).is_none() {

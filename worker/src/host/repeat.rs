@@ -82,6 +82,7 @@ fn logged<'a>(entries: impl Iterator<Item = &'a Entry>, member: Member, n: u64) 
                 data,
                 code,
                 message,
+                kept: _,
             } if *to == member && *of == n => {
                 let refused = OutcomeBody::Refused {
                     code: code.clone().unwrap_or_default(),

@@ -1,10 +1,10 @@
 use outlast_broker::{Body, Entry};
 use outlast_protocol::{Member, Payload, Pos};
 
-use super::{Host, Life, size};
+use super::{Host, Life, accepted, size};
 use crate::{
     Refusal,
-    cx::{Effects, Emitted},
+    cx::{Effects, Emitted, Settled},
     live::{Failure, Fault, LiveRoom, RawInput},
     partition::Batch,
 };
@@ -20,12 +20,17 @@ pub(super) struct Cause {
     pub(super) quiet: bool,
 }
 
+impl Cause {
+    /// The act, where it is one: its member and number.
+    fn act(&self) -> Option<(Member, u64)> {
+        self.by.zip(self.n).filter(|_| !self.quiet)
+    }
+}
+
 /// What an input that the room took has led to.
 pub(super) struct Ran {
-    /// Whether an event bears the action's number, and so is its outcome.
-    pub(super) settled: bool,
-    /// What the room answers.
-    pub(super) answer: Option<Payload>,
+    /// What the outcome is, where it was an act.
+    pub(super) outcome: Settled,
     /// What it shows to the viewer that was named.
     pub(super) view: Option<Payload>,
 }
@@ -46,6 +51,9 @@ impl Host {
         let now_ms = self.head.now_ms();
         let handled = room.handle(input, now_ms, &mut batch.rng);
         let applied = handled.and_then(|effects| {
+            if effects.kept.is_some() && cause.act().is_none() {
+                return Err(Fault::Kept.into());
+            }
             let entries = written(&effects, cause, self.log.last, now_ms, batch.tag);
             Ok((apply(room, &entries, viewer)?, entries, effects))
         });
@@ -56,15 +64,11 @@ impl Host {
                     batch.bytes += size(&entry.body);
                     self.draft.entries.push(entry);
                 }
-                let settled = effects.answer.is_none() && effects.has_event();
+                let outcome = effects.outcome();
                 for signal in effects.signals {
                     self.draft.signal(signal);
                 }
-                Ok(Ran {
-                    settled,
-                    answer: effects.answer,
-                    view,
-                })
+                Ok(Ran { outcome, view })
             }
             Err(Failure::Refused(refusal)) => Err(refusal),
             Err(Failure::Fault(fault)) => {
@@ -75,28 +79,32 @@ impl Host {
     }
 }
 
-/// The entries that effects become. The first event bears the action's number, unless an answer does.
+/// The entries that effects become. The first event bears the action's number, unless a result does.
 fn written(effects: &Effects, cause: Cause, last: Pos, at: u64, tag: u64) -> Vec<Entry> {
-    let mut n = cause.n.filter(|_| effects.answer.is_none());
-    let mut off = last.off;
-    let mut entry = |emitted: &Emitted| {
-        off += 1;
-        let body = match emitted {
-            Emitted::Event(data) => Body::Event {
-                by: cause.by,
-                n: n.take(),
-                quiet: cause.quiet,
-                data: data.clone(),
-            },
-            Emitted::Notice(to, data) => Body::Notice {
-                to: *to,
-                data: data.clone(),
-            },
-        };
+    let result = cause.act().filter(|_| effects.has_result());
+    let mut n = cause.n.filter(|_| result.is_none());
+    let body = |emitted: &Emitted| match emitted {
+        Emitted::Event(data) => Body::Event {
+            by: cause.by,
+            n: n.take(),
+            quiet: cause.quiet,
+            data: data.clone(),
+        },
+        Emitted::Notice(to, data) => Body::Notice {
+            to: *to,
+            data: data.clone(),
+        },
+    };
+    let result = result.map(|(member, n)| {
+        let Effects { answer, kept, .. } = effects;
+        accepted(member, n, answer.clone(), kept.clone())
+    });
+    let bodies = effects.entries.iter().map(body).chain(result);
+    let entry = |(off, body)| {
         let pos = Pos { off, tag };
         Entry { pos, at, body }
     };
-    effects.entries.iter().map(&mut entry).collect()
+    (last.off + 1..).zip(bodies).map(entry).collect()
 }
 
 fn apply(

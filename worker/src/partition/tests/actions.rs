@@ -1,5 +1,5 @@
 use outlast_broker::{Answer, Body, Outcome, OutcomeBody, Request};
-use outlast_protocol::Pos;
+use outlast_protocol::{Payload, Pos};
 
 use super::{
     bench::{
@@ -95,6 +95,49 @@ fn a2_the_first_event_alone_bears_the_number() {
 }
 
 #[test]
+fn a2_what_an_act_keeps_changes_the_room_and_is_part_of_its_result() {
+    let kept = |n, data: Option<u64>, kept: &str| Body::Result {
+        to: 1,
+        n,
+        ok: true,
+        data: data.map(|data| payload(&data)),
+        code: None,
+        message: None,
+        kept: Some(Payload::from_json(kept.into()).unwrap()),
+    };
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.post(7, Act(Action::Nothing));
+    bench.post(7, Act(Action::Keep(4)));
+    let commit = bench.batch().unwrap();
+    assert_eq!(
+        entries(&commit),
+        [kept(3, None, r#"{"added":4}"#)],
+        "it settles what was owed"
+    );
+    let commit = bench.do_(7, Act(Action::AddAndKeep(5)));
+    assert_eq!(
+        entries(&commit),
+        [
+            event(Some(1), None, r#"{"added":5}"#),
+            kept(4, Some(5), r#"{"added":5}"#)
+        ]
+    );
+    bench.crash();
+    assert_eq!(bench.state(7).total, 14);
+}
+
+#[test]
+fn w5_only_an_act_keeps_an_event_to_the_room() {
+    let mut bench = Bench::new();
+    let commit = bench.do_(7, Asked::JoinSaying("keep"));
+    let told = answers(&commit).pop();
+    assert!(format!("{told:?}").contains("room_error"), "{told:?}");
+    bench.do_(7, JoinSaying("silent"));
+    assert!(bench.state(7).online.is_empty(), "nothing has changed");
+}
+
+#[test]
 fn a2_an_answer_is_the_outcome_and_events_beside_it_bear_no_number() {
     let mut bench = Bench::new();
     bench.do_(7, Join);
@@ -105,6 +148,7 @@ fn a2_an_answer_is_the_outcome_and_events_beside_it_bear_no_number() {
         data: Some(payload(&data)),
         code: None,
         message: None,
+        kept: None,
     };
     let commit = bench.do_(7, Act(Action::Answer(5)));
     assert_eq!(entries(&commit), [answered(2, 5)]);

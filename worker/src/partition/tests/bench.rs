@@ -348,6 +348,7 @@ pub(super) fn ok(to: u32, n: u64) -> Body {
         data: None,
         code: None,
         message: None,
+        kept: None,
     }
 }
 
@@ -360,5 +361,6 @@ pub(super) fn refused(to: u32, n: u64, code: &str, message: &str) -> Body {
         data: None,
         code: Some(code.into()),
         message: Some(message.into()),
+        kept: None,
     }
 }

@@ -40,6 +40,8 @@ fn said() -> impl Strategy<Value = Input> {
         2 => (1..100u64).prop_map(Action::AddTwice),
         1 => (1..100u64).prop_map(Action::AddAndAnswer),
         1 => (1..100u64).prop_map(Action::Answer),
+        2 => (1..100u64).prop_map(Action::Keep),
+        1 => (1..100u64).prop_map(Action::AddAndKeep),
         3 => Just(Action::Nothing),
         1 => Just(Action::Refuse),
         1 => Just(Action::Whisper(1)),
@@ -124,6 +126,7 @@ fn is_settlement(body: &Body) -> bool {
         Body::Result {
             ok: true,
             data: None,
+            kept: None,
             ..
         }
     )

@@ -39,6 +39,10 @@ pub(super) enum Action {
     /// Emits one, and answers.
     AddAndAnswer(u64),
     Answer(u64),
+    /// Changes the room without an event.
+    Keep(u64),
+    /// Emits one event, keeps another, and answers.
+    AddAndKeep(u64),
     Nothing,
     Refuse,
     Whisper(Member),
@@ -74,7 +78,7 @@ pub(super) enum Event {
 impl Room for Lab {
     const KIND: &'static str = "lab";
     const VERSION: u32 = 2;
-    /// `no` is refused, `panic` panics, `silent` enters without an event.
+    /// `no` is refused, `panic` panics, `silent` enters without an event, `keep` keeps one to itself.
     type Join = Option<String>;
     type Action = Action;
     type Event = Event;
@@ -89,6 +93,7 @@ impl Room for Lab {
                 Some("no") => return Err(Refusal::new("not_you", "not you")),
                 Some("panic") => panic!("as you wish"),
                 Some("silent") => {}
+                Some("keep") => cx.keep(Event::Entered(member)),
                 Some(_) | None => cx.emit(Event::Entered(member)),
             },
             Input::Leave { member, reason } => cx.emit(Event::Left(member, reason)),
@@ -143,6 +148,12 @@ fn act(action: Action, cx: &mut Cx<'_, Event>) -> Result<(), Refusal> {
         }
         Action::AddAndAnswer(by) => {
             cx.emit(Event::Added(by));
+            cx.answer(by);
+        }
+        Action::Keep(by) => cx.keep(Event::Added(by)),
+        Action::AddAndKeep(by) => {
+            cx.emit(Event::Added(by));
+            cx.keep(Event::Added(by));
             cx.answer(by);
         }
         Action::Answer(with) => cx.answer(with),
