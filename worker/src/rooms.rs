@@ -2,7 +2,9 @@
 
 mod chat;
 mod exchange;
+mod game;
 mod name;
 
 pub use chat::Chat;
 pub use exchange::Exchange;
+pub use game::Game;
