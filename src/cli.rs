@@ -80,7 +80,8 @@ pub(crate) struct Flags {
     #[arg(long, env = "OUTLAST_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub(crate) admin_listen: Option<String>,
 
-    /// How long a draining process may take to go [default: 30000]
+    /// How long sockets have to move to another gateway when this one is told to go; an embedded store has
+    /// no other, and its sockets are closed at once [default: 30000]
     #[arg(long, env = "OUTLAST_DRAIN_MS", value_name = "MS")]
     pub(crate) drain_ms: Option<u64>,
 

@@ -21,6 +21,7 @@ pub(crate) struct Config {
     pub(crate) admin_listen: AdminListen,
     pub(crate) allow_anonymous: bool,
     pub(crate) log: String,
+    /// How long sockets have to move elsewhere; 0 where there is no elsewhere.
     pub(crate) drain_ms: u64,
     /// The rest, each with its own default where it is used.
     pub(crate) flags: Flags,
@@ -86,13 +87,17 @@ impl Config {
         let implied = role == RoleName::All && flags.store.is_none();
         Ok(Config {
             role,
-            store,
             layout,
             listen: flags.listen.unwrap_or((Ipv4Addr::LOCALHOST, 8080).into()),
             admin_listen: admin_listen(flags.admin_listen.as_deref())?,
             allow_anonymous: flags.allow_anonymous.unwrap_or(implied),
             log: flags.log.clone().unwrap_or_else(|| "info".into()),
-            drain_ms: flags.drain_ms.unwrap_or(30_000),
+            drain_ms: if is_shared(&store) {
+                flags.drain_ms.unwrap_or(30_000)
+            } else {
+                0
+            },
+            store,
             flags,
         })
     }
@@ -105,6 +110,11 @@ fn is_origin(text: &str) -> bool {
     };
     let odd = |c: char| c.is_whitespace() || c.is_control() || "/@?#*,".contains(c);
     matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(odd)
+}
+
+/// Whether there may be another gateway on this store.
+fn is_shared(store: &str) -> bool {
+    !store.starts_with("embedded:") && !store.starts_with("memory:")
 }
 
 fn admin_listen(flag: Option<&str>) -> anyhow::Result<AdminListen> {

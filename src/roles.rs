@@ -16,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{admin::Admin, cli::RoleName, config::Config, pages, store, tokens};
 
+/// How long the parts may take to end, once their sockets have moved.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
 /// Serves until the process is told to stop, then drains: the gateway first, since its clients still
 /// need rooms; rooms and sessions behind it.
 pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
@@ -51,13 +54,11 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
         }
         anyhow::Ok(())
     };
-    match tokio::time::timeout(Duration::from_millis(config.drain_ms), drain).await {
+    let window = Duration::from_millis(config.drain_ms);
+    match tokio::time::timeout(window + END_WITHIN, drain).await {
         Ok(drained) => drained,
         Err(_) => {
-            tracing::warn!(
-                drain_ms = config.drain_ms,
-                "not drained in time; going all the same"
-            );
+            tracing::warn!("not drained in time; going all the same");
             Ok(())
         }
     }
@@ -221,6 +222,7 @@ fn gateway_settings(config: &Config) -> outlast_gateway::Settings {
         sockets_per_address: flags.sockets_per_address,
         allow_origin: flags.allow_origin.clone().unwrap_or_default(),
         log_entries: worker_settings(config).log_entries,
+        drain_ms: config.drain_ms,
         ..defaults
     }
 }

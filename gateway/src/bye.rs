@@ -57,6 +57,13 @@ impl Bye {
         Bye::new(CloseCode::Busy, "the gateway cannot take the session now").retry(retry_ms)
     }
 
+    /// The gateway goes away. When to come back is spread, so that not all come at once.
+    pub(crate) fn moved() -> Self {
+        const RETRY_MS: std::ops::Range<u64> = 0..1_000;
+        let retry_ms = rand::random_range(RETRY_MS);
+        Bye::new(CloseCode::Moved, "the gateway goes away").retry(retry_ms)
+    }
+
     /// The frame that stands before the close frame.
     pub(crate) fn frame(&self) -> ServerFrame {
         ServerFrame::Bye {
@@ -78,6 +85,15 @@ pub(crate) enum End {
 }
 
 impl End {
+    /// What has become of a socket that was asked to move (D3).
+    pub(crate) fn of_a_move(&self) -> &'static str {
+        match self {
+            End::Bye(bye) if bye.code == CloseCode::TakenOver => "moved",
+            End::Bye(bye) if bye.code == CloseCode::Moved => "closed",
+            End::Bye(_) | End::Closed => "left",
+        }
+    }
+
     /// Whether there may be a session left that has lost this socket.
     pub(crate) fn keeps_session(&self) -> bool {
         match self {

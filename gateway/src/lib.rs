@@ -14,6 +14,7 @@ mod attach;
 mod auth;
 mod beat;
 mod bye;
+mod drain;
 mod frame;
 mod gateway;
 mod hello;

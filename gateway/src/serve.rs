@@ -71,7 +71,7 @@ async fn begin(
     let within = Duration::from_millis(shared.settings.first_frame_ms);
     let first = tokio::select! {
         first = hello(&mut wire, arrival.at, within) => first,
-        () = shared.closing.cancelled() => Err(End::Bye(moved())),
+        () = shared.closing.cancelled() => Err(End::Bye(Bye::moved())),
     };
     let hello = match first {
         Ok(hello) => hello.or_token(bearer),
@@ -113,9 +113,6 @@ async fn greet(socket: &mut Socket, session: Attachment, hello: Hello) -> Result
     {
         return Err(Bye::unauthorized("the token has expired"));
     }
-    if socket.shared.closing.is_cancelled() {
-        return Err(moved());
-    }
     let welcome = socket.shared.welcome(&session);
     match hello {
         Hello::Open { .. } => {
@@ -124,14 +121,6 @@ async fn greet(socket: &mut Socket, session: Attachment, hello: Hello) -> Result
         }
         Hello::Resume { rooms, .. } => resume(socket, welcome, session.rooms, &rooms).await,
     }
-}
-
-/// What every socket is told when the gateway goes away. When to come back is spread, so that they do not
-/// all come at once.
-pub(crate) fn moved() -> Bye {
-    const RETRY_MS: std::ops::Range<u64> = 0..1_000;
-    let retry_ms = rand::random_range(RETRY_MS);
-    Bye::new(CloseCode::Moved, "the gateway goes away").retry(retry_ms)
 }
 
 async fn goodbye<T>(wire: Wire, bye: &Bye) -> Option<T> {

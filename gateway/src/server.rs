@@ -15,22 +15,24 @@ use outlast_broker::BrokerError;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::Instant,
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::{
+    drain::Window,
     gateway::{Gateway, Shared},
-    serve::moved,
+    telemetry,
     upgrade::{Arrival, connect},
 };
 
 /// How many connections may wait to be accepted: what the system allows by default is too few for the
 /// moment at which everybody comes back.
 const BACKLOG: i32 = 4096;
-/// How long the sockets may take to go, once they have been told to.
-const GONE_WITHIN: Duration = Duration::from_secs(5);
+/// How long the sockets may take to go, once they have been closed; a drain's window ends so much earlier,
+/// unless it is short.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
 /// How much of a request is held, headers above all.
 const HTTP_BYTES_MAX: usize = 16 * 1024;
 /// How much the system holds for a client that does not read; Linux takes twice as much.
@@ -57,7 +59,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 impl Gateway {
     /// Serves `/v1/connect` and `pages` until `shutdown`: from then on nobody is let in, every socket
-    /// is told to resume elsewhere, and this returns when they are gone.
+    /// is asked to move elsewhere, and this returns when they are gone, at the latest when
+    /// [`Settings::drain_ms`](crate::Settings) are over (D3).
     ///
     /// # Errors
     /// When the store refuses for good to be listened to. One that is away is waited for.
@@ -76,7 +79,7 @@ impl Gateway {
         };
         let leaving = async {
             shutdown.cancelled().await;
-            leave(shared).await;
+            drain(shared).await;
         };
         tokio::select! {
             () = shared.run(heard) => {}
@@ -88,19 +91,34 @@ impl Gateway {
     }
 }
 
-/// Tells every socket to go, and waits until they have.
-async fn leave(shared: &Shared) {
+/// Has the sockets move, and closes those that have not.
+async fn drain(shared: &Shared) {
     shared.closing.cancel();
-    shared.hub.sockets.close_all(moved);
     shared.sockets.close();
-    if tokio::time::timeout(GONE_WITHIN, shared.sockets.wait())
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            left = shared.sockets.len(),
-            "sockets are left, and are dropped"
+    let length = Duration::from_millis(shared.settings.drain_ms);
+    let window = Window::new(Instant::now(), length - GONE_WITHIN.min(length / 10));
+    if !window.is_empty() {
+        metrics::gauge!(telemetry::DRAINING).set(1.0);
+        let sockets = shared.hub.sockets.move_all(window);
+        let within_s = length.as_secs_f64();
+        tracing::info!(
+            sockets,
+            within_s,
+            "sockets move; a second signal ends this at once"
         );
+        let gone = timeout_at(window.end(), shared.sockets.wait()).await;
+        if gone.is_ok() {
+            return;
+        }
+    }
+    let sockets = shared.sockets.len();
+    if sockets > 0 {
+        tracing::info!(sockets, "closing what has not moved");
+    }
+    shared.hub.sockets.close_all();
+    if timeout(GONE_WITHIN, shared.sockets.wait()).await.is_err() {
+        let left = shared.sockets.len();
+        tracing::warn!(left, "sockets are left, and are dropped");
     }
 }
 

@@ -19,6 +19,9 @@ pub struct Settings {
     pub first_frame_ms: u64,
     /// How long a client may read nothing while there is something for it, in milliseconds (F3).
     pub blocked_ms: u64,
+    /// How long the sockets have to move elsewhere when the gateway is told to go, in milliseconds; they
+    /// are closed at once when it is 0 (D3).
+    pub drain_ms: u64,
     /// How many of its newest entries a room's log keeps (E2): a client that comes back to an older one is
     /// replayed to from the log alone, and not from what this gateway happens to remember (R1). Who runs
     /// rooms has to be told the same.
@@ -38,6 +41,7 @@ impl Default for Settings {
             allow_origin: Vec::new(),
             first_frame_ms: 10_000,
             blocked_ms: 30_000,
+            drain_ms: 30_000,
             log_entries: 1_000,
             attaches_max: 512,
         }

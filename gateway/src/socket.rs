@@ -29,6 +29,7 @@ use crate::{
     auth,
     beat::{Beat, Due},
     bye::{Bye, End},
+    drain::Moving,
     gateway::{Shared, Who},
     hub::{Order, Registration, Seat, Wake},
     rate::Rate,
@@ -60,6 +61,8 @@ pub(crate) struct Socket {
     beat: Beat,
     /// Since when the client has not read what waits for it.
     blocked: Option<Instant>,
+    /// Whether the client was asked to move (D3).
+    moving: bool,
     timer: Pin<Box<Sleep>>,
     _registration: Registration,
 }
@@ -76,6 +79,8 @@ enum Event {
     Did(What, Result<Option<Seat>, SessionError>),
     /// The gateway has something to say.
     Ordered(Order),
+    /// The client is asked to go on at another gateway (D3).
+    Moves(Moving),
     /// There may be something for the client.
     News,
     /// It is time for something.
@@ -114,6 +119,7 @@ impl Socket {
             unsaved: None,
             job: None,
             blocked: None,
+            moving: false,
             _registration: registration,
         }
     }
@@ -139,6 +145,9 @@ impl Socket {
     pub(crate) async fn finish(self: Box<Self>, end: End) {
         if let End::Bye(bye) = &end {
             metrics::counter!(telemetry::BYES, "code" => bye.code.name()).increment(1);
+        }
+        if self.moving {
+            metrics::counter!(telemetry::MOVED, "how" => end.of_a_move()).increment(1);
         }
         let Socket {
             wire,
@@ -176,6 +185,9 @@ impl Socket {
         self.wake.register(cx.waker());
         if let Some(order) = self.wake.take_order() {
             return Poll::Ready(Event::Ordered(order));
+        }
+        if let Some(moving) = self.wake.take_move() {
+            return Poll::Ready(Event::Moves(moving));
         }
         if let Some(job) = &mut self.job
             && let Poll::Ready(did) = job.doing.as_mut().poll(cx)
@@ -232,6 +244,10 @@ impl Socket {
             Event::Did(what, did) => self.did(what, did, now)?,
             Event::Ordered(Order::Leave(bye)) => return Err(bye.into()),
             Event::Ordered(Order::AskAgain) => self.ask_again(now),
+            Event::Moves(moving) => {
+                self.moving = true;
+                self.wire.send(&moving.frame(now));
+            }
             Event::News => self.deliver(now),
             Event::Tick => self.tick(now)?,
         }

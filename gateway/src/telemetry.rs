@@ -13,6 +13,8 @@ pub(crate) const ENTRIES: &str = "outlast_gateway_entries_sent_total";
 pub(crate) const CATCH_UPS: &str = "outlast_gateway_catch_ups_total";
 pub(crate) const SNAPSHOTS: &str = "outlast_gateway_snapshots_total";
 pub(crate) const REPLIES_DROPPED: &str = "outlast_gateway_replies_dropped_total";
+pub(crate) const DRAINING: &str = "outlast_gateway_draining";
+pub(crate) const MOVED: &str = "outlast_gateway_moved_total";
 pub(crate) const MISSED: &str = "outlast_gateway_missed_total";
 
 /// Says what each number means. Called once, when a gateway starts.
@@ -33,6 +35,14 @@ pub(crate) fn describe() {
     describe_counter!(
         REPLIES_DROPPED,
         "Replies of rooms to clients that do not read; they are asked for again"
+    );
+    describe_gauge!(
+        DRAINING,
+        "1 while the gateway waits for its sockets to move"
+    );
+    describe_counter!(
+        MOVED,
+        "Sockets that were asked to move and have gone, by how: moved, left, or closed at the end"
     );
     describe_counter!(MISSED, "How often announcements may have been missed");
 }

@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::support::{Exit, Redis, Server, eventually, free_port, room_of};
 
-fn get(address: &str, path: &str) -> (u16, String) {
+/// The status and the whole answer.
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();

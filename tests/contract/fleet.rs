@@ -152,26 +152,3 @@ async fn w7_a_store_at_its_memory_limit_refuses_intake_and_nothing_else() {
         "{joined}"
     );
 }
-
-#[tokio::test]
-async fn close_4000_a_gateway_that_is_told_to_go_says_so_to_everybody() {
-    let redis = Redis::start();
-    let (a, b) = (Server::gateway(&redis, &[]), Server::gateway(&redis, &[]));
-    let _worker = Server::worker(&redis, &[]);
-    let mut clients = Vec::new();
-    for name in ["Ada", "Bo", "Cy"] {
-        clients.push(a.member("chat/4000", name).await);
-    }
-    a.signal("TERM");
-    for client in &mut clients {
-        let bye = client.closes_with(4000).await;
-        assert_eq!(bye["resume"], true);
-    }
-    assert_eq!(a.wait(), Some(0));
-    for client in clients {
-        let again = client
-            .resume_at(b.address(), json!({"chat/4000": client.pos}))
-            .await;
-        assert_eq!(again.welcome["rooms"], json!({"chat/4000": "replay"}));
-    }
-}

@@ -1,5 +1,5 @@
 //! SPEC.md from outside: the real binary, raw frames, one test or more for each rule, named after its ID.
-//! Section 8 (storms and drains) and what only a store can see are tested elsewhere.
+//! What only a store can see is tested elsewhere.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
@@ -11,6 +11,7 @@ mod fleet;
 mod flow;
 mod handshake;
 mod sessions;
+mod storms;
 #[path = "../support/support.rs"]
 mod support;
 mod tokens;

@@ -3,9 +3,10 @@ use std::{collections::HashMap, sync::Arc};
 use outlast_broker::{Nudge, Reply};
 use outlast_protocol::Sid;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::wake::Wake;
-use crate::{bye::Bye, gateway::Who};
+use crate::{bye::Bye, drain::Window, gateway::Who};
 
 /// Which session has which socket here.
 #[derive(Default)]
@@ -17,6 +18,19 @@ pub(crate) struct Sockets {
 struct Inner {
     attached: HashMap<Sid, Attached>,
     strays: Strays,
+    stay: Stay,
+}
+
+/// How long sockets may stay.
+#[derive(Default)]
+enum Stay {
+    /// As long as they like.
+    #[default]
+    Open,
+    /// Until they move, in this window (D3).
+    Until(Window),
+    /// No longer.
+    Over,
 }
 
 struct Attached {
@@ -59,6 +73,11 @@ impl Sockets {
             }
             other.wake.close(Bye::taken_over());
         }
+        match inner.stay {
+            Stay::Open => {}
+            Stay::Until(window) => wake.move_on(window.late(Instant::now(), rand::random())),
+            Stay::Over => wake.close(Bye::moved()),
+        }
         inner.attached.insert(sid, Attached { generation, wake });
         Some(Registration {
             sockets: self.clone(),
@@ -85,13 +104,25 @@ impl Sockets {
         }
     }
 
-    /// Tells every socket to go.
-    pub(crate) fn close_all(&self, mut bye: impl FnMut() -> Bye) {
-        let inner = self.inner.lock();
+    /// Asks every socket to move in this window, also those that come later; answers how many there are.
+    pub(crate) fn move_all(&self, window: Window) -> usize {
+        let mut inner = self.inner.lock();
+        inner.stay = Stay::Until(window);
+        let sockets = inner.attached.len();
+        for (attached, moving) in inner.attached.values().zip(window.moves(sockets)) {
+            attached.wake.move_on(moving);
+        }
+        sockets
+    }
+
+    /// Tells every socket to go, also those that come later.
+    pub(crate) fn close_all(&self) {
+        let mut inner = self.inner.lock();
+        inner.stay = Stay::Over;
         inner
             .attached
             .values()
-            .for_each(|attached| attached.wake.close(bye()));
+            .for_each(|attached| attached.wake.close(Bye::moved()));
     }
 
     /// Tells every socket that replies may have been lost.

@@ -9,7 +9,7 @@ use outlast_broker::Reply;
 use outlast_protocol::Payload;
 use parking_lot::Mutex;
 
-use crate::{bye::Bye, telemetry};
+use crate::{bye::Bye, drain::Moving, telemetry};
 
 /// How a socket's task is told that there is something for it: which of its rooms have news, replies
 /// of rooms, and that it has to go. One task waits, anybody tells.
@@ -28,6 +28,7 @@ struct Letters {
     replies: VecDeque<Reply>,
     bytes: usize,
     bye: Option<Bye>,
+    moving: Option<Moving>,
     missed: bool,
 }
 
@@ -82,6 +83,12 @@ impl Wake {
         self.ring();
     }
 
+    /// The client shall go on at another gateway (D3).
+    pub(crate) fn move_on(&self, moving: Moving) {
+        self.letters.lock().moving = Some(moving);
+        self.ring();
+    }
+
     /// From now on this waker is woken.
     pub(crate) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
@@ -109,6 +116,14 @@ impl Wake {
         std::mem::take(&mut letters.missed).then_some(Order::AskAgain)
     }
 
+    /// Takes when the client shall move, once it has its session.
+    pub(crate) fn take_move(&self) -> Option<Moving> {
+        if !self.has_mail() {
+            return None;
+        }
+        self.letters.lock().moving.take()
+    }
+
     /// Takes the next reply.
     pub(crate) fn take_reply(&self) -> Option<Reply> {
         if !self.has_mail() {
@@ -120,7 +135,7 @@ impl Wake {
             Some(reply) => letters.bytes -= bytes(reply),
             None => {
                 letters.replies = VecDeque::new();
-                let empty = letters.bye.is_none() && !letters.missed;
+                let empty = letters.bye.is_none() && letters.moving.is_none() && !letters.missed;
                 self.mail.store(!empty, Ordering::Release);
             }
         }

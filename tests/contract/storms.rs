@@ -1,0 +1,136 @@
+//! Section 8: storms and drains.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{
+    command_line::get,
+    support::{Client, Redis, Server, act, free_port, room_of, said},
+};
+
+const ROOM: &str = "chat/storms";
+
+#[tokio::test]
+async fn d3_everybody_moves_to_the_other_gateway_and_the_process_ends_with_the_last() {
+    let redis = Redis::start();
+    let admin = format!("127.0.0.1:{}", free_port());
+    let a = Server::start(&[
+        "gateway",
+        "--store",
+        &redis.url(),
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        &admin,
+        "--allow-anonymous",
+        "--drain-ms",
+        "60000",
+    ]);
+    let (b, _worker) = (Server::gateway(&redis, &[]), Server::worker(&redis, &[]));
+    let mut members = Vec::new();
+    for name in ["Ada", "Bo", "Cy", "Dee"] {
+        members.push(a.member(ROOM, name).await);
+    }
+    let mut speaker = b.member(ROOM, "Eve").await;
+    assert_eq!(get(&admin, "/readyz").0, 200);
+    let start = Instant::now();
+    a.signal("TERM");
+    let mut after = BTreeSet::new();
+    for member in &mut members {
+        let moving = member.find("move").await;
+        let (after_ms, by_ms) = (&moving["after_ms"], &moving["by_ms"]);
+        assert!(after_ms.as_u64().unwrap() + 5_000 <= by_ms.as_u64().unwrap());
+        // 53 s in four parts, to the second.
+        after.insert((after_ms.as_u64().unwrap() + 250) / 500 * 500 / 1_000);
+    }
+    assert_eq!(after, BTreeSet::from([0, 13, 26, 39]));
+    assert_eq!(get(&admin, "/readyz").0, 503);
+    assert_eq!(get(a.address(), "/").0, 200);
+    let refused = Client::connect_with(a.address(), &[]).await;
+    assert_eq!(refused.err(), Some(503));
+
+    // What is said while they move reaches each of them once, on the one socket or on the other.
+    for (number, mut older) in members.into_iter().enumerate() {
+        let (before, between) = (format!("before {number}"), format!("between {number}"));
+        let n = 2 + 2 * number as u64;
+        speaker.say(ROOM, n, &before).await;
+        let heard = older
+            .until("event", |frame| frame["data"]["said"] == before)
+            .await;
+        assert_eq!(said(&heard).last(), Some(&before));
+        speaker.say(ROOM, n + 1, &between).await;
+        let mut newer = older
+            .resume_at(b.address(), room_of(ROOM, &older.pos))
+            .await;
+        assert_eq!(newer.welcome["rooms"], json!({ROOM: "replay"}));
+        assert_eq!(said(&newer.until("live", |_| true).await), [between]);
+        newer.send(act(ROOM, 2, json!({"say": "moved"}))).await;
+        let member = newer.member;
+        newer.until("event", |frame| frame["by"] == member).await;
+        // The older one still delivered until it was replaced.
+        older.closes_with(4002).await;
+    }
+    assert_eq!(a.wait(), Some(0));
+    assert!(
+        start.elapsed() < Duration::from_secs(50),
+        "it waited for the window's end"
+    );
+}
+
+#[tokio::test]
+async fn d3_what_remains_at_the_end_of_the_window_is_closed() {
+    let redis = Redis::start();
+    let a = Server::gateway(&redis, &["--drain-ms", "1500"]);
+    let (b, _worker) = (Server::gateway(&redis, &[]), Server::worker(&redis, &[]));
+    let mut client = a.member(ROOM, "Ada").await;
+    a.signal("TERM");
+    client.expect("move").await;
+    client.say(ROOM, 2, "still served").await;
+    let bye = client.closes_with(4000).await;
+    assert_eq!(
+        (&bye["resume"], bye["retry_ms"].is_u64()),
+        (&json!(true), true)
+    );
+    assert_eq!(a.wait(), Some(0));
+    let again = client
+        .resume_at(b.address(), room_of(ROOM, &client.pos))
+        .await;
+    assert_eq!(again.welcome["rooms"], json!({ROOM: "replay"}));
+}
+
+#[tokio::test]
+async fn d3_a_second_signal_ends_the_drain() {
+    let redis = Redis::start();
+    let gateway = Server::gateway(&redis, &[]);
+    let mut client = gateway.open().await;
+    gateway.signal("TERM");
+    client.expect("move").await;
+    gateway.signal("INT");
+    assert_eq!(gateway.wait(), Some(130));
+}
+
+#[tokio::test]
+async fn d3_alone_there_is_nowhere_to_move_to() {
+    let server = Server::alone(&[]);
+    let mut client = server.member(ROOM, "Ada").await;
+    server.signal("INT");
+    client.closes_with(4000).await;
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[tokio::test]
+async fn d3_workers_and_keepers_wait_for_nobody() {
+    let redis = Redis::start();
+    let drain = ["--drain-ms", "600000"];
+    for server in [
+        Server::worker(&redis, &drain),
+        Server::keeper(&redis, &drain),
+    ] {
+        server.signal("TERM");
+        assert_eq!(server.wait(), Some(0));
+    }
+}
