@@ -28,6 +28,9 @@ bench:
     cargo bench --bench path
 
 # Both decoders under libFuzzer for a minute each (needs cargo-fuzz and a nightly toolchain).
-fuzz:
-    cd protocol && cargo +nightly fuzz run decode_json -- -max_total_time=60
-    cd protocol && cargo +nightly fuzz run decode_msgpack -- -max_total_time=60
+fuzz: (fuzz-codec "json") (fuzz-codec "msgpack")
+
+[private]
+fuzz-codec codec:
+    cd protocol && mkdir -p fuzz/corpus/decode_{{codec}} && cargo +nightly fuzz run decode_{{codec}} \
+        fuzz/corpus/decode_{{codec}} fuzz/seeds/{{codec}} -- -dict=fuzz/{{codec}}.dict -max_total_time=60
