@@ -7,7 +7,9 @@ export { Session } from "./client/session.js";
 /**
  * @typedef {import("./client/session.js").Options} Options
  * @typedef {import("./client/link.js").Status} Status
- * @typedef {import("./client/codec.js").Frame} Frame
+ * @typedef {import("./client/session.js").SessionEvents} SessionEvents
+ * @typedef {import("./client/room.js").RoomEvents} RoomEvents
+ * @typedef {import("./client/outbox.js").Outcome} Outcome
  */
 
 /**

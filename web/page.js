@@ -53,7 +53,10 @@ export function start({ away = "Away from the server. This page goes on by itsel
     }
   };
   session.on("status", show);
-  session.on("reset", () => (news = "The server had lost this session. You are in again, with a new one."));
+  session.on("reset", ({ reason, away_ms }) => {
+    const why = reason === "expired" ? `You were away for ${span(away_ms)}, longer than a session is kept.` : "The server had lost this session.";
+    news = `${why} You are in again, with a new one.`;
+  });
   session.on("error", ({ message }) => tell(message, "Fine"));
   session.on("end", ({ code, reason }) => {
     telling = false;
@@ -62,4 +65,11 @@ export function start({ away = "Away from the server. This page goes on by itsel
   });
   show(session.status);
   return session;
+}
+
+/** A length of time, for people. @param {number} ms */
+function span(ms) {
+  const minutes = Math.round(ms / 60_000);
+  const [count, unit] = minutes < 1 ? [Math.round(ms / 1000), "second"] : minutes < 90 ? [minutes, "minute"] : [Math.round(minutes / 60), "hour"];
+  return new Intl.NumberFormat("en", { style: "unit", unit, unitDisplay: "long" }).format(count);
 }

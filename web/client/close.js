@@ -1,15 +1,16 @@
 /** @typedef {{ code: number, reason: string, retry_ms?: number }} Loss how a socket ended */
 
 /**
- * What a client does after a close code of SPEC 9; after any other, and after none, it resumes.
- * @type {Record<number, { name: string, then: "stop" | "reopen" | "ask" } | undefined>}
+ * The close codes of SPEC 9 behind which a client does not just resume: it opens a new session behind
+ * `session_gone`, asks for a token behind `unauthorized`, and stops behind the others.
+ * @type {Record<number, string | undefined>}
  */
 export const CLOSES = {
-  1009: { name: "too_big", then: "stop" },
-  4001: { name: "session_gone", then: "reopen" },
-  4002: { name: "taken_over", then: "stop" },
-  4003: { name: "unauthorized", then: "ask" },
-  4004: { name: "protocol_error", then: "stop" },
-  4009: { name: "too_many_sessions", then: "stop" },
-  4010: { name: "ended", then: "stop" },
+  1009: "too_big",
+  4001: "session_gone",
+  4002: "taken_over",
+  4003: "unauthorized",
+  4004: "protocol_error",
+  4009: "too_many_sessions",
+  4010: "ended",
 };

@@ -1,5 +1,3 @@
-export const SUBPROTOCOL = "outlast.v1.json";
-
 /**
  * Any frame of the protocol; which of the fields are there depends on `t`.
  * @typedef {object} Frame
@@ -20,22 +18,22 @@ export const SUBPROTOCOL = "outlast.v1.json";
  * @property {number} after_ms
  * @property {string} sid
  * @property {string} key
+ * @property {number} ttl_ms
  * @property {number} heartbeat_ms
  * @property {{ frame_bytes: number, actions_per_s: number }} [limits]
  * @property {Record<string, string>} [rooms]
  */
 
-export const encode = JSON.stringify;
+/**
+ * How frames travel: a subprotocol of SPEC H1 and its two directions.
+ * @typedef {object} Codec
+ * @property {string} protocol
+ * @property {(frame: any) => string | Uint8Array<ArrayBuffer>} encode
+ * @property {(data: any) => any} decode may throw for what is no frame
+ */
 
-/** @param {unknown} text @returns {Frame | undefined} nothing for what is no frame */
-export function decode(text) {
-  try {
-    const frame = JSON.parse(String(text));
-    return typeof frame?.t === "string" ? frame : undefined;
-  } catch {
-    return undefined;
-  }
-}
+/** @type {Codec} */
+export const json = { protocol: "outlast.v1.json", encode: JSON.stringify, decode: JSON.parse };
 
 /** The place of a position in its room's log. @param {string} pos `"<off>-<tag>"` */
 export const offset = (pos) => parseInt(pos, 10);

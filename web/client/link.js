@@ -1,5 +1,6 @@
-import { Backoff } from "./backoff.js";
+import { backoff_ms } from "./backoff.js";
 import { CLOSES } from "./close.js";
+import { OutlastError } from "./error.js";
 
 /**
  * @typedef {import("./connection.js").Connection} Connection
@@ -35,19 +36,26 @@ export class Link {
   #next;
   #host;
   #after;
-  #backoff;
-  #unwake;
+  #random;
+  #tries = 0;
+  #unwatch;
   /** @type {(() => void) | undefined} */
   #cancel;
   #attempt = 0;
-  #unauthorized = false;
+  /** The token that was refused last, "" for none. @type {string | undefined} */
+  #refused;
+  /** When the server was last heard of, by a socket that is gone. */
+  heard_ms = NaN;
 
   /** @param {LinkHost} host @param {import("./platform.js").Platform} platform */
   constructor(host, platform) {
     this.#host = host;
     this.#after = platform.after;
-    this.#backoff = new Backoff(platform.random);
-    this.#unwake = platform.onWake(() => this.#cancel && !this.#current && this.attach());
+    this.#random = platform.random;
+    this.#unwatch = platform.watch(
+      () => this.#wake(),
+      () => [this.#next, this.#current].forEach((connection) => connection?.lose({ code: 1006, reason: "offline" })),
+    );
   }
 
   /** Opens a socket: the first, the next try, or one to replace the one that delivers. */
@@ -58,11 +66,11 @@ export class Link {
     try {
       const token = await this.#host.token();
       if (attempt !== this.#attempt) return;
-      if (this.#unauthorized && !token) return this.#host.stop({ code: 4003, reason: "unauthorized" });
+      if (this.#refused !== undefined && (!token || token === this.#refused)) return this.#host.stop({ code: 4003, reason: "unauthorized" });
       this.#next = this.#host.dial({
         open: (connection) => this.#greet(connection, token),
         frame: (frame, connection) => this.#hear(frame, connection),
-        lost: (loss, connection) => this.#lost(loss, connection),
+        lost: (loss, connection) => this.#lost(loss, connection, token),
       });
     } catch (error) {
       if (attempt !== this.#attempt) return;
@@ -73,10 +81,16 @@ export class Link {
 
   stop() {
     this.#supersede();
-    this.#unwake();
+    this.#unwatch();
     this.#drop(this.#next);
     this.#drop(this.#current);
     this.#turn("ended");
+  }
+
+  /** A pause is over: what waits is tried now, and a socket that may have died in it is replaced. */
+  #wake() {
+    const connection = this.#next ?? this.#current;
+    if (connection ? connection.stale : this.#cancel) this.attach();
   }
 
   /** @param {Connection} connection @param {string | undefined} token */
@@ -115,8 +129,8 @@ export class Link {
   /** @param {Frame} frame @param {Connection} connection */
   #attached(frame, connection) {
     connection.attached(frame);
-    this.#backoff.reset();
-    this.#unauthorized = false;
+    this.#tries = 0;
+    this.#refused = undefined;
     if (this.status !== "live") this.#turn("catching-up");
     this.#host.attached(frame, connection);
     if (this.writer !== connection) this.#write(connection);
@@ -129,18 +143,19 @@ export class Link {
     this.#turn("live");
   }
 
-  /** @param {Loss} loss @param {Connection} connection */
-  #lost(loss, connection) {
-    const { then } = (connection.replaced && loss.code === 4002 ? undefined : CLOSES[loss.code]) ?? {};
+  /** @param {Loss} loss @param {Connection} connection @param {string} [token] */
+  #lost(loss, connection, token = "") {
+    const name = connection.replaced && loss.code === 4002 ? undefined : CLOSES[loss.code];
     const replacing = connection === this.#current && this.#next;
     this.#drop(connection);
     if (replacing) return; // whatever became of this one, the other is told as well
-    if (then === "stop") return this.#host.stop(loss);
-    if (then === "ask") this.#unauthorized = true;
-    if (then === "reopen") {
+    if (name === "unauthorized") {
+      if (this.#refused !== undefined) this.#host.failed(new OutlastError(name, loss.reason));
+      this.#refused = token;
+    } else if (name === "session_gone") {
       this.#drop(this.#current);
       this.#host.reset(loss);
-    }
+    } else if (name) return this.#host.stop(loss);
     this.#retry(loss.retry_ms);
   }
 
@@ -148,6 +163,7 @@ export class Link {
   #drop(connection) {
     if (!connection) return;
     connection.close();
+    if (connection.behind) this.heard_ms = connection.heard_ms;
     if (connection === this.#next) this.#next = undefined;
     if (connection === this.#current) this.#current = undefined;
     if (connection !== this.writer) return;
@@ -156,7 +172,7 @@ export class Link {
   }
 
   /** @param {number} [retry_ms] */
-  #retry(retry_ms = this.#backoff.next_ms()) {
+  #retry(retry_ms = backoff_ms(this.#tries++, this.#random)) {
     if (!this.#current) this.#turn("offline");
     this.#schedule(retry_ms);
   }

@@ -2,7 +2,7 @@
  * What outlives a page: the session's key, and for each room whether we are in it, the next number
  * and the actions without an outcome. No positions: a state does not outlive its page, so after a
  * reload every room starts from a snapshot.
- * @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Store
+ * @typedef {{ getItem(name: string): string | null, setItem(name: string, value: string): void, removeItem(name: string): void }} Store
  * @typedef {{ inside: boolean, next: number, list: import("./outbox.js").Saved[] }} SavedRoom
  * @typedef {{ sid: string, key: string, rooms: Record<string, SavedRoom> }} Saved
  */
@@ -15,6 +15,11 @@ export class Memory {
   constructor(storage, name) {
     this.#storage = storage;
     this.#name = name;
+  }
+
+  /** Whether anything is kept at all. */
+  get kept() {
+    return !!this.#storage;
   }
 
   /** @returns {Saved | undefined} */
@@ -46,7 +51,7 @@ export class Memory {
     try {
       return this.#storage ? run(this.#storage) : undefined;
     } catch (error) {
-      if (!this.#warned) console.warn("outlast: storage fails, a reload will start a new session", error);
+      if (!this.#warned) console.warn("outlast: storage fails, a reload starts anew", error);
       this.#warned = true;
     }
   }

@@ -1,4 +1,4 @@
-import { OutlastError } from "./error.js";
+import { OutlastError, unknown } from "./error.js";
 
 /**
  * @typedef {"join" | "act" | "leave"} Kind
@@ -85,8 +85,7 @@ export class Outbox {
 
   /** All up to `n` has happened, and what became of an act nobody will say any more. @param {number} n @param {string} [pos] */
   settleTo(n, pos) {
-    const unknown = new OutlastError("unknown", "applied, with an outcome that was not kept");
-    this.settle((action) => action.n <= n, (action) => (action.t === "act" ? unknown : { n: action.n, pos }));
+    this.settle((action) => action.n <= n, (action) => (action.t === "act" ? unknown() : { n: action.n, pos }));
   }
 
   /** We are out: leaves have what they wanted, acts fail, joins stay. @param {OutlastError} error @param {number} [before] */

@@ -1,6 +1,6 @@
 import { offset } from "./codec.js";
 import { Emitter } from "./emitter.js";
-import { guarded, OutlastError } from "./error.js";
+import { guarded, OutlastError, unknown } from "./error.js";
 import { Outbox } from "./outbox.js";
 import { stream } from "./stream.js";
 import { abortable, wait } from "./wait.js";
@@ -9,7 +9,28 @@ import { abortable, wait } from "./wait.js";
  * @typedef {import("./codec.js").Frame} Frame
  * @typedef {import("./outbox.js").Outcome} Outcome
  * @typedef {{ t: string, room: string, n: number, data?: any }} Post an action on its way
- * @typedef {"event" | "notice" | "signal" | "reset" | "live" | "left"} RoomEvent
+ *
+ * @typedef {object} RoomEvents
+ * @property {{ t: "event", room: string, pos: string, by?: number, n?: number, data: any }} event `by` is the
+ *   member whose action caused it, `n` that action's number where it is the first
+ * @property {{ t: "notice", room: string, pos: string, data: any }} notice for us alone
+ * @property {{ t: "signal", room: string, data: any }} signal not kept: the newest counts
+ * @property {{ t: "snapshot" | "joined", room: string, pos: string, state: any, reason?: string }} reset the state
+ *   is a new one; `reason` is `requested`, `trimmed`, `diverged` or `shorter`
+ * @property {{ t: "live", room: string, pos: string }} live catching up is over
+ * @property {{ t: "left", room: string, reason: string }} left we are out: `left`, `ended`, `expired`, or a code
+ */
+
+/**
+ * @template S
+ * @typedef {object} Joining
+ * @property {unknown} [data] what the room wants to know of us
+ * @property {AbortSignal} [signal] ends the wait, and leaves again
+ * @property {(state: S, event: RoomEvents["event"]) => S} [apply] the state behind an event; it must not
+ *   change the one before
+ */
+
+/**
  * @typedef {object} Host what a room needs of its session
  * @property {(post: Post) => void} admit throws when there is no place for it
  * @property {(post: Post) => number | undefined} post sends it and says 0, or how long to wait
@@ -41,10 +62,10 @@ export class Room {
   #entering;
   /** @type {unknown} */
   #data;
-  /** @type {((state: S, event: Frame) => S) | undefined} */
+  /** @type {Joining<S>["apply"]} */
   #apply;
 
-  /** @param {string} name @param {Host} host @param {import("./memory.js").SavedRoom} [saved] */
+  /** @internal @param {string} name @param {Host} host @param {import("./memory.js").SavedRoom} [saved] */
   constructor(name, host, saved) {
     this.name = name;
     this.#host = host;
@@ -53,7 +74,10 @@ export class Room {
     this.#show();
   }
 
-  /** @param {RoomEvent} type @param {(frame: Frame) => void} listener @returns {() => void} its undo */
+  /**
+   * @template {keyof RoomEvents} K
+   * @param {K} type @param {(frame: RoomEvents[K]) => void} listener @returns {() => void} its undo
+   */
   on(type, listener) {
     return this.#emitter.on(type, listener);
   }
@@ -61,8 +85,13 @@ export class Room {
   /** Tells of every change of `state`, `pending` and `member`. @param {() => void} listener */
   subscribe = (listener) => this.#emitter.on("change", listener);
 
+  /** Every event from now on until we leave, for `for await`. @param {{ signal?: AbortSignal }} [options] */
+  events({ signal } = {}) {
+    return stream(this, signal);
+  }
+
   [Symbol.asyncIterator]() {
-    return stream(this);
+    return this.events();
   }
 
   /**
@@ -83,45 +112,45 @@ export class Room {
     });
   }
 
-  async leave() {
+  /** Resolves when we are out. Aborting ends the wait alone. @param {{ signal?: AbortSignal }} [options] */
+  async leave({ signal } = {}) {
+    signal?.throwIfAborted();
     if (!this.bound) return;
     const left = /** @type {import("./wait.js").Wait<Outcome>} */ (wait());
     this.#outbox.add("leave", undefined, left);
     this.#abandon(new OutlastError("left"));
-    await left.promise;
+    await abortable(left.promise, signal, () => {});
   }
 
-  // What follows is the session's.
+  // What follows is the session's own.
 
-  /** Whether we are inside once all that was asked has happened. */
+  /** @internal Whether we are inside once all that was asked has happened. */
   get bound() {
     const { turn } = this.#outbox;
     return turn ? turn === "join" : this.#inside;
   }
 
+  /** @internal */
   get unsettled() {
     return this.#outbox.list.length;
   }
 
-  /** Whether it belongs into a `resume`. */
+  /** @internal Whether it belongs into a `resume`. */
   get open() {
     return this.#inside || this.unsettled > 0;
   }
 
-  /** Where to resume from. A join on its way may make us another member: that takes a snapshot. */
+  /** @internal Where to resume from. A join on its way may make us another member: that takes a snapshot. */
   get position() {
     return (!this.#outbox.list.some(({ t }) => t === "join") && this.#pos) || null;
   }
 
-  /** Brought back by a reload and wanted, but without its state. */
+  /** @internal Brought back by a reload and wanted, but without its state. */
   get blank() {
     return this.#claimed && this.#inside && !this.#pos;
   }
 
-  /**
-   * Resolves inside, rejects when we cannot be.
-   * @param {{ data?: unknown, signal?: AbortSignal, apply?: (state: S, event: Frame) => S }} options
-   */
+  /** @internal Resolves inside, rejects when we cannot be. @param {Joining<S>} options */
   enter({ data, signal, apply }) {
     this.#data = data;
     this.#apply = apply ?? this.#apply;
@@ -132,20 +161,20 @@ export class Room {
     return abortable(this.#entering.promise, signal, () => void this.leave().catch(() => {}));
   }
 
-  /** A new socket takes actions: it gets all of them. */
+  /** @internal A new socket takes actions: it gets all of them. */
   flush() {
     this.#outbox.release();
     this.#outbox.flush();
   }
 
-  /** @param {Frame} frame */
+  /** @internal @param {Frame} frame */
   receive(frame) {
     const news = this.#take(frame);
     this.#show();
     if (news) this.#emitter.emit(news, frame);
   }
 
-  /** A `resume` found that we are not in this room. @param {string | null | undefined} asked the position it bore */
+  /** @internal A `resume` found that we are not in this room. @param {string | null | undefined} asked the position it bore */
   gone(asked) {
     const joining = this.#outbox.turn === "join";
     if (asked === null && this.#pos && !joining) return; // we came in after that was said
@@ -155,25 +184,25 @@ export class Room {
     else this.#shut(new OutlastError("gone"));
   }
 
-  /** The session is gone, and the new one knows nothing of us. Says whether we want in again. */
+  /** @internal The session is gone, and the new one knows nothing of us. Says whether we want in again. */
   restart() {
-    this.#end(new OutlastError("unknown", "the session was lost before the outcome was known"));
+    this.#end(unknown());
     if (this.#claimed) this.#join();
     return this.#claimed;
   }
 
-  /** The session is over. @param {OutlastError} error */
+  /** @internal The session is over. @param {OutlastError} error */
   close(error) {
     this.#end(error);
     this.#shut(error);
   }
 
-  /** @returns {import("./memory.js").SavedRoom} */
+  /** @internal @returns {import("./memory.js").SavedRoom} */
   toJSON() {
     return { inside: this.#inside, ...this.#outbox.toJSON() };
   }
 
-  /** Takes a frame in, and says what it is to the application. @param {Frame} frame @returns {RoomEvent | undefined} */
+  /** Takes a frame in, and says what it is to the application. @param {Frame} frame @returns {keyof RoomEvents | undefined} */
   #take(frame) {
     const { n, pos } = frame;
     switch (frame.t) {
@@ -235,7 +264,7 @@ export class Room {
     if (by === this.member) this.#outbox.settle((action) => action.n === n, () => ({ n, pos, data }));
     if (!this.#advance(pos)) return;
     const apply = this.#apply;
-    const state = apply && guarded(() => apply(this.state, frame));
+    const state = apply && guarded(() => apply(this.state, /** @type {any} */ (frame)));
     if (state !== undefined) this.state = state;
     return /** @type {const} */ ("event");
   }

@@ -1,5 +1,5 @@
 import { CLOSES } from "./close.js";
-import { encode, endpoint } from "./codec.js";
+import { endpoint, json } from "./codec.js";
 import { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { OutlastError } from "./error.js";
@@ -22,9 +22,25 @@ const FRAME_BYTES = 65_536;
  *   and before the token expires
  * @property {import("./memory.js").Store | null} [storage] where the session
  *   outlives its page: `sessionStorage` unless told otherwise, nowhere with `null`
- * @property {typeof WebSocket} [WebSocket] where there is none built in
+ * @property {import("./codec.js").Codec} [codec] how frames travel: JSON, or `msgpack` of `outlast/msgpack`
+ * @property {import("./connection.js").SocketClass} [WebSocket] where there is none built in: that of `ws`
  * @property {number} [queue] the most actions that may wait for an outcome, 1000
- * @property {import("./platform.js").Platform} [platform]
+ * @property {import("./platform.js").Platform} [platform] another clock and chance, for tests
+ */
+
+/**
+ * @typedef {object} SessionEvents
+ * @property {Status} status the new one
+ * @property {Reset} reset the server does not know this session any more, and another has begun: its
+ *   rooms are joined again, and what had no outcome is `unknown`
+ * @property {any} error what went wrong while all goes on: an `OutlastError`, or what the token
+ *   callback threw
+ * @property {{ code: number, reason: string }} end it is over: a close code of SPEC 9, and why
+ *
+ * @typedef {object} Reset
+ * @property {number} code 4001
+ * @property {string} reason `expired` when we were away for longer than a session lives
+ * @property {number} away_ms since the server was last heard of; NaN behind a reload
  */
 
 /** A session with the server: it lasts while sockets come and go. */
@@ -35,9 +51,11 @@ export class Session {
   #id;
   #emitter = new Emitter();
   #frameBytes = FRAME_BYTES;
+  #ttl_ms = 0;
   #saving = false;
   /** @type {(() => void) | undefined} */
   #release;
+  #codec;
   #link;
   #memory;
   #pace;
@@ -47,8 +65,9 @@ export class Session {
   #token;
 
   /** @param {string | URL | undefined} address @param {Options} options */
-  constructor(address, { token, storage, WebSocket = globalThis.WebSocket, queue = QUEUE_ACTIONS, platform = browser }) {
+  constructor(address, { token, storage, codec = json, WebSocket = globalThis.WebSocket, queue = QUEUE_ACTIONS, platform = browser }) {
     const url = endpoint(address);
+    this.#codec = codec;
     this.#platform = platform;
     this.#queue = queue;
     this.#memory = new Memory(storage === undefined ? platform.storage : storage, `outlast ${url}`);
@@ -57,7 +76,7 @@ export class Session {
     this.#link = new Link(
       {
         token: () => this.#token.ask(),
-        dial: (on) => new Connection(url, WebSocket, platform, on),
+        dial: (on) => new Connection(url, WebSocket, codec, platform, on),
         greet: (connection, token) => this.#greet(connection, token),
         attached: (frame, connection) => this.#attached(frame, connection),
         receive: (frame, connection) => this.#receive(frame, connection),
@@ -77,16 +96,14 @@ export class Session {
     return this.#link.status;
   }
 
-  /** The rooms that we are in, or on our way into. */
+  /** The rooms that we are in, or on our way into. @returns {Room<any>[]} */
   get rooms() {
     return [...this.#rooms.values()].filter((room) => room.bound);
   }
 
   /**
-   * `status` tells the status; `reset` that the server has lost this session, and another has begun;
-   * `error` what went wrong while all goes on; `end` that it is over, and why.
-   * @param {"status" | "reset" | "error" | "end"} type @param {(value: any) => void} listener
-   * @returns {() => void} its undo
+   * @template {keyof SessionEvents} K
+   * @param {K} type @param {(value: SessionEvents[K]) => void} listener @returns {() => void} its undo
    */
   on(type, listener) {
     return this.#emitter.on(type, listener);
@@ -96,7 +113,7 @@ export class Session {
    * Joins a room, or takes up again one that a reload brought back.
    * @template [S=any]
    * @param {string} name
-   * @param {{ data?: unknown, signal?: AbortSignal, apply?: (state: S, event: Frame) => S }} [options]
+   * @param {import("./room.js").Joining<S>} [options]
    * @returns {Promise<Room<S>>}
    */
   async join(name, options = {}) {
@@ -110,6 +127,7 @@ export class Session {
     return room;
   }
 
+  /** Ends the session: its rooms are left, and nothing resumes it. */
   end() {
     this.#link.writer?.send({ t: "end" });
     this.#stop({ code: 4010, reason: "ended" });
@@ -146,7 +164,7 @@ export class Session {
     let unsettled = 0;
     for (const room of this.#rooms.values()) unsettled += room.unsettled;
     if (unsettled >= this.#queue) throw new OutlastError("queue_full", "too much waits for an outcome");
-    const bytes = new TextEncoder().encode(encode(post)).length;
+    const bytes = new Blob([this.#codec.encode(post)]).size;
     if (bytes > this.#frameBytes) throw new OutlastError("too_big", `${bytes} bytes, of at most ${this.#frameBytes}`);
   }
 
@@ -182,13 +200,14 @@ export class Session {
   }
 
   /** @param {Frame} frame @param {Connection} connection */
-  #attached({ t, sid, key, limits, rooms = {} }, { asked }) {
+  #attached({ t, sid, key, ttl_ms, limits, rooms = {} }, { asked }) {
     this.#id = { sid, key };
+    this.#ttl_ms = ttl_ms;
     if (limits) {
       this.#pace.rate = limits.actions_per_s;
       this.#frameBytes = limits.frame_bytes;
     }
-    if (t === "welcome") void this.#claim(sid);
+    if (t === "welcome" && this.#memory.kept) void this.#claim(sid);
     for (const [name, how] of Object.entries(rooms)) {
       const room = this.#room(name);
       if (how === "gone") room.gone(asked[name]);
@@ -220,7 +239,8 @@ export class Session {
   #reset({ code, reason }) {
     this.#forget();
     for (const [name, room] of this.#rooms) if (!room.restart()) this.#rooms.delete(name);
-    this.#emitter.emit("reset", { code, reason });
+    const away_ms = this.#platform.now() - this.#link.heard_ms;
+    this.#emitter.emit("reset", { code, reason: away_ms > this.#ttl_ms ? "expired" : reason, away_ms });
   }
 
   /** @param {import("./close.js").Loss} loss */
@@ -228,8 +248,9 @@ export class Session {
     if (this.status === "ended") return;
     this.#link.stop();
     this.#token.stop();
-    if (CLOSES[code]?.then !== "ask") this.#forget();
-    const error = new OutlastError(CLOSES[code]?.name ?? "ended", reason);
+    const name = CLOSES[code] ?? "ended";
+    if (name !== "unauthorized") this.#forget();
+    const error = new OutlastError(name, reason);
     for (const room of this.#rooms.values()) room.close(error);
     this.#emitter.emit("end", { code, reason });
   }

@@ -4,12 +4,12 @@ const QUEUE_EVENTS = 1000;
 
 /**
  * A room's events for `for await`, from now until we leave. A loop that falls a thousand events
- * behind ends with the error `too_slow`.
- * @param {import("./room.js").Room<any>} room
- * @returns {AsyncGenerator<import("./codec.js").Frame, void>}
+ * behind ends with the error `too_slow`, one whose `signal` aborts with its reason.
+ * @param {import("./room.js").Room<any>} room @param {AbortSignal} [signal]
+ * @returns {AsyncGenerator<import("./room.js").RoomEvents["event"], void>}
  */
-export function stream(room) {
-  /** @type {import("./codec.js").Frame[]} */
+export function stream(room, signal) {
+  /** @type {import("./room.js").RoomEvents["event"][]} */
   const queue = [];
   let over = false;
   let wake = () => {};
@@ -23,10 +23,13 @@ export function stream(room) {
       wake();
     }),
   ];
+  const aborted = () => wake();
+  signal?.addEventListener("abort", aborted);
   return (async function* () {
     try {
       for (;;) {
-        if (queue.length > QUEUE_EVENTS) throw new OutlastError("too_slow", "this loop fell too far behind");
+        signal?.throwIfAborted();
+        if (queue.length > QUEUE_EVENTS) throw new OutlastError("too_slow");
         const event = queue.shift();
         if (event) yield event;
         else if (over) return;
@@ -34,6 +37,7 @@ export function stream(room) {
       }
     } finally {
       for (const off of offs) off();
+      signal?.removeEventListener("abort", aborted);
     }
   })();
 }

@@ -28,7 +28,7 @@ export class Visit {
    * @param {object} how
    * @param {string} how.kind `chat`, as in `chat/lobby`
    * @param {string} how.about a sentence for whoever is to come in
-   * @param {(state: S, event: import("../outlast.js").Frame) => S} how.apply
+   * @param {(state: S, event: import("../outlast.js").RoomEvents["event"]) => S} how.apply
    * @param {(state: S) => string | undefined} [how.nameOf] the name that the room has for us
    * @param {() => void} [how.entering] the room before is left behind: its things are cleared away
    * @param {(room: Room<S>) => (() => void)} how.entered listens to the room; returns how to stop

@@ -210,18 +210,23 @@ test("d2_going_online_and_becoming_visible_are_waking_up", async () => {
     document: page,
   });
   let woken = 0;
-  const undo = platform.onWake(() => woken++);
+  let gone = 0;
+  const undo = platform.watch(() => woken++, () => gone++);
   target.dispatchEvent(new Event("online"));
-  page.visibilityState = "hidden";
+  page.hidden = true;
   page.dispatchEvent(new Event("visibilitychange"));
   assert.equal(woken, 1);
-  page.visibilityState = "visible";
+  page.hidden = false;
   page.dispatchEvent(new Event("visibilitychange"));
   assert.equal(woken, 2);
+  assert.equal(gone, 0);
+  target.dispatchEvent(new Event("offline"));
+  assert.equal(gone, 1);
   undo();
   target.dispatchEvent(new Event("online"));
+  target.dispatchEvent(new Event("offline"));
   page.dispatchEvent(new Event("visibilitychange"));
-  assert.equal(woken, 2);
+  assert.deepEqual([woken, gone], [2, 1]);
   for (const name of ["addEventListener", "removeEventListener", "document"]) delete globalThis[name];
 });
 
@@ -304,7 +309,7 @@ test("close_4001_opens_a_new_session_and_joins_its_rooms_again", async (t) => {
   assert.equal(act.code, "unknown");
   const fresh = await scene.retry(session, 1000);
   assert.deepEqual(await fresh.next("open"), { t: "open" });
-  assert.deepEqual(session.log.find(([type]) => type === "reset")[1], { code: 4001, reason: "because 4001" });
+  assert.deepEqual(session.log.find(([type]) => type === "reset")[1], { code: 4001, reason: "because 4001", away_ms: 500 });
   fresh.welcome({ sid: "sid-2" });
   assert.deepEqual(await fresh.next("join"), { t: "join", room: "chat/lobby", n: 1, data: { name: "Ada" } });
   fresh.send({ t: "joined", room: "chat/lobby", n: 1, member: 9, pos: "3-3", state: ["anew"] });
@@ -360,6 +365,52 @@ test("close_4003_stops_where_nobody_can_be_asked", async (t) => {
   await until(() => session.status === "offline");
   await scene.clock.advance(500);
   await until(() => session.status === "ended");
+});
+
+test("close_4003_stops_when_the_refused_token_is_all_there_is", async (t) => {
+  const scene = await stage(t);
+  const session = scene.connect({ token: async () => "wrong" });
+  const peer = await scene.accept();
+  await peer.next("open");
+  peer.bye(4003);
+  await until(() => session.status === "offline");
+  await scene.clock.advance(500);
+  await until(() => session.status === "ended");
+  assert.deepEqual(session.log.at(-1), ["end", { code: 4003, reason: "unauthorized" }]);
+  await assert.rejects(session.join("chat/lobby"), { code: "ended" });
+});
+
+test("close_4003_again_and_again_is_told_and_retried_with_jitter", async (t) => {
+  const scene = await stage(t);
+  let count = 0;
+  const session = scene.connect({ token: async () => `wrong ${++count}` });
+  let peer = await scene.accept();
+  for (const wait_ms of [500, 1000, 2000]) {
+    await peer.next("open");
+    peer.bye(4003);
+    peer = await scene.retry(session, wait_ms);
+  }
+  assert.equal((await peer.next("open")).token, "wrong 4");
+  assert.deepEqual(session.log.filter(([type]) => type === "error").map(([, { code }]) => code), ["unauthorized", "unauthorized"]);
+  peer.welcome();
+  await until(() => session.status === "live");
+  peer.bye(4003);
+  await until(() => session.status === "offline");
+  assert.equal(session.log.filter(([type]) => type === "error").length, 2, "a token that expires is no error");
+});
+
+test("h6_a_token_that_was_renewed_may_serve_again", async (t) => {
+  const scene = await stage(t);
+  let token = "first";
+  const { session, peer } = await scene.live({ token: async () => token });
+  token = "second";
+  peer.cut();
+  const again = await scene.retry(session);
+  assert.equal((await again.next("resume")).token, "second");
+  again.resumed();
+  await until(() => session.status === "live");
+  again.cut();
+  assert.equal((await (await scene.retry(session)).next("resume")).token, "second");
 });
 
 test("end_says_so_to_the_server_and_stops", async (t) => {

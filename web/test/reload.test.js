@@ -231,3 +231,24 @@ test("web_locks_tell_a_duplicate_from_a_reload", async (t) => {
   await settled();
   assert.equal(typeof (await platform.claim("a")), "function");
 });
+
+test("where_there_are_no_locks_the_tabs_ask_each_other", async () => {
+  const { platform } = await import("../client/platform.js");
+  assert.equal(globalThis.navigator?.locks, undefined);
+  const release = await platform.claim("b");
+  assert.equal(typeof release, "function");
+  assert.equal(await platform.claim("b"), undefined, "another tab holds it");
+  const other = await platform.claim("c");
+  release();
+  const again = await platform.claim("b");
+  assert.equal(typeof again, "function");
+  other();
+  again();
+});
+
+test("nothing_is_claimed_that_nothing_remembers", async (t) => {
+  const scene = await stage(t);
+  await scene.live({ storage: null });
+  await settled();
+  assert.equal(scene.locks.held.size, 0);
+});

@@ -307,3 +307,35 @@ test("for_await_that_falls_too_far_behind_ends_with_an_error", async (t) => {
   await peer.heard();
   await assert.rejects(loop.next(), { code: "too_slow" });
 });
+
+test("abort_ends_a_for_await", async (t) => {
+  const { peer, room } = await (await stage(t)).joined();
+  const stop = new AbortController();
+  const seen = [];
+  const loop = outcome(
+    (async () => {
+      for await (const { data } of room.events({ signal: stop.signal })) seen.push(data);
+    })(),
+  );
+  peer.send(event("11-1", "a"));
+  await until(() => seen.length === 1);
+  stop.abort(new Error("enough"));
+  await until(() => loop.error);
+  assert.equal(loop.error.message, "enough");
+  peer.send(event("12-1", "b"));
+  await peer.heard();
+  assert.deepEqual(seen, ["a"]);
+});
+
+test("abort_ends_the_wait_for_a_leave_and_not_the_leave", async (t) => {
+  const { peer, room } = await (await stage(t)).joined();
+  const stop = new AbortController();
+  const leaving = outcome(room.leave({ signal: stop.signal }));
+  const { n } = await peer.next("leave");
+  stop.abort(new Error("enough"));
+  await until(() => leaving.error);
+  peer.send({ t: "left", room: "chat/lobby", n, reason: "left" });
+  await until(() => room.log.length);
+  assert.equal(room.bound, false);
+  await assert.rejects(room.leave({ signal: AbortSignal.abort(new Error("before")) }), { message: "before" });
+});

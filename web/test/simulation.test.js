@@ -35,7 +35,7 @@ class Simulation {
 
   load() {
     const { now, after } = this.clock;
-    const platform = { now, after, random: this.random, claim: async () => () => {}, onWake: () => () => {}, storage: undefined };
+    const platform = { now, after, random: this.random, claim: async () => () => {}, watch: () => () => {}, storage: undefined };
     this.session = connect("http://model", { WebSocket: this.model.socketClass(), platform, storage: this.storage });
     this.room = undefined;
     this.join();

@@ -4,6 +4,8 @@
  */
 import assert from "node:assert/strict";
 import WebSocket, { WebSocketServer } from "ws";
+import { json } from "../client/codec.js";
+import { msgpack } from "../msgpack.js";
 import { connect } from "../outlast.js";
 
 const DEADLINE_MS = 5000;
@@ -85,7 +87,8 @@ export class Peer {
   constructor(socket, request) {
     this.socket = socket;
     this.request = request;
-    socket.on("message", (text) => this.frames.push(JSON.parse(text)));
+    this.codec = socket.protocol === msgpack.protocol ? msgpack : json;
+    socket.on("message", (data) => this.frames.push(this.codec.decode(data)));
     socket.on("close", () => (this.closed = true));
   }
 
@@ -97,7 +100,7 @@ export class Peer {
   }
 
   send(...frames) {
-    for (const frame of frames) this.socket.send(JSON.stringify(frame));
+    for (const frame of frames) this.socket.send(this.codec.encode(frame));
   }
 
   /** Everything the client has sent, once it has heard all that was sent to it. */
@@ -144,7 +147,7 @@ export async function stage(t) {
   const sessions = [];
   const clock = new Clock();
   const locks = new Locks();
-  const wakes = new Set();
+  const watchers = new Set();
   const stage = {
     clock,
     locks,
@@ -160,9 +163,10 @@ export async function stage(t) {
         random: () => stage.random,
         claim: locks.claim,
         storage: undefined,
-        onWake(run) {
-          wakes.add(run);
-          return () => wakes.delete(run);
+        watch(wake, offline) {
+          const watcher = { wake, offline };
+          watchers.add(watcher);
+          return () => watchers.delete(watcher);
         },
       };
       const session = connect(stage.url, { WebSocket, platform, storage: null, ...options });
@@ -183,7 +187,12 @@ export async function stage(t) {
     },
 
     wake() {
-      for (const run of wakes) run();
+      for (const { wake } of watchers) wake();
+    },
+
+    /** The network is gone, and the browser knows. */
+    offline() {
+      for (const { offline } of watchers) offline();
     },
 
     /** Waits until the client has given up its socket, and then lets it try again. */
