@@ -56,10 +56,43 @@ impl RoleName {
 #[derive(Debug, Default, Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Flags {
-    /// Where everything shared lies: embedded:PATH, memory: or redis://HOST:PORT. Required for any
-    /// role but `all`, whose default is embedded:./outlast-data.
+    /// Where everything shared lies: embedded:PATH, memory:, redis://HOST:PORT,
+    /// redis-sentinel://A,B,C/NAME or redis-cluster://A,B,C; rediss in place of redis for TLS. Required
+    /// for any role but `all`, whose default is embedded:./outlast-data.
     #[arg(long, env = "OUTLAST_STORE", value_name = "URL")]
     pub(crate) store: Option<String>,
+
+    /// The ACL user at Redis [default: the URL's, or `default`]
+    #[arg(long, env = "OUTLAST_STORE_USER", value_name = "NAME")]
+    pub(crate) store_user: Option<String>,
+
+    /// A file with the password at Redis
+    #[arg(long, env = "OUTLAST_STORE_PASSWORD_FILE", value_name = "FILE")]
+    pub(crate) store_password_file: Option<PathBuf>,
+
+    /// The ACL user at the sentinels, which have users of their own
+    #[arg(long, env = "OUTLAST_STORE_SENTINEL_USER", value_name = "NAME")]
+    pub(crate) store_sentinel_user: Option<String>,
+
+    /// A file with the password at the sentinels
+    #[arg(
+        long,
+        env = "OUTLAST_STORE_SENTINEL_PASSWORD_FILE",
+        value_name = "FILE"
+    )]
+    pub(crate) store_sentinel_password_file: Option<PathBuf>,
+
+    /// A PEM file with the authorities that vouch for Redis's certificate [default: the public ones]
+    #[arg(long, env = "OUTLAST_STORE_CA_FILE", value_name = "FILE")]
+    pub(crate) store_ca_file: Option<PathBuf>,
+
+    /// A PEM file with the client certificate that Redis asks for
+    #[arg(long, env = "OUTLAST_STORE_CERT_FILE", value_name = "FILE")]
+    pub(crate) store_cert_file: Option<PathBuf>,
+
+    /// A PEM file with the private key of that certificate
+    #[arg(long, env = "OUTLAST_STORE_KEY_FILE", value_name = "FILE")]
+    pub(crate) store_key_file: Option<PathBuf>,
 
     /// Partitions of the rooms; fixed when the store is created [default: 16]
     #[arg(long, env = "OUTLAST_PARTITIONS", value_name = "P",

@@ -1,15 +1,21 @@
 //! Opens the store that `--store` names (L3).
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{anyhow, bail};
 use outlast_broker::{
     BrokerError, SharedBroker,
     embedded::Embedded,
-    redis::{Redis, Settings},
+    redis::{Access, Certificate, Redis, Settings},
 };
 
-use crate::{cli::RoleName, config::Config};
+use crate::{
+    cli::{Flags, RoleName},
+    config::Config,
+};
 
 /// How long the store may take to answer at the start (L5).
 const CONNECT_WAIT: Duration = Duration::from_millis(4_500);
@@ -27,8 +33,13 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<SharedBroker> {
         }
         "embedded" => Ok(Embedded::open(Path::new(rest), config.layout)?),
         "memory" => Ok(Embedded::memory(config.layout)),
-        "redis" => {
-            let connect = Redis::connect(&config.store, config.layout, Settings::default());
+        "redis" | "rediss" | "redis-sentinel" | "rediss-sentinel" | "redis-cluster"
+        | "rediss-cluster" => {
+            let settings = Settings {
+                access: access(&config.flags)?,
+                ..Settings::default()
+            };
+            let connect = Redis::connect(&config.store, config.layout, settings);
             let store = tokio::time::timeout(CONNECT_WAIT, connect).await;
             let store = store
                 .unwrap_or_else(|_| Err(BrokerError::Unavailable("no answer in time".to_owned())));
@@ -46,14 +57,54 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<SharedBroker> {
                 anyhow!("cannot use --store {url}: {error}{hint}")
             })?)
         }
-        "rediss" | "redis-cluster" | "redis-sentinel" => {
-            bail!("--store {scheme}:// is not supported yet; use redis://HOST:PORT")
-        }
         _ => bail!(
-            "--store {:?} is none of embedded:PATH, memory: and redis://HOST:PORT",
+            "--store {:?} is none of embedded:PATH, memory:, redis://HOST:PORT, \
+             redis-sentinel://A,B,C/NAME and redis-cluster://A,B,C",
             without_password(&config.store)
         ),
     }
+}
+
+/// Who we are to Redis and whom we trust, from the files that the flags name.
+fn access(flags: &Flags) -> anyhow::Result<Access> {
+    let read = |flag: &str, path: &Option<PathBuf>| {
+        let Some(path) = path else { return Ok(None) };
+        let bytes = std::fs::read(path);
+        bytes
+            .map(Some)
+            .with_context(|| format!("cannot read {flag} {}", path.display()))
+    };
+    let password = |flag: &str, path: &Option<PathBuf>| {
+        let Some(bytes) = read(flag, path)? else {
+            return Ok(None);
+        };
+        let text = String::from_utf8(bytes).ok();
+        // Editors and `echo` end a file with a line break that is no part of the password.
+        let text = text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+        match text.filter(|text| !text.is_empty()) {
+            Some(text) => Ok(Some(text)),
+            None => bail!("{flag} holds no password"),
+        }
+    };
+    let certificate = match (&flags.store_cert_file, &flags.store_key_file) {
+        (Some(_), None) | (None, Some(_)) => {
+            bail!("--store-cert-file and --store-key-file are given together or not at all")
+        }
+        (chain, key) => read("--store-cert-file", chain)?
+            .zip(read("--store-key-file", key)?)
+            .map(|(chain_pem, key_pem)| Certificate { chain_pem, key_pem }),
+    };
+    Ok(Access {
+        user: flags.store_user.clone(),
+        password: password("--store-password-file", &flags.store_password_file)?,
+        sentinel_user: flags.store_sentinel_user.clone(),
+        sentinel_password: password(
+            "--store-sentinel-password-file",
+            &flags.store_sentinel_password_file,
+        )?,
+        ca_pem: read("--store-ca-file", &flags.store_ca_file)?,
+        certificate,
+    })
 }
 
 /// The URL as it may be shown.
@@ -75,5 +126,47 @@ mod tests {
             "redis://…@host:1/0"
         );
         assert_eq!(without_password("redis://host:1"), "redis://host:1");
+    }
+
+    #[test]
+    fn h3_secrets_come_from_files_and_wrong_files_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            Some(path)
+        };
+        let flags = Flags {
+            store_user: Some("outlast".into()),
+            store_password_file: file("password", "secret \r\n"),
+            store_cert_file: file("cert", "chain"),
+            store_key_file: file("key", "key"),
+            ..Flags::default()
+        };
+        let access = super::access(&flags).unwrap();
+        assert_eq!(access.user.as_deref(), Some("outlast"));
+        assert_eq!(access.password.as_deref(), Some("secret "));
+        assert_eq!(access.certificate.unwrap().key_pem, b"key");
+
+        let empty = Flags {
+            store_password_file: file("empty", "\n"),
+            ..Flags::default()
+        };
+        let half = Flags {
+            store_key_file: file("key", "key"),
+            ..Flags::default()
+        };
+        let missing = Flags {
+            store_ca_file: Some(folder.path().join("none")),
+            ..Flags::default()
+        };
+        for (flags, named) in [
+            (empty, "--store-password-file"),
+            (half, "--store-cert-file"),
+            (missing, "--store-ca-file"),
+        ] {
+            let error = format!("{:#}", super::access(&flags).unwrap_err());
+            assert!(error.contains(named), "{error}");
+        }
     }
 }

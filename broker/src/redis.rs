@@ -44,6 +44,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{Broker, BrokerError, Health, Layout};
 
+mod access;
 mod announcements;
 mod checkup;
 mod commit;
@@ -59,16 +60,21 @@ mod readers;
 mod records;
 mod rooms;
 mod topic;
+mod url;
 
+pub use access::{Access, Certificate};
 use checkup::Checkup;
 use dialer::Dialer;
 use keys::Channels;
 use link::Link;
 use readers::Readers;
+use url::{Site, StoreUrl};
 
 /// How this process deals with Redis.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Who we are to Redis, and whom we take for it.
+    pub access: Access,
     /// How long a command may take before its answer is given up, in milliseconds.
     pub command_timeout_ms: u64,
     /// How often an idle connection is tried, in milliseconds.
@@ -85,6 +91,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
+            access: Access::default(),
             command_timeout_ms: 2_000,
             probe_ms: 500,
             topic_entries_max: 100_000,
@@ -107,7 +114,7 @@ pub struct Redis {
 
 impl Redis {
     /// Connects to a store, and creates it where there is none yet. `url` is
-    /// `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`.
+    /// `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss://…` for TLS.
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`] where Redis cannot be reached or refuses us, and
@@ -119,14 +126,21 @@ impl Redis {
         settings: Settings,
     ) -> Result<Arc<Self>, BrokerError> {
         let command_timeout = Duration::from_millis(settings.command_timeout_ms);
-        let dialer = Dialer::new(url, CONNECT_TIMEOUT)?;
-        let channels = Channels::of_database(dialer.database());
+        let url = StoreUrl::parse(url)?;
+        let dialer = Dialer::to_servers(&url, &settings.access, CONNECT_TIMEOUT)?;
+        let channels = Channels::of_database(url.database);
+        let Site::Single(address) = url.site else {
+            return Err(BrokerError::Unavailable(
+                "Sentinel and Cluster are not spoken yet".into(),
+            ));
+        };
         let checkup = Checkup {
             layout,
             intake_memory_percent: settings.intake_memory_percent,
         };
         let probe_every = Duration::from_millis(settings.probe_ms);
-        let (link, tasks) = Link::connect(dialer, checkup, command_timeout, probe_every).await?;
+        let (link, tasks) =
+            Link::connect(address, dialer, checkup, command_timeout, probe_every).await?;
         let readers = Readers::default();
         Ok(Arc::new(Redis {
             layout,

@@ -4,23 +4,27 @@ use std::{sync::Arc, time::Duration};
 
 use rand::RngExt;
 use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, Value,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, Value,
     aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 use tokio::sync::Notify;
 
-use super::fault::is_refusal;
+use super::{
+    access::Access,
+    fault::is_refusal,
+    url::{Address, StoreUrl},
+};
 use crate::BrokerError;
 
 /// How many commands may wait to be written to one connection before their senders wait.
 const COMMANDS_MAX: usize = 1024;
 
-/// Makes connections to one Redis.
+/// Makes connections.
 #[derive(Debug)]
 pub(super) struct Dialer {
-    client: Client,
-    /// Host and port: what may be shown.
-    address: String,
+    /// Its address stands for all others: they are dialed in the same way.
+    like: ConnectionInfo,
     connect_timeout: Duration,
 }
 
@@ -32,49 +36,65 @@ pub(super) struct Wire {
 }
 
 impl Dialer {
-    pub(super) fn new(url: &str, connect_timeout: Duration) -> Result<Self, BrokerError> {
-        // The URL may hold a password, so no error shows it (H3).
-        let info = url.into_connection_info().map_err(|error| {
-            BrokerError::Unavailable(format!(
-                "the store's URL is not of the form redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE] ({})",
-                error.category()
-            ))
-        })?;
-        let address = info.addr().to_string();
-        let resp3 = info
-            .redis_settings()
-            .clone()
-            .set_protocol(ProtocolVersion::RESP3);
-        let info = info
+    /// A way to connect to the servers that hold the store.
+    pub(super) fn to_servers(
+        url: &StoreUrl,
+        access: &Access,
+        connect_timeout: Duration,
+    ) -> Result<Self, BrokerError> {
+        let login = Login {
+            user: access.user.as_ref().or(url.user.as_ref()),
+            password: access.password.as_ref().or(url.password.as_ref()),
+            database: url.database,
+        };
+        Dialer::new(url.tls, &login, access, connect_timeout)
+    }
+
+    fn new(
+        tls: bool,
+        login: &Login<'_>,
+        access: &Access,
+        connect_timeout: Duration,
+    ) -> Result<Self, BrokerError> {
+        let mut who = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_db(login.database);
+        if let Some(user) = login.user {
+            who = who.set_username(user);
+        }
+        if let Some(password) = login.password {
+            who = who.set_password(password);
+        }
+        let (host, port) = (String::from("localhost"), 0);
+        let address = match tls {
+            true => tls_like(access)?,
+            false => ConnectionAddr::Tcp(host, port),
+        };
+        let like = address
+            .into_connection_info()
+            .map_err(|error| BrokerError::Unavailable(error.to_string()))?
             .set_tcp_settings(TcpSettings::default().set_nodelay(true))
-            .set_redis_settings(resp3);
-        let client = Client::open(info).map_err(|error| {
-            BrokerError::Unavailable(format!("Redis at {address} cannot be used: {error}"))
-        })?;
+            .set_redis_settings(who);
         Ok(Dialer {
-            client,
-            address,
+            like,
             connect_timeout,
         })
     }
 
-    pub(super) fn address(&self) -> &str {
-        &self.address
-    }
-
-    pub(super) fn database(&self) -> i64 {
-        self.client.get_connection_info().redis_settings().db()
-    }
-
     /// Connects for commands that are answered within `answer_timeout`; for ever, if that is `None`.
-    pub(super) async fn dial(&self, answer_timeout: Option<Duration>) -> Result<Wire, DialError> {
-        self.dial_to_hear(answer_timeout, |_, _| ()).await
+    pub(super) async fn dial(
+        &self,
+        address: &Address,
+        answer_timeout: Option<Duration>,
+    ) -> Result<Wire, DialError> {
+        self.dial_to_hear(address, answer_timeout, |_, _| ()).await
     }
 
     /// The same, for a connection that will also subscribe: `hear` is given channel and message. It
     /// runs where the connection is read, so it must not wait.
     pub(super) async fn dial_to_hear(
         &self,
+        address: &Address,
         answer_timeout: Option<Duration>,
         hear: impl Fn(Vec<u8>, Vec<u8>) + Send + Sync + 'static,
     ) -> Result<Wire, DialError> {
@@ -96,31 +116,104 @@ impl Dialer {
             .set_response_timeout(answer_timeout)
             .set_pipeline_buffer_size(COMMANDS_MAX)
             .set_push_sender(pushed);
-        let connected = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await;
-        let connection = connected.map_err(|error| self.explain(&error))?;
+        let connected = async {
+            Client::open(self.like_this(address))?
+                .get_multiplexed_async_connection_with_config(&config)
+                .await
+        };
+        let connection = connected.await.map_err(|error| explain(address, &error))?;
         Ok(Wire { connection, lost })
     }
 
-    fn explain(&self, error: &redis::RedisError) -> DialError {
-        let address = &self.address;
-        if is_refusal(error) {
-            return DialError::Refused(BrokerError::Unavailable(format!(
-                "Redis at {address} refuses the user or the password: {error}; give the right ones in \
-                 the store's URL, redis://[USER]:PASSWORD@HOST:PORT"
-            )));
+    /// How to connect to an address.
+    fn like_this(&self, Address { host, port }: &Address) -> ConnectionInfo {
+        let mut like = self.like.addr().clone();
+        if let ConnectionAddr::Tcp(like_host, like_port)
+        | ConnectionAddr::TcpTls {
+            host: like_host,
+            port: like_port,
+            ..
+        } = &mut like
+        {
+            (*like_host, *like_port) = (host.clone(), *port);
         }
-        let why = if error.is_timeout() {
-            "no answer in time".into()
-        } else {
-            error.to_string()
-        };
-        DialError::Away(BrokerError::Unavailable(format!(
-            "Redis at {address} cannot be reached: {why}"
-        )))
+        self.like.clone().set_addr(like)
     }
+}
+
+/// Who we say that we are.
+struct Login<'a> {
+    user: Option<&'a String>,
+    password: Option<&'a String>,
+    database: i64,
+}
+
+/// An address behind TLS, with what all of them share.
+fn tls_like(access: &Access) -> Result<ConnectionAddr, BrokerError> {
+    // It fails where it has been done already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let address = ConnectionAddr::TcpTls {
+        host: "localhost".into(),
+        port: 0,
+        insecure: false,
+        tls_params: None,
+    };
+    let Some(certificates) = access.certificates() else {
+        return Ok(address);
+    };
+    let client = Client::build_with_tls(address, certificates);
+    let client = client.map_err(|error| {
+        BrokerError::Unavailable(format!(
+            "the store's certificates cannot be used: {error}; they are PEM files"
+        ))
+    })?;
+    Ok(client.get_connection_info().addr().clone())
+}
+
+/// What to do about a connection that did not come about.
+fn explain(address: &Address, error: &RedisError) -> DialError {
+    let told = error.to_string();
+    if is_refusal(error) {
+        return DialError::Refused(BrokerError::Unavailable(format!(
+            "Redis at {address} refuses the user or the password: {told}; give the right ones with \
+             --store-user and --store-password-file, or in the store's URL"
+        )));
+    }
+    // TLS tells why by its words alone.
+    const OTHER_AUTHORITY: &str = "give the authority of its certificate with --store-ca-file";
+    let remedy = [
+        ("UnknownIssuer", OTHER_AUTHORITY),
+        ("BadSignature", OTHER_AUTHORITY),
+        (
+            "not valid for name",
+            "its certificate is for another name: use the name that it is for",
+        ),
+        ("invalid peer certificate", "have its certificate renewed"),
+        (
+            "CertificateRequired",
+            "give --store-cert-file and --store-key-file",
+        ),
+        (
+            "UnknownCA",
+            "it does not know the authority of --store-cert-file",
+        ),
+        (
+            "CertificateUnknown",
+            "it does not take what --store-cert-file holds",
+        ),
+    ];
+    if let Some((_, remedy)) = remedy.iter().find(|(word, _)| told.contains(word)) {
+        return DialError::Refused(BrokerError::Unavailable(format!(
+            "Redis at {address} cannot be trusted or does not trust us: {told}; {remedy}"
+        )));
+    }
+    let why = match error.is_timeout() {
+        true => "no answer in time".into(),
+        false => told,
+    };
+    DialError::Away(BrokerError::Unavailable(format!(
+        "Redis at {address} cannot be reached: {why}"
+    )))
 }
 
 impl Wire {

@@ -50,8 +50,9 @@ impl Ear {
         let (inbox, number) = (self.inbox.clone(), self.inbox.next_connection());
         let hear = move |channel, message| inbox.push(number, channel, message);
         let answer_timeout = Some(self.link.command_timeout());
-        let dialed = self.link.dialer().dial_to_hear(answer_timeout, hear).await;
-        let mut wire = dialed.map_err(DialError::into_inner)?;
+        let dialer = self.link.dialer();
+        let dialed = dialer.dial_to_hear(self.link.address(), answer_timeout, hear);
+        let mut wire = dialed.await.map_err(DialError::into_inner)?;
         subscribe(&mut wire.connection, &self.fixed).await?;
         subscribe(&mut wire.connection, &self.names(&self.rooms)).await?;
         Ok(wire)

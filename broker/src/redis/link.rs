@@ -20,6 +20,7 @@ use super::{
     checkup::{Checkup, Findings},
     dialer::{DialError, Dialer, Wire, backoff},
     fault::broker_error,
+    url::Address,
 };
 use crate::{BrokerError, Health};
 
@@ -33,6 +34,7 @@ const FIRST_WAIT_MAX: Duration = Duration::from_millis(4_300);
 /// is broken they fail at once rather than queue up.
 #[derive(Debug)]
 pub(super) struct Link {
+    address: Address,
     dialer: Dialer,
     checkup: Checkup,
     command_timeout: Duration,
@@ -46,12 +48,14 @@ pub(super) struct Link {
 impl Link {
     /// Connects for the first time. The task that looks after the connection ends with the set.
     pub(super) async fn connect(
+        address: Address,
         dialer: Dialer,
         checkup: Checkup,
         command_timeout: Duration,
         probe_every: Duration,
     ) -> Result<(Arc<Self>, JoinSet<()>), BrokerError> {
         let link = Link {
+            address,
             dialer,
             checkup,
             command_timeout,
@@ -62,7 +66,7 @@ impl Link {
         };
         let first = timeout(FIRST_WAIT_MAX, link.first()).await;
         let (wire, findings) = first.unwrap_or_else(|_| {
-            let address = link.dialer.address();
+            let address = &link.address;
             let message = format!("Redis at {address} takes connections and does not answer");
             Err(BrokerError::Unavailable(message))
         })?;
@@ -112,6 +116,10 @@ impl Link {
         &self.dialer
     }
 
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
     pub(super) fn command_timeout(&self) -> Duration {
         self.command_timeout
     }
@@ -150,7 +158,7 @@ impl Link {
     }
 
     async fn look_after(self: Arc<Self>, mut wire: Wire, mut findings: Findings) {
-        let address = self.dialer.address();
+        let address = &self.address;
         loop {
             let why = self.until_broken(&wire, &mut findings).await;
             tracing::warn!("Redis at {address} is gone: {why}");
@@ -207,7 +215,10 @@ impl Link {
     }
 
     async fn attempt(&self) -> Result<(Wire, Findings), DialError> {
-        let mut wire = self.dialer.dial(Some(self.command_timeout)).await?;
+        let mut wire = self
+            .dialer
+            .dial(&self.address, Some(self.command_timeout))
+            .await?;
         match self.checkup.run(&mut wire.connection).await {
             Ok(findings) => Ok((wire, findings)),
             Err(error @ BrokerError::Incompatible(_)) => Err(DialError::Refused(error)),
@@ -216,7 +227,7 @@ impl Link {
     }
 
     fn note(&self, known: &mut Findings, found: Findings) {
-        let address = self.dialer.address();
+        let address = &self.address;
         if found.id != known.id {
             tracing::warn!(
                 "Redis at {address} holds another store now: it was emptied or replaced"
@@ -237,7 +248,7 @@ impl Link {
             tracing::warn!(
                 "Redis at {} throws keys away at its memory limit ({policy}), and with them sessions \
                  and rooms: set maxmemory-policy noeviction",
-                self.dialer.address()
+                self.address
             );
         }
         self.crowded.store(findings.crowded, Ordering::Relaxed);

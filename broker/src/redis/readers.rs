@@ -62,7 +62,7 @@ impl Readers {
         }
         let wire = link
             .dialer()
-            .dial(None)
+            .dial(link.address(), None)
             .await
             .map_err(DialError::into_inner)?;
         self.query_on(wire.connection, partition, read, limit)

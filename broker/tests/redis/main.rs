@@ -9,6 +9,7 @@ mod memory;
 mod outages;
 mod scene;
 mod server;
+mod tls;
 
 use std::time::Duration;
 
