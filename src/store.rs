@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use outlast_broker::{
     BrokerError, SharedBroker,
     embedded::Embedded,
