@@ -3,13 +3,22 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 /// A WebSocket realtime gateway whose sessions outlive their sockets.
 #[derive(Debug, Parser)]
-#[command(name = "outlast", version, max_term_width = 100)]
+#[command(
+    name = "outlast",
+    version,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// What this process does.
     #[arg(value_enum, default_value = "all")]
     pub(crate) role: RoleName,
@@ -21,6 +30,22 @@ pub(crate) struct Cli {
 
     #[command(flatten)]
     pub(crate) flags: Flags,
+}
+
+/// What can be asked for besides serving.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Asks a process here whether it is ready: exit code 0 when it is. For health checks in an image
+    /// without a shell.
+    Probe {
+        /// What to ask; any answer but 200 is a failure [default: http://ADMIN_LISTEN/readyz]
+        #[arg(value_name = "URL")]
+        url: Option<String>,
+
+        /// Where its admin listener is [default: 127.0.0.1:9464]
+        #[arg(long, env = "OUTLAST_ADMIN_LISTEN", value_name = "ADDRESS")]
+        admin_listen: Option<SocketAddr>,
+    },
 }
 
 /// What a process does.

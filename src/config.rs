@@ -9,7 +9,19 @@ use anyhow::{Context, bail};
 use clap::{Parser, error::ErrorKind};
 use outlast_broker::Layout;
 
-use crate::cli::{Cli, Flags, RoleName};
+use crate::{
+    cli::{Cli, Command, Flags, RoleName},
+    probe::Probe,
+};
+
+/// What the process is asked for.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// Help or a version, which has been printed.
+    Nothing,
+    Probe(Probe),
+    Serve(Box<Config>),
+}
 
 /// Everything that was decided before anything is started.
 #[derive(Debug)]
@@ -38,14 +50,17 @@ pub(crate) enum AdminListen {
 }
 
 impl Config {
-    /// Reads the process's arguments and environment. `None` when they only asked for help, which has
-    /// been printed.
-    pub(crate) fn from_process() -> anyhow::Result<Option<Config>> {
+    /// Reads the process's arguments and environment.
+    pub(crate) fn from_process() -> anyhow::Result<Asked> {
         match Cli::try_parse() {
-            Ok(cli) => Config::from_cli(cli).map(Some),
+            Ok(Cli {
+                command: Some(Command::Probe { url, admin_listen }),
+                ..
+            }) => Ok(Asked::Probe(Probe::of(url.as_deref(), admin_listen)?)),
+            Ok(cli) => Ok(Asked::Serve(Box::new(Config::from_cli(cli)?))),
             Err(error) if asks_for_help(&error) => {
                 error.print().context("cannot print the help")?;
-                Ok(None)
+                Ok(Asked::Nothing)
             }
             Err(error) => bail!("{}", blame(&error)),
         }

@@ -19,9 +19,12 @@ mod admin;
 mod cli;
 mod config;
 mod pages;
+mod probe;
 mod roles;
 mod store;
 mod tokens;
+
+use config::Asked;
 
 pub use outlast_worker::{At, Cx, Input, Member, Refusal, Registry, Room};
 
@@ -44,8 +47,10 @@ pub fn main(registry: Registry) -> ExitCode {
 }
 
 fn start(registry: Registry) -> anyhow::Result<()> {
-    let Some(config) = config::Config::from_process()? else {
-        return Ok(());
+    let config = match config::Config::from_process()? {
+        Asked::Nothing => return Ok(()),
+        Asked::Probe(probe) => return probe.run(),
+        Asked::Serve(config) => *config,
     };
     init_log(&config.log)?;
     raise_open_files();

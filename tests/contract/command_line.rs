@@ -203,6 +203,8 @@ async fn l4_the_admin_listener_tells_health_readiness_and_metrics() {
     ]);
     assert_eq!(get(&admin, "/healthz").0, 200);
     assert_eq!(get(&admin, "/readyz").0, 200);
+    let probe = ["probe", "--admin-listen", &admin];
+    assert_eq!(Server::run(&probe).code, Some(0));
     let (status, metrics) = get(&admin, "/metrics");
     assert_eq!(status, 200);
     assert!(metrics.contains("outlast_"), "{metrics}");
@@ -212,6 +214,9 @@ async fn l4_the_admin_listener_tells_health_readiness_and_metrics() {
     })
     .await;
     assert_eq!(get(&admin, "/healthz").0, 200);
+    refused(&Server::run(&probe), &["not ready: 503", "store"]);
+    let healthz = format!("http://{admin}/healthz");
+    assert_eq!(Server::run(&["probe", &healthz]).code, Some(0));
     redis.restart();
     eventually("readiness returns with the store", async || {
         (get(&admin, "/readyz").0 == 200).then_some(())
@@ -233,6 +238,15 @@ async fn l4_two_processes_share_the_default_admin_port() {
     for server in &servers {
         server.open().await;
     }
+}
+
+#[test]
+fn l4_a_probe_of_nothing_fails() {
+    let nowhere = format!("http://127.0.0.1:{}/readyz", free_port());
+    refused(
+        &Server::run(&["probe", &nowhere]),
+        &[&nowhere, "nothing answers"],
+    );
 }
 
 #[test]
