@@ -1,35 +1,11 @@
 /** The page on many processes and one Redis. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { binary, browser, chat, folder, freePort, proxy, start } from "./stage.mjs";
-
-async function cluster(t) {
-  const outlast = binary();
-  const cwd = folder(t);
-  const redisPort = await freePort();
-  const redis = start(
-    t,
-    "redis-server",
-    ["--port", `${redisPort}`, "--bind", "127.0.0.1", "--dir", cwd, "--save", "", "--appendonly", "yes", "--appendfsync", "always"],
-    { cwd },
-  );
-  await redis.printed(/Ready to accept connections/i);
-  const store = ["--store", `redis://127.0.0.1:${redisPort}`, "--admin-listen", "off"];
-  const role = async (name, ...args) => {
-    const process = start(t, outlast, [name, ...store, ...args], { cwd });
-    const [, url] = await process.printed(new RegExp(`outlast ${name} ready(?: on (http://\\S+))?\\s*\\n`));
-    return { ...process, port: url && Number(new URL(url).port) };
-  };
-  await role("sessions");
-  await role("sessions");
-  await role("worker");
-  await role("worker");
-  const gateway = () => role("gateway", "--listen", "127.0.0.1:0", "--allow-anonymous");
-  return [await gateway(), await gateway()];
-}
+import { fleet } from "./fleet.mjs";
+import { browser, chat, proxy } from "./stage.mjs";
 
 test("s2_pages_outlive_a_gateway_killed_under_them", async (t) => {
-  const gateways = await cluster(t);
+  const { gateways } = await fleet(t);
   const { page } = await browser(t);
   const { url, served } = await proxy(t, gateways.map(({ port }) => port));
   const pages = [];

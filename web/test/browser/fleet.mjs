@@ -1,0 +1,24 @@
+/** Many processes on one Redis. */
+import { binary, folder, freePort, start } from "./stage.mjs";
+
+/** Two of each role; `worker()` starts another. */
+export async function fleet(t) {
+  const outlast = binary();
+  const cwd = folder(t);
+  const port = await freePort();
+  const options = ["--port", `${port}`, "--bind", "127.0.0.1", "--dir", cwd, "--save", "", "--appendonly", "yes", "--appendfsync", "always"];
+  const redis = start(t, "redis-server", options, { cwd });
+  await redis.printed(/Ready to accept connections/i);
+  const store = ["--store", `redis://127.0.0.1:${port}`, "--admin-listen", "off"];
+  const role = async (name, ...args) => {
+    const process = start(t, outlast, [name, ...store, ...args], { cwd });
+    const [, url] = await process.printed(new RegExp(`outlast ${name} ready(?: on (http://\\S+))?\\s*\\n`));
+    return { ...process, port: url && Number(new URL(url).port) };
+  };
+  const worker = () => role("worker");
+  const gateway = () => role("gateway", "--listen", "127.0.0.1:0", "--allow-anonymous");
+  await role("sessions");
+  await role("sessions");
+  const workers = [await worker(), await worker()];
+  return { worker, workers, gateways: [await gateway(), await gateway()] };
+}
