@@ -4,6 +4,7 @@
 mod actions;
 mod bench;
 mod crashes;
+mod exchange;
 mod faults;
 mod lab;
 mod log;

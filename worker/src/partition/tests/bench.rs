@@ -57,7 +57,10 @@ impl Bench {
     }
 
     pub(super) fn with(settings: Settings) -> Self {
-        let registry = Registry::new().with::<Lab>();
+        Self::of(Registry::new().with::<Lab>(), settings)
+    }
+
+    pub(super) fn of(registry: Registry, settings: Settings) -> Self {
         let shelf = Shelf::default();
         Bench {
             core: open(&shelf, &registry, &settings),

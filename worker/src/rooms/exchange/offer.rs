@@ -38,7 +38,7 @@ pub struct Offer {
 /// The two sides of the book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Side {
+pub(crate) enum Side {
     /// Goods for cash.
     Buy,
     /// Cash for goods.

@@ -1,3 +1,7 @@
+mod chance;
+pub(crate) mod habits;
+pub(crate) mod model;
+
 use serde_json::{Value, json};
 
 use super::Exchange;
