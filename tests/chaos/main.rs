@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
+mod books;
 mod fleet;
 mod people;
 #[path = "../support/support.rs"]
@@ -13,14 +14,17 @@ mod people;
     reason = "shared with the tests of the contract"
 )]
 mod support;
+mod traders;
 
 use std::time::{Duration, Instant};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use reconnect_storm::{Case, Marks, check};
 
+use books::audit;
 use fleet::{Alone, Fleet};
 use people::People;
+use traders::Traders;
 
 /// Draws the seed, or takes the one that is asked for.
 fn seeded(test: &str) -> (u64, StdRng) {
@@ -39,26 +43,7 @@ async fn w2_nothing_is_lost_while_everything_is_killed() {
     let (seed, mut rng) = seeded("the fleet");
     let mut fleet = Fleet::start();
     let people = People::arrive(40, 8, &fleet.gateways(), seed).await;
-    let (start, mut redis_kills, mut stops) = (
-        Instant::now(),
-        [9, 20].into_iter().peekable(),
-        [4, 15].into_iter().peekable(),
-    );
-    while start.elapsed() < Duration::from_secs(30) {
-        let seconds = start.elapsed().as_secs();
-        if redis_kills.next_if(|at| seconds >= *at).is_some() {
-            fleet
-                .restart_redis(Duration::from_millis(rng.random_range(50..1_500)))
-                .await;
-        } else if stops.next_if(|at| seconds >= *at).is_some() {
-            fleet.stop_a_worker(Duration::from_millis(2_600), &mut rng);
-        } else {
-            fleet.kill_any(Duration::from_millis(rng.random_range(50..1_500)), &mut rng);
-        }
-        tokio::time::sleep(Duration::from_millis(rng.random_range(300..1_500))).await;
-        fleet.revive().await;
-    }
-    fleet.revive_all().await;
+    accidents(&mut fleet, Duration::from_secs(30), &mut rng).await;
     println!("{}", fleet.accidents());
     let (records, rooms) = people.leave_off().await;
     let logs = fleet.logs(&rooms).await;
@@ -81,6 +66,72 @@ async fn w2_nothing_is_lost_while_everything_is_killed() {
         verdict.actions_settled > 1_000,
         "too little happened: {verdict}"
     );
+}
+
+/// 50 clients trade for as many seconds as `OUTLAST_EXCHANGE_S` says, while everything is killed: no unit
+/// of cash or goods comes or goes, and the ledger and the clients agree.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b3_a_market_balances_while_everything_is_killed() {
+    let asked = std::env::var("OUTLAST_EXCHANGE_S").ok();
+    let length = asked.map_or(12, |s| s.parse().expect("a whole number of seconds"));
+    let (seed, mut rng) = seeded("the market");
+    let mut fleet = Fleet::start();
+    let traders = Traders::arrive(50, &fleet.gateways(), seed).await;
+    accidents(&mut fleet, Duration::from_secs(length), &mut rng).await;
+    println!("{}", fleet.accidents());
+    let (records, room) = traders.leave_off().await;
+    let logs = fleet.logs(std::slice::from_ref(&room)).await;
+    let case = Case {
+        clients: &records,
+        logs: &logs,
+        marks: Marks {
+            of_act: |_| None,
+            of_event: |_| None,
+        },
+        complete: true,
+        excused: &[],
+        sessions_may_go: false,
+    };
+    let verdict = check(&case);
+    println!("{verdict}");
+    assert!(
+        verdict.is_clean(),
+        "OUTLAST_SEED={seed}\n{verdict}\n{}",
+        fleet.logs_of_processes()
+    );
+    let audit = audit(&logs[&room], &room, &records);
+    println!("{audit}");
+    assert!(
+        audit.trades > 10 * length && audit.acknowledged as u64 > 20 * length,
+        "too little happened: {audit}"
+    );
+}
+
+/// Kills and starts again, over and over: gateways, workers and keepers at random; a worker is stopped past
+/// its lease and goes on, twice, and Redis is killed and started again, twice. All is up again at the end.
+async fn accidents(fleet: &mut Fleet, length: Duration, rng: &mut StdRng) {
+    let at = |parts: [f64; 2]| {
+        parts
+            .map(|part| length.mul_f64(part))
+            .into_iter()
+            .peekable()
+    };
+    let (start, mut redis_kills, mut stops) = (Instant::now(), at([0.3, 0.67]), at([0.13, 0.5]));
+    while start.elapsed() < length {
+        let passed = start.elapsed();
+        if redis_kills.next_if(|at| passed >= *at).is_some() {
+            fleet
+                .restart_redis(Duration::from_millis(rng.random_range(50..1_500)))
+                .await;
+        } else if stops.next_if(|at| passed >= *at).is_some() {
+            fleet.stop_a_worker(Duration::from_millis(2_600), rng);
+        } else {
+            fleet.kill_any(Duration::from_millis(rng.random_range(50..1_500)), rng);
+        }
+        tokio::time::sleep(Duration::from_millis(rng.random_range(300..1_500))).await;
+        fleet.revive().await;
+    }
+    fleet.revive_all().await;
 }
 
 /// The same for one process with its embedded store, killed again and again under 10 clients.

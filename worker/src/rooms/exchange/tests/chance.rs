@@ -139,7 +139,7 @@ impl Market {
             }
         }
         self.check(deed, expected.as_deref().unwrap_or_default());
-        if self.rng.random_bool(0.005) {
+        if self.rng.random_bool(0.02) {
             self.snapshot = Payload::of(&self.room).unwrap();
             self.behind.clear();
         }
