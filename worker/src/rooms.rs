@@ -1,8 +1,8 @@
 //! The rooms that come with outlast (SPEC section 12).
 
 mod chat;
-mod game;
 pub(crate) mod exchange;
+mod game;
 mod name;
 
 pub use chat::Chat;
