@@ -65,6 +65,20 @@ pub enum Request {
     /// The session has been without a socket for longer than the grace (S7).
     #[serde(rename = "detached")]
     Detached,
+    /// Somebody who is not in the room asks something of it, over HTTP. The input's `sid` stands for the
+    /// caller's idempotency key, and has asked nothing else. Answered with [`crate::Answer::Outcome`] of
+    /// number 1, as often as it is asked (A6).
+    #[serde(rename = "post")]
+    Post {
+        /// Who the caller's token names.
+        user: String,
+        /// What is asked.
+        data: Payload,
+    },
+    /// Somebody who is not in the room wants to know what it shows to everybody. Answered with
+    /// [`crate::Answer::Seated`]; changes nothing.
+    #[serde(rename = "look")]
+    Look,
     /// The session is over, and nothing more that it sent may count (S6).
     #[serde(rename = "over")]
     Over {
@@ -93,7 +107,15 @@ mod tests {
                 user: "ada".into(),
                 data: Some(data.clone()),
             },
-            Request::Act { n: 2, data },
+            Request::Act {
+                n: 2,
+                data: data.clone(),
+            },
+            Request::Post {
+                user: "billing".into(),
+                data,
+            },
+            Request::Look,
             Request::Leave { n: 3 },
             Request::Attached { view: true },
             Request::View,

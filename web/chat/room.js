@@ -26,6 +26,10 @@ export function apply(state, { pos, by, data }, now = Date.now) {
     const message = { pos, member: by, name: nameOf(state, by), text: data.said, at_ms: now() };
     return { ...state, messages: [...state.messages, message].slice(-MESSAGES_MAX) };
   }
+  if (data.posted) {
+    const message = { pos, member: 0, ...data.posted, at_ms: now() };
+    return { ...state, messages: [...state.messages, message].slice(-MESSAGES_MAX) };
+  }
   return state;
 }
 

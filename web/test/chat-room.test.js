@@ -48,6 +48,12 @@ test("b1_a_message_keeps_its_name_when_its_member_leaves", () => {
   assert.equal(nameOf(state, 1), "somebody");
 });
 
+test("b1_a_backend_speaks_under_its_own_name", () => {
+  assert.deepEqual(fold([{ data: { posted: { name: "billing", text: "paid" } } }]).messages, [
+    { pos: "1-1", member: 0, name: "billing", text: "paid", at_ms: 1000 },
+  ]);
+});
+
 test("b1_old_messages_go", () => {
   const state = fold([ada, ...Array.from({ length: 250 }, (_, i) => ({ by: 1, data: { said: `${i}` } }))]);
   assert.equal(state.messages.length, 200);

@@ -9,6 +9,7 @@ mod draft;
 mod head;
 mod load;
 mod log;
+mod outside;
 mod parked;
 mod presence;
 mod repeat;
@@ -20,7 +21,10 @@ use outlast_protocol::{Member, Payload, RoomName};
 
 pub(crate) use self::{commit::Snapshots, load::Loaded};
 
-use self::{actions::Action, draft::Draft, head::Head, log::LogEnd, parked::Parked, seats::Seats};
+use self::{
+    actions::Action, draft::Draft, head::Head, log::LogEnd, outside::POST_N, parked::Parked,
+    seats::Seats,
+};
 use crate::{
     live::{Fault, LiveRoom},
     partition::{Asker, Batch},
@@ -99,14 +103,14 @@ impl Host {
             }
             Request::Act { n, data } => self.act(&asker, n, Action::Act { data }, log, batch),
             Request::Leave { n } => self.act(&asker, n, Action::Leave, log, batch),
+            Request::Post { user, data } => self.post(&asker, user, data, batch),
+            Request::Look => self.look(&asker, batch),
         }
     }
 
     /// The room cannot be read here: actions are not taken (W6, A5).
     fn put_off(&self, input: Input, batch: &mut Batch) {
-        if let Request::Join { n, .. } | Request::Act { n, .. } | Request::Leave { n } =
-            input.request
-        {
+        if let Some(n) = number(&input.request) {
             let answer = Answer::NotTaken {
                 n,
                 code: "busy".into(),
@@ -119,22 +123,21 @@ impl Host {
 
     /// There is no such room, and there will be none.
     fn disown(&mut self, input: Input, batch: &mut Batch) {
-        match input.request {
-            Request::Join { n, .. } | Request::Act { n, .. } | Request::Leave { n } => {
-                let answer = Answer::NotTaken {
-                    n,
-                    code: "unknown_room_kind".into(),
-                    message: format!("there are no rooms of kind {:?} here", self.name.kind()),
-                    retry_ms: None,
-                };
-                batch.reply(&split(input).0, &self.name, answer);
-            }
-            Request::Attached { .. } | Request::View => {
-                let (asker, _) = split(input);
-                let answer = self.seated(&asker, None);
-                batch.reply(&asker, &self.name, answer);
-            }
-            Request::Detached | Request::Over { .. } => {}
+        if let Some(n) = number(&input.request) {
+            let answer = Answer::NotTaken {
+                n,
+                code: "unknown_room_kind".into(),
+                message: format!("there are no rooms of kind {:?} here", self.name.kind()),
+                retry_ms: None,
+            };
+            batch.reply(&split(input).0, &self.name, answer);
+        } else if matches!(
+            input.request,
+            Request::Attached { .. } | Request::View | Request::Look
+        ) {
+            let (asker, _) = split(input);
+            let answer = self.seated(&asker, None);
+            batch.reply(&asker, &self.name, answer);
         }
     }
 
@@ -159,6 +162,19 @@ impl Host {
         tracing::error!(room = %self.name, %fault, "a room has failed and is loaded again");
         metrics::counter!(crate::telemetry::FAULTS).increment(1);
         self.life = Life::Spoilt;
+    }
+}
+
+/// The number of what was asked, where somebody waits for its outcome.
+fn number(request: &Request) -> Option<u64> {
+    match request {
+        Request::Join { n, .. } | Request::Act { n, .. } | Request::Leave { n } => Some(*n),
+        Request::Post { .. } => Some(POST_N),
+        Request::Attached { .. }
+        | Request::View
+        | Request::Look
+        | Request::Detached
+        | Request::Over { .. } => None,
     }
 }
 

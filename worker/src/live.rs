@@ -12,6 +12,20 @@ use crate::{At, Cx, Input, Refusal, Room, cx::Effects, registry::Kind};
 /// An input before the room's own types have been read from it.
 pub(crate) type RawInput = Input<Payload, Payload>;
 
+/// What a room is asked to decide on.
+pub(crate) enum Ask {
+    /// By way of a session, or of the clock.
+    Input(RawInput),
+    /// From outside.
+    Post { user: String, action: Payload },
+}
+
+impl From<RawInput> for Ask {
+    fn from(input: RawInput) -> Self {
+        Ask::Input(input)
+    }
+}
+
 /// A room in memory.
 pub(crate) struct LiveRoom {
     room: Box<dyn DynRoom>,
@@ -79,14 +93,14 @@ impl LiveRoom {
         Ok(live)
     }
 
-    /// Asks the room what an input leads to.
+    /// Asks the room what something leads to.
     pub(crate) fn handle(
         &self,
-        input: RawInput,
+        ask: Ask,
         now_ms: u64,
         rng: &mut StdRng,
     ) -> Result<Effects, Failure> {
-        let effects = guard(|| self.room.handle(input, now_ms, rng))?;
+        let effects = guard(|| self.room.handle(ask, now_ms, rng))?;
         let effects = effects.map_err(Failure::Refused)?;
         match effects.unwritable {
             Some(error) => Err(Fault::Unwritable(error).into()),
@@ -145,7 +159,7 @@ fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Fault> {
 
 /// [`Room`] without its types: payloads in, payloads out.
 pub(crate) trait DynRoom: Send {
-    fn handle(&self, input: RawInput, now_ms: u64, rng: &mut StdRng) -> Result<Effects, Refusal>;
+    fn handle(&self, ask: Ask, now_ms: u64, rng: &mut StdRng) -> Result<Effects, Refusal>;
     fn apply(&mut self, event: &Payload, at: At) -> Result<(), NotJson>;
     fn view(&self, viewer: Member) -> Result<Payload, NotJson>;
     fn state(&self) -> Result<Payload, NotJson>;
@@ -153,9 +167,12 @@ pub(crate) trait DynRoom: Send {
 }
 
 impl<R: Room> DynRoom for R {
-    fn handle(&self, input: RawInput, now_ms: u64, rng: &mut StdRng) -> Result<Effects, Refusal> {
+    fn handle(&self, ask: Ask, now_ms: u64, rng: &mut StdRng) -> Result<Effects, Refusal> {
         let mut cx = Cx::new(now_ms, rng);
-        Room::handle(self, typed::<R>(input)?, &mut cx)?;
+        match ask {
+            Ask::Input(input) => Room::handle(self, typed::<R>(input)?, &mut cx)?,
+            Ask::Post { user, action } => self.post(user, read_action(&action)?, &mut cx)?,
+        }
         Ok(cx.into_effects())
     }
 
@@ -187,13 +204,17 @@ fn typed<R: Room>(input: RawInput) -> Result<Input<R::Join, R::Action>, Refusal>
         },
         Input::Act { member, action } => Input::Act {
             member,
-            action: from(&action).map_err(|error| Refusal::new("bad_action", error.to_string()))?,
+            action: read_action(&action)?,
         },
         Input::Leave { member, reason } => Input::Leave { member, reason },
         Input::Detached { member } => Input::Detached { member },
         Input::Attached { member } => Input::Attached { member },
         Input::Wake => Input::Wake,
     })
+}
+
+fn read_action<A: DeserializeOwned>(action: &Payload) -> Result<A, Refusal> {
+    from(action).map_err(|error| Refusal::new("bad_action", error.to_string()))
 }
 
 fn from<T: DeserializeOwned>(payload: &Payload) -> serde_json::Result<T> {

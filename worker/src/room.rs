@@ -84,10 +84,26 @@ pub trait Room: Default + Serialize + DeserializeOwned + Send + 'static {
         cx: &mut Cx<'_, Self::Event>,
     ) -> Result<(), Refusal>;
 
+    /// Decides what something leads to that was posted over HTTP, by a backend that is in no room: `user` is
+    /// who its token names. The default is to refuse.
+    fn post(
+        &self,
+        user: String,
+        action: Self::Action,
+        cx: &mut Cx<'_, Self::Event>,
+    ) -> Result<(), Refusal> {
+        let _ = (user, action, cx);
+        Err(Refusal::new(
+            "no_posts",
+            "only members can ask something of this room",
+        ))
+    }
+
     /// Folds in an event that has happened.
     fn apply(&mut self, event: Self::Event, at: At);
 
-    /// What a member is shown when it joins, or when it has missed too much.
+    /// What a member is shown when it joins, or when it has missed too much. Member 0 is nobody: it stands
+    /// for a backend that looks at the room over HTTP.
     fn view(&self, viewer: Member) -> impl Serialize;
 
     /// When the room wants to be woken next, in milliseconds since the epoch on the room's clock; asked

@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::{
     Input, Refusal, Room,
     cx::{Effects, Emitted},
-    live::{Failure, LiveRoom, RawInput},
+    live::{Ask, Failure, LiveRoom},
     registry::Kind,
 };
 
@@ -99,6 +99,12 @@ impl<R: Room> Stage<R> {
         self.when(Some(member), Input::Act { member, action })
     }
 
+    /// When: a backend posts something.
+    pub fn post(&mut self, user: &str, action: Value) -> Outcome {
+        let (user, action) = (user.to_owned(), Payload::from(&action));
+        self.when(None, Ask::Post { user, action })
+    }
+
     /// When: a member leaves.
     pub fn leave(&mut self, member: Member, reason: &str) -> Outcome {
         let reason = reason.to_owned();
@@ -148,8 +154,8 @@ impl<R: Room> Stage<R> {
         self.room = LiveRoom::fold(Kind::of::<R>(), None, &self.log).expect("a log can be folded");
     }
 
-    fn when(&mut self, by: Option<Member>, input: RawInput) -> Outcome {
-        let effects = match self.room.handle(input, self.now_ms, &mut self.rng) {
+    fn when(&mut self, by: Option<Member>, ask: impl Into<Ask>) -> Outcome {
+        let effects = match self.room.handle(ask.into(), self.now_ms, &mut self.rng) {
             Ok(effects) => effects,
             Err(Failure::Refused(refusal)) => {
                 return Outcome {

@@ -55,7 +55,12 @@ impl Asked {
             Request::Join { data, .. } => (false, data.as_ref().map_or(0, bytes)),
             Request::Act { data, .. } => (true, bytes(data)),
             Request::Leave { .. } => (false, 0),
-            Request::Attached { .. } | Request::View | Request::Detached | Request::Over { .. } => {
+            Request::Attached { .. }
+            | Request::View
+            | Request::Look
+            | Request::Post { .. }
+            | Request::Detached
+            | Request::Over { .. } => {
                 return;
             }
         };

@@ -236,9 +236,12 @@ impl Seat {
                 self.turns += u32::from(away != self.away);
                 self.away = away;
             }
-            Request::Join { .. } | Request::Act { .. } | Request::Leave { .. } | Request::View => {
-                panic!("sessions never say {request:?}");
-            }
+            Request::Join { .. }
+            | Request::Act { .. }
+            | Request::Leave { .. }
+            | Request::View
+            | Request::Look
+            | Request::Post { .. } => panic!("sessions never say {request:?}"),
         }
     }
 }

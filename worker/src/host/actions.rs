@@ -199,7 +199,7 @@ impl Host {
 
     /// Tells a session that is not in the room what became of its action, and keeps that in case it
     /// asks again (A3).
-    fn keep(&mut self, asker: &Asker, n: u64, body: OutcomeBody, batch: &mut Batch) {
+    pub(super) fn keep(&mut self, asker: &Asker, n: u64, body: OutcomeBody, batch: &mut Batch) {
         let pos = self.log.last;
         let outcome = Outcome { n, pos, body };
         self.seats.change(asker.sid, self.head.now_ms(), |seat| {

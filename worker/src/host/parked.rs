@@ -38,9 +38,12 @@ impl Parked {
             Request::Attached { .. } => What::Attached,
             Request::Detached => What::Detached,
             Request::Over { .. } => What::Over,
-            Request::Join { .. } | Request::Act { .. } | Request::Leave { .. } | Request::View => {
-                return false;
-            }
+            Request::Join { .. }
+            | Request::Act { .. }
+            | Request::Leave { .. }
+            | Request::View
+            | Request::Look
+            | Request::Post { .. } => return false,
         };
         let newest = self.newest.get(&input.sid).copied();
         let told = newest == Some(what) || newest == Some(What::Over);

@@ -5,7 +5,7 @@ use super::{Host, Life, accepted, size};
 use crate::{
     Refusal,
     cx::{Effects, Emitted, Settled},
-    live::{Failure, Fault, LiveRoom, RawInput},
+    live::{Ask, Failure, Fault, LiveRoom},
     partition::Batch,
 };
 
@@ -31,6 +31,8 @@ impl Cause {
 pub(super) struct Ran {
     /// What the outcome is, where it was an act.
     pub(super) outcome: Settled,
+    /// What the room answers.
+    pub(super) answer: Option<Payload>,
     /// What it shows to the viewer that was named.
     pub(super) view: Option<Payload>,
 }
@@ -40,7 +42,7 @@ impl Host {
     /// room refuses or fails.
     pub(super) fn run(
         &mut self,
-        input: RawInput,
+        ask: impl Into<Ask>,
         cause: Cause,
         viewer: Option<Member>,
         batch: &mut Batch,
@@ -49,7 +51,7 @@ impl Host {
             return Err(room_error());
         };
         let now_ms = self.head.now_ms();
-        let handled = room.handle(input, now_ms, &mut batch.rng);
+        let handled = room.handle(ask.into(), now_ms, &mut batch.rng);
         let applied = handled.and_then(|effects| {
             if effects.kept.is_some() && cause.act().is_none() {
                 return Err(Fault::Kept.into());
@@ -65,10 +67,15 @@ impl Host {
                     self.draft.entries.push(entry);
                 }
                 let outcome = effects.outcome();
+                let answer = effects.answer;
                 for signal in effects.signals {
                     self.draft.signal(signal);
                 }
-                Ok(Ran { outcome, view })
+                Ok(Ran {
+                    outcome,
+                    answer,
+                    view,
+                })
             }
             Err(Failure::Refused(refusal)) => Err(refusal),
             Err(Failure::Fault(fault)) => {

@@ -8,5 +8,6 @@ mod exchange;
 mod faults;
 mod lab;
 mod log;
+mod outside;
 mod sessions;
 mod timers;

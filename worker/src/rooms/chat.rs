@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use outlast_protocol::Pos;
 use serde::{Deserialize, Serialize};
 
-use super::name::check_name;
+use super::name::{NAME_MAX, check_name};
 use crate::{At, Cx, Input, Member, Refusal, Room};
 
 #[cfg(test)]
@@ -34,8 +34,9 @@ struct Person {
 #[derive(Debug, Serialize, Deserialize)]
 struct Message {
     pos: Pos,
+    /// Who; 0 for a backend.
     member: Member,
-    /// What the member was called when it said this.
+    /// What it was called when it said this.
     name: String,
     text: String,
     at_ms: u64,
@@ -81,6 +82,13 @@ pub enum Event {
     Back(Member),
     /// A member said this.
     Said(String),
+    /// A backend said this.
+    Posted {
+        /// Who its token names.
+        name: String,
+        /// What it said.
+        text: String,
+    },
 }
 
 #[derive(Serialize)]
@@ -133,6 +141,18 @@ impl Room for Chat {
         Ok(())
     }
 
+    fn post(&self, user: String, action: Action, cx: &mut Cx<'_, Event>) -> Result<(), Refusal> {
+        match action {
+            Action::Say(text) => {
+                check_text(&text)?;
+                let name = user.chars().take(NAME_MAX).collect();
+                cx.emit(Event::Posted { name, text });
+                Ok(())
+            }
+            Action::Typing(_) => Err(Refusal::new("bad_action", "a backend can only `say`")),
+        }
+    }
+
     fn apply(&mut self, event: Event, at: At) {
         match event {
             Event::Entered { member, name } => {
@@ -143,7 +163,14 @@ impl Room for Chat {
             }
             Event::Away(member) => self.set_online(member, false),
             Event::Back(member) => self.set_online(member, true),
-            Event::Said(text) => self.said(text, at),
+            Event::Said(text) => {
+                let person = at.by.and_then(|by| Some((by, self.members.get(&by)?)));
+                if let Some((member, Person { name, .. })) = person {
+                    let name = name.clone();
+                    self.said(member, name, text, at);
+                }
+            }
+            Event::Posted { name, text } => self.said(0, name, text, at),
         }
     }
 
@@ -167,16 +194,13 @@ impl Chat {
         }
     }
 
-    fn said(&mut self, text: String, At { pos, at_ms, by }: At) {
-        let Some((member, person)) = by.and_then(|by| self.members.get_key_value(&by)) else {
-            return;
-        };
+    fn said(&mut self, member: Member, name: String, text: String, at: At) {
         self.messages.push_back(Message {
-            pos,
-            member: *member,
-            name: person.name.clone(),
+            pos: at.pos,
+            member,
+            name,
             text,
-            at_ms,
+            at_ms: at.at_ms,
         });
         let mut bytes: usize = self.messages.iter().map(|message| message.text.len()).sum();
         while self.messages.len() > MESSAGES_MAX || bytes > MESSAGES_BYTES_MAX {

@@ -1,7 +1,7 @@
 use crate::Refusal;
 
 /// The longest name, in characters.
-const NAME_MAX: usize = 40;
+pub(super) const NAME_MAX: usize = 40;
 
 /// Refuses a name that a member cannot be called.
 pub(super) fn check_name(name: &str) -> Result<(), Refusal> {

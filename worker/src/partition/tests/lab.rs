@@ -111,6 +111,10 @@ impl Room for Lab {
         Ok(())
     }
 
+    fn post(&self, _user: String, action: Action, cx: &mut Cx<'_, Event>) -> Result<(), Refusal> {
+        act(action, cx)
+    }
+
     fn apply(&mut self, event: Event, at: At) {
         assert!(at.at_ms >= self.last_at_ms, "the room's clock went back");
         self.last_at_ms = at.at_ms;

@@ -147,6 +147,25 @@ fn b1_at_most_32_kib_of_text_are_shown() {
 }
 
 #[test]
+fn b1_a_backend_speaks_under_the_name_of_its_token() {
+    let mut stage = stage();
+    stage
+        .post("billing", json!({"say": "paid"}))
+        .happens([json!({"posted": {"name": "billing", "text": "paid"}})]);
+    let message = &stage.view(1)["messages"][0];
+    assert_eq!(
+        (&message["member"], &message["name"]),
+        (&json!(0), &json!("billing"))
+    );
+    stage
+        .post("billing", json!({"say": ""}))
+        .is_refused("bad_text");
+    stage
+        .post("billing", json!({"typing": true}))
+        .is_refused("bad_action");
+}
+
+#[test]
 fn w3_a_chat_is_the_same_after_a_restart() {
     let mut stage = stage();
     stage

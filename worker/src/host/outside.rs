@@ -1,0 +1,48 @@
+//! Who is in no room, and asks one something over HTTP all the same.
+
+use outlast_broker::{Answer, OutcomeBody};
+use outlast_protocol::{Member, Payload};
+
+use super::{Host, run::Cause};
+use crate::{
+    Refusal,
+    live::Ask,
+    partition::{Asker, Batch},
+};
+
+/// The number that a post bears: there is one for each idempotency key.
+pub(super) const POST_N: u64 = 1;
+
+/// Who a room shows itself to when nobody in it looks.
+const NOBODY: Member = 0;
+
+impl Host {
+    /// Takes what was posted, once for each idempotency key, which the asker's sid stands for.
+    pub(super) fn post(&mut self, asker: &Asker, user: String, action: Payload, batch: &mut Batch) {
+        let seat = self.seats.get(&asker.sid);
+        if let Some(outcome) = seat.and_then(|seat| seat.outcomes.first()) {
+            let answer = Answer::Outcome(outcome.clone());
+            return batch.reply(asker, &self.name, answer);
+        }
+        let now_ms = self.head.now_ms();
+        self.seats.change(asker.sid, now_ms, |seat| seat.n = POST_N);
+        let ran = self.run(Ask::Post { user, action }, Cause::default(), None, batch);
+        let body = match ran {
+            Ok(ran) => OutcomeBody::Done { data: ran.answer },
+            Err(Refusal { code, message }) => OutcomeBody::Refused {
+                code: code.into_owned(),
+                message,
+            },
+        };
+        self.keep(asker, POST_N, body, batch);
+    }
+
+    /// Answers what the room shows to nobody in particular.
+    pub(super) fn look(&mut self, asker: &Asker, batch: &mut Batch) {
+        // Where the room fails at this, silence makes whoever asked ask again.
+        if let Ok(state) = self.view(NOBODY) {
+            let answer = self.seated(asker, Some(state));
+            batch.reply(asker, &self.name, answer);
+        }
+    }
+}
