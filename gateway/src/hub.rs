@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use outlast_broker::{BrokerError, Heard, Listener, NodeId, SharedBroker, Subscriptions};
-use outlast_protocol::{Codec, RoomName};
+use outlast_protocol::{Codec, Pos, RoomName};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -163,9 +163,10 @@ impl Seat {
         self.feed.pull(&self.hub.source, self.key, cursor, take)
     }
 
-    /// Whether what follows the cursor can be replayed: [`Pulled::End`] or [`Pulled::More`] if so.
-    pub(crate) fn check(&self, cursor: &mut Cursor) -> Pulled {
-        self.feed.check(&self.hub.source, self.key, cursor)
+    /// Whether what follows the cursor can be replayed: [`Pulled::End`] or [`Pulled::More`] if so. The
+    /// log ended at `seated` when the room answered.
+    pub(crate) fn check(&self, cursor: &mut Cursor, seated: Pos) -> Pulled {
+        self.feed.check(&self.hub.source, self.key, cursor, seated)
     }
 
     /// Hands out the signals behind `seen`, as frames.

@@ -228,7 +228,7 @@ async fn check(socket: &mut Socket, returning: &[Returning]) -> Result<Vec<Optio
             let Some(seat) = seat.filter(|_| seated.member.is_some()) else {
                 continue;
             };
-            *place = match seat.check(cursor) {
+            *place = match seat.check(cursor, seated.pos) {
                 // A state from before the newest join is another visit's.
                 _ if seated
                     .joined

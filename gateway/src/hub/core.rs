@@ -72,6 +72,8 @@ pub(crate) struct Cursor {
     pub(crate) pos: Pos,
     /// The refresh that has to finish before `pos` may be said to be of another history.
     doubt: Option<u64>,
+    /// The refresh that has to finish before the window tells where `pos` lies.
+    asked: Option<u64>,
 }
 
 /// How far a reader got.
@@ -160,23 +162,28 @@ impl Core {
         self.wants.pop_front()
     }
 
-    /// Takes a commit's news in.
-    pub(crate) fn announce(&mut self, mut entries: Vec<Entry>, signals: Vec<Payload>) -> Wakes {
+    /// Takes a commit's news in. The log ended at `behind` before them: entries are believed only where
+    /// that is known to be so, for those that merely bear the next number may belong to another history.
+    pub(crate) fn announce(
+        &mut self,
+        behind: Pos,
+        entries: Vec<Entry>,
+        signals: Vec<Payload>,
+    ) -> Wakes {
         if !self.seeded {
-            self.early = entries
-                .iter()
-                .map(|entry| entry.pos.off)
-                .fold(self.early, u64::max);
+            let end = entries.last().map_or(behind, |entry| entry.pos);
+            self.early = self.early.max(end.off);
             return Wakes::Members(Vec::new());
         }
         let mut everybody = !signals.is_empty();
         let mut members = Vec::new();
-        // While the log is asked, only the log is believed: an announcement names the entry that it
-        // stands behind by nothing but its `off`, and that may belong to another history by now.
-        if self.is_refreshing() && !entries.is_empty() {
-            self.refresh();
-            entries.clear();
-        }
+        let entries = match self.window.locate(behind) {
+            Place::Next(_) => entries,
+            Place::Behind | Place::Ahead | Place::Fork => {
+                self.refresh();
+                Vec::new()
+            }
+        };
         for entry in entries {
             let addressee = entry.body.addressee();
             match self.offer(entry) {
@@ -235,16 +242,23 @@ impl Core {
     }
 
     /// Whether what follows the cursor can be replayed (R1): [`Pulled::End`] or [`Pulled::More`] if so.
+    /// The log ended at `seated` when the reader's room was asked, after the reader had got its place.
     /// What the log need not hold any more has to be found there; the window may remember more.
-    pub(crate) fn check(&mut self, cursor: &mut Cursor) -> Pulled {
-        // While the log is asked, the window may still show a history that the store has lost (R4).
-        let asked =
-            |doubt: Option<u64>| doubt.is_some_and(|doubt| doubt <= self.refreshes.finished);
-        if self.is_refreshing() && !asked(cursor.doubt) {
-            if cursor.doubt.is_none() {
-                cursor.doubt = Some(self.refresh());
+    pub(crate) fn check(&mut self, cursor: &mut Cursor, seated: Pos) -> Pulled {
+        if cursor.pos.off > seated.off {
+            return Pulled::Lost(SnapshotReason::Diverged);
+        }
+        // While the log is asked, and where it is not known to have ended there, the window may show a
+        // history that the store has lost (R4).
+        let known = matches!(self.window.locate(seated), Place::Next(_)) && !self.is_refreshing();
+        match cursor.asked {
+            None if known => {}
+            None => {
+                cursor.asked = Some(self.refresh());
+                return Pulled::Wait;
             }
-            return Pulled::Wait;
+            Some(refresh) if refresh > self.refreshes.finished => return Pulled::Wait,
+            Some(_) => {}
         }
         if cursor.pos.off + self.log_entries >= self.head().off {
             return self.pull(cursor, |_| false);
@@ -293,6 +307,11 @@ impl Core {
 
     /// Asks the log how it continues. Answers the number of the refresh that will have begun after now.
     pub(crate) fn refresh(&mut self) -> u64 {
+        if !self.seeded {
+            // Asked before it is known from where on, it would be overtaken by that.
+            self.early = u64::MAX;
+            return self.refreshes.started + 1;
+        }
         let Refreshes {
             started,
             finished,
@@ -315,9 +334,11 @@ impl Core {
             None => false,
         };
         let near = read.last.off.saturating_sub(from.off) <= ITEMS_MAX as u64;
+        // What was announced since may be newer than what was read, and is not to be lost for good.
+        let grown = self.head() != from;
         if !continues || !near {
             self.reset(read.last);
-            return self.finish();
+            return self.finish(grown);
         }
         let end = read.entries.last().map_or(read.last, |entry| entry.pos);
         for entry in read.entries {
@@ -325,14 +346,14 @@ impl Core {
                 Offered::Added | Offered::Known => {}
                 Offered::Jump | Offered::Fork => {
                     self.reset(read.last);
-                    return self.finish();
+                    return self.finish(grown);
                 }
             }
         }
         if end.off < read.last.off {
             Absorbed::More
         } else {
-            self.finish()
+            self.finish(false)
         }
     }
 
@@ -404,12 +425,12 @@ impl Core {
         self.aged = end.off;
     }
 
-    fn finish(&mut self) -> Absorbed {
+    fn finish(&mut self, again: bool) -> Absorbed {
         self.past.clear();
         self.reading.clear();
         self.woken_to = self.head().off;
         self.refreshes.finished = self.refreshes.started;
-        if std::mem::take(&mut self.refreshes.again) {
+        if std::mem::take(&mut self.refreshes.again) || again {
             self.refresh();
         }
         Absorbed::Done
@@ -418,7 +439,11 @@ impl Core {
 
 impl Cursor {
     pub(crate) fn new(pos: Pos) -> Self {
-        Cursor { pos, doubt: None }
+        Cursor {
+            pos,
+            doubt: None,
+            asked: None,
+        }
     }
 }
 

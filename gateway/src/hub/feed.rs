@@ -5,7 +5,7 @@ use std::{
 };
 
 use outlast_broker::{Announcement, BrokerError, SharedBroker, Stretch, Subscriptions};
-use outlast_protocol::{Codec, RoomName};
+use outlast_protocol::{Codec, Pos, RoomName};
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -121,7 +121,10 @@ impl Feed {
 
     /// Takes a commit's news in.
     pub(crate) fn announce(self: &Arc<Self>, source: &Source, news: Announcement) {
-        let wakes = self.core.lock().announce(news.entries, news.signals);
+        let wakes = self
+            .core
+            .lock()
+            .announce(news.behind, news.entries, news.signals);
         self.wake(wakes);
         self.read(source);
     }
@@ -156,8 +159,9 @@ impl Feed {
         source: &Source,
         key: u64,
         cursor: &mut Cursor,
+        seated: Pos,
     ) -> Pulled {
-        let pulled = self.core.lock().check(cursor);
+        let pulled = self.core.lock().check(cursor, seated);
         self.after(source, key, pulled)
     }
 
