@@ -51,6 +51,13 @@ pub enum Answer {
         /// When to send it again, in milliseconds.
         retry_ms: Option<u64>,
     },
+    /// A newer socket of the session has spoken here: what this one asks for counts no more (S5).
+    #[serde(rename = "superseded")]
+    Superseded {
+        /// The generation that asked.
+        #[serde(rename = "gen")]
+        generation: u64,
+    },
     /// Answers `Attached` and `View`: where the session stands in the room.
     #[serde(rename = "seated")]
     Seated {

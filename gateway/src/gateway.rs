@@ -66,6 +66,8 @@ const BEAT_EVERY: Duration = Duration::from_millis(400);
 const APPEND_WITHIN_MS: u64 = 30_000;
 /// How many sessions are looked after at once, when many have to be.
 const CHORES_MAX: usize = 64;
+/// How many sessions are verified at once.
+const VERIFY_AT_ONCE: usize = 16;
 /// How long to wait before the store is asked again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -135,6 +137,7 @@ impl Shared {
             self.hear(listener),
             self.beat(),
             self.reclaim(),
+            self.verify(),
             self.hub.age()
         );
     }
@@ -250,11 +253,32 @@ impl Shared {
         }
     }
 
+    /// Looks after every session now and then, a few at a time: one that was taken over or ended has a
+    /// nudge for its socket, but whoever was to send it may have died first (S5).
+    async fn verify(&self) {
+        let every = Duration::from_millis(self.settings.verify_ms);
+        loop {
+            let sessions = self.hub.sockets.all();
+            let turns = sessions.len().div_ceil(VERIFY_AT_ONCE).max(1) as u32;
+            for some in sessions.chunks(VERIFY_AT_ONCE) {
+                stream::iter(some)
+                    .for_each_concurrent(None, |who| self.reclaim_one(*who))
+                    .await;
+                tokio::time::sleep(every / turns).await;
+            }
+            if sessions.is_empty() {
+                tokio::time::sleep(every).await;
+            }
+        }
+    }
+
     async fn reclaim_one(&self, who: Who) {
         let Who { sid, generation } = who;
         let bye = loop {
             match self.sessions.reclaim(sid, generation, &self.me).await {
-                Ok(()) => return,
+                Ok(()) if self.hub.sockets.holds(who) => return,
+                // Its socket went while the session was taken back.
+                Ok(()) => return self.detach(who).await,
                 Err(SessionError::Superseded) => break Bye::taken_over(),
                 Err(SessionError::Gone) => break Bye::session_gone(),
                 Err(error) => tracing::debug!(%sid, %error, "cannot reclaim yet"),

@@ -335,7 +335,8 @@ impl Seated {
             | Answer::Joined { .. }
             | Answer::Outcome(_)
             | Answer::Gap { .. }
-            | Answer::NotTaken { .. } => None,
+            | Answer::NotTaken { .. }
+            | Answer::Superseded { .. } => None,
         }
     }
 }

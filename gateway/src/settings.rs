@@ -26,6 +26,9 @@ pub struct Settings {
     /// replayed to from the log alone, and not from what this gateway happens to remember (R1). Who runs
     /// rooms has to be told the same.
     pub log_entries: u64,
+    /// How often each session is looked up in its record, in milliseconds: a socket that was taken over goes
+    /// within this, also when nobody lived to say so (S5). One read for each.
+    pub verify_ms: u64,
     /// How many sockets may be about to attach at once; one more is told `busy` (D1).
     pub attaches_max: usize,
 }
@@ -43,6 +46,7 @@ impl Default for Settings {
             blocked_ms: 30_000,
             drain_ms: 30_000,
             log_entries: 1_000,
+            verify_ms: 30_000,
             attaches_max: 512,
         }
     }

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, sync::Arc};
 
-use outlast_broker::{Nudge, Reply};
+use outlast_broker::{Answer, Nudge, Reply};
 use outlast_protocol::Sid;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -136,9 +136,26 @@ impl Sockets {
 
     /// A room answers one session.
     pub(crate) fn reply(&self, reply: Reply) {
-        if let Some(attached) = self.inner.lock().attached.get(&reply.sid) {
-            attached.wake.post(reply);
+        let inner = self.inner.lock();
+        let Some(attached) = inner.attached.get(&reply.sid) else {
+            return;
+        };
+        match reply.answer {
+            Answer::Superseded { generation } if generation < attached.generation => {}
+            Answer::Superseded { .. } => attached.wake.close(Bye::taken_over()),
+            Answer::Joined { .. }
+            | Answer::Outcome(_)
+            | Answer::Gap { .. }
+            | Answer::NotTaken { .. }
+            | Answer::Seated { .. } => attached.wake.post(reply),
         }
+    }
+
+    /// Whether this socket is here.
+    pub(crate) fn holds(&self, who: Who) -> bool {
+        let inner = self.inner.lock();
+        let held = inner.attached.get(&who.sid);
+        held.is_some_and(|attached| attached.generation == who.generation)
     }
 
     /// Another process says something about one session.

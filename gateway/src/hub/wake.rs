@@ -161,6 +161,9 @@ fn bytes(reply: &Reply) -> usize {
         + match &reply.answer {
             Answer::Joined { state: payload, .. } => state(payload),
             Answer::Seated { state: payload, .. } => payload.as_ref().map_or(0, state),
-            Answer::Outcome(_) | Answer::Gap { .. } | Answer::NotTaken { .. } => 0,
+            Answer::Outcome(_)
+            | Answer::Gap { .. }
+            | Answer::NotTaken { .. }
+            | Answer::Superseded { .. } => 0,
         }
 }

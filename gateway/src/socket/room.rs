@@ -169,6 +169,8 @@ impl Room {
                 })
             }
             Answer::Outcome(outcome) => self.settle(outcome),
+            // The socket has been told to go.
+            Answer::Superseded { .. } => None,
             Answer::Gap { expect } => {
                 self.gate.gap(expect);
                 self.asked.drop_from(expect);

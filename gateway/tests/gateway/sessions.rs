@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use outlast_broker::{Deadline, Input, Request, Write};
 use outlast_gateway::{Auth, Keys, Settings};
+use outlast_protocol::RoomName;
 use serde_json::json;
 
 use crate::{
@@ -88,6 +90,58 @@ async fn s4_what_cannot_be_resumed_is_gone_whatever_the_cause() {
         reasons.push(client.expect_bye(4001).await);
     }
     assert!(reasons.iter().all(|bye| *bye == reasons[0]), "{reasons:?}");
+}
+
+#[tokio::test]
+async fn s5_a_socket_that_acts_is_told_of_a_newer_one_that_nobody_announced() {
+    let world = World::start().await;
+    let (mut older, welcome) = world.in_chat(ROOM, "Ada").await;
+    let room: RoomName = ROOM.parse().unwrap();
+    let input = Input {
+        room: room.clone(),
+        sid: welcome["sid"].as_str().unwrap().parse().unwrap(),
+        generation: 2,
+        gateway: Some("died".into()),
+        request: Request::Attached { view: false },
+    };
+    let partition = world.broker.layout().partition(&room);
+    let never = Deadline(u64::MAX >> 12);
+    let appended = world.broker.append(partition, never, vec![input]).await;
+    appended.unwrap();
+    older.say(ROOM, 2, "does anybody hear me?").await;
+    older.expect_bye(4002).await;
+}
+
+#[tokio::test]
+async fn s5_a_silent_socket_goes_when_the_record_is_another_gateways() {
+    let settings = Settings {
+        verify_ms: 200,
+        ..Settings::default()
+    };
+    let world = World::with_settings(settings).await;
+    let (mut older, welcome) = world.open().await;
+    let (mut other, _) = world.in_chat(ROOM, "Ada").await;
+    let sid = welcome["sid"].as_str().unwrap().parse().unwrap();
+    let shard = world.broker.layout().shard(&sid);
+    // As a gateway leaves it that is killed before it can nudge this one.
+    let record = world.broker.read(shard, &sid).await.unwrap().record;
+    let record = record.unwrap();
+    let mut value: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
+    value["gen"] = json!(2);
+    value["life"] = json!({"attached": {"gateway": "died"}});
+    let write = Write {
+        sid,
+        expect: record.version,
+        value: Some(value.to_string().into()),
+        due_ms: None,
+        owner: Some("died".into()),
+        group: None,
+    };
+    world.broker.write(shard, write).await.unwrap();
+    older.expect_bye(4002).await;
+    // Whoever stands as it should does not notice.
+    other.say(ROOM, 2, "still here").await;
+    assert_eq!(other.expect("event").await["n"], 2);
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ impl Host {
             .seats
             .meet(asker.sid, asker.generation, self.head.now_ms())
         {
-            return;
+            return self.turn_away(asker, batch);
         }
         let expect = self.seats.get(&asker.sid).map_or(0, |seat| seat.n) + 1;
         match n.cmp(&expect) {

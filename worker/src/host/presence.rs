@@ -15,7 +15,7 @@ impl Host {
     pub(super) fn attached(&mut self, asker: &Asker, view: bool, batch: &mut Batch) {
         let now_ms = self.head.now_ms();
         if !self.seats.meet(asker.sid, asker.generation, now_ms) {
-            return;
+            return self.turn_away(asker, batch);
         }
         let away = self.seats.get(&asker.sid).is_some_and(|seat| seat.away);
         if let Some(member) = self.sitting(asker).filter(|_| away) {
@@ -84,7 +84,7 @@ impl Host {
     pub(super) fn show(&mut self, asker: &Asker, view: bool, batch: &mut Batch) {
         let seat = self.seats.get(&asker.sid);
         if seat.is_some_and(|seat| seat.generation > asker.generation) {
-            return;
+            return self.turn_away(asker, batch);
         }
         let member = self.sitting(asker);
         if let Some(member) = member {
@@ -96,6 +96,13 @@ impl Host {
             let answer = self.seated(asker, state);
             batch.reply(asker, &self.name, answer);
         }
+    }
+
+    /// Tells an older socket that it counts no more: whoever took its session over may have died before
+    /// it could say so (S5).
+    pub(super) fn turn_away(&self, asker: &Asker, batch: &mut Batch) {
+        let generation = asker.generation;
+        batch.reply(asker, &self.name, Answer::Superseded { generation });
     }
 
     pub(super) fn seated(&self, asker: &Asker, state: Option<Payload>) -> Answer {

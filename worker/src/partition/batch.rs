@@ -41,7 +41,10 @@ impl Batch {
         self.bytes += match &answer {
             Answer::Joined { state, .. } => state.as_json().len(),
             Answer::Seated { state, .. } => state.as_ref().map_or(0, |s| s.as_json().len()),
-            Answer::Outcome(_) | Answer::Gap { .. } | Answer::NotTaken { .. } => 0,
+            Answer::Outcome(_)
+            | Answer::Gap { .. }
+            | Answer::NotTaken { .. }
+            | Answer::Superseded { .. } => 0,
         };
         let reply = Reply {
             sid: to.sid,

@@ -359,9 +359,10 @@ impl World {
                 if checked != Pulled::Wait {
                     reader.resuming = None;
                 }
-                match checked {
-                    Pulled::End => Pulled::More,
-                    checked => checked,
+                if checked == Pulled::End {
+                    Pulled::More
+                } else {
+                    checked
                 }
             }
             None => self.core.pull(&mut reader.cursor, |item| {
