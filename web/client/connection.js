@@ -94,7 +94,10 @@ export class Connection {
   /** @param {unknown} data */
   #hear(data) {
     if (this.#closed) return;
-    this.heard_ms = this.#platform.now();
+    const now_ms = this.#platform.now();
+    // what was kept for us while the timers slept: the server has given us up by now
+    if (now_ms - this.heard_ms > this.#silence_ms) return this.#silent();
+    this.heard_ms = now_ms;
     const frame = this.#decode(data);
     if (frame?.t === "ping") this.send({ t: "pong" });
     else if (frame) this.#on.frame(frame, this);
@@ -110,8 +113,10 @@ export class Connection {
     }
   }
 
+  #silent = () => this.lose({ code: 4006, reason: "silent" });
+
   #watch() {
     this.#unwatch();
-    this.#unwatch = this.#platform.after(this.#silence_ms, () => this.lose({ code: 4006, reason: "silent" }));
+    this.#unwatch = this.#platform.after(this.#silence_ms, this.#silent);
   }
 }

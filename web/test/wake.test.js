@@ -120,3 +120,19 @@ test("s4_a_session_lost_without_a_pause_is_not_called_expired", async (t) => {
   const [, reset] = session.log.find(([type]) => type === "reset");
   assert.deepEqual(reset, { code: 4001, reason: "because 4001", away_ms: 500 });
 });
+
+test("f1_frames_that_waited_out_a_sleep_do_not_hide_it", async (t) => {
+  const scene = await stage(t);
+  const { session, peer, room } = await scene.joined();
+  sleep(scene, 3_600_000);
+  peer.send({ t: "ping" }, event("11-1", "long ago"));
+  await until(() => peer.closed);
+  assert.deepEqual(room.state, []);
+  const gone = await scene.retry(session);
+  await gone.next("resume");
+  gone.bye(4001);
+  await until(() => session.log.some(([type]) => type === "reset"));
+  const [, reset] = session.log.find(([type]) => type === "reset");
+  assert.equal(reset.reason, "expired");
+  assert.ok(reset.away_ms >= 3_600_000);
+});

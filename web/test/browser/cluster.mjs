@@ -43,3 +43,42 @@ test("s2_pages_outlive_a_gateway_killed_under_them", async (t) => {
   await chat.people(pages[0], (people) => people.length === 4 && people.every((text) => !text.includes("away")));
   for (const one of pages) assert.deepEqual(one.mistakes, []);
 });
+
+test("d3_a_drained_gateway_is_not_noticed", async (t) => {
+  const { gateways } = await fleet(t, "--drain-ms", "9000");
+  const { page } = await browser(t);
+  const { url, served } = await proxy(t, gateways.map(({ port }) => port));
+  const pages = [];
+  for (const name of ["Ada", "Bob", "Cleo", "Dan"]) {
+    const one = await page(`${url}chat/`);
+    await chat.enter(one, name);
+    pages.push(one);
+  }
+  const sids = await Promise.all(pages.map(chat.sid));
+  const statuses = await Promise.all(pages.map(chat.statuses));
+  const sockets = () => gateways.map(({ port }) => served.get(port).size);
+  const [first, second] = [...gateways].sort((a, b) => served.get(b.port).size - served.get(a.port).size);
+  assert.ok(served.get(first.port).size > 0, `${sockets()}`);
+
+  let drained;
+  const gone = first.terminate().then((code) => (drained = { code }));
+  const said = [];
+  for (let i = 0; !drained || i % pages.length; i++) {
+    const text = `line ${i}`;
+    said.push(text);
+    await chat.say(pages[i % pages.length], text);
+    await chat.shows(pages[(i + 1) % pages.length], said.slice(-200));
+  }
+  await gone;
+
+  assert.equal(drained.code, 0);
+  for (const [i, one] of pages.entries()) {
+    await chat.shows(one, said.slice(-200));
+    assert.deepEqual(await statuses[i](), [], "live all the time");
+    assert.deepEqual(one.mistakes, []);
+  }
+  assert.ok(said.length > pages.length, `only ${said.length} lines were said meanwhile`);
+  assert.equal(served.get(first.port).size, 0);
+  assert.ok(served.get(second.port).size >= pages.length, `${sockets()}`);
+  assert.deepEqual(await Promise.all(pages.map(chat.sid)), sids, "the same sessions");
+});

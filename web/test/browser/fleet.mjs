@@ -1,8 +1,8 @@
 /** Many processes on one Redis. */
 import { binary, folder, freePort, start } from "./stage.mjs";
 
-/** Two of each role; `worker()` starts another. */
-export async function fleet(t) {
+/** Two of each role, the gateways with these flags; `worker()` starts another worker. */
+export async function fleet(t, ...flags) {
   const outlast = binary();
   const cwd = folder(t);
   const port = await freePort();
@@ -16,7 +16,7 @@ export async function fleet(t) {
     return { ...process, port: url && Number(new URL(url).port) };
   };
   const worker = () => role("worker");
-  const gateway = () => role("gateway", "--listen", "127.0.0.1:0", "--allow-anonymous");
+  const gateway = () => role("gateway", "--listen", "127.0.0.1:0", "--allow-anonymous", ...flags);
   await role("sessions");
   await role("sessions");
   const workers = [await worker(), await worker()];

@@ -79,6 +79,11 @@ export function start(t, command, args, { cwd } = {}) {
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
       await gone;
     },
+    /** Asks it to go, and waits until it has; says how it went. */
+    async terminate() {
+      child.kill("SIGTERM");
+      return gone;
+    },
   };
   t.after(() => process.kill());
   return process;
@@ -92,24 +97,39 @@ export async function freePort() {
   return port;
 }
 
-/** One address in front of several: each connection goes to the next that answers. */
+/**
+ * One address in front of several. Each connection goes to the next that answers, and one that is
+ * answered 503 (a server that drains) to the one behind it.
+ */
 export async function proxy(t, ports) {
   let turn = 0;
   const sockets = new Set();
   const served = new Map(ports.map((port) => [port, new Set()]));
   const server = createServer((client) => {
+    const asked = [];
+    const keep = (bytes) => asked.push(bytes);
     sockets.add(client);
+    client.on("data", keep);
     client.on("close", () => sockets.delete(client));
     client.on("error", () => client.destroy());
     const attempt = (left) => {
-      if (left === 0) return client.destroy();
+      if (left === 0 || client.destroyed) return client.destroy();
       const port = ports[turn++ % ports.length];
-      const upstream = connect(port, "127.0.0.1");
-      upstream.once("error", () => attempt(left - 1));
-      upstream.once("connect", () => {
+      const upstream = connect(port, "127.0.0.1", () => upstream.write(Buffer.concat(asked)));
+      const tell = (bytes) => upstream.write(bytes);
+      client.on("data", tell);
+      upstream.once("error", () => (client.off("data", tell), attempt(left - 1)));
+      upstream.once("data", (answer) => {
+        client.off("data", tell);
         upstream.removeAllListeners("error");
         upstream.on("error", () => client.destroy());
+        if (/^HTTP\/1.1 503/.test(answer) && left > 1) {
+          upstream.destroy();
+          return attempt(left - 1);
+        }
+        client.off("data", keep);
         served.get(port).add(client);
+        client.write(answer);
         for (const [from, to] of [[client, upstream], [upstream, client]]) {
           from.pipe(to);
           from.once("close", () => {
@@ -119,7 +139,7 @@ export async function proxy(t, ports) {
         }
       });
     };
-    attempt(ports.length);
+    client.once("data", () => attempt(ports.length));
   }).listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
   t.after(() => {
@@ -170,6 +190,21 @@ export const chat = {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   },
+
+  /** Notes every status that the page shows from now on; returns how to read them. */
+  async statuses(page) {
+    await page.evaluate(() => {
+      const status = document.querySelector("#status");
+      window.statuses = [];
+      new MutationObserver(() => window.statuses.at(-1) === status.dataset.status || window.statuses.push(status.dataset.status)).observe(status, {
+        attributeFilter: ["data-status"],
+      });
+    });
+    return () => page.evaluate(() => window.statuses);
+  },
+
+  /** Waits until the page tells something that matches. */
+  told: (page, pattern) => page.waitForFunction((text) => new RegExp(text).test(document.querySelector("#notice:not([hidden])")?.innerText ?? ""), pattern.source, { timeout: 60_000 }),
 
   sid: (page) => page.evaluate(() => JSON.parse(sessionStorage.getItem(Object.keys(sessionStorage).find((key) => key.startsWith("outlast"))) ?? "{}").sid),
 };
