@@ -160,6 +160,12 @@ pub(crate) struct Flags {
     #[arg(long, env = "OUTLAST_SOCKETS_PER_ADDRESS", value_name = "N")]
     pub(crate) sockets_per_address: Option<usize>,
 
+    /// Sockets that are given a session a second; the others wait for their turn, or are told when to
+    /// come back [default: 1500 for each core]
+    #[arg(long, env = "OUTLAST_ATTACH_RATE", value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) attach_rate: Option<u32>,
+
     /// The longest silence of the server [default: 25000]
     #[arg(long, env = "OUTLAST_HEARTBEAT_MS", value_name = "MS",
           value_parser = clap::value_parser!(u64).range(10..))]

@@ -223,6 +223,7 @@ fn gateway_settings(config: &Config) -> outlast_gateway::Settings {
         allow_origin: flags.allow_origin.clone().unwrap_or_default(),
         log_entries: worker_settings(config).log_entries,
         drain_ms: config.drain_ms,
+        attach_rate: flags.attach_rate.unwrap_or(defaults.attach_rate),
         ..defaults
     }
 }

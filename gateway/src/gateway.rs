@@ -17,9 +17,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     address::Addresses,
+    admission::Queue,
     auth::Auth,
     bye::Bye,
     hub::{Hub, News},
+    lobby::Lobby,
     settings::Settings,
     telemetry,
 };
@@ -39,8 +41,10 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) hub: Arc<Hub>,
     pub(crate) addresses: Addresses,
-    /// How many sockets may be about to attach.
-    pub(crate) attaches: Semaphore,
+    /// Those who wait for their turn to attach (D1).
+    pub(crate) queue: Arc<Queue>,
+    /// Those who have no session yet.
+    pub(crate) lobby: Lobby,
     /// Cancelled when the gateway goes: nobody is let in any more.
     pub(crate) closing: CancellationToken,
     /// The sockets, and what is left to do for those that are gone.
@@ -78,7 +82,8 @@ impl Gateway {
             me: NodeId::random(),
             hub: Hub::new(broker.clone(), settings.log_entries),
             addresses: Addresses::new(settings.sockets_per_address),
-            attaches: Semaphore::new(settings.attaches_max),
+            queue: Queue::new(settings.limits()),
+            lobby: Lobby::new(settings.guests_max()),
             closing: CancellationToken::new(),
             sockets: TaskTracker::new(),
             heard_at_ms: AtomicU64::new(0),
@@ -138,7 +143,8 @@ impl Shared {
             self.beat(),
             self.reclaim(),
             self.verify(),
-            self.hub.age()
+            self.hub.age(),
+            self.queue.run()
         );
     }
 

@@ -28,6 +28,24 @@ pub(crate) enum Hello {
 }
 
 impl Hello {
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        const ROOM: usize = 64;
+        let token = |token: &Option<String>| token.as_ref().map_or(0, String::len);
+        match self {
+            Hello::Open { token: text } => token(text),
+            Hello::Resume {
+                sid,
+                key,
+                token: text,
+                rooms,
+            } => {
+                let rooms = rooms.keys().map(|room| ROOM + room.as_str().len());
+                sid.len() + key.len() + token(text) + rooms.sum::<usize>()
+            }
+        }
+    }
+
     /// Uses the token that came in a header, where the frame brings none (H5).
     pub(crate) fn or_token(mut self, header: Option<String>) -> Self {
         let (Hello::Open { token } | Hello::Resume { token, .. }) = &mut self;

@@ -4,7 +4,7 @@
 //! goes to the one socket that holds it here ([`Sockets`]).
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -145,6 +145,17 @@ impl Hub {
             feed,
             key,
         }
+    }
+
+    /// Whether who has read so far has missed nothing, as far as this gateway knows without asking.
+    pub(crate) fn is_current(&self, positions: &BTreeMap<RoomName, Option<Pos>>) -> bool {
+        let feeds = self.feeds.lock();
+        let current = |(room, pos): (&RoomName, &Option<Pos>)| {
+            feeds
+                .get(room)
+                .is_some_and(|feed| pos.is_some_and(|pos| pos == feed.head()))
+        };
+        !positions.is_empty() && positions.iter().all(current)
     }
 
     fn feeds(&self) -> Vec<Arc<Feed>> {

@@ -6,10 +6,12 @@
 //! It never runs a room, never writes a log, and never answers an action before its room has.
 //!
 //! From outside to inside: [`Gateway::serve`] accepts connections, `upgrade` makes them WebSockets, `serve`
-//! is the life of one: `hello` (its first frame), `attach` and `resume` (its session), `socket` (its loop).
+//! is the life of one: `hello` (its first frame), `admission` (its turn), `newcomer`, `attach` and `resume`
+//! (its session), `socket` (its loop), `drain` (its move elsewhere).
 //! The `hub` hears the store and holds one feed a room, from which sockets pull.
 
 mod address;
+mod admission;
 mod attach;
 mod auth;
 mod beat;
@@ -19,6 +21,8 @@ mod frame;
 mod gateway;
 mod hello;
 mod hub;
+mod lobby;
+mod newcomer;
 mod origin;
 mod rate;
 mod resume;

@@ -4,19 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
-use outlast_protocol::{CloseCode, Codec, ServerFrame};
-use outlast_sessions::Attachment;
+use outlast_protocol::{CloseCode, Codec};
 use tokio::net::TcpStream;
+use tower::{Layer, ServiceExt};
 
 use crate::{
     address::Counted,
-    attach::{attach, busy},
-    auth,
+    admission::{AdmissionLayer, Rejected},
     bye::{Bye, End},
-    gateway::{Shared, Who},
-    hello::{Hello, hello},
-    hub::Wake,
-    resume::resume,
+    gateway::Shared,
+    hello::hello,
+    newcomer::{Attach, Newcomer},
     socket::Socket,
     telemetry,
     upgrade::Arrival,
@@ -78,49 +76,32 @@ async fn begin(
         Err(End::Closed) => return None,
         Err(End::Bye(bye)) => return goodbye(wire, &bye).await,
     };
-    let Ok(permit) = shared.attaches.try_acquire() else {
-        return goodbye(wire, &busy()).await;
-    };
-    let session = match attach(&shared, &hello).await {
-        Ok(session) => session,
-        Err(bye) => return goodbye(wire, &bye).await,
-    };
-    let who = Who {
-        sid: session.sid,
-        generation: session.generation,
-    };
-    let wake = Arc::new(Wake::default());
-    let Some(registration) = shared.hub.sockets.register(who, wake.clone()) else {
-        return goodbye(wire, &Bye::taken_over()).await;
-    };
-    let identity = session.identity.clone();
-    let socket = Socket::new(wire, shared.clone(), who, identity, wake, registration);
-    let mut socket = Box::new(socket);
-    if let Err(bye) = greet(&mut socket, session, hello).await {
-        drop(permit);
-        socket.finish(bye.into()).await;
-        return None;
+    let newcomer = Newcomer::new(Box::new(wire), hello, &shared.hub);
+    let door = AdmissionLayer::new(shared.queue.clone()).layer(Attach::new(shared));
+    match door.oneshot(newcomer).await {
+        Ok(socket) => Some((socket, counted)),
+        Err(Rejected::Busy { request, retry_ms }) => {
+            outcome("busy");
+            goodbye(*request.wire, &Bye::busy(retry_ms)).await
+        }
+        Err(Rejected::Closed(request)) => {
+            outcome("moved");
+            goodbye(*request.wire, &Bye::moved()).await
+        }
+        Err(Rejected::Gone) => {
+            outcome("gone");
+            None
+        }
+        Err(Rejected::Inner(refused)) => {
+            refused.leave().await;
+            None
+        }
     }
-    Some((socket, counted))
 }
 
-/// Tells the client of its session.
-async fn greet(socket: &mut Socket, session: Attachment, hello: Hello) -> Result<(), Bye> {
-    if session
-        .identity
-        .expires_at
-        .is_some_and(|at| auth::left(at).is_zero())
-    {
-        return Err(Bye::unauthorized("the token has expired"));
-    }
-    let welcome = socket.shared.welcome(&session);
-    match hello {
-        Hello::Open { .. } => {
-            socket.wire.send(&ServerFrame::Welcome { welcome });
-            Ok(())
-        }
-        Hello::Resume { rooms, .. } => resume(socket, welcome, session.rooms, &rooms).await,
-    }
+/// Counts a socket that did not get as far as to be attached or refused.
+fn outcome(outcome: &'static str) {
+    metrics::counter!(telemetry::ATTACHES, "outcome" => outcome).increment(1);
 }
 
 async fn goodbye<T>(wire: Wire, bye: &Bye) -> Option<T> {

@@ -23,6 +23,7 @@ use tower::ServiceExt;
 use crate::{
     drain::Window,
     gateway::{Gateway, Shared},
+    lobby::Guest,
     telemetry,
     upgrade::{Arrival, connect},
 };
@@ -71,6 +72,14 @@ impl Gateway {
         shutdown: CancellationToken,
     ) -> Result<(), BrokerError> {
         let shared = &self.shared;
+        let limits = shared.settings.limits();
+        tracing::info!(
+            attach_rate_per_s = limits.per_s,
+            attaching_max = limits.attaching_max,
+            waiting_max = limits.waiting_max,
+            without_session_max = shared.settings.guests_max(),
+            "admission"
+        );
         let router = pages.route("/v1/connect", get(connect).with_state(shared.clone()));
         // Until the store answers, clients wait in the backlog: there is nothing to tell them.
         let heard = tokio::select! {
@@ -94,6 +103,7 @@ impl Gateway {
 /// Has the sockets move, and closes those that have not.
 async fn drain(shared: &Shared) {
     shared.closing.cancel();
+    shared.queue.close();
     shared.sockets.close();
     let length = Duration::from_millis(shared.settings.drain_ms);
     let window = Window::new(Instant::now(), length - GONE_WITHIN.min(length / 10));
@@ -126,7 +136,10 @@ async fn accept(listener: &TcpListener, router: &Router, shared: &Arc<Shared>) {
     loop {
         match listener.accept().await {
             Ok((tcp, peer)) => {
-                tokio::spawn(serve_http(tcp, peer, router.clone(), shared.clone()));
+                if let Some(guest) = shared.lobby.enter(&tcp) {
+                    let (router, shared) = (router.clone(), shared.clone());
+                    tokio::spawn(serve_http(tcp, peer, guest, router, shared));
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept");
@@ -144,7 +157,13 @@ fn prepare(tcp: &TcpStream) -> io::Result<()> {
 }
 
 /// Serves one connection, until it becomes a WebSocket or ends.
-async fn serve_http(tcp: TcpStream, peer: SocketAddr, router: Router, shared: Arc<Shared>) {
+async fn serve_http(
+    tcp: TcpStream,
+    peer: SocketAddr,
+    guest: Guest,
+    router: Router,
+    shared: Arc<Shared>,
+) {
     let accepted = Instant::now();
     let first_frame = Duration::from_millis(shared.settings.first_frame_ms);
     if let Err(error) = prepare(&tcp) {
@@ -156,7 +175,11 @@ async fn serve_http(tcp: TcpStream, peer: SocketAddr, router: Router, shared: Ar
     let service = service_fn(|mut request: Request<Incoming>| {
         let first = !served.swap(true, Ordering::Relaxed);
         let at = if first { accepted } else { Instant::now() };
-        request.extensions_mut().insert(Arrival { peer, at });
+        request.extensions_mut().insert(Arrival {
+            peer,
+            at,
+            _guest: guest.clone(),
+        });
         router.clone().oneshot(request.map(Body::new))
     });
     let connection = http1::Builder::new()

@@ -1,3 +1,7 @@
+use std::{num::NonZero, time::Duration};
+
+use crate::admission::Limits;
+
 /// How a gateway behaves. All gateways of one store should be given the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -29,9 +33,49 @@ pub struct Settings {
     /// How often each session is looked up in its record, in milliseconds: a socket that was taken over goes
     /// within this, also when nobody lived to say so (S5). One read for each.
     pub verify_ms: u64,
-    /// How many sockets may be about to attach at once; one more is told `busy` (D1).
+    /// How many sockets are given a session a second (D1).
+    pub attach_rate: u32,
+    /// How many sockets may be about to attach at once; the others wait for their turn (D1).
     pub attaches_max: usize,
+    /// How many sockets may wait for their turn, unless they would wait for longer than
+    /// [`Settings::WAIT_MAX`]; one more is told `busy` (D1).
+    pub waiting_max: usize,
+    /// How many connections may be there besides that have not said yet what they want; one more is
+    /// HTTP 503.
+    pub silent_max: usize,
 }
+
+impl Settings {
+    /// How long a socket may wait for its turn at most.
+    pub const WAIT_MAX: Duration = Duration::from_secs(4);
+
+    /// How many attaches a second a machine with so many cores bears, beside everything else that it
+    /// does. Measured: see ARCHITECTURE.md.
+    pub fn attach_rate_of(cores: usize) -> u32 {
+        const PER_CORE: u32 = 1_500;
+        PER_CORE.saturating_mul(u32::try_from(cores.max(1)).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        let wait = f64::from(self.attach_rate) * Self::WAIT_MAX.as_secs_f64();
+        let waiting_max = self.waiting_max.min(wait.ceil() as usize);
+        Limits {
+            per_s: self.attach_rate,
+            waiting_max,
+            waiting_bytes_max: WAITING_BYTES_MAX,
+            attaching_max: self.attaches_max,
+        }
+    }
+
+    /// How many connections may be without a session: those that wait for their turn, and others that
+    /// have not said yet what they want.
+    pub(crate) fn guests_max(&self) -> usize {
+        self.limits().waiting_max + self.attaches_max + self.silent_max
+    }
+}
+
+/// How much memory the frames of those that wait may take, in bytes.
+const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -47,7 +91,12 @@ impl Default for Settings {
             drain_ms: 30_000,
             log_entries: 1_000,
             verify_ms: 30_000,
+            attach_rate: Settings::attach_rate_of(
+                std::thread::available_parallelism().map_or(1, NonZero::get),
+            ),
             attaches_max: 512,
+            waiting_max: 8_192,
+            silent_max: 4_096,
         }
     }
 }

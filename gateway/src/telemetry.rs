@@ -1,9 +1,13 @@
 //! What a gateway counts, through the `metrics` facade.
 
-use metrics::{describe_counter, describe_gauge, describe_histogram};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 pub(crate) const SOCKETS: &str = "outlast_gateway_sockets";
 pub(crate) const ATTACHES: &str = "outlast_gateway_attaches_total";
+pub(crate) const ADMISSION_WAITING: &str = "outlast_gateway_admission_waiting";
+pub(crate) const ADMISSION_WAIT: &str = "outlast_gateway_admission_wait_seconds";
+pub(crate) const ADMISSION_REFUSED: &str = "outlast_gateway_admission_refused_total";
+pub(crate) const CONNECTIONS_REFUSED: &str = "outlast_gateway_connections_refused_total";
 pub(crate) const BYES: &str = "outlast_gateway_byes_total";
 pub(crate) const REFUSED: &str = "outlast_gateway_actions_refused_total";
 pub(crate) const ROOMS: &str = "outlast_gateway_rooms";
@@ -21,6 +25,23 @@ pub(crate) const MISSED: &str = "outlast_gateway_missed_total";
 pub(crate) fn describe() {
     describe_gauge!(SOCKETS, "Sockets with a session");
     describe_counter!(ATTACHES, "Sockets that asked for a session, by outcome");
+    describe_gauge!(
+        ADMISSION_WAITING,
+        "Sockets that wait for their turn to attach, by lane: resume or open"
+    );
+    describe_histogram!(
+        ADMISSION_WAIT,
+        Unit::Seconds,
+        "How long sockets waited for their turn to attach, by lane"
+    );
+    describe_counter!(
+        ADMISSION_REFUSED,
+        "Sockets that were told to come back for their turn, by lane"
+    );
+    describe_counter!(
+        CONNECTIONS_REFUSED,
+        "Connections that were turned away because too many had no session yet"
+    );
     describe_counter!(BYES, "Sockets closed by the server, by code");
     describe_counter!(REFUSED, "Actions that were not taken, by code");
     describe_gauge!(ROOMS, "Rooms that sockets here are in");

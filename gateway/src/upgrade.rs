@@ -18,16 +18,19 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 
 use crate::{
     gateway::Shared,
+    lobby::Guest,
     origin,
     serve::{Upgrade, serve},
 };
 
 /// Where and when a request came from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Arrival {
     pub(crate) peer: SocketAddr,
     /// When its connection was made, or had answered the request before.
     pub(crate) at: Instant,
+    /// Its place in the lobby.
+    pub(crate) _guest: Guest,
 }
 
 /// Answers a request to connect.

@@ -14,7 +14,10 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use outlast_protocol::{CloseCode, Codec, ServerFrame};
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, ReadBuf},
+    net::TcpStream,
+};
 use tokio_tungstenite::tungstenite::{
     Error, Message,
     error::CapacityError,
@@ -120,6 +123,15 @@ impl Wire {
                 }
                 Err(error) => self.blame(error),
             });
+        }
+    }
+
+    /// Ready when the client is known to have gone. What it has sent before is left unread, and hides that.
+    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut byte = [0];
+        match ready!(self.tcp.poll_peek(cx, &mut ReadBuf::new(&mut byte))) {
+            Ok(0) | Err(_) => Poll::Ready(()),
+            Ok(_) => Poll::Pending,
         }
     }
 

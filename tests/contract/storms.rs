@@ -134,3 +134,35 @@ async fn d3_workers_and_keepers_wait_for_nobody() {
         assert_eq!(server.wait(), Some(0));
     }
 }
+
+#[tokio::test]
+async fn d1_what_finds_no_place_is_told_when_to_come_back() {
+    let server = Server::alone(&["--attach-rate", "1"]);
+    assert!(
+        server.log().contains("attach_rate_per_s=1 "),
+        "{}",
+        server.log()
+    );
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        let mut client = server.connect().await;
+        client.send(json!({"t": "open"})).await;
+        clients.push(client);
+    }
+    let (mut welcomes, mut busies) = (0, 0);
+    for client in &mut clients {
+        let frame = client.next().await;
+        if frame["t"] == "welcome" {
+            welcomes += 1;
+            continue;
+        }
+        assert_eq!(frame["t"], "busy", "{frame}");
+        let bye = client.closes_with(4013).await;
+        assert_eq!(
+            (&bye["retry_ms"], &bye["resume"]),
+            (&frame["retry_ms"], &json!(true))
+        );
+        busies += 1;
+    }
+    assert!(welcomes >= 2 && busies >= 2, "{welcomes} {busies}");
+}

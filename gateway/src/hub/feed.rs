@@ -178,6 +178,11 @@ impl Feed {
         self.core.lock().signals_end()
     }
 
+    /// The newest position known.
+    pub(crate) fn head(&self) -> Pos {
+        self.core.lock().head()
+    }
+
     fn wake(&self, wakes: Wakes) {
         let readers = self.readers.lock();
         match wakes {

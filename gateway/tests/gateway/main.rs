@@ -11,6 +11,7 @@ mod redis;
 mod support;
 
 mod actions;
+mod admission;
 mod draining;
 mod flow;
 mod handshake;

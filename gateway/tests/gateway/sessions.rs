@@ -245,23 +245,6 @@ async fn s8_sessions_of_a_user_are_bounded() {
 }
 
 #[tokio::test]
-async fn d1_more_attaches_at_once_than_there_is_room_for_are_told_busy() {
-    let settings = Settings {
-        attaches_max: 0,
-        ..Settings::default()
-    };
-    let world = World::with_settings(settings).await;
-    let mut client = world.connect().await;
-    client.send(json!({"t": "open"})).await;
-    let busy = client.expect("busy").await;
-    let bye = client.expect_bye(4013).await;
-    assert_eq!(
-        (&bye["retry_ms"], &bye["resume"]),
-        (&busy["retry_ms"], &json!(true))
-    );
-}
-
-#[tokio::test]
 async fn s8_sockets_of_an_address_are_bounded() {
     let settings = Settings {
         sockets_per_address: Some(2),

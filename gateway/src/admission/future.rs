@@ -1,0 +1,125 @@
+use std::{
+    future::Future,
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tower::Service;
+
+use super::{
+    Applicant, Rejected,
+    queue::{Entry, Place},
+};
+
+/// The answer of an [`Admission`](super::Admission).
+pub(crate) struct ResponseFuture<S: Service<R>, R>(State<S, R>);
+
+enum State<S: Service<R>, R> {
+    /// It waits for its turn.
+    Waiting {
+        place: Place,
+        request: R,
+        service: S,
+    },
+    /// It is let in; its place counts until it is answered.
+    Admitted {
+        _place: Place,
+        response: S::Future,
+    },
+    Refused {
+        request: R,
+        retry_ms: u64,
+    },
+    Closed(R),
+    Done,
+}
+
+impl<S: Service<R>, R> ResponseFuture<S, R> {
+    pub(super) fn new(entry: Entry, request: R, service: S) -> Self {
+        ResponseFuture(match entry {
+            Entry::Place(place) => State::Waiting {
+                place,
+                request,
+                service,
+            },
+            Entry::Busy { retry_ms } => State::Refused { request, retry_ms },
+            Entry::Closed => State::Closed(request),
+        })
+    }
+}
+
+// Nothing in it is pinned: the service's own future is not, either.
+impl<S: Service<R>, R> Unpin for ResponseFuture<S, R> where S::Future: Unpin {}
+
+impl<S, R> Future for ResponseFuture<S, R>
+where
+    S: Service<R>,
+    S::Future: Unpin,
+    R: Applicant,
+{
+    type Output = Result<S::Response, Rejected<R, S::Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match &mut self.0 {
+                State::Waiting {
+                    place,
+                    request,
+                    service,
+                } => {
+                    let admitted = match place.poll_admitted(cx) {
+                        Poll::Ready(admitted) => admitted,
+                        Poll::Pending => {
+                            ready!(request.poll_gone(cx));
+                            self.0 = State::Done;
+                            return Poll::Ready(Err(Rejected::Gone));
+                        }
+                    };
+                    if admitted {
+                        ready!(service.poll_ready(cx)).map_err(Rejected::Inner)?;
+                    }
+                    self.step(admitted);
+                }
+                State::Admitted { response, .. } => {
+                    let answer = ready!(Pin::new(response).poll(cx));
+                    self.0 = State::Done;
+                    return Poll::Ready(answer.map_err(Rejected::Inner));
+                }
+                State::Refused { .. } | State::Closed(_) | State::Done => {
+                    return Poll::Ready(Err(match mem::replace(&mut self.0, State::Done) {
+                        State::Refused { request, retry_ms } => {
+                            Rejected::Busy { request, retry_ms }
+                        }
+                        State::Closed(request) => Rejected::Closed(request),
+                        State::Waiting { .. } | State::Admitted { .. } | State::Done => {
+                            Rejected::Gone
+                        }
+                    }));
+                }
+            }
+        }
+    }
+}
+
+impl<S: Service<R>, R> ResponseFuture<S, R> {
+    /// Its waiting is over.
+    fn step(&mut self, admitted: bool) {
+        if let State::Waiting {
+            place,
+            request,
+            mut service,
+        } = mem::replace(&mut self.0, State::Done)
+        {
+            self.0 = if admitted {
+                let response = service.call(request);
+                State::Admitted {
+                    _place: place,
+                    response,
+                }
+            } else {
+                State::Closed(request)
+            };
+        }
+    }
+}

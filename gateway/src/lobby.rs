@@ -1,0 +1,48 @@
+//! Connections that have no session yet: bounded, so that what they take is (D1).
+
+use std::sync::Arc;
+
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+use crate::telemetry;
+
+/// How many connections may be without a session at once.
+#[derive(Debug, Clone)]
+pub(crate) struct Lobby {
+    places: Arc<Semaphore>,
+}
+
+/// A connection's place in the lobby; the last one who drops it makes room.
+#[derive(Debug, Clone)]
+pub(crate) struct Guest {
+    _place: Arc<OwnedSemaphorePermit>,
+}
+
+/// What a connection is told that finds no place. Nothing that it says is read.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\n\
+                      connection: close\r\n\r\n";
+
+impl Lobby {
+    pub(crate) fn new(places: usize) -> Self {
+        let places = places.min(Semaphore::MAX_PERMITS);
+        Lobby {
+            places: Arc::new(Semaphore::new(places)),
+        }
+    }
+
+    /// Takes a connection in, or turns it away at once.
+    pub(crate) fn enter(&self, tcp: &TcpStream) -> Option<Guest> {
+        if let Ok(place) = self.places.clone().try_acquire_owned() {
+            return Some(Guest {
+                _place: Arc::new(place),
+            });
+        }
+        metrics::counter!(telemetry::CONNECTIONS_REFUSED).increment(1);
+        // A new connection takes as little as this at once, or is lost.
+        let _ = tcp.try_write(FULL);
+        None
+    }
+}

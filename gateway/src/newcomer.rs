@@ -1,0 +1,147 @@
+//! From a first frame to an attached socket: the service behind the [admission](crate::admission).
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use outlast_protocol::ServerFrame;
+use outlast_sessions::Attachment;
+use tower::Service;
+
+use crate::{
+    admission::{Applicant, Rank},
+    attach::attach,
+    auth,
+    bye::Bye,
+    gateway::{Shared, Who},
+    hello::Hello,
+    hub::{Hub, Wake},
+    resume::resume,
+    socket::Socket,
+    wire::Wire,
+};
+
+/// A client that has said what it wants, and has no session yet.
+pub(crate) struct Newcomer {
+    pub(crate) wire: Box<Wire>,
+    hello: Hello,
+    rank: Rank,
+}
+
+/// A client that was let in and did not get its session, or could not be told of it.
+pub(crate) enum Refused {
+    Newcomer { wire: Box<Wire>, bye: Bye },
+    Socket { socket: Box<Socket>, bye: Bye },
+}
+
+/// The [`Service`] that makes attached sockets of newcomers.
+#[derive(Clone)]
+pub(crate) struct Attach {
+    shared: Arc<Shared>,
+}
+
+impl Newcomer {
+    pub(crate) fn new(wire: Box<Wire>, hello: Hello, hub: &Hub) -> Self {
+        let rank = match &hello {
+            Hello::Open { .. } => Rank::Open,
+            Hello::Resume { rooms, .. } if hub.is_current(rooms) => Rank::Current,
+            Hello::Resume { .. } => Rank::Resume,
+        };
+        Newcomer { wire, hello, rank }
+    }
+}
+
+impl Applicant for Newcomer {
+    fn rank(&self) -> Rank {
+        self.rank
+    }
+
+    fn name(&self) -> Option<&str> {
+        match &self.hello {
+            Hello::Open { token } => token.as_deref(),
+            Hello::Resume { sid, .. } => Some(sid),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + size_of::<Wire>() + self.hello.bytes()
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.wire.poll_gone(cx)
+    }
+}
+
+impl Attach {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Attach { shared }
+    }
+
+    async fn attach(self, newcomer: Newcomer) -> Result<Box<Socket>, Refused> {
+        let Attach { shared } = self;
+        let Newcomer { wire, hello, .. } = newcomer;
+        let session = match attach(&shared, &hello).await {
+            Ok(session) => session,
+            Err(bye) => return Err(Refused::Newcomer { wire, bye }),
+        };
+        let who = Who {
+            sid: session.sid,
+            generation: session.generation,
+        };
+        let wake = Arc::new(Wake::default());
+        let Some(registration) = shared.hub.sockets.register(who, wake.clone()) else {
+            let bye = Bye::taken_over();
+            return Err(Refused::Newcomer { wire, bye });
+        };
+        let identity = session.identity.clone();
+        let socket = Socket::new(*wire, shared, who, identity, wake, registration);
+        let mut socket = Box::new(socket);
+        match greet(&mut socket, session, hello).await {
+            Ok(()) => Ok(socket),
+            Err(bye) => Err(Refused::Socket { socket, bye }),
+        }
+    }
+}
+
+impl Service<Newcomer> for Attach {
+    type Response = Box<Socket>;
+    type Error = Refused;
+    type Future = Pin<Box<dyn Future<Output = Result<Box<Socket>, Refused>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, newcomer: Newcomer) -> Self::Future {
+        Box::pin(self.clone().attach(newcomer))
+    }
+}
+
+impl Refused {
+    /// Says why, and closes.
+    pub(crate) async fn leave(self) {
+        match self {
+            Refused::Newcomer { wire, bye } => wire.close(&bye).await,
+            Refused::Socket { socket, bye } => socket.finish(bye.into()).await,
+        }
+    }
+}
+
+/// Tells the client of its session.
+async fn greet(socket: &mut Socket, session: Attachment, hello: Hello) -> Result<(), Bye> {
+    let expires = session.identity.expires_at;
+    if expires.is_some_and(|at| auth::left(at).is_zero()) {
+        return Err(Bye::unauthorized("the token has expired"));
+    }
+    let welcome = socket.shared.welcome(&session);
+    match hello {
+        Hello::Open { .. } => {
+            socket.wire.send(&ServerFrame::Welcome { welcome });
+            Ok(())
+        }
+        Hello::Resume { rooms, .. } => resume(socket, welcome, session.rooms, &rooms).await,
+    }
+}

@@ -1,0 +1,146 @@
+//! SPEC section 8, D1.
+
+use std::time::Duration;
+
+use outlast_gateway::Settings;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Error;
+
+use crate::support::{Client, World};
+
+/// What a socket is told that finds no place: when to come back, in milliseconds.
+async fn told_busy(client: &mut Client) -> u64 {
+    let busy = client.expect("busy").await;
+    let bye = client.expect_bye(4013).await;
+    assert_eq!(
+        (&bye["retry_ms"], &bye["resume"]),
+        (&busy["retry_ms"], &json!(true))
+    );
+    bye["retry_ms"].as_u64().unwrap()
+}
+
+/// A new socket that asks for this session.
+async fn resuming(world: &World, welcome: &Value) -> Client {
+    let mut client = world.connect().await;
+    client.resume(welcome, json!({})).await;
+    client
+}
+
+#[tokio::test]
+async fn d1_one_more_than_may_wait_is_told_busy() {
+    let world = World::with_settings(Settings {
+        waiting_max: 0,
+        ..Settings::default()
+    })
+    .await;
+    let mut client = world.connect().await;
+    client.send(json!({"t": "open"})).await;
+    told_busy(&mut client).await;
+}
+
+#[tokio::test]
+async fn d1_a_slot_is_kept_for_who_comes_at_it_and_for_nobody_else() {
+    let world = World::with_settings(Settings {
+        attach_rate: 1,
+        waiting_max: 1,
+        ..Settings::default()
+    })
+    .await;
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        // Each waits for its turn; that is what the queue is for.
+        sessions.push(world.open().await);
+    }
+    let mut resuming_all = Vec::new();
+    for (_, welcome) in &sessions {
+        resuming_all.push(resuming(&world, welcome).await);
+    }
+    // One waits, the others find no place, whichever came first.
+    let mut told = Vec::new();
+    let mut resumed = 0;
+    for (number, client) in resuming_all.iter_mut().enumerate() {
+        match client.frame().await {
+            frame if frame["t"] == "resumed" => resumed += 1,
+            frame => told.push((number, frame["retry_ms"].as_u64().unwrap())),
+        }
+    }
+    assert!(resumed >= 1 && !told.is_empty(), "{resumed} {told:?}");
+    for (number, retry_ms) in told {
+        let (slot, welcome) = (
+            tokio::time::Instant::now() + Duration::from_millis(retry_ms),
+            &sessions[number].1,
+        );
+        if retry_ms > 1_000 {
+            // Too early: it hears of the same slot.
+            let mut early = resuming(&world, welcome).await;
+            let again = told_busy(&mut early).await;
+            assert!(
+                again <= retry_ms + retry_ms / 8 + 101,
+                "{again} behind {retry_ms}"
+            );
+        }
+        tokio::time::sleep_until(slot).await;
+        let mut client = resuming(&world, welcome).await;
+        client.expect("resumed").await;
+    }
+}
+
+#[tokio::test]
+async fn d1_who_waits_and_goes_makes_room() {
+    let world = World::with_settings(Settings {
+        attaches_max: 0,
+        waiting_max: 1,
+        silent_max: 100,
+        ..Settings::default()
+    })
+    .await;
+    // Nobody is ever let in here, so the first one waits …
+    let mut first = world.connect().await;
+    first.send(json!({"t": "open"})).await;
+    first.expect_nothing(Duration::from_millis(300)).await;
+    let mut second = world.connect().await;
+    second.send(json!({"t": "open"})).await;
+    told_busy(&mut second).await;
+    drop(first);
+    // … until it goes.
+    let mut waiting = loop {
+        let mut next = world.connect().await;
+        next.send(json!({"t": "open"})).await;
+        let told = tokio::time::timeout(Duration::from_millis(500), next.frame()).await;
+        if told.is_err() {
+            break next;
+        }
+    };
+    // A gateway that goes keeps nobody waiting.
+    world.gateways[0].shutdown.cancel();
+    waiting.expect_bye(4000).await;
+}
+
+#[tokio::test]
+async fn d1_connections_without_a_session_are_bounded() {
+    let world = World::with_settings(Settings {
+        attaches_max: 1,
+        waiting_max: 1,
+        silent_max: 0,
+        ..Settings::default()
+    })
+    .await;
+    let (mut first, _second) = (world.connect().await, world.connect().await);
+    match Client::connect(world.address(), &[]).await.err() {
+        Some(Error::Http(refused)) => {
+            assert_eq!(refused.status(), 503);
+            assert!(refused.headers().contains_key("retry-after"));
+        }
+        // What it had sent was not read: its system may hear of the end before the answer.
+        Some(Error::Io(_)) => {}
+        other => panic!("{other:?}"),
+    }
+    // With a session it does not count.
+    first.open().await;
+    let mut third = loop {
+        if let Ok(third) = Client::connect(world.address(), &[]).await {
+            break third;
+        }
+    };
+    third.open().await;
+}
