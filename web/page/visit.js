@@ -27,6 +27,7 @@ export class Visit {
    * @param {import("../outlast.js").Session} session
    * @param {object} how
    * @param {string} how.kind `chat`, as in `chat/lobby`
+   * @param {string} [how.first] the room where the address names none, `lobby` if nothing else
    * @param {string} how.about a sentence for whoever is to come in
    * @param {(state: S, event: import("../outlast.js").RoomEvents["event"]) => S} how.apply
    * @param {(state: S) => string | undefined} [how.nameOf] the name that the room has for us
@@ -47,7 +48,7 @@ export class Visit {
 
   /** Goes in, or asks for a name first. */
   start() {
-    const wanted = fromAddress() || "lobby";
+    const wanted = this.#proposed();
     const name = nameOfThisTab();
     at("room-name").textContent = wanted;
     if (name) void this.#go(name, wanted);
@@ -55,7 +56,11 @@ export class Visit {
   }
 
   ask() {
-    this.#enter.open(fromAddress() || "lobby", !this.room);
+    this.#enter.open(this.#proposed(), !this.room);
+  }
+
+  #proposed() {
+    return fromAddress() || this.#how.first || "lobby";
   }
 
   /** @param {string} name @param {string} wanted */
