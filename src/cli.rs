@@ -133,6 +133,10 @@ pub(crate) struct Flags {
     #[arg(long, env = "OUTLAST_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
 
+    /// A folder with pages of your own, which come before the demo pages; /outlast.js is always there
+    #[arg(long, env = "OUTLAST_PAGES", value_name = "FOLDER")]
+    pub(crate) pages: Option<PathBuf>,
+
     /// Where /healthz, /readyz and /metrics are, or `off` [default: 127.0.0.1:9464, another port when
     /// that is taken]
     #[arg(long, env = "OUTLAST_ADMIN_LISTEN", value_name = "ADDRESS")]

@@ -26,12 +26,17 @@ mod tokens;
 
 use config::Asked;
 
-pub use outlast_worker::{At, Cx, Input, Member, Refusal, Registry, Room};
+pub use outlast_worker::{At, Cx, Input, Member, Refusal, Registry, Room, testing};
 
 /// The README's room is compiled, so that it stays true.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So is the guide's.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/writing-a-room.md")]
+struct Guide;
 
 /// Runs the program with these rooms: reads the command line, the environment and the configuration
 /// file, serves until it is told to stop, and answers the exit code. Whatever goes wrong ends in a last

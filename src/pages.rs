@@ -1,5 +1,10 @@
 //! The demo pages and the JavaScript client: compiled into a release build, read from `web/` by a debug build.
 
+use std::{
+    path::{Component, PathBuf},
+    sync::Arc,
+};
+
 use axum::{
     Router,
     extract::Path,
@@ -19,56 +24,66 @@ use rust_embed::RustEmbed;
 #[exclude = "node_modules/*"]
 struct Pages;
 
-/// A router that serves them at `/`, a folder's `index.html` as the folder.
-pub(crate) fn router() -> Router {
-    Router::new()
-        .route(
-            "/",
-            get(|headers: HeaderMap| async move { page("", &headers) }),
-        )
-        .route(
-            "/{*path}",
-            get(
-                |Path(path): Path<String>, headers: HeaderMap| async move { page(&path, &headers) },
-            ),
-        )
+/// A router that serves them at `/`, a folder's `index.html` as the folder. What lies in `own` comes first.
+pub(crate) fn router(own: Option<PathBuf>) -> Router {
+    let own: Option<Arc<std::path::Path>> = own.map(Arc::from);
+    let serve = move |path: String, headers: HeaderMap| {
+        let own = own.clone();
+        async move { page(own.as_deref(), &path, &headers).await }
+    };
+    let index = {
+        let serve = serve.clone();
+        move |headers: HeaderMap| serve(String::new(), headers)
+    };
+    Router::new().route("/", get(index)).route(
+        "/{*path}",
+        get(move |Path(path): Path<String>, headers: HeaderMap| serve(path, headers)),
+    )
 }
 
 /// Scripts, styles, images and sockets from here alone; nobody may frame a page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-fn page(path: &str, asked: &HeaderMap) -> Response {
-    let path = if path.is_empty() || path.ends_with('/') {
+async fn page(own: Option<&std::path::Path>, path: &str, asked: &HeaderMap) -> Response {
+    let file = if path.is_empty() || path.ends_with('/') {
         format!("{path}index.html")
     } else {
         path.to_owned()
     };
-    let Some(file) = Pages::get(&path) else {
-        return no_page(&path);
-    };
-    let etag = format!("\"{}\"", hex(&file.metadata.sha256_hash()[..8]));
     let headers = [
-        (header::CONTENT_TYPE, content_type(&path)),
+        (header::CONTENT_TYPE, content_type(&file)),
         (header::CACHE_CONTROL, "no-cache"),
-        (header::ETAG, &etag),
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-    ]
-    .map(|(name, value)| (name, value.to_owned()));
-    if asked.get(header::IF_NONE_MATCH).map(HeaderValue::as_bytes) == Some(etag.as_bytes()) {
-        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    ];
+    if let Some(data) = read(own, &file).await {
+        return (headers, data).into_response();
     }
-    (headers, file.data).into_response()
-}
-
-/// A folder asked for without its slash is shown the way to it.
-fn no_page(path: &str) -> Response {
-    if Pages::get(&format!("{path}/index.html")).is_some() {
+    if let Some(bundled) = Pages::get(&file) {
+        let etag = format!("\"{}\"", hex(&bundled.metadata.sha256_hash()[..8]));
+        let tagged = [(header::ETAG, etag.clone())];
+        if asked.get(header::IF_NONE_MATCH).map(HeaderValue::as_bytes) == Some(etag.as_bytes()) {
+            return (StatusCode::NOT_MODIFIED, headers, tagged).into_response();
+        }
+        return (headers, tagged, bundled.data).into_response();
+    }
+    // A folder asked for without its slash is shown the way to it.
+    let index = format!("{path}/index.html");
+    if Pages::get(&index).is_some() || read(own, &index).await.is_some() {
         return Redirect::permanent(&format!("/{path}/")).into_response();
     }
     (StatusCode::NOT_FOUND, "There is no such page.\n").into_response()
+}
+
+/// A file that lies in the folder, at no other place.
+async fn read(own: Option<&std::path::Path>, file: &str) -> Option<Vec<u8>> {
+    let inside = |part| matches!(part, Component::Normal(_));
+    if !std::path::Path::new(file).components().all(inside) {
+        return None;
+    }
+    tokio::fs::read(own?.join(file)).await.ok()
 }
 
 fn content_type(path: &str) -> &'static str {
@@ -77,6 +92,13 @@ fn content_type(path: &str) -> &'static str {
         Some("css") => "text/css; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
         Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("webp") => "image/webp",
+        Some("woff2") => "font/woff2",
+        Some("json") => "application/json",
+        Some("wasm") => "application/wasm",
+        Some("txt") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     }
 }
@@ -89,10 +111,10 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn l1_the_pages_are_in_the_binary_and_the_tests_are_not() {
+    #[tokio::test]
+    async fn l1_the_pages_are_in_the_binary_and_the_tests_are_not() {
         for path in ["", "index.html", "chat/", "chat/index.html"] {
-            let index = page(path, &HeaderMap::new());
+            let index = page(None, path, &HeaderMap::new()).await;
             assert_eq!(index.status(), StatusCode::OK, "{path:?}");
             assert_eq!(
                 index.headers()[header::CONTENT_TYPE],
@@ -103,14 +125,14 @@ mod tests {
             Pages::iter().all(|path| !path.starts_with("test/") && !path.contains("node_modules"))
         );
         for path in ["no.html", "no/", "chat/no", "package.json", "../Cargo.toml"] {
-            let status = page(path, &HeaderMap::new()).status();
+            let status = page(None, path, &HeaderMap::new()).await.status();
             assert_eq!(status, StatusCode::NOT_FOUND, "{path:?}");
         }
     }
 
-    #[test]
-    fn a_folder_without_its_slash_is_shown_the_way() {
-        let there = page("chat", &HeaderMap::new());
+    #[tokio::test]
+    async fn a_folder_without_its_slash_is_shown_the_way() {
+        let there = page(None, "chat", &HeaderMap::new()).await;
         assert_eq!(there.status(), StatusCode::PERMANENT_REDIRECT);
         assert_eq!(there.headers()[header::LOCATION], "/chat/");
     }
@@ -126,14 +148,53 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_page_that_has_not_changed_is_not_sent_again() {
-        let first = page("index.html", &HeaderMap::new());
+    #[tokio::test]
+    async fn a_page_that_has_not_changed_is_not_sent_again() {
+        let first = page(None, "index.html", &HeaderMap::new()).await;
         let mut asked = HeaderMap::new();
         asked.insert(header::IF_NONE_MATCH, first.headers()[header::ETAG].clone());
         assert_eq!(
-            page("index.html", &asked).status(),
+            page(None, "index.html", &asked).await.status(),
             StatusCode::NOT_MODIFIED
         );
+    }
+
+    #[tokio::test]
+    async fn l4_pages_of_ones_own_come_first_and_the_client_is_always_there() {
+        let above = tempfile::tempdir().unwrap();
+        std::fs::write(above.path().join("secret.txt"), "secret").unwrap();
+        let own = above.path().join("own");
+        std::fs::create_dir_all(own.join("more")).unwrap();
+        for file in ["index.html", "more/index.html", "more/a.png"] {
+            std::fs::write(own.join(file), "mine").unwrap();
+        }
+        let ask = async |path: &str| {
+            let response = page(Some(&own), path, &HeaderMap::new()).await;
+            let status = response.status();
+            let headers = response.headers().clone();
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
+            (status, headers, body.unwrap())
+        };
+        for path in ["", "index.html", "more/", "more/a.png"] {
+            let (status, headers, body) = ask(path).await;
+            assert_eq!(
+                (status, &body[..]),
+                (StatusCode::OK, &b"mine"[..]),
+                "{path}"
+            );
+            assert!(headers.contains_key(header::CONTENT_SECURITY_POLICY));
+        }
+        assert_eq!(ask("more").await.0, StatusCode::PERMANENT_REDIRECT);
+        assert_eq!(ask("more/a.png").await.1[header::CONTENT_TYPE], "image/png");
+        assert_eq!(ask("outlast.js").await.0, StatusCode::OK);
+        let absolute = above.path().join("secret.txt").display().to_string();
+        for path in [
+            "../secret.txt",
+            "more/../../secret.txt",
+            "./../secret.txt",
+            &absolute,
+        ] {
+            assert_eq!(ask(path).await.0, StatusCode::NOT_FOUND, "{path}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io::Write, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use outlast_broker::{BrokerError, SharedBroker};
 use outlast_gateway::Gateway;
 use outlast_sessions::Sessions;
@@ -78,6 +78,14 @@ impl Front {
             return Ok(None);
         }
         let auth = tokens::load(config)?;
+        if let Some(folder) = &config.flags.pages {
+            let found = folder.join("index.html").is_file();
+            ensure!(
+                found,
+                "--pages {}: there is no index.html in it",
+                folder.display()
+            );
+        }
         let listener = outlast_gateway::bind(config.listen).with_context(|| {
             format!(
                 "cannot listen on {}; stop what listens there, or give another --listen (port 0 picks \
@@ -99,9 +107,10 @@ impl Front {
         let sessions = Sessions::new(store.clone(), session_settings(config));
         let gateway = Gateway::new(store.clone(), sessions, self.auth, gateway_settings(config));
         let told = told.clone();
+        let pages = pages::router(config.flags.pages.clone());
         parts.spawn(async move {
             gateway
-                .serve(self.listener, pages::router(), told)
+                .serve(self.listener, pages, told)
                 .await
                 .context("the gateway stopped")
         });

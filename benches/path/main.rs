@@ -1,8 +1,8 @@
 //! What the path costs: latency, memory and throughput of real processes on a real Redis, beside the
-//! cheapest thing that goes the same way. All on one machine, over loopback.
+//! cheapest thing that goes the same way, and what a game costs. All on one machine, over loopback.
 //!
 //! ```text
-//! cargo bench --bench path -- [--only latency,memory,throughput] [--rounds N] [--per-round N]
+//! cargo bench --bench path -- [--only latency,memory,throughput,game] [--rounds N] [--per-round N]
 //!                             [--sessions N] [--seconds N] [--json FILE] [--svg FILE]
 //! ```
 //! Needs `redis-server` 7 in the PATH.
@@ -13,6 +13,7 @@ mod client;
 mod crowd;
 mod echo;
 mod fleet;
+mod game;
 mod latency;
 mod machine;
 mod memory;
@@ -63,6 +64,9 @@ fn run() -> anyhow::Result<()> {
     }
     if options.wants(Part::Throughput) {
         report.throughput = Some(throughput::measure(&options)?);
+    }
+    if options.wants(Part::Game) {
+        report.game = game::measure(&options)?;
     }
     print!("{}", report.table());
     if let Some(file) = &options.json {

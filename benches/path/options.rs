@@ -20,12 +20,13 @@ pub(crate) enum Part {
     Latency,
     Memory,
     Throughput,
+    Game,
 }
 
 impl Options {
     pub(crate) fn from_process() -> anyhow::Result<Self> {
         let mut options = Options {
-            only: vec![Part::Latency, Part::Memory, Part::Throughput],
+            only: vec![Part::Latency, Part::Memory, Part::Throughput, Part::Game],
             rounds: 20,
             per_round: 1_000,
             sessions: 5_000,
@@ -82,6 +83,7 @@ fn part(name: &str) -> anyhow::Result<Part> {
         "latency" => Ok(Part::Latency),
         "memory" => Ok(Part::Memory),
         "throughput" => Ok(Part::Throughput),
-        _ => bail!("--only knows latency, memory and throughput, not {name:?}"),
+        "game" => Ok(Part::Game),
+        _ => bail!("--only knows latency, memory, throughput and game, not {name:?}"),
     }
 }

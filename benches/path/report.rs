@@ -3,6 +3,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::{
+    game::{self, Game},
     latency::{self, Latency},
     machine::Machine,
     memory::{self, Memory},
@@ -18,6 +19,7 @@ pub(crate) struct Report {
     pub(crate) latency: Option<Latency>,
     pub(crate) memory: Option<Memory>,
     pub(crate) throughput: Option<Throughput>,
+    pub(crate) game: Vec<Game>,
 }
 
 impl Report {
@@ -28,6 +30,7 @@ impl Report {
             latency: None,
             memory: None,
             throughput: None,
+            game: Vec::new(),
         })
     }
 
@@ -47,6 +50,9 @@ impl Report {
         }
         if let Some(throughput) = &self.throughput {
             throughput_rows(&mut rows, throughput);
+        }
+        for game in &self.game {
+            game_rows(&mut rows, game);
         }
         format!(
             "\n{}\n{cores} cores of {processor}; Redis {redis} with {}\n",
@@ -179,6 +185,45 @@ fn throughput_rows(rows: &mut Rows, throughput: &Throughput) {
         throughput.gateway_cpu_us, throughput.worker_cpu_us, throughput.redis_cpu_us
     ));
     rows.load(throughput.load_average);
+}
+
+fn game_rows(rows: &mut Rows, game: &Game) {
+    let Game {
+        arenas, players, ..
+    } = game;
+    rows.head(
+        &format!("{arenas} × {players} players, who hear every tick"),
+        ["ticks/s", "slowest", "between p50", "p99 ms"],
+    );
+    rows.row(
+        "ticks of an arena",
+        [
+            format!("{:.2}", game.ticks_per_s),
+            format!("{:.2}", game.ticks_per_s_min),
+            format!("{:.1}", game.between_p50_ms),
+            format!("{:.1}", game.between_p99_ms),
+        ],
+    );
+    rows.note(&format!(
+        "{:.0} frames/s to players, {:.0} steers/s from them, {:.0} commits/s of {:.2} ms",
+        game.frames_per_s, game.steers_per_s, game.commits_per_s, game.commit_ms
+    ));
+    let percent = |share: f64| share * 100.0;
+    rows.note(&format!(
+        "of one processor: gateway {:.0} %, worker {:.0} %, Redis {:.0} %",
+        percent(game.gateway_cpu),
+        percent(game.worker_cpu),
+        percent(game.redis_cpu)
+    ));
+    let (wanted, min) = (game::TICKS_PER_S, game::TICKS_PER_S_MIN);
+    // The goal is a floor.
+    let met = -game.ticks_per_s_min;
+    rows.goal(
+        met,
+        -min,
+        &format!("{wanted} ticks/s, in the slowest ≥ {min}"),
+    );
+    rows.load(game.load_average);
 }
 
 /// Lines under each other.
