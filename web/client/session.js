@@ -11,7 +11,7 @@ import { Room } from "./room.js";
 import { Token } from "./token.js";
 
 const QUEUE_ACTIONS = 1000;
-const ROOMS_SAVED = 256;
+const ROOMS_MAX = 256;
 const FRAME_BYTES = 65_536;
 
 /**
@@ -185,7 +185,8 @@ export class Session {
     this.#keep(token);
     this.#pace.refill();
     if (!this.#id) return connection.send({ t: "open", token }), false;
-    for (const room of this.#rooms.values()) if (room.open) connection.asked[room.name] = room.position;
+    const open = [...this.#rooms.values()].filter((room) => room.open);
+    for (const room of open.slice(0, ROOMS_MAX)) connection.asked[room.name] = room.position; // R1; one left out counts as null
     connection.send({ t: "resume", ...this.#id, token, rooms: connection.asked });
     return true;
   }
@@ -268,7 +269,7 @@ export class Session {
     queueMicrotask(() => {
       this.#saving = false;
       if (!this.#id || this.status === "ended") return;
-      const rooms = [...this.#rooms].slice(-ROOMS_SAVED).map(([name, room]) => [name, room.toJSON()]);
+      const rooms = [...this.#rooms].slice(-ROOMS_MAX).map(([name, room]) => [name, room.toJSON()]);
       this.#memory.save({ ...this.#id, rooms: Object.fromEntries(rooms) });
     });
   }

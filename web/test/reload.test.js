@@ -252,3 +252,13 @@ test("nothing_is_claimed_that_nothing_remembers", async (t) => {
   await settled();
   assert.equal(scene.locks.held.size, 0);
 });
+
+test("r1_a_resume_asks_for_no_more_rooms_than_the_server_takes", async (t) => {
+  const scene = await stage(t);
+  const { session, peer } = await scene.live({ queue: 1000 });
+  for (let i = 0; i < 300; i++) outcome(session.join(`chat/${i}`));
+  await until(() => peer.frames.length >= 100);
+  peer.cut();
+  const { rooms } = await (await scene.retry(session)).next("resume");
+  assert.equal(Object.keys(rooms).length, 256);
+});

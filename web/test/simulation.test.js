@@ -35,7 +35,7 @@ class Simulation {
 
   load() {
     const { now, after } = this.clock;
-    const platform = { now, after, random: this.random, claim: async () => () => {}, watch: () => () => {}, storage: undefined };
+    const platform = { now, after, random: this.random, claim: async () => () => {}, watch: (wake, offline) => ((this.wake = wake), (this.offline = offline), () => {}), storage: undefined };
     this.session = connect("http://model", { WebSocket: this.model.socketClass(), platform, storage: this.storage });
     this.room = undefined;
     this.join();
@@ -99,7 +99,10 @@ class Simulation {
     else if (draw < 0.8) model.chatter(`chatter ${++this.count}`);
     else if (draw < 0.83 && sockets.length) model.cut(sockets[Math.floor(this.random() * sockets.length)]);
     else if (draw < 0.85 && room?.bound) room.leave().catch(() => {});
-    else if (draw < 0.9) this.join();
+    else if (draw < 0.88) this.join();
+    else if (draw < 0.885) this.wake();
+    else if (draw < 0.89) this.offline();
+    else if (draw < 0.9) this.clock.now_ms += this.random() * 60_000; // asleep: no timer runs
     else if (draw < 0.93) for (const { session, toClient } of sockets) session && toClient.push({ t: "move", after_ms: 10, by_ms: 1000 });
     else if (draw < 0.94 && this.reloads) this.reload();
     else if (draw < 0.945 && this.losses) model.lose(Math.floor(this.random() * 4));
