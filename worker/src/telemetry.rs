@@ -12,6 +12,7 @@ pub(crate) const PARTITIONS: &str = "outlast_worker_partitions_held";
 pub(crate) const LOST: &str = "outlast_worker_partitions_lost_total";
 pub(crate) const FAULTS: &str = "outlast_worker_room_faults_total";
 pub(crate) const STOPPED: &str = "outlast_worker_rooms_stopped_total";
+pub(crate) const UNWRITTEN: &str = "outlast_worker_snapshots_failed_total";
 pub(crate) const UNREAD: &str = "outlast_worker_inputs_unread_total";
 
 /// Says what each number means. Called once, when a worker starts.
@@ -31,6 +32,10 @@ pub(crate) fn describe() {
     describe_counter!(
         STOPPED,
         "Rooms that this version cannot read; look into the log"
+    );
+    describe_counter!(
+        UNWRITTEN,
+        "Room states that could not be written down: their logs grow; look into the log"
     );
     describe_counter!(
         UNREAD,

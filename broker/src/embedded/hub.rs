@@ -3,11 +3,11 @@ use std::{
     sync::Arc,
 };
 
-use outlast_protocol::RoomName;
+use outlast_protocol::{Payload, RoomName};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::{Announcement, Heard, NodeId};
+use crate::{Announcement, Answer, Body, Entry, Heard, NodeId};
 
 /// Everybody who listens, and to what.
 #[derive(Debug, Default)]
@@ -116,23 +116,23 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct News {
     waiting: VecDeque<Heard>,
-    /// How many entries, signals and other news are waiting.
-    weight: usize,
+    /// How many bytes are waiting.
+    bytes: usize,
     missed: bool,
 }
 
-/// How many entries, signals and other news may wait for a listener.
-const WEIGHT_MAX: usize = 16_384;
+/// How many bytes may wait for a listener, unless it is one announcement alone.
+const BYTES_MAX: usize = 32 << 20;
 
 impl Queue {
     fn push(&self, heard: Heard) {
-        let weight = weight(&heard);
+        let bytes = bytes(&heard);
         let mut news = self.news.lock();
-        if news.weight > 0 && news.weight + weight > WEIGHT_MAX {
+        if news.bytes > 0 && news.bytes + bytes > BYTES_MAX {
             news.missed = true;
         }
         if !news.missed {
-            news.weight += weight;
+            news.bytes += bytes;
             news.waiting.push_back(heard);
         }
         drop(news);
@@ -157,18 +157,40 @@ impl Queue {
     fn take(&self) -> Option<Heard> {
         let mut news = self.news.lock();
         if let Some(heard) = news.waiting.pop_front() {
-            news.weight -= weight(&heard);
+            news.bytes -= bytes(&heard);
             return Some(heard);
         }
         std::mem::take(&mut news.missed).then_some(Heard::Missed)
     }
 }
 
-fn weight(heard: &Heard) -> usize {
-    match heard {
-        Heard::Room(news) => news.entries.len() + news.signals.len(),
-        Heard::Reply(_) | Heard::Nudge(_) | Heard::Missed => 1,
-    }
+/// What news take, about, with what holds them.
+fn bytes(heard: &Heard) -> usize {
+    let payload = |payload: &Payload| payload.as_json().len();
+    let held = match heard {
+        Heard::Room(news) => {
+            let entries = news.entries.iter().map(|entry| {
+                size_of::<Entry>()
+                    + match &entry.body {
+                        Body::Event { data, .. } | Body::Notice { data, .. } => payload(data),
+                        Body::Result { data, .. } => data.as_ref().map_or(0, payload),
+                    }
+            });
+            let signals = news.signals.iter().map(payload);
+            let signal_bytes = news.signals.len() * size_of::<Payload>();
+            entries.sum::<usize>() + signals.sum::<usize>() + signal_bytes
+        }
+        Heard::Reply(reply) => match &reply.answer {
+            Answer::Joined { state, .. } => payload(state),
+            Answer::Seated { state, .. } => state.as_ref().map_or(0, payload),
+            Answer::Outcome(_)
+            | Answer::Gap { .. }
+            | Answer::NotTaken { .. }
+            | Answer::Superseded { .. } => 0,
+        },
+        Heard::Nudge(_) | Heard::Missed => 0,
+    };
+    size_of::<Heard>() + held
 }
 
 #[cfg(test)]
@@ -176,7 +198,7 @@ mod tests {
     use outlast_protocol::Sid;
 
     use super::*;
-    use crate::Nudge;
+    use crate::{Nudge, Reply};
 
     fn news(number: usize) -> Heard {
         let sid = Sid::from_u128(number as u128);
@@ -188,13 +210,14 @@ mod tests {
         let hub = Hub::default();
         let me = NodeId::from("me");
         let (_, queue) = hub.add(&me);
-        for number in 0..WEIGHT_MAX + 10 {
+        let fit = BYTES_MAX / bytes(&news(0));
+        for number in 0..fit + 10 {
             hub.tell(&me, &news(number));
         }
         assert_eq!(queue.next().await, news(0));
         // There would be room again, but what comes now comes behind a gap.
         hub.tell(&me, &news(1_000_000));
-        for number in 1..WEIGHT_MAX {
+        for number in 1..fit {
             assert_eq!(queue.next().await, news(number));
         }
         assert_eq!(queue.next().await, Heard::Missed);
@@ -209,12 +232,37 @@ mod tests {
             room: "chat/lobby".parse().unwrap(),
             behind: outlast_protocol::Pos::START,
             entries: Vec::new(),
-            signals: vec![outlast_protocol::Payload::null(); WEIGHT_MAX * 2],
+            signals: vec![Payload::of(&"x".repeat(BYTES_MAX)).unwrap(); 2],
         });
         for _ in 0..2 {
             queue.push(large.clone());
             assert_eq!(queue.next().await, large);
         }
+    }
+
+    #[tokio::test]
+    async fn what_lies_unheard_is_bounded_in_bytes() {
+        let queue = Queue::default();
+        let state = Payload::of(&"x".repeat(64 << 10)).unwrap();
+        let reply = Heard::Reply(Reply {
+            sid: Sid::nil(),
+            room: "chat/lobby".parse().unwrap(),
+            answer: Answer::Joined {
+                n: 1,
+                member: 1,
+                pos: outlast_protocol::Pos::START,
+                state,
+            },
+        });
+        for _ in 0..1_000 {
+            queue.push(reply.clone());
+        }
+        let mut heard = 0;
+        while queue.next().await != Heard::Missed {
+            heard += 1;
+        }
+        assert!((500..=512).contains(&heard), "{heard} replies of 64 KiB");
+        assert_eq!(queue.news.lock().bytes, 0);
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Host {
         self.seats.members() == 0 && !matches!(self.life, Life::Stopped(_))
     }
 
-    fn snapshot(&self) -> Option<Snapshot> {
+    fn snapshot(&mut self) -> Option<Snapshot> {
         let Life::Running(room) = &self.life else {
             return None;
         };
@@ -98,6 +98,8 @@ impl Host {
             }),
             Err(fault) => {
                 tracing::error!(room = %self.name, %fault, "a room's state cannot be written down");
+                metrics::counter!(crate::telemetry::UNWRITTEN).increment(1);
+                self.log.snapshot_failed();
                 None
             }
         }

@@ -12,7 +12,9 @@ pub(crate) struct LogEnd {
     pub(crate) last: Pos,
     /// The last entry that a snapshot includes.
     snapshot_off: u64,
-    /// When the first entry behind the snapshot was written.
+    /// The last entry when a snapshot was tried.
+    tried_off: u64,
+    /// When the first entry behind the last try was written.
     behind_since_ms: Option<u64>,
     /// Snapshots whose entries are still there.
     marks: VecDeque<Mark>,
@@ -41,6 +43,7 @@ impl LogEnd {
         LogEnd {
             last: load.last,
             snapshot_off,
+            tried_off: snapshot_off,
             behind_since_ms,
             marks: behind_since_ms.map(mark).into_iter().collect(),
             trimmed_below: load.first_off,
@@ -62,21 +65,27 @@ impl LogEnd {
         self.last.off > self.snapshot_off
     }
 
-    /// Whether so many entries stand behind the snapshot, or such old ones, that it is time for another.
+    /// Whether so many entries stand behind the last try, or such old ones, that it is time for another.
     pub(crate) fn snapshot_due(&self, now_ms: u64, settings: &Settings) -> bool {
         let old = |since: u64| since.saturating_add(settings.log_age_ms) <= now_ms;
-        self.last.off - self.snapshot_off >= settings.snapshot_due()
+        self.last.off - self.tried_off >= settings.snapshot_due()
             || self.behind_since_ms.is_some_and(old)
     }
 
     /// Notes a snapshot of the log's end.
     pub(crate) fn snapshot_taken(&mut self, now_ms: u64) {
         self.snapshot_off = self.last.off;
-        self.behind_since_ms = None;
+        self.snapshot_failed();
         self.marks.push_back(Mark {
             off: self.last.off,
             at_ms: now_ms,
         });
+    }
+
+    /// Notes that the state cannot be written down: that is tried again as late as it would be otherwise.
+    pub(crate) fn snapshot_failed(&mut self) {
+        self.tried_off = self.last.off;
+        self.behind_since_ms = None;
     }
 
     /// Which entries may go now: those below this, if there are any. They are in the snapshot.

@@ -1,6 +1,6 @@
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 
 use crate::{At, Cx, Input, Member, Refusal, Room};
 
@@ -14,6 +14,30 @@ pub(super) struct Lab {
     pub(super) wake_at_ms: Option<u64>,
     pub(super) blind: bool,
     pub(super) sleep: Sleep,
+    #[serde(default, skip_serializing_if = "Torn::is_whole")]
+    pub(super) torn: Torn,
+}
+
+/// Whether the lab's state can be written down.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+pub(super) struct Torn(bool);
+
+thread_local! {
+    /// How often somebody tried to write down one that cannot be.
+    pub(super) static TRIED: Cell<u32> = const { Cell::new(0) };
+}
+
+impl Torn {
+    fn is_whole(&self) -> bool {
+        !self.0
+    }
+}
+
+impl Serialize for Torn {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        TRIED.set(TRIED.get() + 1);
+        Err(S::Error::custom("torn"))
+    }
 }
 
 /// What a lab does when it is woken.
@@ -54,6 +78,8 @@ pub(super) enum Action {
     PanicInApply,
     /// From now on, showing the room panics.
     Blind,
+    /// From now on, or no longer, its state cannot be written down.
+    Tear(bool),
     /// Emits an event that cannot be read back.
     Garbage,
 }
@@ -70,6 +96,7 @@ pub(super) enum Event {
     WakeAt(Option<u64>),
     Bomb,
     Blind,
+    Torn(bool),
     Sleep(Sleep),
     #[serde(skip_deserializing)]
     Garbage,
@@ -128,6 +155,7 @@ impl Room for Lab {
             Event::WakeAt(at_ms) => self.wake_at_ms = at_ms,
             Event::Bomb => panic!("in apply, as you wish"),
             Event::Blind => self.blind = true,
+            Event::Torn(torn) => self.torn = Torn(torn),
             Event::Sleep(sleep) => self.sleep = sleep,
             Event::Garbage => {}
         }
@@ -177,6 +205,7 @@ fn act(action: Action, cx: &mut Cx<'_, Event>) -> Result<(), Refusal> {
             cx.emit(Event::Bomb);
         }
         Action::Blind => cx.emit(Event::Blind),
+        Action::Tear(torn) => cx.emit(Event::Torn(torn)),
         Action::Garbage => cx.emit(Event::Garbage),
     }
     Ok(())

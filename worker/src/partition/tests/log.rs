@@ -2,7 +2,7 @@ use outlast_broker::{Commit, Request};
 
 use super::{
     bench::{Asked, Bench, answers, input},
-    lab::Action,
+    lab::{Action, TRIED},
 };
 use crate::Settings;
 
@@ -202,4 +202,28 @@ fn a_commit_is_bounded_and_the_next_goes_on_where_it_ended() {
 
 fn size(reply: &outlast_broker::Reply) -> usize {
     serde_json::to_string(reply).unwrap().len()
+}
+
+#[test]
+fn e2_a_state_that_cannot_be_written_down_is_tried_again_now_and_then() {
+    let mut bench = Bench::with(settings());
+    bench.do_(7, Join);
+    bench.do_(7, Act(Action::Tear(true)));
+    let before = TRIED.get();
+    add(&mut bench, 20);
+    let tried = TRIED.get() - before;
+    assert!((4..=6).contains(&tried), "{tried} times in 20 commits");
+    bench.now_ms += 60_000;
+    add(&mut bench, 1);
+    let before = TRIED.get();
+    add(&mut bench, 2);
+    assert_eq!(TRIED.get(), before, "nor for its age");
+    // Nothing is lost meanwhile, and all is well when it can be.
+    assert_eq!(bench.log().len() as u64, bench.room().load.last.off);
+    bench.do_(7, Act(Action::Tear(false)));
+    add(&mut bench, 5);
+    let snapshot = bench.room().load.snapshot.clone().unwrap();
+    assert!(snapshot.pos.off + 5 > bench.room().load.last.off);
+    bench.crash();
+    assert_eq!(bench.state(7).total, 28);
 }
