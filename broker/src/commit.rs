@@ -161,6 +161,10 @@ pub trait Rooms {
     /// [`BrokerError::Unreadable`] where some of it is of a version that this one cannot read (W6).
     async fn load(&self, room: &RoomName) -> Result<RoomLoad, BrokerError>;
 
+    /// Those of a room's parked inputs that this version can read, in order: for a room that cannot be
+    /// loaded (W6).
+    async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, BrokerError>;
+
     /// Reads up to `max` entries of a room's log with an `off` of at least `from_off`, at one moment.
     async fn read_log(
         &self,

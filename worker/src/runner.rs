@@ -176,7 +176,12 @@ impl Runner {
             Ok(load) => Ok(Loaded::Room(load)),
             Err(BrokerError::Unreadable(reason)) => {
                 let last = self.log_end(room).await?;
-                Ok(Loaded::Unreadable { last, reason })
+                let parked = self.reach.insist("parked", || self.broker.parked(room));
+                Ok(Loaded::Unreadable {
+                    last,
+                    parked: parked.await?,
+                    reason,
+                })
             }
             Err(error) => Err(error),
         }

@@ -326,7 +326,12 @@ pub async fn w6_inputs_are_set_aside_and_taken_up(harness: &dyn Harness) {
         unpark,
         ..unchanged(&room, Pos::START)
     };
-    let parked = async || store.load(&room).await.unwrap().parked;
+    let parked = async || {
+        let parked = store.parked(&room).await.unwrap();
+        assert_eq!(store.load(&room).await.unwrap().parked, parked);
+        parked
+    };
+    assert_eq!(parked().await, []);
 
     writer.write(park(&inputs[..2], false)).await;
     writer.write(park(&inputs[2..3], false)).await;

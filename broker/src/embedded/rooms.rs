@@ -30,6 +30,25 @@ impl Rooms for Embedded {
         self.look(|txn| load(txn, room, now_ms)).await
     }
 
+    async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, BrokerError> {
+        let now_ms = self.shared.clock.now_ms();
+        self.look(|txn| {
+            let row = RoomRow::read(&txn.open_table(ROOMS)?, room, now_ms)?;
+            if row.is_none() {
+                return Ok(Vec::new());
+            }
+            let parked = txn.open_table(PARKED)?;
+            let found = parked.range((room.as_str(), 0)..=(room.as_str(), u64::MAX))?;
+            let mut inputs = Vec::new();
+            for input in found {
+                let (_, text) = input?;
+                inputs.extend(json::read(room.as_str(), text.value()).ok());
+            }
+            Ok(inputs)
+        })
+        .await
+    }
+
     async fn read_log(
         &self,
         room: &RoomName,

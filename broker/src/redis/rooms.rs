@@ -10,7 +10,9 @@ use super::{
     commit::{END, HEAD, PackedCommit, SEAT, SNAPSHOT, is_sound, keys_of},
     keys, unexpected,
 };
-use crate::{BrokerError, Commit, Committed, Cursor, Entry, Partition, RoomLoad, Rooms, Stretch};
+use crate::{
+    BrokerError, Commit, Committed, Cursor, Entry, Input, Partition, RoomLoad, Rooms, Stretch,
+};
 
 static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
 static LOAD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("load.lua")));
@@ -80,6 +82,14 @@ impl Rooms for Redis {
             }
         }
         Ok(load)
+    }
+
+    async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, BrokerError> {
+        let mut range = redis::cmd("LRANGE");
+        range.arg(keys::parked(self.layout.partition(room), room));
+        let parked: Vec<String> = self.link.query(range.arg(0).arg(-1)).await?;
+        let inputs = parked.iter().map(|json| serde_json::from_str(json));
+        Ok(inputs.filter_map(Result::ok).collect())
     }
 
     async fn read_log(

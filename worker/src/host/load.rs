@@ -16,6 +16,8 @@ pub(crate) enum Loaded {
     Unreadable {
         /// Where its log ends.
         last: Pos,
+        /// What has been set aside for it.
+        parked: Vec<Input>,
         /// What cannot be read.
         reason: String,
     },
@@ -44,16 +46,18 @@ impl Host {
                 return (host(Life::Unknown, load, Head::new()), Vec::new());
             }
             Loaded::Room(load) => load,
-            Loaded::Unreadable { last, reason } => {
+            Loaded::Unreadable {
+                last,
+                parked,
+                reason,
+            } => {
                 stop(&name, &reason);
                 let load = RoomLoad {
                     last,
                     ..RoomLoad::default()
                 };
-                return (
-                    host(Life::Stopped(Parked::default()), load, Head::new()),
-                    Vec::new(),
-                );
+                let parked = Parked::of(&parked);
+                return (host(Life::Stopped(parked), load, Head::new()), Vec::new());
             }
         };
         match read(kind, &load, &[]) {
@@ -74,15 +78,15 @@ impl Host {
 
     /// Folds the room anew after it has failed: what is committed, and then what has been drafted (W5).
     pub(crate) fn reload(&mut self, kind: Option<Kind>, loaded: Loaded) {
-        let folded = match loaded {
-            Loaded::Room(load) => read(kind, &load, &self.draft.entries),
-            Loaded::Unreadable { reason, .. } => Err(reason),
+        let (folded, parked) = match loaded {
+            Loaded::Room(load) => (read(kind, &load, &self.draft.entries), load.parked),
+            Loaded::Unreadable { reason, parked, .. } => (Err(reason), parked),
         };
         self.life = match folded {
             Ok((room, _)) => Life::Running(room),
             Err(reason) => {
                 stop(&self.name, &reason);
-                Life::Stopped(Parked::default())
+                Life::Stopped(Parked::of(&parked))
             }
         };
     }

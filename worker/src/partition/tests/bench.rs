@@ -222,6 +222,7 @@ impl Shelf {
                 ..
             } => Loaded::Unreadable {
                 last: load.last,
+                parked: load.parked,
                 reason: "the test says so".into(),
             },
             room => Loaded::Room(room.load),
