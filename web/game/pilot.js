@@ -21,6 +21,7 @@ const REST_PX = 8;
 export class Pilot {
   /** The stick that is being drawn, from where to where. @type {{ from: Way, to: Way } | undefined} */
   stick;
+  #field;
   #steer;
   #down = new Set();
   /** @type {number | undefined} */
@@ -28,6 +29,7 @@ export class Pilot {
 
   /** @param {HTMLElement} field @param {(way: Way) => void} steer */
   constructor(field, steer) {
+    this.#field = field;
     this.#steer = steer;
     addEventListener("keydown", (event) => this.#key(event, true));
     addEventListener("keyup", (event) => this.#key(event, false));
@@ -62,9 +64,10 @@ export class Pilot {
   /** @param {KeyboardEvent} event @param {boolean} down */
   #key(event, down) {
     if (!KEYS[event.code]) return;
-    const target = /** @type {Element | null} */ (event.target);
-    const busy = event.ctrlKey || event.altKey || event.metaKey || target?.closest?.("dialog, input, textarea");
-    if (down && busy) return;
+    const target = /** @type {Node} */ (event.target);
+    // on a link or in a dialog a key means what it always does
+    const ours = target === document.body || this.#field.contains(target);
+    if (down && (!ours || event.ctrlKey || event.altKey || event.metaKey)) return;
     if (down) event.preventDefault(); // arrows would scroll
     if (down === this.#down.has(event.code)) return;
     if (down) this.#down.add(event.code);
