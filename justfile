@@ -1,7 +1,7 @@
 # Every recipe is a step of ./test.
 
 # Everything that ./test runs.
-default: fmt lint test web
+default: fmt lint test web manifests
 
 # Formatting.
 fmt:
@@ -18,6 +18,11 @@ test:
 # The JavaScript client: types, unit tests, and the pages in a real browser.
 web:
     cd web && npm ci && npm run types && npm test && npm run test:browser
+
+# The manifests: schemas, policy, alerts.
+manifests:
+    cargo build --quiet
+    OUTLAST_BIN=target/debug/outlast deploy/test/run
 
 # Licences and advisories of the dependencies (needs cargo-deny).
 deny:

@@ -115,6 +115,7 @@ impl Shared {
         telemetry::describe();
         metrics::gauge!(telemetry::SOCKETS).set(0.0);
         metrics::gauge!(telemetry::ROOMS).set(0.0);
+        metrics::gauge!(telemetry::CATCHING_UP).set(0.0);
         metrics::gauge!(telemetry::DRAINING).set(0.0);
         let listener = loop {
             match self.hub.listen(&self.me).await {

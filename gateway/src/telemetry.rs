@@ -1,6 +1,7 @@
 //! What a gateway counts, through the `metrics` facade.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
+use outlast_protocol::CloseCode;
 
 pub(crate) const SOCKETS: &str = "outlast_gateway_sockets";
 pub(crate) const ATTACHES: &str = "outlast_gateway_attaches_total";
@@ -15,6 +16,7 @@ pub(crate) const LOG_READS: &str = "outlast_gateway_log_reads_total";
 pub(crate) const LOG_READ_SHARERS: &str = "outlast_gateway_log_read_sharers";
 pub(crate) const ENTRIES: &str = "outlast_gateway_entries_sent_total";
 pub(crate) const CATCH_UPS: &str = "outlast_gateway_catch_ups_total";
+pub(crate) const CATCHING_UP: &str = "outlast_gateway_catching_up";
 pub(crate) const SNAPSHOTS: &str = "outlast_gateway_snapshots_total";
 pub(crate) const REPLIES_DROPPED: &str = "outlast_gateway_replies_dropped_total";
 pub(crate) const DRAINING: &str = "outlast_gateway_draining";
@@ -52,6 +54,10 @@ pub(crate) fn describe() {
         CATCH_UPS,
         "Rooms of sessions that came back, by how they catch up"
     );
+    describe_gauge!(
+        CATCHING_UP,
+        "Rooms of sessions that are not where the log ends: a replay or a snapshot is under way"
+    );
     describe_counter!(SNAPSHOTS, "Snapshots that clients needed, by reason");
     describe_counter!(
         REPLIES_DROPPED,
@@ -66,4 +72,24 @@ pub(crate) fn describe() {
         "Sockets that were asked to move and have gone, by how: moved, left, or closed at the end"
     );
     describe_counter!(MISSED, "How often announcements may have been missed");
+    // From the start, so that an alert on an increase sees the first one.
+    counter!(SNAPSHOTS, "reason" => "diverged").increment(0);
+    counter!(BYES, "code" => CloseCode::TooManySessions.name()).increment(0);
+    counter!(REFUSED, "code" => "busy").increment(0);
+}
+
+/// A room of a session that catches up, counted for as long as this lives.
+pub(crate) struct CatchingUp;
+
+impl CatchingUp {
+    pub(crate) fn begin() -> Self {
+        metrics::gauge!(CATCHING_UP).increment(1.0);
+        CatchingUp
+    }
+}
+
+impl Drop for CatchingUp {
+    fn drop(&mut self) {
+        metrics::gauge!(CATCHING_UP).decrement(1.0);
+    }
 }

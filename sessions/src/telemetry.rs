@@ -30,6 +30,10 @@ pub(crate) fn describe() {
         UNREADABLE,
         "Records that this version cannot read; look into the log"
     );
+    // From the start, so that an alert on an increase sees the first one.
+    for alarm in [GATEWAYS_DEAD, UNREADABLE] {
+        counter!(alarm).increment(0);
+    }
 }
 
 /// A session is over, its rooms have been told and its record is gone (S6).

@@ -191,7 +191,8 @@ async fn l4_flags_win_over_the_environment_and_that_over_the_file() {
 async fn l4_the_admin_listener_tells_health_readiness_and_metrics() {
     let admin = format!("127.0.0.1:{}", free_port());
     let mut redis = Redis::start();
-    let _server = Server::start(&[
+    let _worker = Server::worker(&redis, &[]);
+    let server = Server::start(&[
         "gateway",
         "--store",
         &redis.url(),
@@ -205,9 +206,19 @@ async fn l4_the_admin_listener_tells_health_readiness_and_metrics() {
     assert_eq!(get(&admin, "/readyz").0, 200);
     let probe = ["probe", "--admin-listen", &admin];
     assert_eq!(Server::run(&probe).code, Some(0));
+    let client = server.member("chat/l4", "Ada").await;
+    let room = room_of("chat/l4", &client.pos);
+    let mut again = client.resume_at(server.address(), room).await;
+    again.find("live").await;
     let (status, metrics) = get(&admin, "/metrics");
     assert_eq!(status, 200);
-    assert!(metrics.contains("outlast_"), "{metrics}");
+    for line in [
+        "outlast_gateway_sockets ",
+        "outlast_gateway_catch_ups_total{how=\"replay\"} 1\n",
+        "outlast_gateway_catching_up 0\n",
+    ] {
+        assert!(metrics.contains(line), "{line:?} is not in {metrics}");
+    }
     redis.kill();
     eventually("readiness fails without the store", async || {
         (get(&admin, "/readyz").0 == 503).then_some(())

@@ -1,6 +1,6 @@
 //! What a worker counts, through the `metrics` facade.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 
 pub(crate) const INPUTS: &str = "outlast_worker_inputs_total";
 pub(crate) const REFUSALS: &str = "outlast_worker_refusals_total";
@@ -41,4 +41,8 @@ pub(crate) fn describe() {
         UNREAD,
         "Inputs that this version cannot read; look into the log"
     );
+    // From the start, so that an alert on an increase sees the first one.
+    for alarm in [LOST, FAULTS, STOPPED, UNREAD] {
+        counter!(alarm).increment(0);
+    }
 }

@@ -10,7 +10,7 @@ use super::asked::Asked;
 use crate::{
     hub::{Cursor, Pulled, Seat},
     room_gate::RoomGate,
-    telemetry,
+    telemetry::{self, CatchingUp},
     wire::Wire,
 };
 
@@ -43,7 +43,7 @@ pub(crate) struct Follow {
     /// The signals that it was given.
     signals: u64,
     /// Catching up is over behind this `off`, and then said to be.
-    live: Option<u64>,
+    live: Option<(u64, CatchingUp)>,
     /// It has left: this is said when it was given everything up to that.
     leaving: Option<Leaving>,
 }
@@ -59,6 +59,7 @@ pub(crate) struct Lost {
     reason: SnapshotReason,
     /// When the room was asked.
     pub(crate) asked_at: Option<Instant>,
+    _counted: CatchingUp,
 }
 
 /// What is left to do after a room was given its turn.
@@ -127,7 +128,11 @@ impl Room {
     /// The session is a member that has to be shown the room anew.
     pub(crate) fn lose(&mut self, reason: SnapshotReason, asked_at: Option<Instant>) {
         metrics::counter!(telemetry::SNAPSHOTS, "reason" => name(reason)).increment(1);
-        self.stand = Stand::Lost(Lost { reason, asked_at });
+        self.stand = Stand::Lost(Lost {
+            reason,
+            asked_at,
+            _counted: CatchingUp::begin(),
+        });
     }
 
     /// The room answers; what the client is told of that.
@@ -156,7 +161,7 @@ impl Room {
                 // Where catching up was under way, its end is still waited for.
                 let live = match &self.stand {
                     Stand::Out => None,
-                    Stand::In(follow) => follow.live,
+                    Stand::In(follow) => follow.live.as_ref().map(|(off, _)| *off),
                     Stand::Lost(_) => Some(pos.off),
                 };
                 self.follow(member, Cursor::new(pos), live);
@@ -273,7 +278,9 @@ impl Room {
         }
         match pulled {
             Pulled::End => {
-                if follow.live.is_some_and(|off| follow.cursor.pos.off >= off) {
+                if let Some((off, _)) = &follow.live
+                    && follow.cursor.pos.off >= *off
+                {
                     follow.live = None;
                     let pos = follow.cursor.pos;
                     wire.send(&ServerFrame::Live {
@@ -344,7 +351,7 @@ impl Room {
             member,
             cursor,
             signals,
-            live,
+            live: live.map(|off| (off, CatchingUp::begin())),
             leaving: None,
         });
     }

@@ -1,0 +1,189 @@
+"""What has to hold of every pod, whatever the schemas allow."""
+
+import re
+import unittest
+
+import manifests
+from manifests import FOLDERS, OVERLAYS, of_kind, pods, selects, settings
+
+VERSION = re.search(r'^version = "(.+)"$', (manifests.ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
+
+
+class Pods(unittest.TestCase):
+    """The restricted profile of the Pod Security Standards, and what outlast asks for beyond it."""
+
+    def each_container(self):
+        for folder in FOLDERS:
+            for name, _, spec in pods(folder):
+                for container in spec.get("initContainers", []) + spec["containers"]:
+                    with self.subTest(folder=folder, pod=name, container=container["name"]):
+                        yield spec, container
+
+    def test_restricted_profile(self):
+        for spec, container in self.each_container():
+            of_pod, own = spec.get("securityContext", {}), container.get("securityContext", {})
+            both = {**of_pod, **own}
+            self.assertIs(both.get("runAsNonRoot"), True)
+            self.assertGreater(both.get("runAsUser", 0), 0)
+            self.assertIn(both.get("seccompProfile", {}).get("type"), ["RuntimeDefault", "Localhost"])
+            self.assertIs(own.get("allowPrivilegeEscalation"), False)
+            self.assertEqual(own.get("capabilities"), {"drop": ["ALL"]})
+            self.assertFalse(own.get("privileged"))
+            self.assertFalse({"hostNetwork", "hostPID", "hostIPC"} & spec.keys())
+            self.assertFalse(of_pod.get("sysctls"))
+            self.assertFalse([port for port in container.get("ports", []) if "hostPort" in port])
+            allowed = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+            for volume in spec.get("volumes", []):
+                self.assertLessEqual(volume.keys() - {"name"}, allowed)
+
+    def test_beyond_the_profile(self):
+        for spec, container in self.each_container():
+            self.assertIs(container["securityContext"].get("readOnlyRootFilesystem"), True)
+            self.assertIs(spec.get("automountServiceAccountToken"), False)
+            self.assertIs(spec.get("enableServiceLinks"), False)
+            resources = container.get("resources", {})
+            self.assertIn("memory", resources.get("limits", {}))
+            self.assertLessEqual({"cpu", "memory"}, resources.get("requests", {}).keys())
+
+    def test_the_namespace_enforces_it(self):
+        for folder in OVERLAYS:
+            (namespace,) = of_kind(folder, "Namespace")
+            self.assertEqual(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted")
+            for item in manifests.rendered(folder):
+                if item["kind"] != "Namespace":
+                    self.assertEqual(item["metadata"].get("namespace"), "outlast", item["metadata"]["name"])
+
+    def test_images_have_versions(self):
+        for _, container in self.each_container():
+            name, _, tag = container["image"].rpartition(":")
+            self.assertTrue(name, container["image"])
+            self.assertRegex(tag, r"^\d+\.\d+")
+            if re.search(r"(^|/)(outlast|reconnect-storm)$", name):
+                self.assertEqual(tag, VERSION)
+
+    def test_secrets_are_files(self):
+        for folder in FOLDERS:
+            self.assertEqual(of_kind(folder, "Secret"), [])
+        for _, container in self.each_container():
+            for entry in container.get("env", []):
+                self.assertNotIn("secretKeyRef", entry.get("valueFrom", {}))
+            for entry in container.get("envFrom", []):
+                self.assertNotIn("secretRef", entry)
+
+
+class Life(unittest.TestCase):
+    """How pods come and go."""
+
+    def outlast(self):
+        for folder in OVERLAYS:
+            for item in of_kind(folder, "Deployment"):
+                with self.subTest(folder=folder, name=item["metadata"]["name"]):
+                    yield folder, item
+
+    def test_every_role_is_there(self):
+        for folder in OVERLAYS:
+            names = {item["metadata"]["name"] for item in of_kind(folder, "Deployment")}
+            self.assertEqual(names, {"gateway", "worker", "sessions"})
+
+    def test_probes(self):
+        for _, item in self.outlast():
+            for container in item["spec"]["template"]["spec"]["containers"]:
+                probes = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
+                self.assertEqual({probe["port"] for probe in probes.values()}, {"admin"})
+                self.assertEqual(probes["readiness"]["path"], "/readyz")
+                # A store that is away is no reason to kill what holds sockets.
+                self.assertEqual(probes["liveness"]["path"], "/healthz")
+        for name, _, spec in pods("k8s/overlays/dev"):
+            for container in spec["containers"]:
+                self.assertIn("readinessProbe", container, name)
+                self.assertIn("livenessProbe", container, name)
+
+    def test_grace_is_longer_than_the_drain(self):
+        for folder, item in self.outlast():
+            spec = item["spec"]["template"]["spec"]
+            (container,) = spec["containers"]
+            sleep_s = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+            drain_s = int(settings(folder)["OUTLAST_DRAIN_MS"]) / 1000
+            self.assertGreaterEqual(spec["terminationGracePeriodSeconds"], sleep_s + drain_s + 5)
+            if item["metadata"]["name"] == "gateway":
+                self.assertGreaterEqual(sleep_s, 3)
+                self.assertGreaterEqual(item["spec"]["minReadySeconds"], sleep_s + drain_s)
+
+    def test_rollouts_and_disruptions(self):
+        for folder, item in self.outlast():
+            rolling = item["spec"]["strategy"]["rollingUpdate"]
+            self.assertEqual(rolling, {"maxSurge": 1, "maxUnavailable": 0})
+            labels = item["spec"]["template"]["metadata"]["labels"]
+            budgets = [b for b in of_kind(folder, "PodDisruptionBudget") if selects(b["spec"]["selector"], labels)]
+            self.assertEqual([budget["spec"]["maxUnavailable"] for budget in budgets], [1])
+            spreads = item["spec"]["template"]["spec"]["topologySpreadConstraints"]
+            keys = {spread["topologyKey"] for spread in spreads}
+            self.assertEqual(keys, {"kubernetes.io/hostname", "topology.kubernetes.io/zone"})
+            for spread in spreads:
+                self.assertTrue(selects(spread["labelSelector"], labels))
+            self.assertGreaterEqual(item["spec"].get("replicas", 2), 2)
+
+    def test_the_autoscaler_goes_down_slowly(self):
+        (scaler,) = of_kind("k8s/overlays/production", "HorizontalPodAutoscaler")
+        down = scaler["spec"]["behavior"]["scaleDown"]
+        self.assertGreaterEqual(down["stabilizationWindowSeconds"], 600)
+        self.assertEqual([policy["value"] for policy in down["policies"]], [1])
+        self.assertGreaterEqual(scaler["spec"]["minReplicas"], 2)
+        gateway = next(d for d in of_kind("k8s/overlays/production", "Deployment") if d["metadata"]["name"] == "gateway")
+        self.assertNotIn("replicas", gateway["spec"])
+
+    def test_every_setting_is_one_of_the_binary(self):
+        known = set(re.findall(r"\[env: (OUTLAST_[A-Z_]+)", manifests.run(str(manifests.OUTLAST), "--help")))
+        self.assertGreater(len(known), 10)
+        for folder in OVERLAYS:
+            self.assertLessEqual(settings(folder).keys(), known)
+            for _, _, spec in pods(folder):
+                for container in spec["containers"]:
+                    names = {entry["name"] for entry in container.get("env", [])}
+                    self.assertLessEqual(names, known)
+
+
+class Network(unittest.TestCase):
+    def test_nothing_is_allowed_that_is_not_said(self):
+        for folder in OVERLAYS:
+            policies = {item["metadata"]["name"]: item["spec"] for item in of_kind(folder, "NetworkPolicy")}
+            deny = policies["default-deny"]
+            self.assertEqual(deny, {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})
+
+    def test_only_outlast_reaches_redis(self):
+        policies = of_kind("k8s/overlays/dev", "NetworkPolicy")
+        redis = {"app.kubernetes.io/name": "redis"}
+        into = [p for p in policies if p["spec"]["podSelector"] and selects(p["spec"]["podSelector"], redis)]
+        (rule,) = [rule for policy in into for rule in policy["spec"].get("ingress", [])]
+        self.assertEqual(rule["from"], [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "outlast"}}}])
+        self.assertEqual(rule["ports"], [{"port": "redis"}])
+
+    def test_names_lead_to_something(self):
+        for folder in OVERLAYS:
+            templates = [(labels, spec) for _, labels, spec in pods(folder)]
+            for item in of_kind(folder, "Service", "NetworkPolicy"):
+                spec = item["spec"]
+                selector = spec["selector"] if item["kind"] == "Service" else spec["podSelector"]
+                chosen = [pod for labels, pod in templates if selects(selector, labels)]
+                with self.subTest(folder=folder, kind=item["kind"], name=item["metadata"]["name"]):
+                    self.assertTrue(chosen)
+                    ports = [port.get("targetPort", port["port"]) for port in spec.get("ports", [])]
+                    ports += [port["port"] for rule in spec.get("ingress", []) for port in rule.get("ports", [])]
+                    for pod in chosen:
+                        named = {port["name"] for container in pod["containers"] for port in container.get("ports", [])}
+                        for port in ports:
+                            self.assertIn(port, named)
+
+    def test_sockets_may_last(self):
+        for folder in OVERLAYS:
+            (ingress,) = of_kind(folder, "Ingress")
+            annotations = ingress["metadata"]["annotations"]
+            for way in ("read", "send"):
+                self.assertGreaterEqual(int(annotations[f"nginx.ingress.kubernetes.io/proxy-{way}-timeout"]), 600)
+        (route,) = of_kind("k8s/overlays/production", "HTTPRoute")
+        for rule in route["spec"]["rules"]:
+            self.assertEqual(rule["timeouts"], {"request": "0s", "backendRequest": "0s"})
+
+
+if __name__ == "__main__":
+    unittest.main()
