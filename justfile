@@ -13,7 +13,7 @@ lint:
 
 # Rust tests; the system tests start a redis-server of their own.
 test:
-    cargo test --workspace
+    OUTLAST_ORDERS=1000000 cargo test --workspace
 
 # The JavaScript client: types, unit tests, and the pages in a real browser.
 web:
