@@ -5,7 +5,7 @@ use std::{
     fmt,
 };
 
-use outlast_protocol::{Member, RoomName, ServerFrame};
+use outlast_protocol::{Member, ServerFrame};
 use reconnect_storm::{Ask, LoggedBody, Outcome, Record, RoomLog, Seen};
 use serde_json::Value;
 
@@ -130,6 +130,8 @@ pub(crate) struct Audit {
     /// Orders and cancellations that clients know the outcome of.
     pub(crate) acknowledged: usize,
     refused: usize,
+    /// What a snapshot stood in for (R5).
+    unknown: usize,
 }
 
 impl fmt::Display for Audit {
@@ -140,20 +142,24 @@ impl fmt::Display for Audit {
             open,
             acknowledged,
             refused,
+            unknown,
         } = self;
         write!(
             f,
             "{accounts} accounts, {trades} trades, {open} offers open, {acknowledged} actions \
-             acknowledged, {refused} refused: every book agrees"
+             acknowledged, {refused} refused, {unknown} covered by a snapshot: every book agrees"
         )
     }
 }
 
+/// An action, by its member and number.
+type Action = (Option<Member>, Option<u64>);
+
 /// Keeps the books from the log, and looks whether everybody agrees: what each client made of what it
 /// saw, the state that the market shows, and each outcome that a client was told.
-pub(crate) fn audit(log: &RoomLog, room: &RoomName, records: &[Record]) -> Audit {
+pub(crate) fn audit(log: &RoomLog, records: &[Record]) -> Audit {
     let mut books = Books::default();
-    let mut actions = HashSet::new();
+    let mut actions: HashSet<Action> = HashSet::new();
     for entry in &log.entries {
         match &entry.body {
             LoggedBody::Event { by, n, data, .. } => {
@@ -176,7 +182,7 @@ pub(crate) fn audit(log: &RoomLog, room: &RoomName, records: &[Record]) -> Audit
     };
     for (client, record) in records.iter().enumerate() {
         assert_eq!(seen(record), books, "client {client} has kept other books");
-        acknowledged(client, record, room, log, &mut audit);
+        acknowledged(client, record, log, &actions, &mut audit);
     }
     audit
 }
@@ -195,26 +201,41 @@ fn seen(record: &Record) -> Books {
 }
 
 /// Each action that a client knows to have happened stands in the log as it was asked for.
-fn acknowledged(client: usize, record: &Record, room: &RoomName, log: &RoomLog, audit: &mut Audit) {
-    let mut asked: BTreeMap<usize, Value> = BTreeMap::new();
+fn acknowledged(
+    client: usize,
+    record: &Record,
+    log: &RoomLog,
+    actions: &HashSet<Action>,
+    audit: &mut Audit,
+) {
+    let mut asked: BTreeMap<usize, (u64, Value)> = BTreeMap::new();
     let mut member: Option<Member> = None;
     for sighting in &record.sightings {
         if let Seen::Heard(frame) = &sighting.what {
             member = joined_as(frame).or(member);
         } else if let Seen::Asked {
             id,
-            room: of,
+            n,
             ask: Ask::Act(data),
             ..
         } = &sighting.what
         {
-            assert_eq!(of, room);
-            asked.insert(*id, data.read().unwrap());
+            asked.insert(*id, (*n, data.read().unwrap()));
+        } else if let Seen::Renumbered { id, n } = &sighting.what {
+            asked.entry(*id).and_modify(|asked| asked.0 = *n);
         } else if let Seen::Settled { id, outcome } = &sighting.what
-            && let Some(action) = asked.remove(id)
+            && let Some((n, action)) = asked.remove(id)
         {
+            assert!(
+                actions.contains(&(member, Some(n))),
+                "client {client}'s {action} is lost"
+            );
             if let Outcome::Refused { .. } = outcome {
                 audit.refused += 1;
+                continue;
+            }
+            if *outcome == Outcome::Unknown {
+                audit.unknown += 1;
                 continue;
             }
             let Outcome::Event(pos) = outcome else {

@@ -99,7 +99,7 @@ async fn b3_a_market_balances_while_everything_is_killed() {
         "OUTLAST_SEED={seed}\n{verdict}\n{}",
         fleet.logs_of_processes()
     );
-    let audit = audit(&logs[&room], &room, &records);
+    let audit = audit(&logs[&room], &records);
     println!("{audit}");
     assert!(
         audit.trades > 10 * length && audit.acknowledged as u64 > 20 * length,

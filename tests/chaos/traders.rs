@@ -8,7 +8,7 @@ use std::{
 
 use outlast_protocol::{Codec, Member, RoomName, ServerFrame};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use reconnect_storm::{Client, Driver, Record, Settings};
+use reconnect_storm::{Client, Driver, Record, Seen, Settings};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -74,7 +74,9 @@ impl Traders {
         for (number, driver) in drivers.iter().enumerate() {
             let settled = |client: &Client, _: &Record| (client.pending() == 0).then_some(());
             let what = format!("every outcome of trader {number}");
-            driver.wait(what, PATIENCE, settled).await.unwrap();
+            if let Err(late) = driver.wait(what, PATIENCE, settled).await {
+                panic!("{late}\n{}", driver.record(own_story));
+            }
         }
         let auditor = Arc::new(Driver::start(Settings::new(self.gateways)));
         auditor.join(&self.room, &json!({"name": "the auditor"}));
@@ -140,6 +142,23 @@ impl Trader {
         };
         self.driver.act(&self.room, &action);
     }
+}
+
+/// The last of what a client did and was told, without what happened to others.
+fn own_story(record: &Record) -> String {
+    let member = record
+        .frames()
+        .rev()
+        .find_map(|(_, frame)| joined_as(frame));
+    let others =
+        |frame: &ServerFrame| matches!(frame, ServerFrame::Event { by, .. } if *by != member);
+    let own = record.sightings.iter().rev().filter(|sighting| {
+        let heard = matches!(&sighting.what, Seen::Heard(frame) if others(frame));
+        !heard
+    });
+    let mut lines: Vec<String> = own.take(80).map(|seen| format!("{:.400?}", seen)).collect();
+    lines.reverse();
+    lines.join("\n")
 }
 
 /// An offer that this client has made lately; it may be gone by now.
