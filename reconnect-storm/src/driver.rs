@@ -32,11 +32,20 @@ pub struct Driver<W: Witness = Record> {
 pub trait Witness: Send + 'static {
     /// Something happened.
     fn saw(&mut self, at: Instant, seen: Seen);
+
+    /// The last thing that it remembers, for who has waited in vain.
+    fn last_seen(&self) -> String {
+        "not remembered".into()
+    }
 }
 
 impl Witness for Record {
     fn saw(&mut self, at: Instant, seen: Seen) {
         self.push(at, seen);
+    }
+
+    fn last_seen(&self) -> String {
+        format!("{:?}", self.sightings.last())
     }
 }
 
@@ -77,38 +86,6 @@ impl Driver {
     /// Looks at what was noted so far.
     pub fn record<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
         look(&self.shared.state.lock().witness)
-    }
-
-    /// Waits until something can be found in the client or its record.
-    ///
-    /// # Errors
-    /// [`TimedOut`], which says what was waited for.
-    pub async fn wait<T>(
-        &self,
-        what: impl std::fmt::Display,
-        limit: Duration,
-        mut find: impl FnMut(&Client, &Record) -> Option<T>,
-    ) -> Result<T, TimedOut> {
-        let deadline = tokio::time::Instant::now() + limit;
-        loop {
-            let noted = self.shared.noted.notified();
-            tokio::pin!(noted);
-            noted.as_mut().enable();
-            {
-                let state = self.shared.state.lock();
-                if let Some(found) = find(&state.client, &state.witness) {
-                    return Ok(found);
-                }
-            }
-            if tokio::time::timeout_at(deadline, noted).await.is_err() {
-                let last = self.record(|record| format!("{:?}", record.sightings.last()));
-                return Err(TimedOut {
-                    what: what.to_string(),
-                    waited: limit,
-                    last,
-                });
-            }
-        }
     }
 
     /// Stops the client, as a crash would, and gives its record away.
@@ -160,6 +137,38 @@ impl<W: Witness> Driver<W> {
     /// Looks at the client.
     pub fn client<T>(&self, look: impl FnOnce(&Client) -> T) -> T {
         look(&self.shared.state.lock().client)
+    }
+
+    /// Waits until something can be found in the client or with its witness.
+    ///
+    /// # Errors
+    /// [`TimedOut`], which says what was waited for.
+    pub async fn wait<T>(
+        &self,
+        what: impl std::fmt::Display,
+        limit: Duration,
+        mut find: impl FnMut(&Client, &W) -> Option<T>,
+    ) -> Result<T, TimedOut> {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let noted = self.shared.noted.notified();
+            tokio::pin!(noted);
+            noted.as_mut().enable();
+            {
+                let state = self.shared.state.lock();
+                if let Some(found) = find(&state.client, &state.witness) {
+                    return Ok(found);
+                }
+            }
+            if tokio::time::timeout_at(deadline, noted).await.is_err() {
+                let last = self.witness(|witness| witness.last_seen());
+                return Err(TimedOut {
+                    what: what.to_string(),
+                    waited: limit,
+                    last,
+                });
+            }
+        }
     }
 
     /// Looks at the witness.

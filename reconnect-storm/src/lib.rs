@@ -5,6 +5,7 @@
 //!   everything that it did and saw.
 //! - [`Driver`] runs a client on a real socket, and keeps its [`Record`].
 //! - [`check()`] compares records with the rooms' logs and tells what was lost, doubled or out of order.
+//! - [`Watcher`] tells the same while a run goes on, of more clients than records could be kept of.
 //!
 //! Nothing here knows how a gateway, a worker or a store is built, so that it can judge them. It
 //! never invents: what a client did not see is not in its record.
@@ -15,6 +16,7 @@ mod client;
 mod driver;
 mod record;
 mod settings;
+mod watch;
 
 pub use backoff::Backoff;
 pub use check::{Case, Finding, Logged, LoggedBody, Marks, RoomLog, Verdict, Wrong, check};
@@ -22,3 +24,4 @@ pub use client::{Client, Output, SocketId};
 pub use driver::{Driver, Heard, Socket, TimedOut, Witness};
 pub use record::{ActionId, Ask, Outcome, Record, Seen, Sighting};
 pub use settings::Settings;
+pub use watch::{Ledger, MarkOf, News as WatcherNews, Tally, Watcher};

@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use outlast_protocol::{RoomName, SnapshotReason};
+use serde::{Deserialize, Serialize};
 
 /// What was found.
 #[derive(Debug, Clone, Default)]
@@ -33,7 +34,8 @@ pub struct Finding {
 }
 
 /// Kinds of wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Wrong {
     /// An entry never came, or an acknowledged action is not in the log.
     Lost,

@@ -1,0 +1,9 @@
+//! A share of the sockets is cut abruptly, as a network does; both gateways live on.
+
+use crate::{field::Field, report::Fact, swarm::Order};
+
+pub(super) async fn storm(field: &mut Field) -> anyhow::Result<Vec<Fact>> {
+    let share = field.options.share.unwrap_or(0.5);
+    field.swarm.all(Order::Cut { share }).await?;
+    Ok(Vec::new())
+}

@@ -1,0 +1,369 @@
+//! The clients of one process, and what they are told to do.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use outlast_protocol::RoomName;
+use parking_lot::Mutex;
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use reconnect_storm::{Backoff, Driver, Ledger, Settings, Tally, Watcher};
+use serde_json::json;
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    task::AbortHandle,
+    time::{interval, sleep},
+};
+
+use super::{
+    bare,
+    board::{Board, Stand, add},
+    mark::{mark, mark_of, say},
+    member::Member,
+    order::{Crowd, Done, Kind, Order, Report},
+};
+
+/// How often the swarm says how it stands.
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
+/// How often it looks whether what it waits for has come.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long a client may take on its first way in.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(120);
+/// How many actions a client has under way at most.
+const UNDER_WAY_MAX: usize = 20;
+/// How many sockets one source address is given: there are 28,000 ports, and a storm leaves some behind.
+const SOCKETS_PER_ADDRESS: u32 = 14_000;
+/// How many clients one process may have.
+pub(crate) const CLIENTS_MAX: u32 = 18_000;
+/// D2.
+const BASE: Duration = Duration::from_millis(500);
+const CAP: Duration = Duration::from_secs(30);
+const RUDE: Duration = Duration::from_millis(100);
+
+/// Does what it is told until nobody tells it anything any more.
+pub(crate) async fn run(mut orders: mpsc::Receiver<Order>, reports: mpsc::Sender<Report>) {
+    let mut swarm: Option<Swarm> = None;
+    while let Some(order) = orders.recv().await {
+        let report = match obey(&mut swarm, order, &reports).await {
+            Ok(done) => Report::Done(Box::new(done)),
+            Err(error) => Report::Failed(format!("{error:#}")),
+        };
+        if reports.send(report).await.is_err() {
+            break;
+        }
+    }
+}
+
+async fn obey(
+    swarm: &mut Option<Swarm>,
+    order: Order,
+    reports: &mpsc::Sender<Report>,
+) -> anyhow::Result<Done> {
+    if let Order::Arrive(crowd) = order {
+        let swarm = swarm.get_or_insert_with(|| Swarm::new(&crowd, reports.clone()));
+        swarm.arrive(crowd).await?;
+        return Ok(Done::default());
+    }
+    let swarm = swarm.as_mut().context("there is nobody")?;
+    match order {
+        Order::Arrive(_) => {}
+        Order::Act { per_s, text_bytes } => drop(swarm.pace.send((per_s, text_bytes))),
+        Order::Storm => swarm.board.storm_begins(Instant::now()),
+        Order::Cut { share } => swarm.cut(share),
+        Order::Read { share, bytes_per_s } => {
+            for member in swarm.some(share) {
+                swarm.board.touch(member.client);
+                member.driver.read_at_most(bytes_per_s);
+            }
+        }
+        Order::Settle { within_ms } => {
+            return Ok(swarm.settle(Duration::from_millis(within_ms)).await);
+        }
+    }
+    Ok(Done::default())
+}
+
+/// Everybody in this process.
+struct Swarm {
+    board: Arc<Board>,
+    ledger: Arc<Ledger>,
+    members: Arc<Mutex<Vec<Seated>>>,
+    bare: Vec<Bare>,
+    pace: watch::Sender<(f64, usize)>,
+    seed: u64,
+    /// What runs beside the clients.
+    tasks: Vec<AbortHandle>,
+}
+
+/// A client with its room.
+#[derive(Clone)]
+struct Seated {
+    client: u32,
+    driver: Arc<Driver<Member>>,
+    room: RoomName,
+}
+
+/// A client of the baseline.
+struct Bare {
+    stand: Arc<Mutex<Stand>>,
+    cut: Arc<Notify>,
+    task: AbortHandle,
+}
+
+impl Swarm {
+    fn new(crowd: &Crowd, reports: mpsc::Sender<Report>) -> Self {
+        let board = Arc::new(Board::new(crowd.first, CLIENTS_MAX));
+        let members = Arc::new(Mutex::new(Vec::new()));
+        let (pace, paced) = watch::channel((0.0, 0));
+        let rng = StdRng::seed_from_u64(crowd.seed ^ 0xac7);
+        let tasks = [
+            tokio::spawn(tell(board.clone(), reports)),
+            tokio::spawn(act(board.clone(), members.clone(), paced, rng)),
+        ];
+        Swarm {
+            board,
+            ledger: Arc::new(Ledger::new(mark_of, crowd.may_diverge)),
+            members,
+            bare: Vec::new(),
+            pace,
+            seed: crowd.seed,
+            tasks: tasks.iter().map(|task| task.abort_handle()).collect(),
+        }
+    }
+
+    async fn arrive(&mut self, crowd: Crowd) -> anyhow::Result<()> {
+        let clients = crowd.first..crowd.first + crowd.clients;
+        if crowd.kind == Kind::Bare {
+            for client in clients {
+                let stand = Arc::new(Mutex::new(Stand::new(client, crowd.kind)));
+                let (settings, cut) = (settings(&crowd, client), Arc::new(Notify::new()));
+                let stay = bare::stay(settings, self.board.clone(), stand.clone(), cut.clone());
+                let task = tokio::spawn(stay).abort_handle();
+                self.bare.push(Bare { stand, cut, task });
+                if self.bare.len().is_multiple_of(crowd.at_once) {
+                    self.all_up(crowd.at_once / 2).await?;
+                }
+            }
+            return self.all_up(0).await;
+        }
+        let rooms: Vec<RoomName> = (crowd.first_room..crowd.first_room + crowd.rooms.max(1))
+            .map(|room| format!("chat/storm-{}-{room}", crowd.run).parse())
+            .collect::<Result<_, _>>()?;
+        let come = clients.map(|client| {
+            let turn = (client - crowd.first) as usize / crowd.gateways.len().max(1);
+            self.come(&crowd, client, rooms[turn % rooms.len()].clone())
+        });
+        let coming = stream::iter(come).buffer_unordered(crowd.at_once);
+        let seated: Vec<Seated> = coming.try_collect().await?;
+        self.members.lock().extend(seated);
+        Ok(())
+    }
+
+    async fn come(&self, crowd: &Crowd, client: u32, room: RoomName) -> anyhow::Result<Seated> {
+        let watcher = Watcher::new(format!("client {client}"), self.ledger.clone());
+        let stand = Stand::new(client, crowd.kind);
+        let member = Member::new(watcher, self.board.clone(), stand);
+        let driver = Driver::start_before(settings(crowd, client), member);
+        driver.join(&room, &json!({"name": format!("client {client}")}));
+        let is_in = |client: &reconnect_storm::Client, _: &Member| {
+            (client.is_member(&room) && client.pending() == 0).then_some(())
+        };
+        let within = driver.wait("its first way in", ARRIVES_WITHIN, is_in).await;
+        within.with_context(|| {
+            format!(
+                "client {client} cannot join {room} at {}",
+                crowd.gateways.join(", ")
+            )
+        })?;
+        let driver = Arc::new(driver);
+        Ok(Seated {
+            client,
+            driver,
+            room,
+        })
+    }
+
+    /// Waits until no more than so many bare clients are on their way.
+    async fn all_up(&self, under_way_max: usize) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        loop {
+            let away = self
+                .bare
+                .iter()
+                .filter(|bare| !bare.stand.lock().is_whole());
+            if away.count() <= under_way_max {
+                return Ok(());
+            }
+            anyhow::ensure!(
+                begin.elapsed() < ARRIVES_WITHIN,
+                "the bare clients cannot connect"
+            );
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn cut(&self, share: f64) {
+        self.some(share).for_each(|member| member.driver.cut());
+        let mut bare: Vec<&Bare> = self.bare.iter().collect();
+        bare.shuffle(&mut StdRng::seed_from_u64(self.seed));
+        let count = (bare.len() as f64 * share).round() as usize;
+        bare.iter()
+            .take(count)
+            .for_each(|bare| bare.cut.notify_one());
+    }
+
+    /// A share of the members: always the same ones.
+    fn some(&self, share: f64) -> impl Iterator<Item = Seated> + use<> {
+        let mut members = self.members.lock().clone();
+        members.sort_by_key(|member| member.client);
+        members.shuffle(&mut StdRng::seed_from_u64(self.seed));
+        let count = (members.len() as f64 * share).round() as usize;
+        members.into_iter().take(count)
+    }
+
+    /// Lets everybody come to an end, and answers what became of them. Whoever does not come to one
+    /// in time is found out by its watcher.
+    async fn settle(&mut self, within: Duration) -> Done {
+        self.pace.send((0.0, 0)).ok();
+        let deadline = Instant::now() + within;
+        let members = self.members.lock().clone();
+        let settled = |member: &Seated| {
+            member.driver.client(|client| client.pending()) == 0
+                && member.driver.witness(|witness| witness.is_whole())
+        };
+        until(deadline, || members.iter().all(settled)).await;
+        let bare_settled = || self.bare.iter().all(|bare| bare.stand.lock().is_whole());
+        until(deadline, bare_settled).await;
+        // A last word in each room: everybody there has to hear it.
+        let rooms: BTreeMap<&RoomName, &Seated> = members
+            .iter()
+            .map(|member| (&member.room, member))
+            .collect();
+        for member in rooms.into_values() {
+            member.speak(&self.board, 0);
+        }
+        let has_heard = |member: &Seated| {
+            settled(member)
+                && member
+                    .driver
+                    .witness(|witness| witness.has_read_all(&member.room))
+        };
+        until(deadline, || members.iter().all(has_heard)).await;
+        let mut tally = Tally::default();
+        let mut journeys: Vec<_> = self
+            .bare
+            .iter()
+            .map(|bare| bare.stand.lock().journey)
+            .collect();
+        for member in &members {
+            let (journey, found) = member.driver.witness(Member::finish);
+            journeys.push(journey);
+            tally.add(found);
+        }
+        Done { journeys, tally }
+    }
+}
+
+impl Drop for Swarm {
+    fn drop(&mut self) {
+        let bare = self.bare.iter().map(|bare| &bare.task);
+        self.tasks.iter().chain(bare).for_each(AbortHandle::abort);
+    }
+}
+
+impl Seated {
+    fn speak(&self, board: &Board, text_bytes: usize) {
+        add(&board.actions);
+        let mark = mark(self.client, board.us(Instant::now()));
+        self.driver.act(&self.room, &say(mark, text_bytes));
+    }
+}
+
+async fn until(deadline: Instant, mut holds: impl FnMut() -> bool) {
+    while !holds() && Instant::now() < deadline {
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+fn settings(crowd: &Crowd, client: u32) -> Settings {
+    let mut settings = Settings::new(crowd.gateways.iter());
+    let turn = (client - crowd.first) as usize;
+    settings.first_gateway = if crowd.all_at_first { 0 } else { turn };
+    settings.token = crowd.token.clone();
+    settings.seed = crowd.seed.wrapping_add(u64::from(client));
+    settings.receive_buffer_bytes = crowd.receive_buffer_bytes;
+    settings.backoff = match (crowd.kind, crowd.jitter) {
+        (Kind::Rude, _) => Backoff::Fixed(RUDE),
+        (Kind::Polite | Kind::Bare, true) => Backoff::default(),
+        (Kind::Polite | Kind::Bare, false) => Backoff::Prompt {
+            base: BASE,
+            cap: CAP,
+        },
+    };
+    settings.is_polite = crowd.kind != Kind::Rude;
+    settings.source = source(crowd, client);
+    settings
+}
+
+/// Where ports run out: 127.0.0.2 and up, for servers on this machine.
+fn source(crowd: &Crowd, client: u32) -> Option<IpAddr> {
+    let address: SocketAddr = crowd.gateways.first()?.parse().ok()?;
+    let index = u8::try_from(client / SOCKETS_PER_ADDRESS).ok()?;
+    let more = index > 0 && address.is_ipv4() && address.ip().is_loopback();
+    more.then(|| Ipv4Addr::new(127, 0, 0, 1 + index).into())
+}
+
+/// Says how things stand, until nobody listens. How late it wakes is how late everything here is.
+async fn tell(board: Arc<Board>, reports: mpsc::Sender<Report>) {
+    const TICK: Duration = Duration::from_millis(10);
+    let (mut lag_us, mut told) = (0, Instant::now());
+    while !reports.is_closed() {
+        let begin = Instant::now();
+        sleep(TICK).await;
+        lag_us = lag_us.max(begin.elapsed().saturating_sub(TICK).as_micros() as u64);
+        if told.elapsed() >= SAMPLE_EVERY {
+            let sample = board.sample(std::mem::take(&mut lag_us));
+            told = Instant::now();
+            reports.send(Report::Sample(Box::new(sample))).await.ok();
+        }
+    }
+}
+
+/// Lets somebody say something as often as it is to be, whoever is out or not.
+async fn act(
+    board: Arc<Board>,
+    members: Arc<Mutex<Vec<Seated>>>,
+    pace: watch::Receiver<(f64, usize)>,
+    mut rng: StdRng,
+) {
+    const TICK: Duration = Duration::from_millis(2);
+    let (mut due, mut last, mut ticks) = (0.0, Instant::now(), interval(TICK));
+    loop {
+        ticks.tick().await;
+        let (per_s, text_bytes) = *pace.borrow();
+        let now = Instant::now();
+        due += per_s * now.duration_since(last).as_secs_f64();
+        last = now;
+        if per_s == 0.0 {
+            due = 0.0;
+        }
+        while due >= 1.0 {
+            due -= 1.0;
+            let speaker = {
+                let members = members.lock();
+                if members.is_empty() {
+                    continue;
+                }
+                members[rng.random_range(0..members.len())].clone()
+            };
+            if speaker.driver.client(|client| client.pending()) < UNDER_WAY_MAX {
+                speaker.speak(&board, text_bytes);
+            }
+        }
+    }
+}
