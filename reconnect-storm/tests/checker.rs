@@ -6,14 +6,19 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "support/watched.rs"]
+mod watched;
+
 use std::{collections::BTreeMap, time::Instant};
 
 use outlast_protocol::{Limits, Payload, Pos, RoomName, ServerFrame, SnapshotReason, Welcome};
 use reconnect_storm::{
-    Ask, Case, Logged, LoggedBody, Marks, Outcome, Record, RoomLog, Seen, Sighting, Verdict, Wrong,
-    check,
+    Ask, Case, Logged, LoggedBody, Marks, Outcome, Record, RoomLog, Seen, Sighting, Tally, Verdict,
+    Wrong, check,
 };
 use serde_json::json;
+
+use self::watched::watched;
 
 /// A good run: three members of one room, each saying something in turn.
 struct Run {
@@ -139,6 +144,21 @@ impl Run {
         })
     }
 
+    /// The same while it goes on: what watchers make of it.
+    fn watch(&self) -> Tally {
+        watched(&self.records)
+    }
+
+    /// Whether nobody else saw what a member saw.
+    fn is_alone_with(&self, member: u32, at: usize) -> bool {
+        let seen = &self.records[member as usize - 1].sightings[at].what;
+        let others = self
+            .records
+            .iter()
+            .filter(|record| record.count(|other| other == seen) > 0);
+        others.count() == 1
+    }
+
     /// Where events stand in a member's record.
     fn events(&self, member: u32) -> Vec<usize> {
         let is_event =
@@ -175,6 +195,12 @@ fn spoil_each_event(spoil: impl Fn(&mut Run, u32, usize), wrong: Wrong) {
                 verdict.count(wrong) > 0,
                 "member {member}, sighting {at}: {verdict}"
             );
+            // Without the store's log, somebody else has to have seen it.
+            let tally = run.watch();
+            assert!(
+                tally.count(wrong) > 0 || Run::good().is_alone_with(member, at),
+                "member {member}, sighting {at}: {tally}"
+            );
         }
     }
 }
@@ -184,6 +210,10 @@ fn a_good_run_is_judged_clean() {
     let verdict = Run::good().judge();
     assert!(verdict.is_clean(), "{verdict}");
     assert_eq!(verdict.actions_settled, MEMBERS as usize * ROUNDS as usize);
+    let tally = Run::good().watch();
+    assert!(tally.is_clean(), "{tally}: {:?}", tally.examples);
+    assert_eq!(tally.actions_settled, u64::from(MEMBERS) * ROUNDS);
+    assert_eq!(tally.entries, verdict.entries_seen as u64);
     assert!(
         verdict
             .to_string()
@@ -228,6 +258,9 @@ fn e1_catches_two_swapped_events() {
                 verdict.count(Wrong::OutOfOrder) > 0,
                 "member {member}: {verdict}"
             );
+            let tally = run.watch();
+            assert!(tally.count(Wrong::OutOfOrder) > 0, "{tally}");
+            assert_eq!(tally.count(Wrong::Lost), 0, "{tally}");
             assert_eq!(
                 verdict.count(Wrong::Lost),
                 0,
@@ -266,6 +299,8 @@ fn a1_catches_an_action_that_was_applied_twice() {
         run.hears(1..=MEMBERS, pos);
         let verdict = run.judge();
         assert!(verdict.count(Wrong::Doubled) > 0, "{verdict}");
+        let tally = run.watch();
+        assert!(tally.count(Wrong::Doubled) > 0, "{tally}");
     }
 }
 
@@ -289,6 +324,7 @@ fn a1_catches_an_unacknowledged_action_that_was_applied_twice() {
         run.hears(1..=MEMBERS, pos);
     }
     assert!(run.judge().count(Wrong::Doubled) > 0);
+    assert!(run.watch().count(Wrong::Doubled) > 0);
 }
 
 #[test]
@@ -316,6 +352,8 @@ fn a2_catches_an_acknowledged_action_that_is_not_in_the_log() {
         }
         let verdict = run.judge();
         assert!(verdict.count(Wrong::Lost) > 0, "{verdict}");
+        let tally = run.watch();
+        assert!(tally.count(Wrong::Lost) > 0, "{tally}");
     }
 }
 

@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, hash_map},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
@@ -39,11 +39,11 @@ pub(super) struct Book {
 pub(super) struct Line {
     pub(super) tag: u64,
     /// `None` while nobody has seen more of it than its position.
-    pub(super) entry: Option<Seen>,
+    pub(super) entry: Option<Entry>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct Entry {
     pub(super) hash: u64,
     pub(super) by: Option<Member>,
     pub(super) n: Option<u64>,
@@ -158,14 +158,14 @@ impl Ledger {
             entry: None,
         };
         match book.lines.entry(pos.off) {
-            Entry::Vacant(vacant) => {
+            hash_map::Entry::Vacant(vacant) => {
                 vacant.insert(fresh);
             }
-            Entry::Occupied(line) if line.get().tag == pos.tag => {}
-            Entry::Occupied(mut line) if self.may_diverge => {
+            hash_map::Entry::Occupied(line) if line.get().tag == pos.tag => {}
+            hash_map::Entry::Occupied(mut line) if self.may_diverge => {
                 line.insert(fresh);
             }
-            Entry::Occupied(_) => return Err(Objection::Differs),
+            hash_map::Entry::Occupied(_) => return Err(Objection::Differs),
         }
         Ok(())
     }
@@ -179,6 +179,11 @@ impl Book {
     /// Whether a position belongs to the room's history.
     pub(super) fn holds(&self, pos: Pos) -> bool {
         self.at(pos.off).is_some_and(|line| line.tag == pos.tag)
+    }
+
+    /// Whether somebody has seen what stands there.
+    pub(super) fn knows(&self, pos: Pos) -> bool {
+        self.at(pos.off).is_some_and(|line| line.entry.is_some())
     }
 
     pub(super) fn last_off(&self) -> u64 {
@@ -213,23 +218,23 @@ impl Brought<'_> {
         hasher.finish()
     }
 
-    fn read(&self, hash: u64, mark_of: MarkOf) -> Seen {
+    fn read(&self, hash: u64, mark_of: MarkOf) -> Entry {
         match self {
-            Brought::Event { by, n, data } => Seen {
+            Brought::Event { by, n, data } => Entry {
                 hash,
                 by: *by,
                 n: *n,
                 mark: mark_of(data),
                 is_for_all: true,
             },
-            Brought::Notice(_) => Seen {
+            Brought::Notice(_) => Entry {
                 hash,
                 by: None,
                 n: None,
                 mark: None,
                 is_for_all: false,
             },
-            Brought::Result { to, n, .. } => Seen {
+            Brought::Result { to, n, .. } => Entry {
                 hash,
                 by: *to,
                 n: Some(*n),

@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 
 use super::{
     Tally,
-    ledger::{Book, Brought, Ledger, Objection},
+    ledger::{Book, Brought, Entry, Ledger, Objection},
 };
 use crate::{ActionId, Ask, Outcome, Seen, Wrong};
 
@@ -18,7 +18,9 @@ pub struct Watcher {
     rooms: Vec<Place>,
     /// Actions without an outcome.
     open: HashMap<ActionId, Open>,
-    /// Marks of actions that the room is not to apply, by the room's place.
+    /// Acts whose event was not known yet when it was told that there is one.
+    acknowledged: Vec<Acknowledged>,
+    /// Marks of actions that the room is not to apply.
     refused: Vec<(RoomName, u64)>,
     tally: Tally,
 }
@@ -54,6 +56,15 @@ struct Seat {
 }
 
 #[derive(Debug)]
+struct Acknowledged {
+    place: usize,
+    member: Option<Member>,
+    pos: Pos,
+    n: u64,
+    mark: Option<u64>,
+}
+
+#[derive(Debug)]
 struct Open {
     place: usize,
     n: u64,
@@ -72,6 +83,7 @@ impl Watcher {
             ledger,
             rooms: Vec::new(),
             open: HashMap::new(),
+            acknowledged: Vec::new(),
             refused: Vec::new(),
             tally: Tally::default(),
         }
@@ -147,6 +159,9 @@ impl Watcher {
 
     /// The run is over, and the client had the time to see everything.
     pub fn finish(mut self) -> Tally {
+        for acknowledged in std::mem::take(&mut self.acknowledged) {
+            self.judge_acknowledged(&acknowledged);
+        }
         for place in std::mem::take(&mut self.rooms) {
             let Some(mut seat) = place.seat else {
                 continue;
@@ -350,21 +365,18 @@ impl Watcher {
         }
         match outcome {
             Outcome::Event(pos) => {
-                let member = place.seat.as_ref().map(|seat| seat.member);
-                let line = place.book.lock().at(pos.off).copied();
-                let own = line
-                    .filter(|line| line.tag == pos.tag)
-                    .and_then(|line| line.entry);
-                let own = own.is_some_and(|entry| {
-                    entry.by == member && entry.n == Some(open.n) && entry.mark == open.mark
-                });
-                if !own {
-                    let n = open.n;
-                    self.find(Wrong::Lost, || {
-                        format!(
-                            "{room}: action {n} was acknowledged at {pos}, where another stands"
-                        )
-                    });
+                let acknowledged = Acknowledged {
+                    place: open.place,
+                    member: place.seat.as_ref().map(|seat| seat.member),
+                    pos: *pos,
+                    n: open.n,
+                    mark: open.mark,
+                };
+                let is_known = place.book.lock().knows(*pos);
+                if is_known {
+                    self.judge_acknowledged(&acknowledged);
+                } else {
+                    self.acknowledged.push(acknowledged);
                 }
             }
             Outcome::Refused { .. } | Outcome::NotTaken { .. } => {
@@ -376,6 +388,29 @@ impl Watcher {
             | Outcome::Left
             | Outcome::Unknown
             | Outcome::Lost => {}
+        }
+    }
+
+    /// What was acknowledged stands where the acknowledgement said.
+    fn judge_acknowledged(&mut self, acknowledged: &Acknowledged) {
+        let Acknowledged {
+            place,
+            member,
+            pos,
+            n,
+            mark,
+        } = acknowledged;
+        let place = &self.rooms[*place];
+        let line = place.book.lock().at(pos.off).copied();
+        let entry = line
+            .filter(|line| line.tag == pos.tag)
+            .and_then(|line| line.entry);
+        let own = |entry: Entry| entry.by == *member && entry.n == Some(*n) && entry.mark == *mark;
+        if !entry.is_some_and(own) {
+            let room = place.room.clone();
+            self.find(Wrong::Lost, || {
+                format!("{room}: action {n} was acknowledged at {pos}, where another stands")
+            });
         }
     }
 

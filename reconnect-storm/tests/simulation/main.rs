@@ -8,6 +8,8 @@
 )]
 
 mod server;
+#[path = "../support/watched.rs"]
+mod watched;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,7 +23,10 @@ use reconnect_storm::{
 };
 use serde_json::json;
 
-use self::server::{Faults, Server};
+use self::{
+    server::{Faults, Server},
+    watched::watched,
+};
 
 /// One client, its record, and its sockets.
 struct Peer {
@@ -223,6 +228,17 @@ impl World {
             excused,
             sessions_may_go: false,
         });
+        // Where nothing needs an excuse, watchers agree.
+        if excused.is_empty() {
+            let tally = watched(&records);
+            assert_eq!(
+                tally.is_clean(),
+                verdict.is_clean(),
+                "seed {seed}: {tally} {:?}\n{verdict}",
+                tally.examples
+            );
+            assert_eq!(tally.entries, verdict.entries_seen as u64, "seed {seed}");
+        }
         (verdict, records)
     }
 }

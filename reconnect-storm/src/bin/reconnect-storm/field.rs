@@ -29,7 +29,7 @@ pub(crate) struct Field {
     pub(crate) addresses: Vec<String>,
     /// The times of it all, on the clock of the system.
     pub(crate) times: Times,
-    pub(crate) metrics_before: Metrics,
+    pub(crate) metrics_before: Vec<Option<Metrics>>,
     /// Actions and their length from the warm-up on.
     pub(crate) text_bytes: usize,
     pub(crate) rate_per_s: f64,
@@ -77,7 +77,7 @@ impl Field {
             progress,
             addresses,
             times: Times::default(),
-            metrics_before: Metrics::default(),
+            metrics_before: Vec::new(),
             text_bytes: 0,
             rate_per_s: options.rate,
             run: format!("{:x}", now_us() / 1_000),

@@ -218,11 +218,11 @@ impl Options {
             self.processes != Some(0),
             "--processes is 1 or more; 18,000 clients fit into one"
         );
-        let per_process = self.clients().div_ceil(self.processes() as u32);
+        let per_process = self.sockets().div_ceil(self.processes() as u32);
         ensure!(
             per_process <= CLIENTS_MAX,
             "{per_process} clients in one process are too many; give --processes {}",
-            self.clients().div_ceil(CLIENTS_MAX)
+            self.sockets().div_ceil(CLIENTS_MAX)
         );
         if !self.url.is_empty() {
             for url in &self.url {
@@ -250,13 +250,23 @@ impl Options {
         self.clients.unwrap_or((cores * 1_000).min(5_000))
     }
 
+    /// Clients of every kind.
+    fn sockets(&self) -> u32 {
+        let crowds = if self.scenario.each().contains(&ScenarioName::Rude) {
+            2
+        } else {
+            1
+        };
+        crowds * self.clients()
+    }
+
     pub(crate) fn rooms(&self) -> u32 {
         let rooms = self.rooms.unwrap_or_else(|| self.clients().div_ceil(50));
         rooms.clamp(self.processes() as u32, self.clients().max(1))
     }
 
     pub(crate) fn processes(&self) -> usize {
-        let needed = self.clients().div_ceil(CLIENTS_MAX) as usize;
+        let needed = self.sockets().div_ceil(CLIENTS_MAX) as usize;
         self.processes.unwrap_or(needed).max(1)
     }
 

@@ -103,6 +103,7 @@ pub(crate) enum Unit {
     Bytes,
     PerSecond,
     Times,
+    Ratio,
     Percent,
 }
 
@@ -144,7 +145,7 @@ impl Fact {
             Unit::Bytes if value < 1024.0 * 1024.0 => format!("{:.1} KiB", value / 1024.0),
             Unit::Bytes => format!("{:.0} MiB", value / 1024.0 / 1024.0),
             Unit::PerSecond => format!("{}/s", thousands(value)),
-            Unit::Times if value < 0.1 => format!("{value:.4}"),
+            Unit::Ratio => format!("{value:.3}"),
             Unit::Times => format!("{value:.2} ×"),
             Unit::Percent => format!("{value:.0} %"),
         }
@@ -222,7 +223,7 @@ mod tests {
         assert_eq!(text(12.345, Unit::Seconds), "12.3 s");
         assert_eq!(text(3.21, Unit::Milliseconds), "3.2 ms");
         assert_eq!(text(1536.0, Unit::Bytes), "1.5 KiB");
-        assert_eq!(text(0.0123, Unit::Times), "0.0123");
+        assert_eq!(text(0.0123, Unit::Ratio), "0.012");
         assert_eq!(thousands(-1_234.0), "-1,234");
     }
 }

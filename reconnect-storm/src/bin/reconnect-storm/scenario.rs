@@ -125,7 +125,7 @@ async fn tell(
     };
     let seen = field.probe.seen();
     let counted = match &mut field.stage {
-        Some(stage) => stage.gateway_metrics().await.since(&field.metrics_before),
+        Some(stage) => Metrics::grown(&field.metrics_before, &stage.gateway_metrics().await),
         None => Metrics::default(),
     };
     let timeline = field.swarm.timeline();
@@ -166,7 +166,7 @@ async fn tell(
                 "log_reads_per_client",
                 name,
                 reads / cut as f64,
-                Unit::Times,
+                Unit::Ratio,
             )
             .note(format!("{reads} in all; goal: at most 0.1")),
         );

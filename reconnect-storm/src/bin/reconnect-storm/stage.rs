@@ -92,11 +92,11 @@ impl Stage {
             .collect()
     }
 
-    /// What all gateways that run have counted so far.
-    pub(crate) async fn gateway_metrics(&mut self) -> Metrics {
-        let mut all = Metrics::default();
+    /// What each gateway has counted so far; one that has gone tells nothing.
+    pub(crate) async fn gateway_metrics(&mut self) -> Vec<Option<Metrics>> {
+        let mut all = Vec::new();
         for gateway in &mut self.gateways {
-            all.add(&gateway.metrics().await.unwrap_or_default());
+            all.push(gateway.metrics().await.ok());
         }
         all
     }

@@ -114,7 +114,7 @@ pub(crate) fn facts_of_return(journeys: &[Journey], bare: Option<&[Journey]>) ->
         "attempts_per_client",
         "attempts a client",
         per_client,
-        Unit::Times,
+        Unit::Ratio,
     ));
     facts
 }

@@ -38,14 +38,25 @@ impl Metrics {
         Metrics(pairs.collect())
     }
 
-    pub(super) fn add(&mut self, other: &Metrics) {
+    /// What several processes have counted between two moments, but for those that have gone since.
+    pub(crate) fn grown(before: &[Option<Metrics>], after: &[Option<Metrics>]) -> Metrics {
+        let mut all = Metrics::default();
+        for (before, after) in before.iter().zip(after) {
+            if let (Some(before), Some(after)) = (before, after) {
+                all.add(&after.since(before));
+            }
+        }
+        all
+    }
+
+    fn add(&mut self, other: &Metrics) {
         for (series, value) in &other.0 {
             *self.0.entry(series.clone()).or_default() += value;
         }
     }
 
     /// What was counted since.
-    pub(crate) fn since(&self, before: &Metrics) -> Metrics {
+    fn since(&self, before: &Metrics) -> Metrics {
         let grown = self.0.iter().map(|(series, value)| {
             let was = before.0.get(series).copied().unwrap_or(0.0);
             (series.clone(), value - was)
@@ -84,5 +95,8 @@ mod tests {
         assert_eq!(after.since(&before).sum("a_total"), 4.0);
         assert_eq!(after.sum("a_total_more"), 7.0);
         assert_eq!(after.sum("b"), 0.0);
+        let (before, after) = (Some(before), Some(after));
+        let grown = Metrics::grown(&[before.clone(), before], &[after, None]);
+        assert_eq!(grown.sum("a_total"), 4.0);
     }
 }
