@@ -36,8 +36,7 @@ export class Memory {
       try {
         storage.setItem(this.#name, JSON.stringify(saved));
       } catch {
-        const rooms = Object.entries(saved.rooms).map(([name, room]) => [name, { ...room, list: [] }]);
-        storage.setItem(this.#name, JSON.stringify({ ...saved, rooms: Object.fromEntries(rooms) }));
+        storage.setItem(this.#name, JSON.stringify(saved, (key, value) => (key === "list" ? [] : value)));
       }
     });
   }
@@ -51,7 +50,7 @@ export class Memory {
     try {
       return this.#storage ? run(this.#storage) : undefined;
     } catch (error) {
-      if (!this.#warned) console.warn("outlast: storage fails, a reload starts anew", error);
+      if (!this.#warned) console.warn("outlast: storage fails", error);
       this.#warned = true;
     }
   }

@@ -48,10 +48,8 @@ export const platform = {
       const others = new BroadcastChannel(name);
       const release = () => others.close();
       others.onmessage = ({ data: asks }) => {
-        if (asks && held) others.postMessage(false);
-        if (asks || held) return;
-        release();
-        resolve(undefined);
+        if (!asks) held || resolve(/** @type {undefined} */ (release())); // another tab has answered
+        else if (held) others.postMessage(false);
       };
       others.postMessage(true);
       platform.after(ASK_MS, () => {

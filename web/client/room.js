@@ -119,7 +119,7 @@ export class Room {
     const left = /** @type {import("./wait.js").Wait<Outcome>} */ (wait());
     this.#outbox.add("leave", undefined, left);
     this.#abandon(new OutlastError("left"));
-    await abortable(left.promise, signal, () => {});
+    await abortable(left.promise, signal);
   }
 
   // What follows is the session's own.
@@ -305,7 +305,7 @@ export class Room {
     this.#inside = false;
     this.#pos = undefined;
     this.#outbox.drop(
-      new OutlastError(reason, `no longer in ${this.name}`),
+      new OutlastError(reason, `not in ${this.name}`),
       this.#outbox.list.find((action) => action.t === "join")?.n,
     );
     this.#host.save();

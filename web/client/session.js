@@ -9,6 +9,7 @@ import { Pace } from "./pace.js";
 import { platform as browser } from "./platform.js";
 import { Room } from "./room.js";
 import { Token } from "./token.js";
+import { abortable } from "./wait.js";
 
 const QUEUE_ACTIONS = 1000;
 const ROOMS_MAX = 256;
@@ -66,6 +67,7 @@ export class Session {
 
   /** @param {string | URL | undefined} address @param {Options} options */
   constructor(address, { token, storage, codec = json, WebSocket = globalThis.WebSocket, queue = QUEUE_ACTIONS, platform = browser }) {
+    if (!WebSocket) throw new TypeError("no WebSocket here: pass one");
     const url = endpoint(address);
     this.#codec = codec;
     this.#platform = platform;
@@ -117,7 +119,7 @@ export class Session {
    * @returns {Promise<Room<S>>}
    */
   async join(name, options = {}) {
-    await this.#ready;
+    await abortable(this.#ready, options.signal);
     options.signal?.throwIfAborted();
     if (this.status === "ended") throw new OutlastError("ended");
     const room = this.#room(name);
@@ -163,9 +165,9 @@ export class Session {
     if (this.status === "ended") throw new OutlastError("ended");
     let unsettled = 0;
     for (const room of this.#rooms.values()) unsettled += room.unsettled;
-    if (unsettled >= this.#queue) throw new OutlastError("queue_full", "too much waits for an outcome");
+    if (unsettled >= this.#queue) throw new OutlastError("queue_full", "too much waits");
     const bytes = new Blob([this.#codec.encode(post)]).size;
-    if (bytes > this.#frameBytes) throw new OutlastError("too_big", `${bytes} bytes, of at most ${this.#frameBytes}`);
+    if (bytes > this.#frameBytes) throw new OutlastError("too_big", `${bytes} bytes of ${this.#frameBytes}`);
   }
 
   /** @param {import("./room.js").Post} post */

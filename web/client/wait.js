@@ -15,14 +15,14 @@ export function wait() {
 
 /**
  * Waits for `promise` until `signal` says otherwise.
- * @template T @param {Promise<T>} promise @param {AbortSignal | undefined} signal @param {() => void} aborted
+ * @template T @param {Promise<T>} promise @param {AbortSignal | undefined} signal @param {() => void} [aborted]
  * @returns {Promise<T>}
  */
 export function abortable(promise, signal, aborted) {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {
     const abort = () => {
-      aborted();
+      aborted?.();
       reject(signal.reason);
     };
     signal.addEventListener("abort", abort, { once: true });

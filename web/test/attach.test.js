@@ -22,6 +22,11 @@ test("h1_finds_the_endpoint_from_any_address", () => {
   delete globalThis.location;
 });
 
+test("a_surrounding_without_a_websocket_is_told_what_to_do", async (t) => {
+  const scene = await stage(t);
+  assert.throws(() => scene.connect({ WebSocket: null }), /pass one/);
+});
+
 test("h2_first_frame_is_open_and_later_resume_with_the_newest_key", async (t) => {
   const scene = await stage(t);
   const { session, peer } = await scene.live();

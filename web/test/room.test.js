@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { brief, event, fold, live, outcome, result, settled, snapshot, stage, until } from "./stage.js";
+import { brief, event, fold, live, outcome, result, settled, snapshot, stage, Store, until } from "./stage.js";
 
 test("e1_a_position_that_is_not_new_is_ignored", async (t) => {
   const { peer, room } = await (await stage(t)).joined();
@@ -306,6 +306,18 @@ test("for_await_that_falls_too_far_behind_ends_with_an_error", async (t) => {
   for (let pos = 11; pos < 1020; pos++) peer.send(event(`${pos}-1`, pos));
   await peer.heard();
   await assert.rejects(loop.next(), { code: "too_slow" });
+});
+
+test("abort_ends_a_join_that_waits_for_another_tab", async (t) => {
+  const scene = await stage(t);
+  const storage = new Store();
+  storage.setItem(`outlast ${scene.url.replace("http", "ws")}/v1/connect`, JSON.stringify({ sid: "sid-1", key: "key-1", rooms: {} }));
+  scene.locks.claim = () => new Promise(() => {});
+  const stop = new AbortController();
+  const joining = outcome(scene.connect({ storage }).join("chat/lobby", { signal: stop.signal }));
+  stop.abort(new Error("enough"));
+  await until(() => joining.error);
+  assert.equal(joining.error.message, "enough");
 });
 
 test("abort_ends_a_for_await", async (t) => {
