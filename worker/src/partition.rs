@@ -41,7 +41,7 @@ use crate::{
 /// How much one commit holds, about, in bytes; what is left waits for the next.
 const COMMIT_BYTES_MAX: usize = 1 << 20;
 
-/// How many wakes of rooms that are not in memory a partition knows of, and asks the store for.
+/// How many wakes a partition asks the store for; it keeps up to twice as many in mind.
 pub(crate) const WAKES_MAX: usize = 10_000;
 
 /// How soon a room can be woken again, in milliseconds, whatever it says …
@@ -251,6 +251,7 @@ impl Partition {
                 self.rooms.remove(&name);
             }
         }
+        self.alarms.keep(2 * WAKES_MAX);
         let idle = rooms.is_empty() && work.batch.replies.is_empty();
         if idle && work.topic == self.cursor.topic {
             return Want::Nothing;

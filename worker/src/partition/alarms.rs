@@ -5,7 +5,7 @@ use outlast_protocol::RoomName;
 /// The wait before the store is asked again that knew of nothing new, in milliseconds.
 const ASK_AGAIN_MS: u64 = 1_000;
 
-/// When which room is to be woken: the earliest that the store knows of, and every room in memory.
+/// When which room is to be woken, as far as that is near: the rest is in the store.
 #[derive(Default)]
 pub(crate) struct Alarms {
     by_time: BTreeSet<(u64, RoomName)>,
@@ -34,6 +34,16 @@ impl Alarms {
         }
         if let Some(at_ms) = at_ms {
             self.by_time.insert((at_ms, room.clone()));
+        }
+    }
+
+    /// Forgets the latest beyond so many; the store knows them.
+    pub(crate) fn keep(&mut self, max: usize) {
+        while self.by_time.len() > max {
+            if let Some((at_ms, room)) = self.by_time.pop_last() {
+                self.by_room.remove(&room);
+                self.horizon_ms = Some(self.horizon_ms.map_or(at_ms, |known| known.min(at_ms)));
+            }
         }
     }
 

@@ -119,26 +119,23 @@ fn e2_a_room_that_wants_to_be_woken_stays_in_the_store_until_then() {
     );
 }
 
-#[test]
-fn w8_more_rooms_than_a_worker_keeps_in_mind_are_woken_in_order() {
-    const MORE: usize = 50;
-    let mut bench = Bench::with(Settings {
-        batch_max: WAKES_MAX,
-        ..Settings::default()
-    });
-    for number in 0..WAKES_MAX + MORE {
+/// So many rooms set their alarms and are left; answers when the last is due.
+fn many(bench: &mut Bench, rooms: usize) -> u64 {
+    let last_ms = bench.now_ms + 1_000 + rooms as u64;
+    for number in 0..rooms {
         let room = format!("lab/{number}");
-        let at_ms = bench.now_ms + 1_000 + number as u64;
+        // The earliest last.
+        let at_ms = last_ms - number as u64;
         bench.post_in(&room, 7, Join);
         bench.post_in(&room, 7, Act(Action::WakeAt(at_ms)));
         bench.post_in(&room, 7, Leave);
     }
-    while bench.core.is_behind() || bench.core.read_after().seq == 0 {
-        bench.batch();
-    }
-    bench.crash();
+    while bench.batch().is_some() {}
+    last_ms
+}
+
+fn all_are_woken(bench: &mut Bench, rooms: usize, last_ms: u64) {
     assert!(bench.batch().is_none(), "it is not time yet");
-    let last_ms = bench.now_ms + 1_000 + (WAKES_MAX + MORE) as u64;
     bench.now_ms = last_ms;
     let mut all = 0;
     while bench
@@ -148,8 +145,32 @@ fn w8_more_rooms_than_a_worker_keeps_in_mind_are_woken_in_order() {
     {
         all += bench.batch().as_ref().map_or(0, woken);
     }
-    assert_eq!(all, WAKES_MAX + MORE);
+    assert_eq!(all, rooms);
     assert_eq!(bench.core.next_wake_ms(), None);
+}
+
+fn large_batches() -> Bench {
+    Bench::with(Settings {
+        batch_max: WAKES_MAX,
+        ..Settings::default()
+    })
+}
+
+#[test]
+fn w8_more_rooms_are_woken_than_a_new_worker_asks_for_at_once() {
+    const ROOMS: usize = WAKES_MAX + 50;
+    let mut bench = large_batches();
+    let last_ms = many(&mut bench, ROOMS);
+    bench.crash();
+    all_are_woken(&mut bench, ROOMS, last_ms);
+}
+
+#[test]
+fn w8_more_rooms_are_woken_than_a_worker_keeps_in_mind() {
+    const ROOMS: usize = 2 * WAKES_MAX + 50;
+    let mut bench = large_batches();
+    let last_ms = many(&mut bench, ROOMS);
+    all_are_woken(&mut bench, ROOMS, last_ms);
 }
 
 /// One step of a test with crashes.
