@@ -7,8 +7,8 @@ pub(crate) struct RoomGate {
     asked: bool,
     /// Up to here everything went to the room, without a hole, and the room has not asked for it again.
     forwarded: u64,
-    /// What the room had applied when the session came back: the outcomes of acts up to here stand in
-    /// the log.
+    /// What the room has applied, as far as it said so when the session came back or an entry shows it: the
+    /// outcomes of acts up to here stand in the log.
     applied: u64,
     /// Up to here the client has, or is being given, the outcomes: it sends none of these again.
     settled: u64,
@@ -84,6 +84,14 @@ impl RoomGate {
     /// The room has applied everything up to here, and the client is told so.
     pub(crate) fn reach(&mut self, n: u64) {
         self.forwarded = self.forwarded.max(n);
+        self.settled = self.settled.max(n);
+        self.awaited = self.awaited.filter(|awaited| *awaited > n);
+    }
+
+    /// The client is sent the entry that is the outcome of the act with this number. Acts before it have
+    /// entries, too, which came before; a leave and a join before it have none, and may come again (A3).
+    pub(crate) fn tell(&mut self, n: u64) {
+        self.applied = self.applied.max(n);
         self.settled = self.settled.max(n);
         self.awaited = self.awaited.filter(|awaited| *awaited > n);
     }
@@ -222,6 +230,18 @@ mod tests {
         assert_eq!(gate.act(4), Verdict::Forward);
         gate.expect(2);
         assert_eq!(gate.act(2), Verdict::Forward);
+    }
+
+    #[test]
+    fn a3_a_join_comes_again_though_a_later_act_has_its_outcome() {
+        let mut gate = RoomGate::known();
+        gate.tell(5);
+        assert_eq!(gate.act(5), Verdict::Duplicate);
+        assert_eq!(gate.any(3), Verdict::Forward);
+        gate.forward(3);
+        assert_eq!(gate.any(6), Verdict::Forward);
+        gate.forward(6);
+        assert_eq!(gate.any(6), Verdict::Duplicate);
     }
 
     #[test]

@@ -193,6 +193,27 @@ async fn a3_a_resent_join_or_leave_is_answered_again() {
     assert_eq!(third.expect("left").await, left);
 }
 
+/// A gateway may die when a client was told of its act, but not of the join before it.
+#[tokio::test]
+async fn a3_a_join_is_settled_though_a_later_act_has_its_outcome() {
+    let (server, room) = (Server::alone(&[]), "chat/a3-again");
+    let mut client = server.member(room, "Ada").await;
+    client.send(leave(room, 2)).await;
+    client.expect("left").await;
+    client.join(room, 3, "Ada").await;
+    let pos = client.pos.clone();
+    client.say(room, 4, "hello").await;
+    let mut again = client
+        .resume_at(server.address(), room_of(room, &pos))
+        .await;
+    assert_eq!(again.expect("event").await["n"], 4);
+    again.send(leave(room, 2)).await;
+    again.send(join(room, 3, "Ada")).await;
+    assert_eq!(again.find("joined").await["n"], 3);
+    let came = again.say(room, 5, "on we go").await;
+    assert_eq!(said(&came), ["on we go"]);
+}
+
 #[tokio::test]
 async fn a4_a_refusal_changes_nothing_and_uses_its_number() {
     let server = Server::alone(&[]);

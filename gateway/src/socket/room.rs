@@ -256,7 +256,7 @@ impl Room {
             }
             if item.entry.body.is_for(member) {
                 if let Some(n) = item.entry.body.settles(member) {
-                    gate.reach(n);
+                    gate.tell(n);
                 }
                 wire.send_encoded(item.frame(&self.name, codec));
                 sent += 1;
