@@ -52,10 +52,13 @@ impl Room {
         }
     }
 
-    /// What `resume` says of this room; `None` when there is nothing to say.
+    /// What `resume` says of this room; `None` when there is nothing to say. A join without an outcome
+    /// takes a snapshot (R1): it has no entry that a replay could bring.
     pub(super) fn claim(&self) -> Option<Option<Pos>> {
         let concerned = self.seat.is_some() || !self.pending.is_empty();
-        concerned.then(|| self.seat.map(|seat| seat.pos))
+        let joins = |action: &Pending| matches!(action.ask, Ask::Join(_));
+        let seat = self.seat.filter(|_| !self.pending.iter().any(joins));
+        concerned.then(|| seat.map(|seat| seat.pos))
     }
 
     pub(super) fn is_member(&self) -> bool {
