@@ -9,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use outlast_broker::{
-    Announcements, Layout, Nudge, Partition, SharedBroker, conformance::Harness, conformance_suite,
-    embedded::Embedded,
+    Announcements, Heard, Layout, Nudge, Partition, SharedBroker, conformance::Harness,
+    conformance_suite, embedded::Embedded,
 };
 
 /// A store on disk: what holds there holds in memory, which is the same but for the file.
@@ -41,7 +41,9 @@ impl Harness for OnDisk {
     }
 
     async fn interrupt(&self) {
-        for _ in 0..20_000 {
+        // More than may wait for a listener.
+        const UNHEARD_BYTES: usize = 33 << 20;
+        for _ in 0..UNHEARD_BYTES / size_of::<Heard>() {
             self.store.nudge(None, &Nudge::Released).await.unwrap();
         }
     }
