@@ -24,6 +24,10 @@ manifests:
     cargo build --quiet
     OUTLAST_BIN=target/debug/outlast deploy/test/run
 
+# The fleet of docker-compose.yml in containers, replaced and killed under clients (needs podman, as root).
+containers:
+    deploy/test/containers
+
 # Licences and advisories of the dependencies (needs cargo-deny).
 deny:
     cargo deny check

@@ -4,12 +4,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outlast_broker::{Body, Layout, SharedBroker, embedded::Embedded, redis};
+use outlast_broker::{Layout, embedded::Embedded, redis};
 use outlast_protocol::RoomName;
 use rand::{RngExt, rngs::StdRng};
-use reconnect_storm::{Logged, LoggedBody, RoomLog};
+use reconnect_storm::RoomLog;
 
-use crate::support::{Redis, Server, free_port};
+use crate::{
+    logs::logs,
+    support::{Redis, Server, free_port},
+};
 
 /// Nothing is trimmed, so that the logs can be compared whole.
 const KEEP_ALL: [&str; 4] = ["--log-entries", "1000000", "--log-age-ms", "100000000"];
@@ -246,26 +249,4 @@ impl Alone {
 
 fn store_in(folder: &Path) -> String {
     folder.join("data").display().to_string()
-}
-
-async fn logs(store: SharedBroker, rooms: &[RoomName]) -> BTreeMap<RoomName, RoomLog> {
-    let mut logs = BTreeMap::new();
-    for room in rooms {
-        let stretch = store.read_log(room, 1, usize::MAX >> 1).await.unwrap();
-        let entries = stretch.entries.into_iter().map(|entry| Logged {
-            pos: entry.pos,
-            body: match entry.body {
-                Body::Event { by, n, quiet, data } => LoggedBody::Event { by, n, quiet, data },
-                Body::Notice { to, data } => LoggedBody::Notice { to, data },
-                Body::Result { to, n, ok, .. } => LoggedBody::Result { to, n, ok },
-            },
-        });
-        logs.insert(
-            room.clone(),
-            RoomLog {
-                entries: entries.collect(),
-            },
-        );
-    }
-    logs
 }

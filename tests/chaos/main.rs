@@ -6,6 +6,7 @@
 
 mod books;
 mod fleet;
+mod logs;
 mod people;
 #[path = "../support/support.rs"]
 #[allow(
