@@ -1,6 +1,7 @@
-# Images without an operating system: a static binary and what it needs to trust a Redis over TLS.
+# Images without an operating system: each holds one static program.
 #
 #   docker build -t outlast:0.1.0 .
+#   docker build -t reconnect-storm:0.1.0 --target reconnect-storm .
 
 FROM docker.io/library/rust:1.95-bookworm AS build
 WORKDIR /src
@@ -10,8 +11,17 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     host="$(rustc -vV | sed -n 's/^host: //p')" \
     && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$host" \
-        --config 'profile.release.strip="symbols"' --package outlast \
-    && install -D -t /out "target/$host/release/outlast"
+        --config 'profile.release.strip="symbols"' --package outlast --package reconnect-storm \
+    && install -D -t /out "target/$host/release/outlast" "target/$host/release/reconnect-storm"
+
+FROM scratch AS reconnect-storm
+LABEL org.opencontainers.image.title="reconnect-storm" \
+      org.opencontainers.image.description="A load test that checks everything it saw" \
+      org.opencontainers.image.source="https://github.com/outlast/outlast" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=build /out/reconnect-storm /reconnect-storm
+USER 65532:65532
+ENTRYPOINT ["/reconnect-storm"]
 
 FROM scratch AS outlast
 ARG VERSION=0.1.0
