@@ -24,7 +24,7 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     let metrics = Admin::record_metrics()?;
     let gateway = Front::prepare(&config)?;
-    let store = store::open(&config).await?;
+    let store = outlast_broker::metered(store::open(&config).await?);
     let told = on_signal()?;
     Admin::new(metrics, store.health(), told.clone())
         .spawn(config.admin_listen)

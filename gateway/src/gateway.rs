@@ -113,10 +113,6 @@ impl Shared {
     /// When the store refuses for good to be listened to.
     pub(crate) async fn start(&self) -> Result<Box<dyn Listener>, BrokerError> {
         telemetry::describe();
-        metrics::gauge!(telemetry::SOCKETS).set(0.0);
-        metrics::gauge!(telemetry::ROOMS).set(0.0);
-        metrics::gauge!(telemetry::CATCHING_UP).set(0.0);
-        metrics::gauge!(telemetry::DRAINING).set(0.0);
         let listener = loop {
             match self.hub.listen(&self.me).await {
                 Err(BrokerError::Unavailable(why)) => tracing::warn!(why, "cannot listen yet"),

@@ -39,3 +39,4 @@ pub use auth::{Auth, AuthError, KeyError, Keys};
 pub use gateway::Gateway;
 pub use server::bind;
 pub use settings::Settings;
+pub use telemetry::METRICS;

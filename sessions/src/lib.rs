@@ -34,3 +34,4 @@ pub use identity::Identity;
 pub use keeper::keep;
 pub use settings::Settings;
 pub use store::Sessions;
+pub use telemetry::METRICS;

@@ -1,6 +1,7 @@
 //! What sessions count, through the `metrics` facade.
 
-use metrics::{counter, describe_counter};
+use metrics::counter;
+use outlast_broker::telemetry::Metric;
 
 use crate::machine::Reason;
 
@@ -12,28 +13,32 @@ pub(crate) const DETACHED_TOLD: &str = "outlast_sessions_detached_told_total";
 pub(crate) const GATEWAYS_DEAD: &str = "outlast_sessions_gateways_declared_dead_total";
 pub(crate) const UNREADABLE: &str = "outlast_sessions_unreadable_total";
 
+/// What sessions count.
+pub const METRICS: &[Metric] = &[
+    Metric::counter(OPENED, &[], "Sessions opened here"),
+    Metric::counter(RESUMED, &[], "Sessions resumed here"),
+    Metric::counter(EXPIRED, &[], "Sessions that nobody came back to"),
+    Metric::counter(ENDED, &[], "Sessions that were ended"),
+    Metric::counter(
+        DETACHED_TOLD,
+        &[],
+        "Sessions without a socket for longer than the grace, whose rooms were told",
+    ),
+    Metric::counter(
+        GATEWAYS_DEAD,
+        &[],
+        "Gateways that were silent for too long and lost their sessions",
+    ),
+    Metric::counter(
+        UNREADABLE,
+        &[],
+        "Records that this version cannot read; look into the log",
+    ),
+];
+
 /// Says what each number means. Called whenever a part of this crate starts.
 pub(crate) fn describe() {
-    describe_counter!(OPENED, "Sessions opened here");
-    describe_counter!(RESUMED, "Sessions resumed here");
-    describe_counter!(EXPIRED, "Sessions that nobody came back to");
-    describe_counter!(ENDED, "Sessions that were ended");
-    describe_counter!(
-        DETACHED_TOLD,
-        "Sessions without a socket for longer than the grace, whose rooms were told"
-    );
-    describe_counter!(
-        GATEWAYS_DEAD,
-        "Gateways that were silent for too long and lost their sessions"
-    );
-    describe_counter!(
-        UNREADABLE,
-        "Records that this version cannot read; look into the log"
-    );
-    // From the start, so that an alert on an increase sees the first one.
-    for alarm in [GATEWAYS_DEAD, UNREADABLE] {
-        counter!(alarm).increment(0);
-    }
+    METRICS.iter().for_each(Metric::describe);
 }
 
 /// A session is over, its rooms have been told and its record is gone (S6).

@@ -10,6 +10,7 @@ mod events;
 mod fleet;
 mod flow;
 mod handshake;
+mod metrics;
 mod sessions;
 mod storms;
 #[path = "../support/support.rs"]

@@ -14,22 +14,36 @@ use crate::{
 
 const ROOM: &str = "chat/storms";
 
+/// A gateway with an admin listener.
+fn watched(redis: &Redis, admin: &str, flags: &[&str]) -> Server {
+    let (store, listen) = (redis.url(), "127.0.0.1:0");
+    let base = [
+        "gateway",
+        "--store",
+        &store,
+        "--listen",
+        listen,
+        "--admin-listen",
+        admin,
+    ];
+    Server::start(&[&base[..], &["--allow-anonymous"], flags].concat())
+}
+
+/// The sum over all series of a metric.
+fn sum(admin: &str, name: &str) -> f64 {
+    let (_, text) = get(admin, "/metrics");
+    let lines = text.lines().filter_map(|line| line.rsplit_once(' '));
+    let of_name = lines.filter(|(series, _)| series.split('{').next() == Some(name));
+    of_name
+        .map(|(_, value)| value.parse::<f64>().unwrap())
+        .sum()
+}
+
 #[tokio::test]
 async fn d3_everybody_moves_to_the_other_gateway_and_the_process_ends_with_the_last() {
     let redis = Redis::start();
     let admin = format!("127.0.0.1:{}", free_port());
-    let a = Server::start(&[
-        "gateway",
-        "--store",
-        &redis.url(),
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        &admin,
-        "--allow-anonymous",
-        "--drain-ms",
-        "60000",
-    ]);
+    let a = watched(&redis, &admin, &["--drain-ms", "60000"]);
     let (b, _worker) = (Server::gateway(&redis, &[]), Server::worker(&redis, &[]));
     let mut members = Vec::new();
     for name in ["Ada", "Bo", "Cy", "Dee"] {
@@ -165,4 +179,39 @@ async fn d1_what_finds_no_place_is_told_when_to_come_back() {
         busies += 1;
     }
     assert!(welcomes >= 2 && busies >= 2, "{welcomes} {busies}");
+}
+
+#[tokio::test]
+async fn d4_a_herd_that_comes_back_shares_its_reads() {
+    let redis = Redis::start();
+    let admin = format!("127.0.0.1:{}", free_port());
+    let (a, b) = (Server::gateway(&redis, &[]), watched(&redis, &admin, &[]));
+    let _worker = Server::worker(&redis, &[]);
+    let mut members = Vec::new();
+    for number in 0..50 {
+        members.push(a.member(ROOM, &format!("m{number}")).await);
+    }
+    let [first, ..] = &mut members[..] else {
+        panic!()
+    };
+    first.say(ROOM, 2, "behind them all").await;
+    a.kill();
+    let mut back = Vec::new();
+    for (number, member) in members.iter_mut().enumerate() {
+        // Some have read more of it than others have.
+        let pos = member.pos.clone();
+        let mut again = member.resume_at(b.address(), room_of(ROOM, &pos)).await;
+        assert_eq!(again.welcome["rooms"], json!({ROOM: "replay"}), "{number}");
+        back.push((again.until("live", |_| true).await, again));
+    }
+    for (came, _) in &back[1..] {
+        assert_eq!(said(came), ["behind them all"]);
+    }
+    let reads = sum(&admin, "outlast_gateway_log_reads_total");
+    assert!(
+        reads <= 0.1 * members.len() as f64,
+        "{reads} reads for {}",
+        members.len()
+    );
+    assert!(sum(&admin, "outlast_gateway_entries_replayed_total") >= 49.0);
 }

@@ -35,3 +35,4 @@ pub use outlast_protocol::Member;
 pub use registry::Registry;
 pub use room::{At, Input, Refusal, Room};
 pub use settings::Settings;
+pub use telemetry::METRICS;

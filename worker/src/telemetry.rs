@@ -1,6 +1,6 @@
 //! What a worker counts, through the `metrics` facade.
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
+use outlast_broker::telemetry::Metric;
 
 pub(crate) const INPUTS: &str = "outlast_worker_inputs_total";
 pub(crate) const REFUSALS: &str = "outlast_worker_refusals_total";
@@ -15,34 +15,43 @@ pub(crate) const STOPPED: &str = "outlast_worker_rooms_stopped_total";
 pub(crate) const UNWRITTEN: &str = "outlast_worker_snapshots_failed_total";
 pub(crate) const UNREAD: &str = "outlast_worker_inputs_unread_total";
 
+/// What a worker counts.
+pub const METRICS: &[Metric] = &[
+    Metric::counter(INPUTS, &[], "Inputs taken from topics"),
+    Metric::counter(REFUSALS, &[], "Actions that rooms refused"),
+    Metric::counter(COMMITS, &[], "Commits done"),
+    Metric::histogram(
+        COMMIT_SECONDS,
+        &[],
+        "How long a commit takes, its repetitions included",
+    ),
+    Metric::histogram(COMMIT_ENTRIES, &[], "Log entries in a commit"),
+    Metric::gauge(ROOMS, &["partition"], "Rooms in memory"),
+    Metric::gauge(PARTITIONS, &[], "Partitions that this worker holds"),
+    Metric::counter(LOST, &[], "Partitions that a newer epoch has taken away"),
+    Metric::counter(
+        FAULTS,
+        &[],
+        "Rooms that panicked or failed, and were loaded again",
+    ),
+    Metric::counter(
+        STOPPED,
+        &[],
+        "Rooms that this version cannot read; look into the log",
+    ),
+    Metric::counter(
+        UNWRITTEN,
+        &[],
+        "Room states that could not be written down: their logs grow; look into the log",
+    ),
+    Metric::counter(
+        UNREAD,
+        &[],
+        "Inputs that this version cannot read; look into the log",
+    ),
+];
+
 /// Says what each number means. Called once, when a worker starts.
 pub(crate) fn describe() {
-    describe_counter!(INPUTS, "Inputs taken from topics");
-    describe_counter!(REFUSALS, "Actions that rooms refused");
-    describe_counter!(COMMITS, "Commits done");
-    describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "How long a commit takes");
-    describe_histogram!(COMMIT_ENTRIES, "Log entries in a commit");
-    describe_gauge!(ROOMS, "Rooms in memory, by partition");
-    describe_gauge!(PARTITIONS, "Partitions that this worker holds");
-    describe_counter!(LOST, "Partitions that a newer epoch has taken away");
-    describe_counter!(
-        FAULTS,
-        "Rooms that panicked or failed, and were loaded again"
-    );
-    describe_counter!(
-        STOPPED,
-        "Rooms that this version cannot read; look into the log"
-    );
-    describe_counter!(
-        UNWRITTEN,
-        "Room states that could not be written down: their logs grow; look into the log"
-    );
-    describe_counter!(
-        UNREAD,
-        "Inputs that this version cannot read; look into the log"
-    );
-    // From the start, so that an alert on an increase sees the first one.
-    for alarm in [LOST, FAULTS, STOPPED, UNREAD] {
-        counter!(alarm).increment(0);
-    }
+    METRICS.iter().for_each(Metric::describe);
 }

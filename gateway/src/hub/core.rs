@@ -35,8 +35,8 @@ pub(crate) struct Core {
     refreshes: Refreshes,
     /// Everybody has been woken for entries up to here; behind it only addressees have.
     woken_to: u64,
-    /// The window's head when it was last aged.
-    aged: u64,
+    /// The window's head at each of the last times that it was aged.
+    aged: VecDeque<u64>,
     signals: VecDeque<Arc<Signal>>,
     /// How many signals there have been.
     signals_end: u64,
@@ -110,6 +110,9 @@ pub(crate) enum Absorbed {
 /// How much a window holds at most. Who stands before it reads the log.
 const ITEMS_MAX: usize = 1024;
 const BYTES_MAX: usize = 1024 * 1024;
+/// An entry stays in the window for so many times that it is aged: whoever lost its socket is back by then,
+/// and finds what it missed here (D4).
+const AGES: usize = 3;
 /// How far the head may run ahead of readers who were not woken.
 const UNWOKEN_MAX: u64 = 256;
 /// How much of the past is held at most.
@@ -131,7 +134,7 @@ impl Core {
             reading: BTreeSet::new(),
             refreshes: Refreshes::default(),
             woken_to: 0,
-            aged: 0,
+            aged: VecDeque::new(),
             signals: VecDeque::new(),
             signals_end: 0,
             wants: VecDeque::new(),
@@ -139,10 +142,28 @@ impl Core {
     }
 
     /// The log ends at `end`, and from before that was read everything is announced.
+    #[cfg(test)]
     pub(crate) fn seed(&mut self, end: Pos) {
+        self.seed_tail(Stretch {
+            entries: Vec::new(),
+            first_off: end.off,
+            last: end,
+        });
+    }
+
+    /// The log ends with this, and from before that was read everything is announced. Those who come back find
+    /// what they missed here, if it is not much.
+    pub(crate) fn seed_tail(&mut self, tail: Stretch) {
+        let mut entries = tail.entries.into_iter();
+        let first = entries.next().map_or(tail.last, |entry| entry.pos);
         self.seeded = true;
-        self.reset(end);
-        if self.early > end.off {
+        self.reset(first);
+        let all = entries.all(|entry| self.offer(entry) == Offered::Added);
+        if !all || self.head() != tail.last {
+            self.reset(tail.last);
+        }
+        self.woken_to = tail.last.off;
+        if self.early > tail.last.off {
             self.refresh();
         }
     }
@@ -373,12 +394,17 @@ impl Core {
     /// Lets go of what has been here since the last time. Called every few seconds.
     pub(crate) fn age(&mut self) -> Wakes {
         self.past.clear();
-        while self.window.len() > 0 && self.window.before().off < self.aged {
-            self.window.drop_first();
+        let head = self.head().off;
+        self.aged.push_back(head);
+        if self.aged.len() > AGES
+            && let Some(old) = self.aged.pop_front()
+        {
+            while self.window.len() > 0 && self.window.before().off < old {
+                self.window.drop_first();
+            }
         }
-        self.aged = self.head().off;
-        if self.woken_to < self.aged {
-            self.woken_to = self.aged;
+        if self.woken_to < head {
+            self.woken_to = head;
             return Wakes::Everybody;
         }
         Wakes::Members(Vec::new())
@@ -422,7 +448,7 @@ impl Core {
     fn reset(&mut self, end: Pos) {
         self.window = Window::new(end);
         self.woken_to = end.off;
-        self.aged = end.off;
+        self.aged.clear();
     }
 
     fn finish(&mut self, again: bool) -> Absorbed {

@@ -52,6 +52,8 @@ struct Reader {
     member: Option<u32>,
 }
 
+/// How much of a room's log is read when the first socket enters it: one read for all who come back.
+const TAIL_MAX: usize = 64;
 /// How long to wait before the log is asked again, when the store did not answer.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -73,8 +75,9 @@ impl Feed {
     ) -> Result<(), BrokerError> {
         let subscribe = || async {
             subscriptions.subscribe(&self.room).await?;
-            let tail = source.broker.read_tail(&self.room, 1).await?;
-            self.core.lock().seed(tail.last);
+            let tail = source.broker.read_tail(&self.room, TAIL_MAX).await?;
+            metrics::counter!(telemetry::LOG_READS, "why" => "tail").increment(1);
+            self.core.lock().seed_tail(tail);
             Ok::<_, BrokerError>(())
         };
         self.ready.get_or_try_init(subscribe).await?;
@@ -234,7 +237,8 @@ impl Feed {
     async fn refresh(&self, source: &Source) {
         loop {
             let from = self.core.lock().head();
-            let Some(read) = self.read_log(source, from.off.max(1), REFRESH_MAX).await else {
+            let read = self.read_log(source, from.off.max(1), REFRESH_MAX, "refresh");
+            let Some(read) = read.await else {
                 return;
             };
             let absorbed = self.core.lock().absorb(from, read);
@@ -248,7 +252,7 @@ impl Feed {
 
     async fn read_stretch(&self, source: &Source, number: u64, refreshes: u64) {
         let (from, max) = Past::range(number);
-        let Some(read) = self.read_log(source, from, max).await else {
+        let Some(read) = self.read_log(source, from, max, "stretch").await else {
             return;
         };
         self.core.lock().insert(number, refreshes, read);
@@ -258,12 +262,18 @@ impl Feed {
     }
 
     /// Reads until the store answers, or nobody is interested any more.
-    async fn read_log(&self, source: &Source, from: u64, max: usize) -> Option<Stretch> {
+    async fn read_log(
+        &self,
+        source: &Source,
+        from: u64,
+        max: usize,
+        why: &'static str,
+    ) -> Option<Stretch> {
         loop {
             let permit = source.permits.acquire().await.ok()?;
             let read = source.broker.read_log(&self.room, from, max).await;
             drop(permit);
-            metrics::counter!(telemetry::LOG_READS).increment(1);
+            metrics::counter!(telemetry::LOG_READS, "why" => why).increment(1);
             match read {
                 Ok(read) => return Some(read),
                 Err(error) => tracing::warn!(room = %self.room, %error, "cannot read the log"),

@@ -44,6 +44,8 @@ pub(crate) struct Follow {
     signals: u64,
     /// Catching up is over behind this `off`, and then said to be.
     live: Option<(u64, CatchingUp)>,
+    /// It waits for what is read of the log.
+    behind: bool,
     /// It has left: this is said when it was given everything up to that.
     leaving: Option<Leaving>,
 }
@@ -265,6 +267,9 @@ impl Room {
         });
         if sent > 0 {
             metrics::counter!(telemetry::ENTRIES).increment(sent);
+            if follow.live.is_some() {
+                metrics::counter!(telemetry::REPLAYED).increment(sent);
+            }
         }
         let done = follow.cursor.pos.off >= end || matches!(pulled, Pulled::Lost(_));
         if done && let Some(Leaving { n, reason, .. }) = follow.leaving.take() {
@@ -278,6 +283,7 @@ impl Room {
         }
         match pulled {
             Pulled::End => {
+                follow.behind = false;
                 if let Some((off, _)) = &follow.live
                     && follow.cursor.pos.off >= *off
                 {
@@ -294,7 +300,12 @@ impl Room {
                 Turn::Done
             }
             Pulled::More => Turn::More,
-            Pulled::Wait => Turn::Done,
+            Pulled::Wait => {
+                if follow.live.is_none() && !std::mem::replace(&mut follow.behind, true) {
+                    metrics::counter!(telemetry::FELL_BEHIND).increment(1);
+                }
+                Turn::Done
+            }
             Pulled::Lost(reason) => {
                 self.lose(reason, None);
                 Turn::Done
@@ -352,6 +363,7 @@ impl Room {
             cursor,
             signals,
             live: live.map(|off| (off, CatchingUp::begin())),
+            behind: false,
             leaving: None,
         });
     }

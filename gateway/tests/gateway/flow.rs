@@ -144,6 +144,7 @@ async fn f3_a_slow_reader_catches_up_and_misses_nothing() {
         actions_per_s: 10_000,
         // A busy machine takes long to say so much.
         blocked_ms: 600_000,
+        heartbeat_ms: 600_000,
         ..Settings::default()
     };
     let worker = outlast_worker::Settings {
