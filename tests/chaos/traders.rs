@@ -40,11 +40,10 @@ impl Traders {
             };
             let rng = StdRng::seed_from_u64(settings.seed);
             let driver = Arc::new(Driver::start(settings));
-            driver.join(&room, &name(number));
+            driver.join(&room, &json!({"name": format!("trader {number}")}));
             let trader = Trader {
                 driver: driver.clone(),
                 room: room.clone(),
-                number,
                 rng,
             };
             all.push((driver, tokio::spawn(trader.trade(done.clone()))));
@@ -102,14 +101,9 @@ impl Traders {
     }
 }
 
-fn name(number: usize) -> Value {
-    json!({"name": format!("trader {number}")})
-}
-
 struct Trader {
     driver: Arc<Driver>,
     room: RoomName,
-    number: usize,
     rng: StdRng,
 }
 
@@ -133,12 +127,7 @@ impl Trader {
         let action = match self.rng.random_range(0..100) {
             0..40 => json!({"buy": order}),
             40..80 => json!({"sell": order}),
-            80..98 => json!({"cancel": self.driver.record(own_offer)}),
-            _ => {
-                self.driver.leave(&self.room);
-                self.driver.join(&self.room, &name(self.number));
-                return;
-            }
+            _ => json!({"cancel": self.driver.record(own_offer)}),
         };
         self.driver.act(&self.room, &action);
     }
