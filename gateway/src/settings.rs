@@ -49,8 +49,8 @@ impl Settings {
     /// How long a socket may wait for its turn at most.
     pub const WAIT_MAX: Duration = Duration::from_secs(4);
 
-    /// How many attaches a second a machine with so many cores bears, beside everything else that it
-    /// does. Measured: see ARCHITECTURE.md.
+    /// How many attaches a second a gateway with so many cores lets in, unless it is told otherwise: a
+    /// bound, and not what it can do. Where the store is slower, [`Settings::attaches_max`] is what counts.
     pub fn attach_rate_of(cores: usize) -> u32 {
         const PER_CORE: u32 = 1_500;
         PER_CORE.saturating_mul(u32::try_from(cores.max(1)).unwrap_or(u32::MAX))
