@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`, on a listener of their own (L4).
+//! `/healthz`, `/readyz`, `/metrics` and the API, on a listener of their own (L4).
 
 use std::{io, net::SocketAddr};
 
@@ -39,8 +39,12 @@ impl Admin {
         }
     }
 
-    /// Serves on an address of its own, until the process ends.
-    pub(crate) async fn spawn(self, listen: AdminListen) -> anyhow::Result<()> {
+    /// Serves on an address of its own, until the process ends; `api` is what is served beside.
+    pub(crate) async fn spawn(
+        self,
+        listen: AdminListen,
+        api: impl FnOnce(SocketAddr) -> Router,
+    ) -> anyhow::Result<()> {
         let Some(listener) = bind(listen).await? else {
             return Ok(());
         };
@@ -60,7 +64,8 @@ impl Admin {
                 "/metrics",
                 get(|State(admin): State<Admin>| async move { admin.metrics.render() }),
             )
-            .with_state(self);
+            .with_state(self)
+            .merge(api(address));
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the admin listener stopped");

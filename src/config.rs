@@ -66,6 +66,11 @@ impl Config {
         }
     }
 
+    /// Whether it runs as it does without any flag, for who sits at this machine alone.
+    pub(crate) fn is_tried_out(&self) -> bool {
+        self.role == RoleName::All && self.flags.store.is_none() && self.listen.ip().is_loopback()
+    }
+
     fn from_cli(cli: Cli) -> anyhow::Result<Config> {
         let file = cli
             .config

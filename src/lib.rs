@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 mod admin;
+mod api;
 mod cli;
 mod config;
 mod pages;

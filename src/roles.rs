@@ -3,8 +3,9 @@
 use std::{io::Write, time::Duration};
 
 use anyhow::{Context, ensure};
+use axum::Router;
 use outlast_broker::{BrokerError, SharedBroker};
-use outlast_gateway::Gateway;
+use outlast_gateway::{Gateway, Keys};
 use outlast_sessions::Sessions;
 use outlast_worker::Registry;
 use tokio::{
@@ -14,7 +15,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{admin::Admin, cli::RoleName, config::Config, pages, store, tokens};
+use crate::{
+    admin::Admin,
+    api::{Api, Callers},
+    cli::RoleName,
+    config::Config,
+    pages, store, tokens,
+};
 
 /// How long the parts may take to end, once their sockets have moved.
 const END_WITHIN: Duration = Duration::from_secs(5);
@@ -23,18 +30,27 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// need rooms; rooms and sessions behind it.
 pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     let metrics = Admin::record_metrics()?;
-    let gateway = Front::prepare(&config)?;
+    let keys = tokens::keys(&config)?;
+    let gateway = Front::prepare(&config, keys.clone())?;
     let store = outlast_broker::metered(store::open(&config).await?);
     let told = on_signal()?;
+    let sessions = Sessions::new(store.clone(), session_settings(&config));
+    let api = Api::new(store.clone(), sessions);
     Admin::new(metrics, store.health(), told.clone())
-        .spawn(config.admin_listen)
+        .spawn(config.admin_listen, |address| {
+            api.router(Callers::at(address, keys.as_ref()))
+        })
         .await?;
+    let mut pages = pages::router(config.flags.pages.clone());
+    if let Some(callers) = Callers::beside_clients(&config, keys.as_ref()) {
+        pages = pages.merge(api.router(callers));
+    }
 
     let behind_stop = CancellationToken::new();
     let mut behind = spawn_behind(&config, &store, registry, &behind_stop);
     let mut front = JoinSet::new();
     let address = gateway
-        .map(|gateway| gateway.spawn(&config, &store, &told, &mut front))
+        .map(|gateway| gateway.spawn(&config, &store, pages, &told, &mut front))
         .transpose()?;
     announce(config.role, address)?;
 
@@ -73,11 +89,11 @@ struct Front {
 }
 
 impl Front {
-    fn prepare(config: &Config) -> anyhow::Result<Option<Front>> {
+    fn prepare(config: &Config, keys: Option<Keys>) -> anyhow::Result<Option<Front>> {
         if !config.role.has_gateway() {
             return Ok(None);
         }
-        let auth = tokens::load(config)?;
+        let auth = tokens::auth(keys, config)?;
         if let Some(folder) = &config.flags.pages {
             let found = folder.join("index.html").is_file();
             ensure!(
@@ -100,6 +116,7 @@ impl Front {
         self,
         config: &Config,
         store: &SharedBroker,
+        pages: Router,
         told: &CancellationToken,
         parts: &mut Parts,
     ) -> anyhow::Result<std::net::SocketAddr> {
@@ -107,7 +124,6 @@ impl Front {
         let sessions = Sessions::new(store.clone(), session_settings(config));
         let gateway = Gateway::new(store.clone(), sessions, self.auth, gateway_settings(config));
         let told = told.clone();
-        let pages = pages::router(config.flags.pages.clone());
         parts.spawn(async move {
             gateway
                 .serve(self.listener, pages, told)

@@ -5,11 +5,11 @@ use outlast_gateway::{Auth, Keys};
 
 use crate::config::Config;
 
-/// How clients are known, from the files that the flags name.
+/// The keys in the files that the flags name, if they name any.
 ///
 /// # Errors
-/// When a file cannot be used, and when there is none and anonymous clients are not allowed either.
-pub(crate) fn load(config: &Config) -> anyhow::Result<Auth> {
+/// When a file cannot be used.
+pub(crate) fn keys(config: &Config) -> anyhow::Result<Option<Keys>> {
     let mut all: Option<Keys> = None;
     for (flag, path) in config.flags.token_files() {
         let bytes = std::fs::read(path)
@@ -25,7 +25,15 @@ pub(crate) fn load(config: &Config) -> anyhow::Result<Auth> {
             None => keys,
         });
     }
-    match all {
+    Ok(all)
+}
+
+/// How clients are known.
+///
+/// # Errors
+/// When there is no key, and anonymous clients are not allowed either.
+pub(crate) fn auth(keys: Option<Keys>, config: &Config) -> anyhow::Result<Auth> {
+    match keys {
         Some(keys) => Ok(Auth::tokens(keys, config.allow_anonymous)),
         None if config.allow_anonymous => Ok(Auth::anonymous()),
         None => bail!(

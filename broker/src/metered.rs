@@ -26,6 +26,7 @@ pub fn metered(inner: SharedBroker) -> SharedBroker {
         due: Meter::new("due"),
         owners: Meter::new("owners"),
         owned: Meter::new("owned"),
+        grouped: Meter::new("grouped"),
         append: Meter::new("append"),
         read_topic: Meter::new("read_topic"),
         cursor: Meter::new("cursor"),
@@ -54,6 +55,7 @@ struct Metered {
     due: Meter,
     owners: Meter,
     owned: Meter,
+    grouped: Meter,
     append: Meter,
     read_topic: Meter,
     cursor: Meter,
@@ -157,6 +159,16 @@ impl Records for Metered {
         max: usize,
     ) -> Result<Vec<Sid>, BrokerError> {
         self.owned.time(self.inner.owned(shard, owner, max)).await
+    }
+
+    async fn grouped(
+        &self,
+        shard: Shard,
+        group: &str,
+        max: usize,
+    ) -> Result<Vec<Sid>, BrokerError> {
+        let grouped = self.inner.grouped(shard, group, max);
+        self.grouped.time(grouped).await
     }
 }
 

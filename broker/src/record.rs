@@ -85,4 +85,8 @@ pub trait Records {
         owner: &NodeId,
         max: usize,
     ) -> Result<Vec<Sid>, BrokerError>;
+
+    /// Up to `max` records that count in a group.
+    async fn grouped(&self, shard: Shard, group: &str, max: usize)
+    -> Result<Vec<Sid>, BrokerError>;
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{DecodingKey, Validation, decode_header, errors::ErrorKind};
+use outlast_protocol::RoomName;
 use outlast_sessions::Identity;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -74,6 +75,7 @@ impl Auth {
                     user,
                     expires_at: None,
                     rooms: None,
+                    admin: false,
                 })
             }
             None => Err(AuthError::Missing),
@@ -99,6 +101,15 @@ impl Auth {
     }
 }
 
+/// Whether a token with these patterns allows a room: no list allows every room, `chat/*` all that begin so.
+pub fn allows(patterns: Option<&[String]>, room: &RoomName) -> bool {
+    let matches = |pattern: &String| match pattern.strip_suffix('*') {
+        Some(prefix) => room.as_str().starts_with(prefix),
+        None => room.as_str() == pattern,
+    };
+    patterns.is_none_or(|patterns| patterns.iter().any(matches))
+}
+
 /// How long a token holds that expires at so many seconds since the epoch, on this machine's clock.
 pub(crate) fn left(expires_at_s: u64) -> Duration {
     let now = SystemTime::now()
@@ -115,6 +126,8 @@ struct Claims {
     exp: Option<f64>,
     #[serde(default)]
     rooms: Option<Vec<String>>,
+    #[serde(default)]
+    admin: bool,
 }
 
 impl Claims {
@@ -129,6 +142,7 @@ impl Claims {
             user: self.sub,
             expires_at,
             rooms: self.rooms,
+            admin: self.admin,
         })
     }
 }

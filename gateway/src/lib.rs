@@ -35,7 +35,7 @@ mod telemetry;
 mod upgrade;
 mod wire;
 
-pub use auth::{Auth, AuthError, KeyError, Keys};
+pub use auth::{Auth, AuthError, KeyError, Keys, allows};
 pub use gateway::Gateway;
 pub use server::bind;
 pub use settings::Settings;

@@ -16,6 +16,7 @@
 mod advance;
 mod attachment;
 mod error;
+mod found;
 mod identity;
 mod keeper;
 mod keys;
@@ -30,6 +31,7 @@ mod unsettled;
 
 pub use attachment::Attachment;
 pub use error::SessionError;
+pub use found::{Found, Presence};
 pub use identity::Identity;
 pub use keeper::keep;
 pub use settings::Settings;

@@ -112,7 +112,7 @@ pub(crate) enum Tell {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Next {
     /// It is written.
-    Write(Session),
+    Write(Box<Session>),
     /// It is deleted.
     Delete,
 }
@@ -290,7 +290,7 @@ impl Session {
         };
         Step {
             tell,
-            then: Next::Write(next),
+            then: Next::Write(Box::new(next)),
         }
     }
 

@@ -56,6 +56,7 @@ mod tests {
             user: "ada".into(),
             expires_at: Some(1_800_000_000),
             rooms: Some(vec!["chat/*".into()]),
+            admin: false,
         };
         let mut session = Session::open(identity, KeyHash::of("key"), &"gateway1".into());
         session.add_room(1, &"chat/lobby".parse().unwrap()).unwrap();

@@ -3,10 +3,10 @@ use outlast_broker::{BrokerError, NodeId, Nudge, SharedBroker};
 use outlast_protocol::{RoomName, Sid};
 
 use crate::{
-    Attachment, Identity, SessionError, Settings,
+    Attachment, Found, Identity, Presence, SessionError, Settings,
     advance::advance,
     keys::{Key, KeyHash},
-    machine::{Session, Tell},
+    machine::{Life, Session, Tell},
     shelf::{News, Shelf},
     swap::insist,
     telemetry,
@@ -246,6 +246,37 @@ impl Sessions {
             self.shelf.tell([news]).await;
         }
         Ok(())
+    }
+
+    /// A session as its record stands.
+    ///
+    /// # Errors
+    /// [`SessionError::Gone`] for one that is unknown or over; [`SessionError::Broker`].
+    pub async fn find(&self, sid: Sid) -> Result<Found, SessionError> {
+        let loaded = self.shelf.read(sid).await?.ok_or(SessionError::Gone)?;
+        let session = loaded.session;
+        let presence = match session.life {
+            Life::Attached { gateway, .. } => Presence::Attached { gateway },
+            Life::Detached { since_ms, .. } => Presence::Detached { since_ms },
+            Life::Ending { .. } => return Err(SessionError::Gone),
+        };
+        Ok(Found {
+            user: session.identity.user,
+            generation: session.generation,
+            presence,
+            rooms: session.rooms.into_iter().collect(),
+        })
+    }
+
+    /// The sessions of a user, up to as many as one may have (S8).
+    ///
+    /// # Errors
+    /// [`SessionError::Broker`].
+    pub async fn of_user(&self, user: &str) -> Result<Vec<Sid>, SessionError> {
+        let broker = &self.shelf.broker;
+        let shard = broker.layout().shard_of_user(user);
+        let max = self.shelf.settings.per_user_max;
+        Ok(broker.grouped(shard, user, max).await?)
     }
 
     /// Best effort: a gateway that misses it finds out when it next reclaims.

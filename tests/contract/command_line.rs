@@ -12,8 +12,39 @@ use crate::support::{Exit, Redis, Server, eventually, free_port, room_of};
 
 /// The status and the whole answer.
 pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
+    exchange("GET", address, path, &[], "")
+}
+
+/// The status and the body.
+pub(crate) fn request(
+    method: &str,
+    address: &str,
+    path: &str,
+    headers: &[(String, String)],
+    body: &str,
+) -> (u16, String) {
+    let (status, answer) = exchange(method, address, path, headers, body);
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    (status, body.to_owned())
+}
+
+fn exchange(
+    method: &str,
+    address: &str,
+    path: &str,
+    headers: &[(String, String)],
+    body: &str,
+) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let headers: String = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\
+         {headers}\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
 mod actions;
+mod api;
 mod chat;
 mod command_line;
 mod events;

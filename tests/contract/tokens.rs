@@ -20,16 +20,16 @@ fn now_s() -> u64 {
         .as_secs()
 }
 
-fn claims(user: &str, lives_s: i64) -> Value {
+pub(crate) fn claims(user: &str, lives_s: i64) -> Value {
     json!({"sub": user, "exp": now_s().saturating_add_signed(lives_s)})
 }
 
-fn hs256(claims: &Value) -> String {
+pub(crate) fn hs256(claims: &Value) -> String {
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).unwrap()
 }
 
-fn with_secret(folder: &Path, flags: &[&str]) -> Server {
+pub(crate) fn with_secret(folder: &Path, flags: &[&str]) -> Server {
     let file = folder.join("secret");
     std::fs::write(&file, SECRET).unwrap();
     let base = [

@@ -174,11 +174,20 @@ pub async fn s8_a_group_holds_no_more_than_its_bound(harness: &dyn Harness) {
     };
     assert_eq!(desk.write(delete).await, done(2));
 
+    let listed = async |group, max| store.grouped(desk.shard, group, max).await.unwrap();
+    assert_eq!(
+        sorted(listed("user:ada", 9).await),
+        sorted([sids[0], sids[1]])
+    );
+    assert_eq!(listed("user:ada", 1).await.len(), 1);
+    assert_eq!(listed("user:ad", 9).await, Vec::<Sid>::new());
+
     // A place is free again when a record leaves the group, or goes.
     assert_eq!(
         desk.write(write(sids[1], 1, &Bytes::from("v"))).await,
         done(2)
     );
+    assert_eq!(listed("user:ada", 9).await, [sids[0]]);
     assert_eq!(
         desk.write(grouped(sids[2], 0, "user:ada", 2)).await,
         done(1)

@@ -5,7 +5,7 @@ use outlast_protocol::Sid;
 use super::{
     Embedded,
     halt::Halt,
-    tables::{DUE, OWNED, RECORDS},
+    tables::{DUE, GROUPS, OWNED, RECORDS},
     write::DoWrite,
 };
 use crate::{BrokerError, NodeId, Read, Record, Records, Shard, Write, Written};
@@ -78,6 +78,24 @@ impl Records for Embedded {
             let owned = owned.range((s, owner, 0)..=(s, owner, u128::MAX))?;
             let sids = owned.take(max).map(|owned| {
                 let (key, _) = owned?;
+                Ok(Sid::from_u128(key.value().2))
+            });
+            sids.collect::<Result<_, Halt>>()
+        })
+        .await
+    }
+
+    async fn grouped(
+        &self,
+        Shard(s): Shard,
+        group: &str,
+        max: usize,
+    ) -> Result<Vec<Sid>, BrokerError> {
+        self.look(|txn| {
+            let groups = txn.open_table(GROUPS)?;
+            let grouped = groups.range((s, group, 0)..=(s, group, u128::MAX))?;
+            let sids = grouped.take(max).map(|grouped| {
+                let (key, _) = grouped?;
                 Ok(Sid::from_u128(key.value().2))
             });
             sids.collect::<Result<_, Halt>>()

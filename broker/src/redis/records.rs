@@ -85,16 +85,39 @@ impl Records for Redis {
         owner: &NodeId,
         max: usize,
     ) -> Result<Vec<Sid>, BrokerError> {
-        // Members are `owner sid`; '!' is what follows the space.
+        self.listed(keys::owned(shard), format!("{owner} "), max)
+            .await
+    }
+
+    async fn grouped(
+        &self,
+        shard: Shard,
+        group: &str,
+        max: usize,
+    ) -> Result<Vec<Sid>, BrokerError> {
+        let prefix = format!("{}:{group} ", group.len());
+        self.listed(keys::groups(shard), prefix, max).await
+    }
+}
+
+impl Redis {
+    /// The sids of an index whose members begin with `prefix`, which ends with a space.
+    async fn listed(
+        &self,
+        index: String,
+        prefix: String,
+        max: usize,
+    ) -> Result<Vec<Sid>, BrokerError> {
         let mut range = redis::cmd("ZRANGE");
+        // '~' comes behind everything that a sid can begin with.
         range
-            .arg(keys::owned(shard))
-            .arg(format!("[{owner} "))
-            .arg(format!("({owner}!"));
+            .arg(index)
+            .arg(format!("[{prefix}"))
+            .arg(format!("({prefix}~"));
         range.arg("BYLEX").arg("LIMIT").arg(0).arg(max);
-        let owned: Vec<String> = self.link.query(&range).await?;
+        let listed: Vec<String> = self.link.query(&range).await?;
         let sid = |member: &String| read_sid(member.rsplit(' ').next().unwrap_or_default());
-        owned.iter().map(sid).collect()
+        listed.iter().map(sid).collect()
     }
 }
 

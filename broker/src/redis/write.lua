@@ -20,11 +20,16 @@ local version = redis.call('HGET', SESSION, 'version') or '0'
 local old_owner = redis.call('HGET', SESSION, 'owner') or ''
 local old_group = redis.call('HGET', SESSION, 'group') or ''
 
+-- What a group's members begin with; its length keeps it apart from every other group.
+local function in_group(name)
+  return #name .. ':' .. name .. ' '
+end
+
 if version ~= expect then
   return 'conflict'
 end
 if version == '0' and group ~= '' then
-  local counted = tonumber(redis.call('HGET', GROUPS, group) or 0)
+  local counted = redis.call('ZLEXCOUNT', GROUPS, '[' .. in_group(group), '(' .. in_group(group) .. '~')
   if counted >= tonumber(group_max) then
     return 'full'
   end
@@ -50,10 +55,10 @@ end
 
 if old_group ~= group then
   if old_group ~= '' then
-    count(GROUPS, old_group, -1)
+    redis.call('ZREM', GROUPS, in_group(old_group) .. sid)
   end
   if group ~= '' then
-    count(GROUPS, group, 1)
+    redis.call('ZADD', GROUPS, 0, in_group(group) .. sid)
   end
 end
 

@@ -213,3 +213,19 @@ fn l5_key_material_that_is_of_no_use_says_why() {
         Some(KeyError::EmptyJwks)
     );
 }
+
+#[test]
+fn a5_patterns_allow_a_prefix_or_a_whole_name() {
+    let may = |patterns: Option<&[&str]>, room: &str| {
+        let patterns: Option<Vec<_>> =
+            patterns.map(|list| list.iter().map(|text| text.to_string()).collect());
+        allows(patterns.as_deref(), &room.parse().unwrap())
+    };
+    assert!(may(None, "chat/a"));
+    assert!(!may(Some(&[]), "chat/a"));
+    assert!(may(Some(&["game/a", "chat/*"]), "chat/a"));
+    assert!(may(Some(&["*"]), "chat/a"));
+    assert!(may(Some(&["chat/a"]), "chat/a"));
+    assert!(!may(Some(&["chat/a"]), "chat/ab"));
+    assert!(!may(Some(&["chat/*"]), "chats/a"));
+}

@@ -2,11 +2,11 @@
 
 use outlast_broker::Request;
 use outlast_protocol::{BadRoomName, ClientFrame, DecodeError, RoomName, ServerFrame};
-use outlast_sessions::Identity;
 use tokio::time::Instant;
 
 use super::{Socket, job::What};
 use crate::{
+    auth::allows,
     bye::Bye,
     rate::TooFast,
     room_gate::{RoomGate, Verdict},
@@ -79,7 +79,7 @@ impl Socket {
         let inside = slot
             .and_then(|slot| self.rooms.get(slot))
             .is_some_and(|room| room.seat.is_some());
-        if joins && !inside && !may_join(&self.identity, &name) {
+        if joins && !inside && !allows(self.identity.rooms.as_deref(), &name) {
             return self.refuse(name, n, Refusal::forbidden());
         }
         let Some(slot) = self.rooms.place(&name, RoomGate::default()) else {
@@ -260,45 +260,8 @@ fn judge(gate: &RoomGate, request: &Request, n: u64) -> Verdict {
     }
 }
 
-/// Whether a session's token lets it join a room: no list allows every room, `chat/*` all that begin so.
-fn may_join(identity: &Identity, room: &RoomName) -> bool {
-    let matches = |pattern: &String| match pattern.strip_suffix('*') {
-        Some(prefix) => room.as_str().starts_with(prefix),
-        None => room.as_str() == pattern,
-    };
-    identity
-        .rooms
-        .as_ref()
-        .is_none_or(|patterns| patterns.iter().any(matches))
-}
-
 fn enough(_: TooFast) -> Result<(), Bye> {
     const RETRY_MS: u64 = 5_000;
     let reason = "too many actions, and they do not stop";
     Err(Bye::new(outlast_protocol::CloseCode::RateLimited, reason).retry(RETRY_MS))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a5_patterns_allow_a_prefix_or_a_whole_name() {
-        let may = |patterns: Option<&[&str]>, room: &str| {
-            let rooms = patterns.map(|list| list.iter().map(|text| text.to_string()).collect());
-            let identity = Identity {
-                user: "ada".into(),
-                expires_at: None,
-                rooms,
-            };
-            may_join(&identity, &room.parse().unwrap())
-        };
-        assert!(may(None, "chat/a"));
-        assert!(!may(Some(&[]), "chat/a"));
-        assert!(may(Some(&["game/a", "chat/*"]), "chat/a"));
-        assert!(may(Some(&["*"]), "chat/a"));
-        assert!(may(Some(&["chat/a"]), "chat/a"));
-        assert!(!may(Some(&["chat/a"]), "chat/ab"));
-        assert!(!may(Some(&["chat/*"]), "chats/a"));
-    }
 }

@@ -39,6 +39,7 @@ pub(crate) fn user(name: &str) -> Identity {
         user: name.into(),
         expires_at: None,
         rooms: None,
+        admin: false,
     }
 }
 

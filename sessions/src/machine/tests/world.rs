@@ -19,6 +19,7 @@ pub(super) fn identity(user: &str) -> Identity {
         user: user.into(),
         expires_at: None,
         rooms: None,
+        admin: false,
     }
 }
 
@@ -244,7 +245,7 @@ impl World {
         }
         match step.then {
             _ if killed || late => {}
-            Next::Write(next) => self.write(&before, next),
+            Next::Write(next) => self.write(&before, *next),
             Next::Delete => {
                 assert!(before.is_over(), "deleted before it was over");
                 self.session = None;

@@ -1,0 +1,117 @@
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use outlast_broker::{
+    Answer, BrokerError, Deadline, Heard, Input, NodeId, Reply, Request, SharedBroker,
+};
+use outlast_protocol::{RoomName, Sid};
+use parking_lot::Mutex;
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
+
+use super::problem::Problem;
+
+/// Asks rooms, and waits for what they answer.
+pub(super) struct Asks {
+    broker: SharedBroker,
+    me: NodeId,
+    waiting: Mutex<HashMap<Asked, Vec<oneshot::Sender<Answer>>>>,
+}
+
+/// Who asks which room.
+type Asked = (Sid, RoomName);
+
+/// How many may wait at once; one more is told `busy`.
+const WAITING_MAX: usize = 1_024;
+/// How long a room may take before it is asked again: rooms tell repetitions.
+const PATIENCE: Duration = Duration::from_millis(2_500);
+/// How often it is asked: for longer than a worker takes to follow a dead one (W4).
+const ASKS_MAX: usize = 4;
+/// How long what is asked may take to reach the room's topic, in milliseconds.
+const APPEND_WITHIN_MS: u64 = 10_000;
+/// How long to wait before the store is asked again.
+const RETRY: Duration = Duration::from_millis(500);
+
+impl Asks {
+    pub(super) fn start(broker: SharedBroker) -> Arc<Asks> {
+        let asks = Arc::new(Asks {
+            broker,
+            me: NodeId::random(),
+            waiting: Mutex::default(),
+        });
+        tokio::spawn(asks.clone().listen());
+        asks
+    }
+
+    /// Asks a room something that may be asked again.
+    pub(super) async fn ask(
+        &self,
+        room: &RoomName,
+        sid: Sid,
+        generation: u64,
+        request: Request,
+    ) -> Result<Answer, Problem> {
+        let input = Input {
+            room: room.clone(),
+            sid,
+            generation,
+            gateway: Some(self.me.clone()),
+            request,
+        };
+        for _ in 0..ASKS_MAX {
+            let answer = self.wait_for((sid, room.clone()))?;
+            self.append(input.clone()).await?;
+            if let Ok(Ok(answer)) = timeout(PATIENCE, answer).await {
+                return Ok(answer);
+            }
+        }
+        Err(Problem::busy(
+            "the room does not answer; try again, with the same key",
+        ))
+    }
+
+    fn wait_for(&self, asked: Asked) -> Result<oneshot::Receiver<Answer>, Problem> {
+        let (answer, waits) = oneshot::channel();
+        let mut waiting = self.waiting.lock();
+        waiting.retain(|_, all| {
+            all.retain(|one| !one.is_closed());
+            !all.is_empty()
+        });
+        if waiting.values().map(Vec::len).sum::<usize>() >= WAITING_MAX {
+            return Err(Problem::busy("too much is being asked at once"));
+        }
+        waiting.entry(asked).or_default().push(answer);
+        Ok(waits)
+    }
+
+    async fn append(&self, input: Input) -> Result<(), BrokerError> {
+        let partition = self.broker.layout().partition(&input.room);
+        let (now_ms, _) = self.broker.members().await?;
+        let deadline = Deadline(now_ms + APPEND_WITHIN_MS);
+        self.broker.append(partition, deadline, vec![input]).await
+    }
+
+    /// Hands answers to who waits for them. One that was missed is asked for again.
+    async fn listen(self: Arc<Self>) {
+        let (_subscriptions, mut listener) = loop {
+            match self.broker.listen(&self.me).await {
+                Ok(listening) => break listening,
+                Err(error) => tracing::debug!(%error, "cannot listen yet"),
+            }
+            sleep(RETRY).await;
+        };
+        loop {
+            match listener.hear().await {
+                Heard::Reply(Reply { sid, room, answer }) => {
+                    let all = self.waiting.lock().remove(&(sid, room));
+                    for one in all.into_iter().flatten() {
+                        // Who no longer waits has been told so.
+                        one.send(answer.clone()).ok();
+                    }
+                }
+                Heard::Room(_) | Heard::Nudge(_) | Heard::Missed => {}
+            }
+        }
+    }
+}

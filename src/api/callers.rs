@@ -1,0 +1,168 @@
+use std::net::SocketAddr;
+
+use axum::http::{
+    HeaderMap, StatusCode,
+    header::{AUTHORIZATION, HOST, ORIGIN},
+};
+use outlast_gateway::{Auth, Keys};
+use outlast_protocol::RoomName;
+
+use super::problem::Problem;
+use crate::config::Config;
+
+/// Who may use the API on one listener.
+#[derive(Clone)]
+pub(crate) enum Callers {
+    /// Who has a token with the claim `admin`.
+    Tokens(Auth),
+    /// Who sits at this machine: the listener is on loopback, and there is no key to check tokens with.
+    Local,
+    /// Nobody: there is no key to check tokens with, and the listener can be reached from elsewhere.
+    Nobody,
+}
+
+/// Who calls.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// Who the token names.
+    pub(super) user: String,
+    /// The patterns of rooms that the token is good for; every room, when there are none.
+    rooms: Option<Vec<String>>,
+}
+
+impl Callers {
+    /// On a listener of operators at this address.
+    pub(crate) fn at(address: SocketAddr, keys: Option<&Keys>) -> Callers {
+        match keys {
+            Some(keys) => Callers::Tokens(Auth::tokens(keys.clone(), false)),
+            None if address.ip().is_loopback() => Callers::Local,
+            None => Callers::Nobody,
+        }
+    }
+
+    /// On the listener that browsers connect to, for the dashboard: with keys, and where somebody tries
+    /// outlast out on a machine of their own.
+    pub(crate) fn beside_clients(config: &Config, keys: Option<&Keys>) -> Option<Callers> {
+        let tried_out = config.is_tried_out();
+        (keys.is_some() || tried_out).then(|| Callers::at(config.listen, keys))
+    }
+
+    /// Who sends a request with these headers.
+    ///
+    /// # Errors
+    /// 401 without a token that is good, 403 where one that is good does not do.
+    pub(super) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        match self {
+            Callers::Tokens(auth) => {
+                let token = bearer(headers)
+                    .ok_or_else(|| unauthorized("a token is needed: send Authorization: Bearer"))?;
+                let identity = auth
+                    .verify(token)
+                    .map_err(|error| unauthorized(error.to_string()))?;
+                if !identity.admin {
+                    let message = "the token lacks the claim \"admin\": true";
+                    return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", message));
+                }
+                Ok(Caller {
+                    user: identity.user,
+                    rooms: identity.rooms,
+                })
+            }
+            Callers::Local if is_local(headers) => Ok(Caller {
+                user: "operator".to_owned(),
+                rooms: None,
+            }),
+            Callers::Local => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "without a key for tokens only this machine itself may call, at a loopback address and through no proxy",
+            )),
+            Callers::Nobody => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "there is no key to check tokens with: start this process with --token-secret-file, \
+                 --token-key-file or --token-jwks-file",
+            )),
+        }
+    }
+}
+
+impl Caller {
+    /// # Errors
+    /// When the token is good for other rooms only.
+    pub(super) fn may_use(&self, room: &RoomName) -> Result<(), Problem> {
+        if outlast_gateway::allows(self.rooms.as_deref(), room) {
+            return Ok(());
+        }
+        let message = "the token does not allow this room";
+        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", message))
+    }
+}
+
+fn unauthorized(message: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Whether a request was meant for this machine by who sits at it. A page of another site can make a browser
+/// send one here, under a name that it resolves to loopback, and a proxy can bring one from anywhere: the
+/// first shows in `Origin` and `Host`, the second in what proxies add.
+fn is_local(headers: &HeaderMap) -> bool {
+    const OF_PROXIES: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    if OF_PROXIES.iter().any(|name| headers.contains_key(*name)) {
+        return false;
+    }
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else {
+        return false;
+    };
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| {
+        if port.bytes().all(|digit| digit.is_ascii_digit()) {
+            name
+        } else {
+            host
+        }
+    });
+    let loopback = ["localhost", "127.0.0.1", "[::1]"].contains(&name);
+    let own = |origin: &str| origin.strip_prefix("http://") == Some(host);
+    let mut origins = headers.get_all(ORIGIN).iter();
+    loopback && origins.all(|origin| origin.to_str().is_ok_and(own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_keys_only_this_machine_itself_may_call() {
+        let local = |headers: &[(&'static str, &str)]| {
+            let pairs = headers.iter().map(|(name, value)| {
+                let name = axum::http::HeaderName::from_static(name);
+                (name, value.parse().unwrap())
+            });
+            is_local(&pairs.collect())
+        };
+        assert!(local(&[("host", "127.0.0.1:9464")]));
+        assert!(local(&[("host", "localhost")]));
+        assert!(local(&[("host", "[::1]:80")]));
+        assert!(local(&[
+            ("host", "localhost:8080"),
+            ("origin", "http://localhost:8080")
+        ]));
+        assert!(!local(&[]));
+        assert!(!local(&[("host", "evil.example:9464")]));
+        assert!(!local(&[("host", "localhost.evil.example")]));
+        assert!(!local(&[
+            ("host", "localhost:8080"),
+            ("origin", "http://localhost:9999")
+        ]));
+        assert!(!local(&[("host", "localhost:8080"), ("origin", "null")]));
+        assert!(!local(&[
+            ("host", "localhost:8080"),
+            ("x-forwarded-for", "1.2.3.4")
+        ]));
+    }
+}
