@@ -1,8 +1,11 @@
 use outlast_protocol::{Payload, Pos};
 use serde::{Deserialize, Serialize};
 
+use crate::version::{UnknownVersion, Version};
+
 /// An entry of a room's log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Entry {
     /// Where it stands.
     pub pos: Pos,
@@ -11,6 +14,27 @@ pub struct Entry {
     /// What it is.
     #[serde(rename = "is")]
     pub body: Body,
+}
+
+/// An entry as any version may have written it.
+#[derive(Deserialize)]
+struct Written {
+    #[serde(default)]
+    v: Version,
+    pos: Pos,
+    at: u64,
+    #[serde(rename = "is")]
+    body: Body,
+}
+
+impl TryFrom<Written> for Entry {
+    type Error = UnknownVersion;
+
+    fn try_from(written: Written) -> Result<Self, UnknownVersion> {
+        let Written { v, pos, at, body } = written;
+        v.check()?;
+        Ok(Entry { pos, at, body })
+    }
 }
 
 /// What a log entry says.

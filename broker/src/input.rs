@@ -1,10 +1,14 @@
 use outlast_protocol::{Payload, RoomName, Sid};
 use serde::{Deserialize, Serialize};
 
-use crate::NodeId;
+use crate::{
+    NodeId,
+    version::{UnknownVersion, Version},
+};
 
 /// What travels through a topic to a room: something that a session did, or that happened to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Input {
     /// The room it is for.
     pub room: RoomName,
@@ -20,6 +24,36 @@ pub struct Input {
     /// What it is.
     #[serde(rename = "do")]
     pub request: Request,
+}
+
+/// An input as any version may have written it.
+#[derive(Deserialize)]
+struct Written {
+    #[serde(default)]
+    v: Version,
+    room: RoomName,
+    sid: Sid,
+    #[serde(rename = "gen")]
+    generation: u64,
+    #[serde(rename = "gw", default)]
+    gateway: Option<NodeId>,
+    #[serde(rename = "do")]
+    request: Request,
+}
+
+impl TryFrom<Written> for Input {
+    type Error = UnknownVersion;
+
+    fn try_from(written: Written) -> Result<Self, UnknownVersion> {
+        written.v.check()?;
+        Ok(Input {
+            room: written.room,
+            sid: written.sid,
+            generation: written.generation,
+            gateway: written.gateway,
+            request: written.request,
+        })
+    }
 }
 
 /// What an input asks of a room.

@@ -26,6 +26,7 @@ mod record;
 mod reply;
 mod seat;
 mod topic;
+mod version;
 
 pub mod balance;
 #[cfg(feature = "conformance")]

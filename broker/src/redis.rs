@@ -6,7 +6,8 @@
 //! leases, members and sessions alive say `allow-oom` (W7). Time is Redis's own.
 //!
 //! # Keys
-//! All keys of one script share the hash tag in braces: `{p7}` a partition, `{s3}` a session shard.
+//! All keys of one script share the hash tag in braces: `{p7}` a partition, `{s3}` a session shard. So each
+//! lies in one slot of a Cluster.
 //!
 //! | key | type | holds |
 //! | --- | --- | --- |
@@ -30,13 +31,15 @@
 //!
 //! | channel | carries |
 //! | --- | --- |
-//! | `ol:{p7}:live:<room>` | announcements of the room's commits |
-//! | `ol:{p7}:gw:<id>` | lists of replies to the sessions of one gateway |
+//! | `ol:{p7}:live:<room>`, sharded | announcements of the room's commits |
+//! | `ol:{p7}:gw:<id>`, sharded | lists of replies to the sessions of one gateway |
 //! | `ol:nudge:<id>`, `ol:nudge` | nudges to one process, to everybody |
 //!
 //! # Connections
-//! One for all commands, pipelined (`link.rs`); one for each listener (`ear.rs`); one for each topic that
-//! is being read (`readers.rs`), since a command that waits holds up those behind it.
+//! To each Redis (`nodes.rs`: one, the one that sentinels name, or every master of a Cluster) one for all
+//! commands, pipelined (`link.rs`); one for each listener (`ear.rs`); and to one of them one for each topic
+//! that is being read (`readers.rs`), since a command that waits holds up those behind it. A command is
+//! never sent twice, unless a node says that it did nothing and who would (`errand.rs`).
 
 use std::{sync::Arc, time::Duration};
 
@@ -47,27 +50,39 @@ use crate::{Broker, BrokerError, Health, Layout};
 mod access;
 mod announcements;
 mod checkup;
+mod cluster;
 mod commit;
 mod dialer;
 mod ear;
+mod errand;
 mod fault;
 mod inbox;
 mod keys;
 mod leases;
+mod line;
 mod link;
 mod members;
+mod nodes;
+mod place;
 mod readers;
 mod records;
 mod rooms;
+mod sentinels;
+mod slots;
+mod table;
 mod topic;
 mod url;
 
 pub use access::{Access, Certificate};
 use checkup::Checkup;
+use cluster::Cluster;
 use dialer::Dialer;
 use keys::Channels;
-use link::Link;
+use link::{Link, Manner};
+use nodes::Nodes;
+use place::Place;
 use readers::Readers;
+use sentinels::Sentinels;
 use url::{Site, StoreUrl};
 
 /// How this process deals with Redis.
@@ -107,14 +122,19 @@ pub struct Redis {
     layout: Layout,
     settings: Settings,
     channels: Channels,
-    link: Arc<Link>,
+    nodes: Nodes,
     readers: Readers,
     _tasks: JoinSet<()>,
 }
 
 impl Redis {
-    /// Connects to a store, and creates it where there is none yet. `url` is
-    /// `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss://…` for TLS.
+    /// Connects to a store, and creates it where there is none yet. `url` is one of
+    /// - `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`,
+    /// - `redis-sentinel://[[USER]:PASSWORD@]HOST[:PORT],…/NAME[/DATABASE]`: the master that these sentinels
+    ///   watch under this name, wherever it is;
+    /// - `redis-cluster://[[USER]:PASSWORD@]HOST[:PORT],…`: the Cluster that these are nodes of;
+    ///
+    /// with `rediss` in place of `redis` for TLS.
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`] where Redis cannot be reached or refuses us, and
@@ -125,35 +145,49 @@ impl Redis {
         layout: Layout,
         settings: Settings,
     ) -> Result<Arc<Self>, BrokerError> {
-        let command_timeout = Duration::from_millis(settings.command_timeout_ms);
         let url = StoreUrl::parse(url)?;
-        let dialer = Dialer::to_servers(&url, &settings.access, CONNECT_TIMEOUT)?;
+        let manner = Manner {
+            dialer: Arc::new(Dialer::to_servers(&url, &settings.access, CONNECT_TIMEOUT)?),
+            checkup: Checkup {
+                layout,
+                clustered: matches!(url.site, Site::Cluster { .. }),
+                intake_memory_percent: settings.intake_memory_percent,
+            },
+            command_timeout: Duration::from_millis(settings.command_timeout_ms),
+            probe_every: Duration::from_millis(settings.probe_ms),
+        };
         let channels = Channels::of_database(url.database);
-        let Site::Single(address) = url.site else {
-            return Err(BrokerError::Unavailable(
-                "Sentinel and Cluster are not spoken yet".into(),
-            ));
+        let one = |(link, tasks)| (Nodes::One(link), tasks);
+        let (nodes, tasks) = match &url.site {
+            Site::Single(address) => {
+                let place = Place::Fixed(address.clone());
+                one(Link::connect(place, &manner).await?)
+            }
+            Site::Sentinel { sentinels, name } => {
+                let dialer = Dialer::to_sentinels(&url, &settings.access, CONNECT_TIMEOUT)?;
+                let sentinels =
+                    Sentinels::new(sentinels.clone(), name.clone(), dialer, CONNECT_TIMEOUT);
+                one(Link::connect(Place::Watched(sentinels.into()), &manner).await?)
+            }
+            Site::Cluster { seeds } => {
+                let homes = keys::homes(layout);
+                let (cluster, tasks) = Cluster::connect(seeds.clone(), manner, homes).await?;
+                (Nodes::Many(cluster), tasks)
+            }
         };
-        let checkup = Checkup {
-            layout,
-            intake_memory_percent: settings.intake_memory_percent,
-        };
-        let probe_every = Duration::from_millis(settings.probe_ms);
-        let (link, tasks) =
-            Link::connect(address, dialer, checkup, command_timeout, probe_every).await?;
-        let readers = Readers::default();
         Ok(Arc::new(Redis {
             layout,
             settings,
             channels,
-            link,
-            readers,
+            nodes,
+            readers: Readers::default(),
             _tasks: tasks,
         }))
     }
 
     async fn now_ms(&self) -> Result<u64, BrokerError> {
-        Ok(clock_ms(self.link.query(&redis::cmd("TIME")).await?))
+        let time = redis::cmd("TIME");
+        Ok(clock_ms(self.nodes.query(keys::MEMBERS, &time).await?))
     }
 }
 
@@ -163,7 +197,7 @@ impl Broker for Redis {
     }
 
     fn health(&self) -> watch::Receiver<Health> {
-        self.link.health()
+        self.nodes.health()
     }
 }
 

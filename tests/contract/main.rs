@@ -13,6 +13,7 @@ mod flow;
 mod handshake;
 mod metrics;
 mod sessions;
+mod skew;
 mod storms;
 #[path = "../support/support.rs"]
 mod support;

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeSet, HashSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -18,7 +18,7 @@ use super::{
     Redis,
     ear::{Ear, Wish, away},
     inbox::{Inbox, Mail},
-    keys::{Channels, Subject},
+    keys::{self, Channels, Subject},
     topic::to_json,
 };
 use crate::{Announcements, BrokerError, Heard, Listener, NodeId, Nudge, Reply, Subscriptions};
@@ -32,26 +32,20 @@ impl Announcements for Redis {
         &self,
         me: &NodeId,
     ) -> Result<(Arc<dyn Subscriptions>, Box<dyn Listener>), BrokerError> {
-        let replies = self
-            .layout
-            .all_partitions()
-            .map(|p| self.channels.replies(p, me));
-        let nudges = [self.channels.nudges(Some(me)), self.channels.nudges(None)];
         let inbox = Arc::new(Inbox::new(self.settings.inbox_bytes_max));
-        let ear = Ear {
-            link: self.link.clone(),
-            layout: self.layout,
-            channels: self.channels.clone(),
-            fixed: replies.chain(nudges).collect(),
-            rooms: HashSet::new(),
-            inbox: inbox.clone(),
-        };
-        let wire = ear.connect().await?;
+        let ear = Ear::connect(
+            self.nodes.clone(),
+            self.layout,
+            self.channels.clone(),
+            me.clone(),
+            inbox.clone(),
+        );
+        let ear = ear.await?;
         let (wish, wishes) = mpsc::channel(WISHES_MAX);
         let mut tasks = JoinSet::new();
-        tasks.spawn(ear.listen(wire, wishes));
+        tasks.spawn(ear.listen(wishes));
 
-        let wisher = Wisher::new(wish, 2 * self.link.command_timeout());
+        let wisher = Wisher::new(wish, 2 * self.nodes.command_timeout());
         let hearer = Hearer {
             inbox,
             channels: self.channels.clone(),
@@ -63,8 +57,11 @@ impl Announcements for Redis {
 
     async fn nudge(&self, to: Option<&NodeId>, nudge: &Nudge) -> Result<(), BrokerError> {
         let mut publish = redis::cmd("PUBLISH");
-        self.link
-            .query(publish.arg(self.channels.nudges(to)).arg(to_json(nudge)))
+        self.nodes
+            .query(
+                keys::MEMBERS,
+                publish.arg(self.channels.nudges(to)).arg(to_json(nudge)),
+            )
             .await
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use redis::{InfoDict, Script, aio::MultiplexedConnection};
+use redis::{InfoDict, RedisResult, Script, Value, aio::MultiplexedConnection};
 
-use super::{fault::broker_error, keys};
+use super::{fault::broker_error, keys, nodes::NOT_ONE};
 use crate::{BrokerError, Layout};
 
 /// The version of everything that this backend keeps in Redis.
@@ -16,17 +16,19 @@ static STORE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("stor
 type Identity = (String, u16, u16, String);
 
 /// What a Redis has to be.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Checkup {
     pub(super) layout: Layout,
+    /// Whether it is a node of a Cluster, where but one of them knows which store this is.
+    pub(super) clustered: bool,
     pub(super) intake_memory_percent: u64,
 }
 
 /// How a Redis is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Findings {
-    /// The store's name; another one after it was emptied.
-    pub(super) id: String,
+    /// The store's name, where it lies here; another one after it was emptied.
+    pub(super) id: Option<String>,
     /// Whether its memory is so full that nothing more should be taken in.
     pub(super) crowded: bool,
     /// The policy by which it throws away what we wrote, if it does.
@@ -42,9 +44,16 @@ impl Checkup {
         &self,
         connection: &mut MultiplexedConnection,
     ) -> Result<Findings, BrokerError> {
-        let id = self.identify(connection).await?;
+        let role = role(connection).await?;
+        if role != "master" {
+            return Err(BrokerError::Unavailable(
+                "it is a replica, which takes no writes: give its master, or redis-sentinel:// or \
+                 redis-cluster://, which find it"
+                    .into(),
+            ));
+        }
         let info: Result<InfoDict, _> = redis::cmd("INFO")
-            .arg("memory")
+            .arg(&["memory", "cluster"])
             .query_async(connection)
             .await;
         let number = |key| {
@@ -53,6 +62,10 @@ impl Checkup {
                 .and_then(|info| info.get::<u64>(key))
                 .unwrap_or(0)
         };
+        if number("cluster_enabled") == 1 && !self.clustered {
+            return Err(BrokerError::Incompatible(NOT_ONE.into()));
+        }
+        let id = self.identify(connection).await?;
         let (used, max) = (number("used_memory"), number("maxmemory"));
         let policy = info
             .as_ref()
@@ -68,10 +81,13 @@ impl Checkup {
     async fn identify(
         &self,
         connection: &mut MultiplexedConnection,
-    ) -> Result<String, BrokerError> {
-        let found = match self.read(connection).await? {
-            Some(found) => found,
-            None => self.create(connection).await?,
+    ) -> Result<Option<String>, BrokerError> {
+        let found = match self.read(connection).await {
+            Ok(Some(found)) => found,
+            Ok(None) => self.create(connection).await?,
+            // Another node knows.
+            Err(error) if self.clustered && error.code() == Some("MOVED") => return Ok(None),
+            Err(error) => return Err(broker_error(error)),
         };
         let (format, p, s, id) = found;
         let Layout { partitions, shards } = self.layout;
@@ -87,18 +103,15 @@ impl Checkup {
                  give --partitions {p} --shards {s}, or use an empty store"
             )));
         }
-        Ok(id)
+        Ok(Some(id))
     }
 
     /// Only reads, so that it works where Redis refuses all writes.
-    async fn read(
-        &self,
-        connection: &mut MultiplexedConnection,
-    ) -> Result<Option<Identity>, BrokerError> {
+    async fn read(&self, connection: &mut MultiplexedConnection) -> RedisResult<Option<Identity>> {
         let mut read = redis::cmd("HMGET");
         read.arg(keys::STORE)
             .arg(&["format", "partitions", "shards", "id"]);
-        let (format, p, s, id) = read.query_async(connection).await.map_err(broker_error)?;
+        let (format, p, s, id) = read.query_async(connection).await?;
         let whole = |(((format, p), s), id)| (format, p, s, id);
         Ok(Option::<String>::zip(format, p).zip(s).zip(id).map(whole))
     }
@@ -119,4 +132,15 @@ impl Checkup {
             broker_error(error)
         })
     }
+}
+
+/// `master` or `slave`.
+async fn role(connection: &mut MultiplexedConnection) -> Result<String, BrokerError> {
+    let role = redis::cmd("ROLE")
+        .query_async::<Vec<Value>>(connection)
+        .await;
+    let role = role.map_err(broker_error)?;
+    let name = role.into_iter().next().unwrap_or(Value::Nil);
+    redis::from_redis_value(name)
+        .map_err(|error| BrokerError::Unreadable(format!("the role: {error}")))
 }

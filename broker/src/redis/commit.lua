@@ -90,7 +90,7 @@ end
 
 for _, room in ipairs(commit.rooms) do
   if #room.entries + #room.signals > 0 then
-    redis.call('PUBLISH', room.channel,
+    redis.call('SPUBLISH', room.channel,
       '{"room":"' .. room.name .. '",' ..
       '"behind":"' .. room.behind .. '",' ..
       '"entries":[' .. table.concat(room.entries, ',') .. '],' ..
@@ -98,7 +98,7 @@ for _, room in ipairs(commit.rooms) do
   end
 end
 for _, reply in ipairs(commit.replies) do
-  redis.call('PUBLISH', reply.channel, reply.texts)
+  redis.call('SPUBLISH', reply.channel, reply.texts)
 end
 
 return {'now'}

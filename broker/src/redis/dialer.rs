@@ -1,6 +1,12 @@
 //! How connections to Redis are made.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use rand::RngExt;
 use redis::{
@@ -32,7 +38,12 @@ pub(super) struct Dialer {
 #[derive(Debug)]
 pub(super) struct Wire {
     pub(super) connection: MultiplexedConnection,
+    /// Where it leads.
+    pub(super) at: Address,
     lost: Arc<Notify>,
+    /// How many channels we have asked to hear no more, and are still to be let off from. Redis takes
+    /// others away by itself: those whose slot it no longer has.
+    leaving: Arc<AtomicUsize>,
 }
 
 impl Dialer {
@@ -46,6 +57,20 @@ impl Dialer {
             user: access.user.as_ref().or(url.user.as_ref()),
             password: access.password.as_ref().or(url.password.as_ref()),
             database: url.database,
+        };
+        Dialer::new(url.tls, &login, access, connect_timeout)
+    }
+
+    /// A way to connect to the sentinels that watch them.
+    pub(super) fn to_sentinels(
+        url: &StoreUrl,
+        access: &Access,
+        connect_timeout: Duration,
+    ) -> Result<Self, BrokerError> {
+        let login = Login {
+            user: access.sentinel_user.as_ref(),
+            password: access.sentinel_password.as_ref(),
+            database: 0,
         };
         Dialer::new(url.tls, &login, access, connect_timeout)
     }
@@ -99,11 +124,18 @@ impl Dialer {
         hear: impl Fn(Vec<u8>, Vec<u8>) + Send + Sync + 'static,
     ) -> Result<Wire, DialError> {
         let lost = Arc::new(Notify::new());
-        let bell = lost.clone();
+        let leaving = Arc::new(AtomicUsize::new(0));
+        let (bell, asked) = (lost.clone(), leaving.clone());
         let pushed = move |PushInfo { kind, data }| -> Result<(), ()> {
             if kind == PushKind::Disconnection {
                 bell.notify_one();
-            } else if kind == PushKind::Message
+            } else if kind == PushKind::SUnsubscribe {
+                let one_less = |left: usize| left.checked_sub(1);
+                let order = Ordering::SeqCst;
+                if asked.fetch_update(order, order, one_less).is_err() {
+                    bell.notify_one();
+                }
+            } else if matches!(kind, PushKind::Message | PushKind::SMessage)
                 && let Ok([Value::BulkString(channel), Value::BulkString(message)]) =
                     <[Value; 2]>::try_from(data)
             {
@@ -122,7 +154,12 @@ impl Dialer {
                 .await
         };
         let connection = connected.await.map_err(|error| explain(address, &error))?;
-        Ok(Wire { connection, lost })
+        Ok(Wire {
+            connection,
+            at: address.clone(),
+            lost,
+            leaving,
+        })
     }
 
     /// How to connect to an address.
@@ -217,9 +254,14 @@ fn explain(address: &Address, error: &RedisError) -> DialError {
 }
 
 impl Wire {
-    /// Waits until the connection is closed.
+    /// Waits until the connection is closed, or no longer hears what it should.
     pub(super) async fn closed(&self) {
         self.lost.notified().await;
+    }
+
+    /// Says that so many sharded channels are about to be left.
+    pub(super) fn leaves(&self, channels: usize) {
+        self.leaving.fetch_add(channels, Ordering::SeqCst);
     }
 }
 

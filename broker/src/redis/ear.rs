@@ -1,28 +1,30 @@
-//! A listener's connection, and who looks after it.
+//! A listener's connections, and who looks after them.
 
-use std::{collections::HashSet, pin::pin, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
+use futures_util::future::{join_all, select_all};
 use outlast_protocol::RoomName;
-use redis::aio::MultiplexedConnection;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::sleep,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 use super::{
-    dialer::{DialError, Wire, backoff},
-    fault::broker_error,
+    dialer::{DialError, Dialer, Wire, backoff},
     inbox::Inbox,
-    keys::Channels,
-    link::Link,
+    keys::{self, Channels},
+    line::Line,
+    nodes::Nodes,
+    url::Address,
 };
-use crate::{BrokerError, Health, Layout};
+use crate::{BrokerError, Layout, NodeId, Partition, Shard};
 
 /// How many wishes are taken up at once.
 const WISHES_AT_ONCE: usize = 512;
-
-/// How many channels are named in one command.
-const CHANNELS_AT_ONCE: usize = 512;
 
 /// What a listener wants to hear of, or no longer.
 #[derive(Debug)]
@@ -31,96 +33,175 @@ pub(super) enum Wish {
     Unsubscribe(RoomName),
 }
 
-/// Keeps a connection that hears what it should, and fills an inbox from it.
+/// What is heard where one slot lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Parcel {
+    /// A partition's rooms and replies.
+    Partition(Partition),
+    /// Nothing: but who hears of it knows when its records may have been lost (R4).
+    Shard(Shard),
+    /// Nudges, which reach every node.
+    Nudges,
+}
+
+/// Hears what it should, and fills an inbox with it. It has one line to each node that has something to say,
+/// so that one that is lost takes nothing from the others.
 #[derive(Debug)]
 pub(super) struct Ear {
-    pub(super) link: Arc<Link>,
-    pub(super) layout: Layout,
-    pub(super) channels: Channels,
-    /// Channels that are always heard.
-    pub(super) fixed: Vec<String>,
+    nodes: Nodes,
+    layout: Layout,
+    channels: Channels,
+    me: NodeId,
+    inbox: Arc<Inbox>,
     /// Rooms that are heard for now.
-    pub(super) rooms: HashSet<RoomName>,
-    pub(super) inbox: Arc<Inbox>,
+    rooms: HashSet<RoomName>,
+    lines: BTreeMap<Address, Line>,
+    /// Connections that are being made, and how often each node was tried.
+    dialing: JoinSet<(Address, u64, Result<Wire, DialError>)>,
+    attempts: HashMap<Address, Attempts>,
+}
+
+#[derive(Debug, Default)]
+struct Attempts {
+    failed: u32,
+    under_way: bool,
 }
 
 impl Ear {
     /// Connects, with every subscription in place.
-    pub(super) async fn connect(&self) -> Result<Wire, BrokerError> {
-        let (inbox, number) = (self.inbox.clone(), self.inbox.next_connection());
-        let hear = move |channel, message| inbox.push(number, channel, message);
-        let answer_timeout = Some(self.link.command_timeout());
-        let dialer = self.link.dialer();
-        let dialed = dialer.dial_to_hear(self.link.address(), answer_timeout, hear);
-        let mut wire = dialed.await.map_err(DialError::into_inner)?;
-        subscribe(&mut wire.connection, &self.fixed).await?;
-        subscribe(&mut wire.connection, &self.names(&self.rooms)).await?;
-        Ok(wire)
+    pub(super) async fn connect(
+        nodes: Nodes,
+        layout: Layout,
+        channels: Channels,
+        me: NodeId,
+        inbox: Arc<Inbox>,
+    ) -> Result<Self, BrokerError> {
+        let mut ear = Ear {
+            nodes,
+            layout,
+            channels,
+            me,
+            inbox,
+            rooms: HashSet::new(),
+            lines: BTreeMap::new(),
+            dialing: JoinSet::new(),
+            attempts: HashMap::new(),
+        };
+        let mut shares = BTreeMap::<_, BTreeSet<_>>::new();
+        for parcel in ear.parcels() {
+            let (_, owner) = ear.nodes.link(&parcel.home())?.connection()?;
+            shares.entry(owner).or_default().insert(parcel);
+        }
+        for (address, parcels) in shares {
+            let number = ear.inbox.open(false);
+            let dialer = ear.nodes.dialer();
+            let dialed = dial(&dialer, &address, &ear.nodes, ear.inbox.clone(), number).await;
+            ear.settle(dialed.map_err(DialError::into_inner)?, number, parcels)
+                .await?;
+        }
+        Ok(ear)
     }
 
     /// Listens for ever. That nobody makes wishes any more is no reason to stop.
-    pub(super) async fn listen(mut self, mut wire: Wire, mut wishes: mpsc::Receiver<Wish>) {
-        loop {
-            self.until_lost(&mut wire, &mut wishes).await;
-            wire = self.again(&mut wishes).await;
-            self.inbox.push_missed();
-        }
-    }
-
-    /// Fulfils wishes until the connection is lost.
-    async fn until_lost(&mut self, wire: &mut Wire, wishes: &mut mpsc::Receiver<Wish>) {
+    pub(super) async fn listen(mut self, mut wishes: mpsc::Receiver<Wish>) {
+        let mut changes = self.nodes.changes();
+        let mut probe = interval(self.nodes.probe_every());
+        probe.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::new();
         loop {
-            let fine = tokio::select! {
-                () = wire.closed() => Err(away()),
+            self.mend();
+            tokio::select! {
+                address = lost(&self.lines) => self.lose(&address),
+                Some(Ok((address, number, dialed))) = self.dialing.join_next() => {
+                    self.dialed(address, number, dialed).await;
+                }
+                // It ends only where the sender is gone, and `nodes` has it.
+                _ = changes.changed() => self.leave_former_owners(),
                 1.. = wishes.recv_many(&mut batch, WISHES_AT_ONCE) => {
-                    self.fulfil(&mut wire.connection, batch.drain(..)).await
+                    self.fulfil(batch.drain(..)).await;
                 }
-                () = sleep(self.link.probe_every()) => ping(&mut wire.connection).await,
-            };
-            if let Err(error) = fine {
-                tracing::debug!("a listener's connection is of no more use: {error}");
-                return;
+                _ = probe.tick() => self.ping().await,
             }
         }
     }
 
-    /// Connects again. Wishes to hear that come in between are refused.
-    async fn again(&mut self, wishes: &mut mpsc::Receiver<Wish>) -> Wire {
-        for attempt in 0.. {
-            let mut left = HashSet::new();
-            let connected = {
-                let mut connect = pin!(async {
-                    self.link.becomes(Health::Up).await;
-                    sleep(backoff(attempt)).await;
-                    self.connect().await
-                });
-                loop {
-                    tokio::select! {
-                        connected = &mut connect => break connected,
-                        Some(wish) = wishes.recv() => match wish {
-                            Wish::Unsubscribe(room) => drop(left.insert(room)),
-                            Wish::Subscribe(_, done) => drop(done.send(Err(away()))),
-                        },
-                    }
-                }
-            };
-            self.rooms.retain(|room| !left.contains(room));
-            if let Ok(mut wire) = connected
-                && let Ok(()) = unsubscribe(&mut wire.connection, &self.names(&left)).await
-            {
-                return wire;
+    /// Begins to connect to who has what is not heard.
+    fn mend(&mut self) {
+        let missing: BTreeSet<_> = self.deaf().into_iter().map(|(_, owner)| owner).collect();
+        for address in missing {
+            // What has come to a node that is heard already is heard along with the rest.
+            self.lose(&address);
+            let attempts = self.attempts.entry(address.clone()).or_default();
+            if attempts.under_way {
+                continue;
             }
+            attempts.under_way = true;
+            let pause = backoff(attempts.failed);
+            let (nodes, inbox) = (self.nodes.clone(), self.inbox.clone());
+            let number = self.inbox.open(true);
+            self.dialing.spawn(async move {
+                sleep(pause).await;
+                let dialed = dial(&nodes.dialer(), &address, &nodes, inbox, number).await;
+                (address, number, dialed)
+            });
         }
-        unreachable!("there are more attempts than anybody waits for")
     }
 
-    /// Fulfils wishes, the last one for each room; an error when the connection is of no more use.
-    async fn fulfil(
+    async fn dialed(&mut self, address: Address, number: u64, dialed: Result<Wire, DialError>) {
+        let parcels = self.deaf().into_iter();
+        let parcels = parcels.filter(|(_, owner)| *owner == address);
+        let parcels: BTreeSet<_> = parcels.map(|(parcel, _)| parcel).collect();
+        let settled = match dialed {
+            // What it was for has moved on.
+            Ok(_) if parcels.is_empty() => Err(away()),
+            Ok(wire) => self.settle(wire, number, parcels).await,
+            Err(error) => Err(error.into_inner()),
+        };
+        let attempts = self.attempts.entry(address).or_default();
+        attempts.under_way = false;
+        match settled {
+            Ok(()) => {
+                attempts.failed = 0;
+                self.inbox.push_missed(number);
+            }
+            Err(error) => {
+                tracing::debug!("cannot listen: {error}");
+                self.nodes.look_again();
+                attempts.failed = attempts.failed.saturating_add(1);
+                self.inbox.close(number);
+            }
+        }
+    }
+
+    /// Makes a line of a connection, with every subscription in place.
+    async fn settle(
         &mut self,
-        connection: &mut MultiplexedConnection,
-        wishes: impl Iterator<Item = Wish>,
+        wire: Wire,
+        number: u64,
+        parcels: BTreeSet<Parcel>,
     ) -> Result<(), BrokerError> {
+        let address = wire.at.clone();
+        let mut line = Line::new(wire, number, parcels);
+        let (mut sharded, mut plain) = (Vec::new(), Vec::new());
+        for parcel in line.parcels() {
+            match parcel {
+                Parcel::Partition(p) => sharded.push(self.channels.replies(*p, &self.me)),
+                Parcel::Shard(_) => {}
+                Parcel::Nudges => plain.extend([
+                    self.channels.nudges(Some(&self.me)),
+                    self.channels.nudges(None),
+                ]),
+            }
+        }
+        sharded.extend(self.names(&line, &self.rooms));
+        line.hear_plain(&plain).await?;
+        line.hear(&sharded).await?;
+        self.lines.insert(address, line);
+        Ok(())
+    }
+
+    /// Fulfils wishes, the last one for each room.
+    async fn fulfil(&mut self, wishes: impl Iterator<Item = Wish>) {
         let (mut wanted, mut unwanted) = (HashSet::new(), HashSet::new());
         let mut waiting = Vec::new();
         for wish in wishes {
@@ -129,8 +210,8 @@ impl Ear {
                 Wish::Subscribe(_, done) if done.is_closed() => {}
                 Wish::Subscribe(room, done) => {
                     unwanted.remove(&room);
-                    wanted.insert(room);
-                    waiting.push(done);
+                    wanted.insert(room.clone());
+                    waiting.push((room, done));
                 }
                 Wish::Unsubscribe(room) => {
                     wanted.remove(&room);
@@ -138,28 +219,103 @@ impl Ear {
                 }
             }
         }
-        let (on, off) = (self.names(&wanted), self.names(&unwanted));
-        let done = async {
-            unsubscribe(connection, &off).await?;
-            subscribe(connection, &on).await
-        };
-        let done = done.await;
         self.rooms.retain(|room| !unwanted.contains(room));
-        if done.is_ok() {
-            self.rooms.extend(wanted);
+        let lists: Vec<_> = self
+            .lines
+            .values()
+            .map(|line| (self.names(line, &unwanted), self.names(line, &wanted)))
+            .collect();
+        let lines = self.lines.iter_mut().zip(lists);
+        let done = lines.map(|((address, line), (off, on))| async move {
+            let done = async {
+                line.leave(&off).await?;
+                line.hear(&on).await
+            };
+            (address.clone(), done.await)
+        });
+        for (address, done) in join_all(done).await {
+            if let Err(error) = done {
+                tracing::debug!("a listener's connection is of no more use: {error}");
+                self.lose(&address);
+            }
         }
-        for waiter in waiting {
-            drop(waiter.send(done.clone()));
+        for (room, waiter) in waiting {
+            let parcel = Parcel::Partition(self.layout.partition(&room));
+            let heard = self.lines.values().any(|line| line.has(parcel));
+            if heard && wanted.contains(&room) {
+                self.rooms.insert(room);
+            }
+            drop(waiter.send(if heard { Ok(()) } else { Err(away()) }));
         }
-        done
     }
 
-    /// The channels of rooms.
-    fn names(&self, rooms: &HashSet<RoomName>) -> Vec<String> {
-        rooms
-            .iter()
-            .map(|room| self.channels.live(self.layout.partition(room), room))
+    async fn ping(&mut self) {
+        let pings = self
+            .lines
+            .iter_mut()
+            .map(|(address, line)| async move { (address.clone(), line.ping().await) });
+        for (address, pong) in join_all(pings).await {
+            if let Err(error) = pong {
+                tracing::debug!("a listener's connection is of no more use: {error}");
+                self.lose(&address);
+            }
+        }
+    }
+
+    /// Drops the lines to nodes that no longer have what is to be heard from them.
+    fn leave_former_owners(&mut self) {
+        let moved = |(address, line): (&Address, &Line)| {
+            let owners = line.parcels().iter().map(|parcel| parcel.home());
+            let mut owners = owners.filter_map(|home| self.nodes.owner(&home));
+            owners
+                .any(|owner| owner != *address)
+                .then(|| address.clone())
+        };
+        let moved: Vec<_> = self.lines.iter().filter_map(moved).collect();
+        for address in moved {
+            self.lose(&address);
+        }
+    }
+
+    fn lose(&mut self, address: &Address) {
+        if let Some(line) = self.lines.remove(address) {
+            self.inbox.close(line.number());
+            self.nodes.look_again();
+        }
+    }
+
+    /// What is not heard, and could be: with who has it.
+    fn deaf(&self) -> Vec<(Parcel, Address)> {
+        let heard = |parcel: &Parcel| self.lines.values().any(|line| line.has(*parcel));
+        let deaf = self.parcels().filter(|parcel| !heard(parcel));
+        deaf.filter_map(|parcel| Some((parcel, self.nodes.owner(&parcel.home())?)))
             .collect()
+    }
+
+    fn parcels(&self) -> impl Iterator<Item = Parcel> + use<> {
+        let partitions = self.layout.all_partitions().map(Parcel::Partition);
+        let shards = self.layout.all_shards().map(Parcel::Shard);
+        partitions.chain(shards).chain([Parcel::Nudges])
+    }
+
+    /// The channels of those rooms that a line hears.
+    fn names(&self, line: &Line, rooms: &HashSet<RoomName>) -> Vec<String> {
+        let placed = rooms.iter().map(|room| (self.layout.partition(room), room));
+        placed
+            .filter(|(p, _)| line.has(Parcel::Partition(*p)))
+            .map(|(p, room)| self.channels.live(p, room))
+            .collect()
+    }
+}
+
+impl Parcel {
+    /// A key in its slot.
+    fn home(self) -> String {
+        match self {
+            Parcel::Partition(p) => keys::topic(p),
+            Parcel::Shard(s) => keys::due(s),
+            Parcel::Nudges => keys::MEMBERS.into(),
+        }
     }
 }
 
@@ -167,29 +323,30 @@ pub(super) fn away() -> BrokerError {
     BrokerError::Unavailable("the connection that listens was lost".into())
 }
 
-async fn subscribe(
-    connection: &mut MultiplexedConnection,
-    channels: &[String],
-) -> Result<(), BrokerError> {
-    for some in channels.chunks(CHANNELS_AT_ONCE) {
-        connection.subscribe(some).await.map_err(broker_error)?;
-    }
-    Ok(())
+async fn dial(
+    dialer: &Dialer,
+    address: &Address,
+    nodes: &Nodes,
+    inbox: Arc<Inbox>,
+    number: u64,
+) -> Result<Wire, DialError> {
+    let hear = move |channel, message| inbox.push(number, channel, message);
+    let answer_timeout = Some(nodes.command_timeout());
+    dialer.dial_to_hear(address, answer_timeout, hear).await
 }
 
-async fn unsubscribe(
-    connection: &mut MultiplexedConnection,
-    channels: &[String],
-) -> Result<(), BrokerError> {
-    for some in channels.chunks(CHANNELS_AT_ONCE) {
-        connection.unsubscribe(some).await.map_err(broker_error)?;
+/// Waits until one of the lines is lost.
+async fn lost(lines: &BTreeMap<Address, Line>) -> Address {
+    let closed = lines.iter().map(|(address, line)| {
+        Box::pin(async move {
+            line.closed().await;
+            address.clone()
+        })
+    });
+    let closed: Vec<_> = closed.collect();
+    if closed.is_empty() {
+        return std::future::pending().await;
     }
-    Ok(())
-}
-
-async fn ping(connection: &mut MultiplexedConnection) -> Result<(), BrokerError> {
-    redis::cmd("PING")
-        .exec_async(connection)
-        .await
-        .map_err(broker_error)
+    let (address, _, _) = select_all(closed).await;
+    address
 }

@@ -1,6 +1,6 @@
 //! What was heard and not yet asked for.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -16,10 +16,11 @@ pub(super) struct Inbox {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Which connection is listened to; late messages of those before are not.
-    connection: u64,
-    /// Whether what was said before this connection may have gone unheard, and nothing says so yet.
-    gap: bool,
+    /// The connections that are listened to, and whether what was said before each may have gone unheard,
+    /// and nothing says so yet.
+    lines: HashMap<u64, bool>,
+    /// How many there have been.
+    opened: u64,
     mail: VecDeque<Mail>,
     bytes: usize,
 }
@@ -52,21 +53,28 @@ impl Inbox {
         }
     }
 
-    /// From now on only what the connection of the returned number says is taken in. Before it speaks,
-    /// the listener is told that it missed some: what it hears then may belong to another history (R4).
-    pub(super) fn next_connection(&self) -> u64 {
+    /// From now on what the connection of the returned number says is taken in. Where it stands in for one
+    /// that was lost, the listener is told that it missed some before this one speaks: what it hears then
+    /// may belong to another history (R4).
+    pub(super) fn open(&self, stands_in: bool) -> u64 {
         let mut state = self.state.lock();
-        state.connection += 1;
-        state.gap = state.connection > 1;
-        state.connection
+        state.opened += 1;
+        let line = state.opened;
+        state.lines.insert(line, stands_in);
+        line
     }
 
-    pub(super) fn push(&self, connection: u64, channel: Vec<u8>, message: Vec<u8>) {
+    /// What this connection says from now on is not taken in.
+    pub(super) fn close(&self, line: u64) {
+        self.state.lock().lines.remove(&line);
+    }
+
+    pub(super) fn push(&self, line: u64, channel: Vec<u8>, message: Vec<u8>) {
         let mut state = self.state.lock();
-        if state.connection != connection {
+        let Some(gap) = state.lines.get_mut(&line) else {
             return;
-        }
-        if std::mem::take(&mut state.gap) {
+        };
+        if std::mem::take(gap) {
             state.mail.push_back(Mail::Missed);
         }
         state.bytes += weight(&channel, &message);
@@ -81,10 +89,12 @@ impl Inbox {
         self.rung.notify_one();
     }
 
-    /// From now on nothing goes unheard any more.
-    pub(super) fn push_missed(&self) {
+    /// From now on nothing that this connection should hear goes unheard any more.
+    pub(super) fn push_missed(&self, line: u64) {
         let mut state = self.state.lock();
-        state.gap = false;
+        if let Some(gap) = state.lines.get_mut(&line) {
+            *gap = false;
+        }
         state.mail.push_back(Mail::Missed);
         drop(state);
         self.rung.notify_one();
@@ -123,7 +133,7 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_fit_is_missed_and_what_follows_is_heard() {
         let inbox = Inbox::new(1_000);
-        let connection = inbox.next_connection();
+        let connection = inbox.open(false);
         push(&inbox, connection, "first");
         push(&inbox, connection, &"x".repeat(1_000));
         push(&inbox, connection, "last");
@@ -135,18 +145,21 @@ mod tests {
     #[tokio::test]
     async fn r4_nothing_of_a_next_connection_is_heard_before_missed() {
         let inbox = Inbox::new(1_000);
-        let older = inbox.next_connection();
+        let (older, other) = (inbox.open(false), inbox.open(false));
         push(&inbox, older, "first");
+        inbox.close(older);
         // One that says nothing leaves nothing behind.
-        inbox.next_connection();
-        let newer = inbox.next_connection();
+        inbox.close(inbox.open(true));
+        let newer = inbox.open(true);
+        push(&inbox, other, "elsewhere");
         push(&inbox, older, "late");
         push(&inbox, newer, "news");
         push(&inbox, newer, "more");
-        inbox.push_missed();
+        inbox.push_missed(newer);
         push(&inbox, newer, "last");
         let expected = [
             message("first"),
+            message("elsewhere"),
             Mail::Missed,
             message("news"),
             message("more"),
@@ -162,9 +175,8 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_speaks_late_is_missed_once() {
         let inbox = Inbox::new(1_000);
-        inbox.next_connection();
-        let newer = inbox.next_connection();
-        inbox.push_missed();
+        let newer = inbox.open(true);
+        inbox.push_missed(newer);
         push(&inbox, newer, "news");
         assert_eq!(inbox.next().await, Mail::Missed);
         assert_eq!(inbox.next().await, message("news"));

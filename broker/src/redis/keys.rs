@@ -4,10 +4,18 @@
 
 use outlast_protocol::{RoomName, Sid};
 
-use crate::{LeaseName, NodeId, Partition, Shard};
+use crate::{Layout, LeaseName, NodeId, Partition, Shard};
 
 pub(super) const STORE: &str = "ol:store";
 pub(super) const MEMBERS: &str = "ol:members";
+
+/// A key of each kind that lies by itself: wherever these lie, the whole store does.
+pub(super) fn homes(layout: Layout) -> impl Iterator<Item = String> {
+    let partitions = layout.all_partitions().map(topic);
+    let shards = layout.all_shards().map(due);
+    let own = [STORE, MEMBERS].map(String::from);
+    partitions.chain(shards).chain(own)
+}
 
 pub(super) fn topic(Partition(p): Partition) -> String {
     format!("ol:{{p{p}}}:topic")

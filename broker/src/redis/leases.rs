@@ -2,9 +2,9 @@ use std::{sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
-use redis::{Pipeline, Script};
+use redis::Script;
 
-use super::{Redis, keys, topic::to_json};
+use super::{Redis, errand::Call, keys, topic::to_json};
 use crate::{BrokerError, Lease, LeaseName, Leases, NodeId, Nudge, Survey};
 
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("claim.lua")));
@@ -19,12 +19,10 @@ impl Leases for Redis {
         owner: &NodeId,
         ttl: Duration,
     ) -> Result<Option<Lease>, BrokerError> {
-        let mut script = CLAIM.key(keys::lease(name));
-        script
-            .key(keys::epoch(name))
-            .arg(owner.as_str())
-            .arg(whole_ms(ttl));
-        let granted: Option<(u64, u64)> = self.link.run(&script).await?;
+        let mut script = Call::new(&CLAIM, &[keys::lease(name), keys::epoch(name)]);
+        let chance = rand::random_range(0..CHANCES);
+        script.arg(owner.as_str()).arg(whole_ms(ttl)).arg(chance);
+        let granted: Option<(u64, u64)> = self.nodes.run(&script).await?;
         Ok(granted.map(|(epoch, now_ms)| Lease {
             name,
             epoch,
@@ -39,30 +37,28 @@ impl Leases for Redis {
     ) -> Result<(u64, Vec<bool>), BrokerError> {
         // Each lease lies in a slot of its own, so each is a script of its own. They travel together.
         let renewals = leases.iter().map(async |(name, epoch)| {
-            let mut script = RENEW.key(keys::lease(*name));
-            self.link.run(script.arg(epoch).arg(whole_ms(ttl))).await
+            let mut script = Call::new(&RENEW, &[keys::lease(*name)]);
+            self.nodes.run(script.arg(epoch).arg(whole_ms(ttl))).await
         });
         tokio::try_join!(self.now_ms(), try_join_all(renewals))
     }
 
     async fn release(&self, name: LeaseName, epoch: u64) -> Result<(), BrokerError> {
-        let mut script = RELEASE.key(keys::lease(name));
+        let mut script = Call::new(&RELEASE, &[keys::lease(name)]);
         script
             .arg(epoch)
             .arg(self.channels.nudges(None))
             .arg(to_json(&Nudge::Released));
-        self.link.run(&script).await
+        self.nodes.run(&script).await
     }
 
     async fn survey(&self, names: &[LeaseName]) -> Result<Vec<Survey>, BrokerError> {
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut all = Pipeline::new();
-        for name in names {
-            all.cmd("GET").arg(keys::lease(*name));
-        }
-        let held: Vec<Option<String>> = self.link.query_all(&all).await?;
+        let held = names.iter().map(async |name| {
+            let lease = keys::lease(*name);
+            let mut get = redis::cmd("GET");
+            self.nodes.query(&lease, get.arg(&lease)).await
+        });
+        let held: Vec<Option<String>> = try_join_all(held).await?;
         let owner = |held: String| held.split_once(' ').map(|(_, owner)| NodeId::from(owner));
         let survey = |(name, held): (&LeaseName, Option<String>)| Survey {
             name: *name,
@@ -71,6 +67,9 @@ impl Leases for Redis {
         Ok(names.iter().zip(held).map(survey).collect())
     }
 }
+
+/// How much chance there is in an epoch: about a millisecond of its clock, which is in microseconds.
+const CHANCES: u32 = 1 << 10;
 
 /// Redis refuses an expiry of 0.
 fn whole_ms(ttl: Duration) -> u64 {

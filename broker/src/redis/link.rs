@@ -1,4 +1,4 @@
-//! The one connection that all commands share, and who looks after it.
+//! The one connection to a Redis that all commands share, and who looks after it.
 
 use std::{
     sync::{
@@ -9,7 +9,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use redis::{Cmd, FromRedisValue, Pipeline, ScriptInvocation, aio::MultiplexedConnection};
+use redis::aio::MultiplexedConnection;
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -19,105 +19,106 @@ use tokio::{
 use super::{
     checkup::{Checkup, Findings},
     dialer::{DialError, Dialer, Wire, backoff},
-    fault::broker_error,
+    place::Place,
     url::Address,
 };
 use crate::{BrokerError, Health};
 
 /// How long a store may be away when a process starts, so that both may be started together.
-const FIRST_WAIT: Duration = Duration::from_secs(3);
+pub(super) const FIRST_WAIT: Duration = Duration::from_secs(3);
 
 /// How long the attempts of that time may take in all (L5).
-const FIRST_WAIT_MAX: Duration = Duration::from_millis(4_300);
+pub(super) const FIRST_WAIT_MAX: Duration = Duration::from_millis(4_300);
 
 /// A connection that is replaced when it breaks. Commands of all tasks are pipelined over it; while it
 /// is broken they fail at once rather than queue up.
 #[derive(Debug)]
 pub(super) struct Link {
-    address: Address,
-    dialer: Dialer,
+    place: Place,
+    dialer: Arc<Dialer>,
     checkup: Checkup,
     command_timeout: Duration,
     probe_every: Duration,
     /// The connection, or why there is none.
-    current: RwLock<Result<MultiplexedConnection, BrokerError>>,
+    current: RwLock<Result<Standing, BrokerError>>,
     health: watch::Sender<Health>,
+    /// How often there was another connection, or none any more.
+    changes: watch::Sender<u64>,
     crowded: AtomicBool,
 }
 
+/// A connection that stands.
+#[derive(Debug, Clone)]
+struct Standing {
+    connection: MultiplexedConnection,
+    at: Address,
+}
+
+/// How a link is used.
+#[derive(Debug, Clone)]
+pub(super) struct Manner {
+    pub(super) dialer: Arc<Dialer>,
+    pub(super) checkup: Checkup,
+    pub(super) command_timeout: Duration,
+    pub(super) probe_every: Duration,
+}
+
 impl Link {
-    /// Connects for the first time. The task that looks after the connection ends with the set.
+    /// Connects to a Redis that has to be there. The task that looks after the connection ends with the
+    /// set.
     pub(super) async fn connect(
-        address: Address,
-        dialer: Dialer,
-        checkup: Checkup,
-        command_timeout: Duration,
-        probe_every: Duration,
+        place: Place,
+        manner: &Manner,
     ) -> Result<(Arc<Self>, JoinSet<()>), BrokerError> {
-        let link = Link {
-            address,
-            dialer,
-            checkup,
-            command_timeout,
-            probe_every,
-            current: RwLock::new(Err(BrokerError::Unavailable("not yet connected".into()))),
-            health: watch::Sender::new(Health::Down),
-            crowded: AtomicBool::new(false),
-        };
+        let link = Arc::new(Link::new(place, manner));
         let first = timeout(FIRST_WAIT_MAX, link.first()).await;
         let (wire, findings) = first.unwrap_or_else(|_| {
-            let address = &link.address;
-            let message = format!("Redis at {address} takes connections and does not answer");
+            let message = format!("{} takes connections and does not answer", link.place);
             Err(BrokerError::Unavailable(message))
         })?;
-        let link = Arc::new(link);
         link.rise(&wire, &findings);
         let mut tasks = JoinSet::new();
-        tasks.spawn(link.clone().look_after(wire, findings));
+        tasks.spawn(link.clone().look_after(Some((wire, findings))));
         Ok((link, tasks))
     }
 
-    /// Runs a script.
-    pub(super) async fn run<T: FromRedisValue>(
-        &self,
-        script: &ScriptInvocation<'_>,
-    ) -> Result<T, BrokerError> {
-        script
-            .invoke_async(&mut self.connection()?)
-            .await
-            .map_err(broker_error)
+    /// Begins to connect.
+    pub(super) fn start(place: Place, manner: &Manner) -> (Arc<Self>, JoinSet<()>) {
+        let link = Arc::new(Link::new(place, manner));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(link.clone().look_after(None));
+        (link, tasks)
     }
 
-    /// Runs a command.
-    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, BrokerError> {
-        command
-            .query_async(&mut self.connection()?)
-            .await
-            .map_err(broker_error)
+    fn new(place: Place, manner: &Manner) -> Self {
+        let why = BrokerError::Unavailable(format!("{place} cannot be reached so far"));
+        Link {
+            place,
+            dialer: manner.dialer.clone(),
+            checkup: manner.checkup.clone(),
+            command_timeout: manner.command_timeout,
+            probe_every: manner.probe_every,
+            current: RwLock::new(Err(why)),
+            health: watch::Sender::new(Health::Down),
+            changes: watch::Sender::new(0),
+            crowded: AtomicBool::new(false),
+        }
     }
 
-    /// Runs several commands in one go.
-    pub(super) async fn query_all<T: FromRedisValue>(
-        &self,
-        commands: &Pipeline,
-    ) -> Result<T, BrokerError> {
-        commands
-            .query_async(&mut self.connection()?)
-            .await
-            .map_err(broker_error)
+    /// The connection and where it leads, or why there is none.
+    pub(super) fn connection(&self) -> Result<(MultiplexedConnection, Address), BrokerError> {
+        let current = self.current.read();
+        let standing = current.as_ref().map_err(Clone::clone)?;
+        Ok((standing.connection.clone(), standing.at.clone()))
     }
 
-    /// The connection, or why there is none.
-    pub(super) fn connection(&self) -> Result<MultiplexedConnection, BrokerError> {
-        self.current.read().clone()
+    /// How often there was another connection, or none any more.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
-    pub(super) fn dialer(&self) -> &Dialer {
-        &self.dialer
-    }
-
-    pub(super) fn address(&self) -> &Address {
-        &self.address
+    pub(super) fn dialer(&self) -> Arc<Dialer> {
+        self.dialer.clone()
     }
 
     pub(super) fn command_timeout(&self) -> Duration {
@@ -157,17 +158,26 @@ impl Link {
         unreachable!("there are more attempts than anybody waits for")
     }
 
-    async fn look_after(self: Arc<Self>, mut wire: Wire, mut findings: Findings) {
-        let address = &self.address;
+    async fn look_after(self: Arc<Self>, connected: Option<(Wire, Findings)>) {
+        let (mut wire, mut findings) = match connected {
+            Some(connected) => connected,
+            None => {
+                let connected = self.again(None).await;
+                self.rise(&connected.0, &connected.1);
+                connected
+            }
+        };
         loop {
             let why = self.until_broken(&wire, &mut findings).await;
-            tracing::warn!("Redis at {address} is gone: {why}");
+            tracing::warn!("{} is gone: {why}", self.place);
             self.fall(why);
             let since = Instant::now();
-            (wire, findings) = self.again(findings).await;
+            (wire, findings) = self.again(Some(findings)).await;
             self.rise(&wire, &findings);
             tracing::info!(
-                "Redis at {address} is back after {} ms",
+                "{} is back, at {}, after {} ms",
+                self.place,
+                wire.at,
                 since.elapsed().as_millis()
             );
         }
@@ -188,20 +198,25 @@ impl Link {
                 Err(error @ BrokerError::Incompatible(_)) => return error,
                 Err(error) => return BrokerError::Unavailable(error.to_string()),
             }
+            if let Some(there) = self.place.elsewhere(&wire.at).await {
+                let message = format!("it is at {there} now, and no longer at {}", wire.at);
+                return BrokerError::Unavailable(message);
+            }
         }
     }
 
     /// Tries until there is a connection again.
-    async fn again(&self, mut findings: Findings) -> (Wire, Findings) {
+    async fn again(&self, known: Option<Findings>) -> (Wire, Findings) {
         let mut said = None;
         for attempt in 0.. {
             sleep(backoff(attempt)).await;
             match self.attempt().await {
                 Ok((wire, found)) => {
+                    let mut findings = known.unwrap_or_else(|| found.clone());
                     self.note(&mut findings, found);
                     return (wire, findings);
                 }
-                Err(DialError::Away(_)) => {}
+                Err(DialError::Away(error)) => tracing::debug!("{error}"),
                 Err(DialError::Refused(error)) => {
                     if said.as_ref() != Some(&error) {
                         tracing::error!("{error}");
@@ -215,10 +230,8 @@ impl Link {
     }
 
     async fn attempt(&self) -> Result<(Wire, Findings), DialError> {
-        let mut wire = self
-            .dialer
-            .dial(&self.address, Some(self.command_timeout))
-            .await?;
+        let at = self.place.find().await?;
+        let mut wire = self.dialer.dial(&at, Some(self.command_timeout)).await?;
         match self.checkup.run(&mut wire.connection).await {
             Ok(findings) => Ok((wire, findings)),
             Err(error @ BrokerError::Incompatible(_)) => Err(DialError::Refused(error)),
@@ -227,17 +240,15 @@ impl Link {
     }
 
     fn note(&self, known: &mut Findings, found: Findings) {
-        let address = &self.address;
-        if found.id != known.id {
-            tracing::warn!(
-                "Redis at {address} holds another store now: it was emptied or replaced"
-            );
+        let place = &self.place;
+        if found.id != known.id && found.id.is_some() && known.id.is_some() {
+            tracing::warn!("{place} holds another store now: it was emptied or replaced");
         }
         if found.crowded && !known.crowded {
-            tracing::warn!("Redis at {address} is close to its memory limit: no more is taken in");
+            tracing::warn!("{place} is close to its memory limit: no more is taken in");
         }
         if !found.crowded && known.crowded {
-            tracing::info!("Redis at {address} has memory to spare again");
+            tracing::info!("{place} has memory to spare again");
         }
         self.crowded.store(found.crowded, Ordering::Relaxed);
         *known = found;
@@ -246,18 +257,30 @@ impl Link {
     fn rise(&self, wire: &Wire, findings: &Findings) {
         if let Some(policy) = &findings.evicts {
             tracing::warn!(
-                "Redis at {} throws keys away at its memory limit ({policy}), and with them sessions \
-                 and rooms: set maxmemory-policy noeviction",
-                self.address
+                "{} throws keys away at its memory limit ({policy}), and with them sessions and rooms: \
+                 set maxmemory-policy noeviction",
+                self.place
             );
         }
         self.crowded.store(findings.crowded, Ordering::Relaxed);
-        *self.current.write() = Ok(wire.connection.clone());
-        self.health.send_replace(Health::Up);
+        self.stand(Ok(Standing {
+            connection: wire.connection.clone(),
+            at: wire.at.clone(),
+        }));
     }
 
-    fn fall(&self, why: BrokerError) {
-        *self.current.write() = Err(why);
-        self.health.send_replace(Health::Down);
+    /// From now on there is no connection.
+    pub(super) fn fall(&self, why: BrokerError) {
+        self.stand(Err(why));
+    }
+
+    fn stand(&self, current: Result<Standing, BrokerError>) {
+        let health = match &current {
+            Ok(_) => Health::Up,
+            Err(_) => Health::Down,
+        };
+        *self.current.write() = current;
+        self.health.send_replace(health);
+        self.changes.send_modify(|count| *count += 1);
     }
 }

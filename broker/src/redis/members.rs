@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 use async_trait::async_trait;
 use redis::{Pipeline, Script};
 
-use super::{Redis, clock_ms, keys};
+use super::{Redis, clock_ms, errand::Call, keys};
 use crate::{Beat, BrokerError, Member, Membership, NodeId, Role};
 
 static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("beat.lua")));
@@ -12,8 +12,8 @@ static STRIKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("str
 #[async_trait]
 impl Membership for Redis {
     async fn beat(&self, id: &NodeId, role: Role) -> Result<Beat, BrokerError> {
-        let mut script = BEAT.key(keys::MEMBERS);
-        let (now_ms, unknown) = self.link.run(script.arg(written(role, id))).await?;
+        let mut script = Call::new(&BEAT, &[keys::MEMBERS]);
+        let (now_ms, unknown) = self.nodes.run(script.arg(written(role, id))).await?;
         Ok(Beat { now_ms, unknown })
     }
 
@@ -25,7 +25,8 @@ impl Membership for Redis {
             .arg(0)
             .arg(-1)
             .arg("WITHSCORES");
-        let (time, members): ((u64, u64), Vec<(String, f64)>) = self.link.query_all(&all).await?;
+        let (time, members): ((u64, u64), Vec<(String, f64)>) =
+            self.nodes.query_all(keys::MEMBERS, &all).await?;
         let members = members
             .iter()
             .map(|(member, heard)| read(member, *heard as u64));
@@ -33,12 +34,12 @@ impl Membership for Redis {
     }
 
     async fn strike(&self, id: &NodeId, heard_ms: Option<u64>) -> Result<bool, BrokerError> {
-        let mut script = STRIKE.key(keys::MEMBERS);
+        let mut script = Call::new(&STRIKE, &[keys::MEMBERS]);
         script.arg(heard_ms.map_or(String::new(), |ms| ms.to_string()));
         for role in ROLES {
             script.arg(written(role, id));
         }
-        self.link.run(&script).await
+        self.nodes.run(&script).await
     }
 }
 

@@ -3,11 +3,19 @@
 use std::{collections::HashMap, io, time::Duration};
 
 use parking_lot::Mutex;
-use redis::{RedisResult, aio::MultiplexedConnection};
+use redis::{RedisResult, Value, aio::MultiplexedConnection};
 use tokio::time::timeout;
 
-use super::{dialer::DialError, fault::broker_error, keys, link::Link};
-use crate::{BrokerError, Health, Input, Partition, TopicEntry, TopicId};
+use super::{
+    dialer::DialError,
+    errand::{Errand, Redirect},
+    fault::broker_error,
+    keys,
+    link::Link,
+    nodes::Nodes,
+    url::Address,
+};
+use crate::{BrokerError, Input, Partition, TopicEntry, TopicId};
 
 /// A command that waits holds up everything behind it, so each wait has a connection to itself.
 ///
@@ -15,7 +23,7 @@ use crate::{BrokerError, Health, Input, Partition, TopicEntry, TopicId};
 /// Redis, too; the next one then makes a new connection.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
-    idle: Mutex<HashMap<Partition, MultiplexedConnection>>,
+    idle: Mutex<HashMap<Partition, (MultiplexedConnection, Address)>>,
 }
 
 /// XREAD answers streams, each with its entries, each with its id and its fields.
@@ -25,62 +33,112 @@ impl Readers {
     /// Reads what a topic holds behind `after`, and waits where that is nothing.
     pub(super) async fn read(
         &self,
-        link: &Link,
+        nodes: &Nodes,
         partition: Partition,
         after: TopicId,
         max: usize,
         wait: Duration,
     ) -> Result<Vec<TopicEntry>, BrokerError> {
-        link.connection()?;
         let read = xread(partition, after, max, wait);
+        let limit = wait + nodes.command_timeout();
+        let link = nodes.link(&keys::topic(partition))?;
+        let answer = match self.read_at(&link, partition, &read, false, limit).await? {
+            Ok(answer) => answer,
+            // Reading once more does no harm, and if that is not enough, who reads asks again.
+            Err(redirect) => {
+                let asking = redirect.ask;
+                let link = nodes.follow(redirect).await?;
+                let again = self.read_at(&link, partition, &read, asking, limit).await?;
+                again.map_err(|_| BrokerError::Unavailable("the topic is being moved".into()))?
+            }
+        };
+        let (_, entries) = answer.unwrap_or_default().pop().unwrap_or_default();
+        let entries = entries.into_iter();
+        entries
+            .map(|(id, fields)| topic_entry(&id, fields))
+            .collect()
+    }
+
+    /// Reads from one node.
+    async fn read_at(
+        &self,
+        link: &Link,
+        partition: Partition,
+        read: &redis::Cmd,
+        asking: bool,
+        limit: Duration,
+    ) -> Result<Result<Option<Streams>, Redirect>, BrokerError> {
+        let (_, at) = link.connection()?;
         // The link may know before this connection does that there is nothing to wait for.
-        tokio::select! {
-            read = self.query(link, partition, &read, wait + link.command_timeout()) => {
-                let (_, entries) = read?.pop().unwrap_or_default();
-                entries.into_iter().map(|(id, fields)| topic_entry(&id, fields)).collect()
+        let answer = tokio::select! {
+            answer = self.query(link, &at, partition, read, asking, limit) => answer?,
+            () = left(link, &at) => {
+                return Err(BrokerError::Unavailable("the connection was lost".into()));
             }
-            () = link.becomes(Health::Down) => {
-                Err(BrokerError::Unavailable("the connection was lost".into()))
-            }
+        };
+        match answer {
+            Ok(value) => redis::from_redis_value(value)
+                .map(Ok)
+                .map_err(|error| BrokerError::Unreadable(error.to_string())),
+            Err(error) => match Redirect::of(&error, &at) {
+                Some(redirect) => Ok(Err(redirect)),
+                None => Err(broker_error(error)),
+            },
         }
     }
 
     async fn query(
         &self,
         link: &Link,
+        at: &Address,
         partition: Partition,
         read: &redis::Cmd,
+        asking: bool,
         limit: Duration,
-    ) -> Result<Streams, BrokerError> {
+    ) -> Result<RedisResult<Value>, BrokerError> {
         let idle = self.idle.lock().remove(&partition);
-        if let Some(connection) = idle {
-            match self.query_on(connection, partition, read, limit).await {
+        if let Some((connection, there)) = idle
+            && there == *at
+        {
+            match self
+                .query_on(connection, at, partition, read, asking, limit)
+                .await
+            {
                 // It was closed while nobody used it.
                 Err(error) if error.is_connection_dropped() => {}
-                answer => return answer.map_err(broker_error),
+                answer => return Ok(answer),
             }
         }
-        let wire = link
-            .dialer()
-            .dial(link.address(), None)
-            .await
-            .map_err(DialError::into_inner)?;
-        self.query_on(wire.connection, partition, read, limit)
-            .await
-            .map_err(broker_error)
+        let wire = link.dialer().dial(at, None).await;
+        let connection = wire.map_err(DialError::into_inner)?.connection;
+        Ok(self
+            .query_on(connection, at, partition, read, asking, limit)
+            .await)
     }
 
     async fn query_on(
         &self,
         mut connection: MultiplexedConnection,
+        at: &Address,
         partition: Partition,
         read: &redis::Cmd,
+        asking: bool,
         limit: Duration,
-    ) -> RedisResult<Streams> {
-        let answer = timeout(limit, read.query_async(&mut connection)).await;
+    ) -> RedisResult<Value> {
+        let answer = timeout(limit, Errand::Command(read).run(&mut connection, asking)).await;
         let answer = answer.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        self.idle.lock().insert(partition, connection);
+        let idle = (connection, at.clone());
+        self.idle.lock().insert(partition, idle);
         Ok(answer)
+    }
+}
+
+/// Waits until a link leads somewhere else, or nowhere.
+async fn left(link: &Link, at: &Address) {
+    let mut changes = link.changes();
+    while link.connection().is_ok_and(|(_, now)| now == *at) {
+        // It ends only where the sender is gone, and `link` has it.
+        let _ = changes.changed().await;
     }
 }
 

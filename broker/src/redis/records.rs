@@ -5,7 +5,7 @@ use bytes::Bytes;
 use outlast_protocol::Sid;
 use redis::{Pipeline, Script};
 
-use super::{Redis, clock_ms, keys, unexpected};
+use super::{Redis, clock_ms, errand::Call, keys, unexpected};
 use crate::{BrokerError, NodeId, Read, Record, Records, Shard, Write, Written};
 
 const WRITE: &str = include_str!("write.lua");
@@ -23,11 +23,9 @@ impl Records for Redis {
         type Found = ((u64, u64), (Option<u64>, Option<Bytes>));
         let mut all = Pipeline::new();
         all.cmd("TIME");
-        all.cmd("HMGET")
-            .arg(keys::session(shard, sid))
-            .arg("version")
-            .arg("value");
-        let (time, (version, value)): Found = self.link.query_all(&all).await?;
+        let home = keys::session(shard, sid);
+        all.cmd("HMGET").arg(&home).arg("version").arg("value");
+        let (time, (version, value)): Found = self.nodes.query_all(&home, &all).await?;
         let record = version
             .zip(value)
             .map(|(version, value)| Record { value, version });
@@ -38,14 +36,15 @@ impl Records for Redis {
     }
 
     async fn write(&self, shard: Shard, write: Write) -> Result<Written, BrokerError> {
-        let mut script = if write.expect == 0 { &CREATE } else { &CHANGE }.prepare_invoke();
-        script
-            .key(keys::session(shard, &write.sid))
-            .key(keys::due(shard));
-        script
-            .key(keys::owned(shard))
-            .key(keys::owners(shard))
-            .key(keys::groups(shard));
+        let script = if write.expect == 0 { &CREATE } else { &CHANGE };
+        let touched = [
+            keys::session(shard, &write.sid),
+            keys::due(shard),
+            keys::owned(shard),
+            keys::owners(shard),
+            keys::groups(shard),
+        ];
+        let mut script = Call::new(script, &touched);
         script.arg(write.sid.to_string()).arg(write.expect);
         script.arg(write.due_ms.map_or(String::new(), |ms| ms.to_string()));
         script.arg(write.owner.as_ref().map_or("", NodeId::as_str));
@@ -54,7 +53,7 @@ impl Records for Redis {
         if let Some(value) = &write.value {
             script.arg(value.as_ref());
         }
-        match self.link.run::<String>(&script).await?.as_str() {
+        match self.nodes.run::<String>(&script).await?.as_str() {
             "done" => Ok(Written::Done {
                 version: write.expect + 1,
             }),
@@ -65,14 +64,15 @@ impl Records for Redis {
     }
 
     async fn due(&self, shard: Shard, max: usize) -> Result<Vec<Sid>, BrokerError> {
-        let mut script = DUE.key(keys::due(shard));
-        let sids: Vec<String> = self.link.run(script.arg(max)).await?;
+        let mut script = Call::reading(&DUE, &[keys::due(shard)]);
+        let sids: Vec<String> = self.nodes.run(script.arg(max)).await?;
         sids.iter().map(|sid| read_sid(sid)).collect()
     }
 
     async fn owners(&self, shard: Shard) -> Result<Vec<NodeId>, BrokerError> {
         let mut fields = redis::cmd("HKEYS");
-        let owners: Vec<String> = self.link.query(fields.arg(keys::owners(shard))).await?;
+        let owners = keys::owners(shard);
+        let owners: Vec<String> = self.nodes.query(&owners, fields.arg(&owners)).await?;
         Ok(owners
             .iter()
             .map(|owner| NodeId::from(owner.as_str()))
@@ -111,11 +111,11 @@ impl Redis {
         let mut range = redis::cmd("ZRANGE");
         // '~' comes behind everything that a sid can begin with.
         range
-            .arg(index)
+            .arg(&index)
             .arg(format!("[{prefix}"))
             .arg(format!("({prefix}~"));
         range.arg("BYLEX").arg("LIMIT").arg(0).arg(max);
-        let listed: Vec<String> = self.link.query(&range).await?;
+        let listed: Vec<String> = self.nodes.query(&index, &range).await?;
         let sid = |member: &String| read_sid(member.rsplit(' ').next().unwrap_or_default());
         listed.iter().map(sid).collect()
     }

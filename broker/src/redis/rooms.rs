@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::{
     Redis,
     commit::{END, HEAD, PackedCommit, SEAT, SNAPSHOT, is_sound, keys_of},
+    errand::Call,
     keys, unexpected,
 };
 use crate::{
@@ -25,7 +26,8 @@ type LogEntry = (String, (String, String));
 impl Rooms for Redis {
     async fn cursor(&self, partition: Partition) -> Result<Cursor, BrokerError> {
         let mut get = redis::cmd("GET");
-        let text: Option<String> = self.link.query(get.arg(keys::cursor(partition))).await?;
+        let cursor = keys::cursor(partition);
+        let text: Option<String> = self.nodes.query(&cursor, get.arg(&cursor)).await?;
         text.map_or(Ok(Cursor::default()), |text| text.parse())
     }
 
@@ -33,9 +35,9 @@ impl Rooms for Redis {
         if !is_sound(commit) {
             return Err(BrokerError::Moved("the entries leave a gap".into()));
         }
-        let mut script = COMMIT.key(keys_of(commit));
+        let mut script = Call::new(&COMMIT, &keys_of(commit));
         script.arg(PackedCommit::new(commit, &self.channels).to_msgpack());
-        let answer: Vec<String> = self.link.run(&script).await?;
+        let answer: Vec<String> = self.nodes.run(&script).await?;
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["now"] => Ok(Committed::Now),
             ["before"] => Ok(Committed::Before),
@@ -55,9 +57,13 @@ impl Rooms for Redis {
             Vec<String>,
         );
         let p = self.layout.partition(room);
-        let mut script = LOAD.key(keys::log(p, room));
-        script.key(keys::room(p, room)).key(keys::parked(p, room));
-        let (fields, entries, first, parked): Loaded = self.link.run(&script).await?;
+        let all = [
+            keys::log(p, room),
+            keys::room(p, room),
+            keys::parked(p, room),
+        ];
+        let script = Call::reading(&LOAD, &all);
+        let (fields, entries, first, parked): Loaded = self.nodes.run(&script).await?;
 
         let mut load = RoomLoad {
             entries: read_entries(room, entries)?,
@@ -86,8 +92,9 @@ impl Rooms for Redis {
 
     async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, BrokerError> {
         let mut range = redis::cmd("LRANGE");
-        range.arg(keys::parked(self.layout.partition(room), room));
-        let parked: Vec<String> = self.link.query(range.arg(0).arg(-1)).await?;
+        let key = keys::parked(self.layout.partition(room), room);
+        range.arg(&key).arg(0).arg(-1);
+        let parked: Vec<String> = self.nodes.query(&key, &range).await?;
         let inputs = parked.iter().map(|json| serde_json::from_str(json));
         Ok(inputs.filter_map(Result::ok).collect())
     }
@@ -120,7 +127,7 @@ impl Rooms for Redis {
             .arg("+inf")
             .arg("BYSCORE");
         range.arg("LIMIT").arg(0).arg(max).arg("WITHSCORES");
-        let wakes: Vec<(String, f64)> = self.link.query(&range).await?;
+        let wakes: Vec<(String, f64)> = self.nodes.query(&keys::wakes(partition), &range).await?;
         let room = |name: &str| {
             name.parse()
                 .map_err(|error| BrokerError::Unreadable(format!("a wake: {error}")))
@@ -140,8 +147,9 @@ impl Redis {
         max: usize,
     ) -> Result<Stretch, BrokerError> {
         type Read = (Vec<LogEntry>, Option<String>, Option<String>);
-        let mut script = STRETCH.key(keys::log(self.layout.partition(room), room));
-        let (entries, first, last): Read = self.link.run(script.arg(&range).arg(max)).await?;
+        let log = keys::log(self.layout.partition(room), room);
+        let mut script = Call::reading(&STRETCH, &[log]);
+        let (entries, first, last): Read = self.nodes.run(script.arg(&range).arg(max)).await?;
         Ok(Stretch {
             entries: read_entries(room, entries)?,
             first_off: read_end(room, first)?.off,

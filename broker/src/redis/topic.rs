@@ -3,7 +3,7 @@ use std::{sync::LazyLock, time::Duration};
 use async_trait::async_trait;
 use redis::Script;
 
-use super::{Redis, keys, unexpected};
+use super::{Redis, errand::Call, keys, unexpected};
 use crate::{BrokerError, Deadline, Input, Partition, Topic, TopicEntry, TopicId};
 
 static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("append.lua")));
@@ -16,17 +16,17 @@ impl Topic for Redis {
         deadline: Deadline,
         inputs: Vec<Input>,
     ) -> Result<(), BrokerError> {
-        if self.link.crowded() {
+        if self.nodes.link(&keys::topic(partition))?.crowded() {
             return Err(BrokerError::Full(
                 "Redis is close to its memory limit".into(),
             ));
         }
-        let mut script = APPEND.key(keys::topic(partition));
+        let mut script = Call::new(&APPEND, &[keys::topic(partition)]);
         script.arg(deadline.0).arg(self.settings.topic_entries_max);
         for input in &inputs {
             script.arg(to_json(input));
         }
-        match self.link.run::<String>(&script).await?.as_str() {
+        match self.nodes.run::<String>(&script).await?.as_str() {
             "done" => Ok(()),
             "late" => Err(BrokerError::TooLate),
             "full" => Err(BrokerError::Full("the topic is at its bound".into())),
@@ -42,7 +42,7 @@ impl Topic for Redis {
         wait: Duration,
     ) -> Result<Vec<TopicEntry>, BrokerError> {
         self.readers
-            .read(&self.link, partition, after, max, wait)
+            .read(&self.nodes, partition, after, max, wait)
             .await
     }
 }

@@ -2,21 +2,31 @@
 //! killed, emptied, filled up and halted.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod cluster;
 mod commits;
+mod failovers;
 mod identity;
 mod listening;
 mod memory;
 mod outages;
+mod roles;
 mod scene;
 mod server;
+mod shared;
+mod site;
 mod tls;
+mod users;
+mod watched;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use outlast_broker::{Layout, Partition, SharedBroker, conformance::Harness, conformance_suite};
 
+use cluster::Cluster;
 use server::Server;
+use shared::Shelf;
+use watched::Watched;
 
 #[async_trait]
 impl Harness for Server {
@@ -37,4 +47,24 @@ impl Harness for Server {
     }
 }
 
-conformance_suite!(async { Server::start() });
+mod single {
+    use super::*;
+
+    conformance_suite!(async { Server::start() });
+}
+
+mod on_a_cluster {
+    use super::*;
+
+    static SHELF: Shelf<Cluster> = Shelf::new();
+
+    conformance_suite!(SHELF.take(Cluster::start));
+}
+
+mod behind_sentinels {
+    use super::*;
+
+    static SHELF: Shelf<Watched> = Shelf::new();
+
+    conformance_suite!(SHELF.take(Watched::start));
+}

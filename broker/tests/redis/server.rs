@@ -11,8 +11,10 @@ use outlast_broker::{
     BrokerError, Layout,
     redis::{Redis, Settings},
 };
-use redis::FromRedisValue;
+use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
+
+use crate::users;
 
 /// Killed, and its folder removed, when it is dropped.
 pub(crate) struct Server {
@@ -23,7 +25,7 @@ pub(crate) struct Server {
 }
 
 /// A process that does not outlive the test.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Server {
     /// Starts a server that keeps everything it acknowledged.
@@ -49,8 +51,20 @@ impl Server {
         }
     }
 
+    /// The same, with the ACL users that are shipped.
+    pub(crate) fn start_for_users(options: &[&str]) -> Self {
+        let users = users::options();
+        let users = users.iter().map(String::as_str);
+        let options: Vec<_> = options.iter().copied().chain(users).collect();
+        Self::start_with(&options)
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) async fn connect(&self, layout: Layout) -> Result<Arc<Redis>, BrokerError> {
@@ -80,13 +94,26 @@ impl Server {
         self.run_as("", words)
     }
 
+    /// The same, where it may be refused.
+    pub(crate) fn try_run<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
+        try_run(&self.url(), words)
+    }
+
     /// The same with a part of the URL that names a user and a password.
     pub(crate) fn run_as<T: FromRedisValue>(&self, who: &str, words: &[&str]) -> T {
-        let url = format!("redis://{who}127.0.0.1:{}", self.port);
-        let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
-        let (name, args) = words.split_first().unwrap();
-        redis::cmd(name).arg(args).query(&mut connection).unwrap()
+        try_run(&format!("redis://{who}127.0.0.1:{}", self.port), words).unwrap()
     }
+}
+
+/// Runs a command as an operator would, at any port of this machine.
+pub(crate) fn run_at<T: FromRedisValue>(port: u16, words: &[&str]) -> T {
+    try_run(&format!("redis://127.0.0.1:{port}"), words).unwrap()
+}
+
+fn try_run<T: FromRedisValue>(url: &str, words: &[&str]) -> RedisResult<T> {
+    let mut connection = redis::Client::open(url)?.get_connection()?;
+    let (name, args) = words.split_first().unwrap();
+    redis::cmd(name).arg(args).query(&mut connection)
 }
 
 impl Process {
@@ -110,12 +137,19 @@ pub(crate) fn free_port() -> u16 {
 
 /// `None` where somebody else took the port.
 fn spawn(folder: &TempDir, port: u16, options: &[String]) -> Option<Process> {
-    let process = Command::new("redis-server")
+    let mut command = Command::new("redis-server");
+    command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--appendonly", "yes", "--appendfsync", "always"])
         .args(["--save", "", "--dir"])
         .arg(folder.path())
-        .args(options)
+        .args(options);
+    spawn_with(command, port)
+}
+
+/// Starts what will listen on a port; `None` where somebody else took it.
+pub(crate) fn spawn_with(mut command: Command, port: u16) -> Option<Process> {
+    let process = command
         .stdout(Stdio::null())
         .spawn()
         .expect("these tests need redis-server 7 in the PATH");
@@ -131,6 +165,18 @@ fn spawn(folder: &TempDir, port: u16, options: &[String]) -> Option<Process> {
         std::thread::sleep(Duration::from_millis(5));
     }
     panic!("redis-server did not start in time");
+}
+
+/// Waits until something is so.
+pub(crate) fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(
+            Instant::now() < deadline,
+            "it did not come true that {what}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Whether it has loaded its data; who wants a password is there, too.

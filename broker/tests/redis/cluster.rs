@@ -1,0 +1,135 @@
+//! Three masters with a third of the slots each, each with a replica.
+
+use std::ops::RangeInclusive;
+
+use crate::{
+    server::{Server, free_port, wait},
+    site::Site,
+};
+
+/// A Redis Cluster, killed when it is dropped.
+pub(crate) struct Cluster {
+    /// Each master with its slots and its replica.
+    thirds: Vec<(RangeInclusive<u16>, Server, Server)>,
+}
+
+impl Cluster {
+    pub(crate) fn start() -> Self {
+        let slots = [0..=5460, 5461..=10922, 10923..=16383];
+        let thirds = slots.map(|slots| (slots, start_node(), start_node()));
+        let cluster = Cluster {
+            thirds: thirds.into(),
+        };
+        cluster.join();
+        cluster
+    }
+
+    fn join(&self) {
+        let bus = |server: &Server| {
+            let nodes: String = server.run(&["CLUSTER", "NODES"]);
+            let after = nodes.split_once('@').expect("a node names its bus").1;
+            after.split([' ', ',']).next().unwrap().to_owned()
+        };
+        let (_, first, _) = &self.thirds[0];
+        for (number, (slots, master, replica)) in self.thirds.iter().enumerate() {
+            let (from, to) = (slots.start().to_string(), slots.end().to_string());
+            master.run::<()>(&["CLUSTER", "ADDSLOTSRANGE", &from, &to]);
+            master.run::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]);
+            for node in [master, replica] {
+                if node.port() != first.port() {
+                    let port = first.port().to_string();
+                    node.run::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus(first)]);
+                }
+            }
+        }
+        for (_, master, replica) in &self.thirds {
+            let id: String = master.run(&["CLUSTER", "MYID"]);
+            wait("the replica knows its master", || {
+                replica
+                    .try_run::<()>(&["CLUSTER", "REPLICATE", &id])
+                    .is_ok()
+            });
+        }
+        wait("the Cluster is whole", || self.is_whole());
+    }
+
+    fn is_whole(&self) -> bool {
+        let nodes = self.thirds.iter().flat_map(|(_, m, r)| [m, r]);
+        let agreed = nodes.into_iter().all(|node| {
+            let info: String = node.run(&["CLUSTER", "INFO"]);
+            let known: String = node.run(&["CLUSTER", "NODES"]);
+            info.contains("cluster_state:ok")
+                && known.lines().count() == 6
+                && known.matches("slave ").count() == 3
+        });
+        let linked = |(_, _, replica): &(_, Server, Server)| {
+            let info: String = replica.run(&["INFO", "replication"]);
+            info.contains("master_link_status:up")
+        };
+        agreed && self.thirds.iter().all(linked)
+    }
+
+    /// Moves a slot to another master, as an operator does.
+    pub(crate) fn move_slot(&self, slot: u16) {
+        let from = self.thirds.iter().position(|(s, _, _)| s.contains(&slot));
+        let from = from.unwrap();
+        let (source, target) = (&self.thirds[from].1, &self.thirds[(from + 1) % 3].1);
+        let [from, to]: [String; 2] = [source, target].map(|node| node.run(&["CLUSTER", "MYID"]));
+        let number = slot.to_string();
+        target.run::<()>(&["CLUSTER", "SETSLOT", &number, "IMPORTING", &from]);
+        source.run::<()>(&["CLUSTER", "SETSLOT", &number, "MIGRATING", &to]);
+        let port = target.port().to_string();
+        loop {
+            let keys: Vec<String> = source.run(&["CLUSTER", "GETKEYSINSLOT", &number, "1"]);
+            let Some(key) = keys.first() else { break };
+            source.run::<()>(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]);
+        }
+        for node in [target, source] {
+            node.run::<()>(&["CLUSTER", "SETSLOT", &number, "NODE", &to]);
+        }
+    }
+}
+
+fn start_node() -> Server {
+    let bus = free_port().to_string();
+    let options = [
+        "--cluster-enabled",
+        "yes",
+        "--cluster-port",
+        &bus,
+        "--cluster-node-timeout",
+        "1000",
+        "--cluster-replica-validity-factor",
+        "0",
+        "--cluster-require-full-coverage",
+        "no",
+        "--repl-diskless-sync-delay",
+        "0",
+    ];
+    Server::start_for_users(&options)
+}
+
+impl Site for Cluster {
+    fn url(&self) -> String {
+        let hosts = self.masters().into_iter();
+        let hosts: Vec<_> = hosts
+            .map(|server| format!("127.0.0.1:{}", server.port()))
+            .collect();
+        format!("redis-cluster://{}", hosts.join(","))
+    }
+
+    fn masters(&self) -> Vec<&Server> {
+        self.thirds.iter().map(|(_, master, _)| master).collect()
+    }
+
+    fn replicas(&self) -> Vec<&Server> {
+        self.thirds.iter().map(|(_, _, replica)| replica).collect()
+    }
+
+    fn owner(&mut self, key: &str) -> (&mut Server, &Server) {
+        let slot: u16 = self.thirds[0].1.run(&["CLUSTER", "KEYSLOT", key]);
+        let third = self.thirds.iter_mut().find(|(s, _, _)| s.contains(&slot));
+        let (_, master, replica) = third.expect("every slot has a master");
+        (master, replica)
+    }
+}

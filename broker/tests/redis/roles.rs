@@ -1,0 +1,56 @@
+//! What each role may, and may not.
+
+use crate::server::Server;
+
+#[test]
+fn what_one_role_needs_another_may_not() {
+    let server = Server::start_for_users(&[]);
+    let may = |user: &str, command: &str| {
+        let mut words = vec!["ACL", "DRYRUN", user];
+        words.extend(command.split(' '));
+        server.run::<String>(&words) == "OK"
+    };
+    let (gateway, worker, sessions) = ("outlast-gateway", "outlast-worker", "outlast-sessions");
+    for (command, who) in [
+        (
+            "EVALSHA x 1 ol:{p1}:topic",
+            &[gateway, worker, sessions][..],
+        ),
+        ("EVALSHA_RO x 1 ol:{p1}:log:chat/a", &[gateway, worker]),
+        ("XREAD STREAMS ol:{p1}:topic 0", &[worker]),
+        ("XADD ol:{p1}:log:chat/a 1-1 entry x", &[worker]),
+        ("EVALSHA x 1 ol:{p1}:log:chat/a", &[worker]),
+        ("EVALSHA x 2 ol:{p1}:lease ol:{p1}:epoch", &[worker]),
+        ("HSET ol:{p1}:room:chat/a end 1-1", &[worker]),
+        ("SPUBLISH ol:{p1}:live:chat/a x", &[worker]),
+        ("HMGET ol:{s1}:session:x value", &[gateway, sessions]),
+        ("EVALSHA x 2 ol:{s1}:lease ol:{s1}:epoch", &[sessions]),
+        ("HKEYS ol:{s1}:owners", &[sessions]),
+        ("SSUBSCRIBE ol:{p1}:live:chat/a", &[gateway, worker]),
+        ("PUBLISH ol:nudge x", &[gateway, worker, sessions]),
+        ("HGET other x", &[]),
+        ("SUBSCRIBE other", &[]),
+        ("KEYS *", &[]),
+        ("SCAN 0", &[]),
+        ("FLUSHALL", &[]),
+        ("CONFIG GET *", &[]),
+        ("ACL LIST", &[]),
+        ("CLIENT LIST", &[]),
+        ("EVAL x 0", &[]),
+        ("FUNCTION LIST", &[]),
+        ("DEBUG SLEEP 1", &[]),
+        ("SHUTDOWN", &[]),
+        ("REPLICAOF NO ONE", &[]),
+        ("CLUSTER RESET", &[]),
+        ("MONITOR", &[]),
+    ] {
+        for user in [gateway, worker, sessions] {
+            assert_eq!(may(user, command), who.contains(&user), "{user}: {command}");
+        }
+        assert_eq!(
+            may("outlast", command),
+            !who.is_empty(),
+            "outlast: {command}"
+        );
+    }
+}

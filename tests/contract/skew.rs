@@ -1,0 +1,125 @@
+//! Versions side by side. What another version would have written is written into Redis by hand, since what
+//! it says is all that one version knows of another (W6).
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Redis, Server, act, eventually};
+
+/// What the store calls what it holds of `chat/skew`.
+fn key_of(redis: &Redis, kind: &str) -> String {
+    let key = redis.cli(&["KEYS", &format!("ol:*:{kind}:chat/skew")]);
+    assert!(!key.is_empty(), "the room has a {kind}");
+    key
+}
+
+async fn alarm(server: &Server, what: &str) {
+    let logged = async || server.log().contains(what).then_some(());
+    eventually(&format!("the log says {what:?}"), logged).await;
+}
+
+/// Acts until the room takes it: an `error` leaves `n` free. Answers all that came.
+async fn taken(client: &mut Client, n: u64, text: &str) -> Vec<Value> {
+    let mut came = Vec::new();
+    loop {
+        client.send(act("chat/skew", n, json!({"say": text}))).await;
+        loop {
+            let frame = client.next().await;
+            let (t, of_n) = (frame["t"].as_str().map(String::from), frame["n"] == n);
+            came.push(frame);
+            match t.as_deref() {
+                Some("event") if of_n => return came,
+                Some("error") if of_n => break,
+                _ => {}
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn w6_a_room_that_a_newer_worker_wrote_stops_here_and_goes_on_where_it_can_be_read() {
+    let redis = Redis::start();
+    let gateway = Server::gateway(&redis, &[]);
+    let _keeper = Server::keeper(&redis, &[]);
+    let worker = Server::worker(&redis, &[]);
+    let mut ada = gateway.member("chat/skew", "Ada").await;
+    let mut eve = gateway.member("chat/skew", "Eve").await;
+    let mut bob = gateway.member("chat/other", "Bob").await;
+    ada.say("chat/skew", 2, "before").await;
+    worker.kill();
+
+    // A newer worker adds an entry in its own format, and dies.
+    let (log, room) = (key_of(&redis, "log"), key_of(&redis, "room"));
+    let end = redis.cli(&["HGET", &room, "end"]);
+    let off: u64 = end.split('-').next().unwrap().parse().unwrap();
+    let newer = format!("{}-77", off + 1);
+    let entry = json!({"v": 2, "pos": newer, "at": 1, "is": {"e": {"data": {"said": "news"}}}});
+    redis.cli(&["XADD", &log, &newer, "entry", &entry.to_string()]);
+    redis.cli(&["HSET", &room, "end", &newer]);
+
+    let worker = Server::worker(&redis, &[]);
+    ada.send(act("chat/skew", 3, json!({"say": "in between"})))
+        .await;
+    let refused = ada.until("error", |frame| frame["n"] == 3).await.pop();
+    assert_eq!(refused.unwrap()["code"], "busy");
+    alarm(&worker, "cannot be read by this version, and stops here").await;
+    bob.say("chat/other", 2, "the others go on").await;
+    // What does not come again is kept for who can read the room.
+    let member = eve.member;
+    eve.send(json!({"t": "end"})).await;
+    let parked = log.replace(":log:", ":parked:");
+    let kept = async || {
+        redis
+            .cli(&["LRANGE", &parked, "0", "-1"])
+            .contains("over")
+            .then_some(())
+    };
+    eventually("the end of a session is kept", kept).await;
+    worker.kill();
+
+    // Who can read it goes on behind it; here, as if the entry had never been another's.
+    redis.cli(&["XDEL", &log, &newer]);
+    redis.cli(&["HSET", &room, "end", &end]);
+    let _worker = Server::worker(&redis, &[]);
+    let came = taken(&mut ada, 3, "behind").await;
+    let left = |frame: &&Value| frame["data"]["left"]["member"] == member;
+    assert_eq!(came.iter().filter(left).count(), 1, "{came:#?}");
+}
+
+#[tokio::test]
+async fn w6_what_a_newer_gateway_asks_is_kept_and_holds_up_nobody() {
+    let redis = Redis::start();
+    let gateway = Server::gateway(&redis, &[]);
+    let worker = Server::worker(&redis, &[]);
+    let mut ada = gateway.member("chat/skew", "Ada").await;
+    let topic = key_of(&redis, "log").replace(":log:chat/skew", ":topic");
+    let input = json!({"v": 2, "room": "chat/skew", "sid": ada.welcome["sid"], "gen": 1,
+        "do": {"act": {"n": 2, "data": {"say": "news"}}}});
+    redis.cli(&["XADD", &topic, "*", "input", &input.to_string()]);
+    alarm(&worker, "cannot be read by this version, and is kept").await;
+    ada.say("chat/skew", 2, "as ever").await;
+    let unread = redis.cli(&["LRANGE", &topic.replace(":topic", ":unread"), "0", "-1"]);
+    assert!(unread.contains("news"), "{unread}");
+}
+
+#[tokio::test]
+async fn w6_a_session_that_a_newer_version_wrote_is_not_taken_for_gone() {
+    let redis = Redis::start();
+    let gateway = Server::gateway(&redis, &[]);
+    let _worker = Server::worker(&redis, &[]);
+    let ada = gateway.member("chat/skew", "Ada").await;
+    let key = redis.cli(&["KEYS", "ol:*:session:*"]);
+    let record = redis.cli(&["HGET", &key, "value"]);
+    let newer = record.replacen(r#""v":1"#, r#""v":2"#, 1);
+    assert_ne!(newer, record);
+    redis.cli(&["HSET", &key, "value", &newer]);
+
+    let mut again = gateway.connect().await;
+    again.send(ada.resume_frame(json!({}))).await;
+    again.closes_with(4013).await;
+    redis.cli(&["HSET", &key, "value", &record]);
+    ada.resume_at(gateway.address(), json!({"chat/skew": ada.pos}))
+        .await;
+}
