@@ -1,0 +1,118 @@
+//! Two histories: the one that the store holds in the end, and the tail of the one that was lost.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Instant,
+};
+
+use outlast_protocol::{Pos, RoomName, ServerFrame, SnapshotReason};
+use reconnect_storm::{Record, RoomLog, Seen};
+
+/// What clients saw of both.
+#[derive(Debug, Default)]
+pub(crate) struct Histories {
+    /// How many entries were seen that are in no log any more.
+    pub(crate) lost: usize,
+    /// How often a client was told so.
+    pub(crate) resets: usize,
+    /// How many sessions were gone.
+    pub(crate) sessions_gone: usize,
+    /// Who went on as if nothing had been lost.
+    pub(crate) wrong: Vec<String>,
+}
+
+/// Judges what clients saw: whoever was told a position that the store has lost is told that (`diverged`, or
+/// 4001) before the next entry of that room.
+pub(crate) fn check(
+    records: &[Record],
+    logs: &BTreeMap<RoomName, RoomLog>,
+    killed: Instant,
+) -> Histories {
+    let mut all = Histories::default();
+    for (client, record) in records.iter().enumerate() {
+        let mut astray = BTreeSet::new();
+        for seen in &record.sightings {
+            if seen.what == Seen::SessionGone {
+                astray.clear();
+                all.sessions_gone += 1;
+            }
+            let Seen::Heard(frame) = &seen.what else {
+                continue;
+            };
+            let Some((room, pos, anew)) = position(frame) else {
+                continue;
+            };
+            if let ServerFrame::Snapshot {
+                reason: SnapshotReason::Diverged,
+                ..
+            } = frame
+            {
+                all.resets += 1;
+            }
+            if anew {
+                astray.remove(room);
+            }
+            let stands =
+                pos == Pos::START || logs[room].entries.iter().any(|entry| entry.pos == pos);
+            if !stands && seen.at > killed + SETTLED {
+                all.wrong.push(format!(
+                    "client {client}: {pos} of {room} came late, and is in no log"
+                ));
+            } else if !stands {
+                all.lost += 1;
+                astray.insert(room.clone());
+            } else if astray.contains(room) {
+                all.wrong.push(format!(
+                    "client {client}: {pos} of {room} came behind what was lost"
+                ));
+            }
+        }
+    }
+    all
+}
+
+/// What was on its way when the master was killed may come this much later.
+const SETTLED: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Where a frame says that its room stands, and whether it is a new beginning.
+fn position(frame: &ServerFrame) -> Option<(&RoomName, Pos, bool)> {
+    match frame {
+        ServerFrame::Event { room, pos, .. }
+        | ServerFrame::Notice { room, pos, .. }
+        | ServerFrame::Result { room, pos, .. }
+        | ServerFrame::Live { room, pos } => Some((room, *pos, false)),
+        ServerFrame::Joined { room, pos, .. } | ServerFrame::Snapshot { room, pos, .. } => {
+            Some((room, *pos, true))
+        }
+        ServerFrame::Welcome { .. }
+        | ServerFrame::Resumed { .. }
+        | ServerFrame::Signal { .. }
+        | ServerFrame::Left { .. }
+        | ServerFrame::Gap { .. }
+        | ServerFrame::Error { .. }
+        | ServerFrame::Ping { .. }
+        | ServerFrame::Move { .. }
+        | ServerFrame::Busy { .. }
+        | ServerFrame::Bye { .. } => None,
+    }
+}
+
+impl fmt::Display for Histories {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Histories {
+            lost,
+            resets,
+            sessions_gone,
+            wrong,
+        } = self;
+        write!(
+            f,
+            "{lost} sightings of what was lost, {resets} resets, {sessions_gone} sessions gone"
+        )?;
+        for what in wrong {
+            write!(f, "\n  wrong: {what}")?;
+        }
+        Ok(())
+    }
+}

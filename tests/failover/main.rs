@@ -1,0 +1,216 @@
+//! A Redis that is master is lost under load, and with it the newest of what it acknowledged: clients see
+//! that it is gone (R4), or see nothing, and never something wrong.
+//!
+//! The processes are real, and so are Sentinel and Cluster.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+#![allow(dead_code, reason = "parts are shared with other tests")]
+
+#[path = "../../broker/tests/redis/cluster.rs"]
+mod cluster;
+#[path = "../chaos/people.rs"]
+mod people;
+#[path = "../../broker/tests/redis/server.rs"]
+mod server;
+#[path = "../../broker/tests/redis/site.rs"]
+mod site;
+#[path = "../support/support.rs"]
+#[allow(unused_imports, reason = "shared with the tests of the contract")]
+mod support;
+#[path = "../../broker/tests/redis/users.rs"]
+mod users;
+#[path = "../../broker/tests/redis/watched.rs"]
+mod watched;
+
+mod histories;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use outlast_broker::{Body, Layout, Rooms, redis};
+use outlast_protocol::{Pos, RoomName, SnapshotReason};
+use reconnect_storm::{
+    Case, Finding, Logged, LoggedBody, Marks, Outcome, Record, RoomLog, Seen, Wrong, check,
+};
+
+use people::People;
+use site::Site;
+use support::Server;
+
+/// Everybody who shares the store, each as the ACL user of its role.
+fn processes(url: &str, password_file: &str) -> Vec<Server> {
+    let roles = [
+        "gateway", "gateway", "worker", "worker", "sessions", "sessions",
+    ];
+    let mut all = Vec::new();
+    for role in roles {
+        let user = format!("outlast-{role}");
+        let mut args = vec![role, "--store", url, "--admin-listen", "off"];
+        args.extend([
+            "--store-user",
+            &user,
+            "--store-password-file",
+            password_file,
+        ]);
+        match role {
+            "gateway" => args.extend(["--listen", "127.0.0.1:0", "--allow-anonymous"]),
+            "worker" => args.extend(["--log-entries", "1000000", "--log-age-ms", "100000000"]),
+            _ => {}
+        }
+        all.push(Server::start(&args));
+    }
+    all
+}
+
+/// The master of a room's partition is killed a while after the last that reached its replica.
+async fn a_master_is_lost_under_load(mut site: impl Site) {
+    let url = site.url();
+    let password = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(password.path(), users::PASSWORD).unwrap();
+    let processes = processes(&url, &password.path().display().to_string());
+    let gateways: Vec<_> = processes[..2]
+        .iter()
+        .map(|gateway| gateway.address().to_owned())
+        .collect();
+    let people = People::arrive(16, 4, &gateways, rand::random()).await;
+    let room: RoomName = "chat/room-0".parse().unwrap();
+    let store = connect(&url).await;
+    let topic = format!("ol:{{p{}}}:topic", Layout::default().partition(&room).0);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    site.cut_off(&topic);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let killed = Instant::now();
+    site.owner(&topic).0.kill();
+    let again = async || store.read_tail(&room, 1).await.ok();
+    support::eventually("another master is there", again).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // What was taken in and lost before a room saw it is sent again by who comes back (A3).
+    people.cut();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let (records, rooms) = people.leave_off().await;
+    let logs = logs(&store, &rooms).await;
+    let log_of_processes = || {
+        let logs = processes.iter().map(Server::log);
+        logs.collect::<Vec<_>>().join("\n──\n")
+    };
+
+    let first = first_outcome(&records, &room, &logs[&room], killed).expect("there was one");
+    println!("the first outcome in {room} came {first:?} behind the kill");
+    let case = Case {
+        clients: &records,
+        logs: &logs,
+        marks: Marks::CHAT,
+        complete: true,
+        excused: &[SnapshotReason::Diverged],
+        sessions_may_go: true,
+    };
+    let verdict = check(&case);
+    let lost = histories::check(&records, &logs, killed);
+    println!("{verdict}\n{lost}");
+    assert!(lost.wrong.is_empty(), "{lost}\n{}", log_of_processes());
+    assert!(
+        lost.resets > 0,
+        "nobody saw that something was lost: {lost}"
+    );
+    // What stands in no log any more was seen before the kill, and whoever had seen it was told before it
+    // went on: that was just judged. Anything else is wrong all the same.
+    let rest = verdict
+        .findings
+        .iter()
+        .filter(|finding| !is_about_what_was_lost(finding, &logs));
+    let rest: Vec<_> = rest.collect();
+    assert!(rest.is_empty(), "{rest:#?}\n{}", log_of_processes());
+    assert!(
+        verdict.actions_settled > 100,
+        "too little happened: {verdict}"
+    );
+}
+
+/// Whether a finding says no more than that a position stands in no log any more.
+fn is_about_what_was_lost(finding: &Finding, logs: &BTreeMap<RoomName, RoomLog>) -> bool {
+    let words = finding
+        .what
+        .split(|c: char| !(c.is_ascii_digit() || c == '-'));
+    let positions: Vec<Pos> = words.filter_map(|word| word.parse().ok()).collect();
+    let stands = |pos: &Pos| {
+        let mut logs = finding.room.iter().filter_map(|room| logs.get(room));
+        logs.any(|log| log.entries.iter().any(|entry| entry.pos == *pos))
+    };
+    let explained = matches!(finding.wrong, Wrong::Lost | Wrong::Differing);
+    explained && !positions.is_empty() && !positions.iter().any(stands)
+}
+
+/// How long behind a moment the first outcome came of an act in a room that stands in its log.
+fn first_outcome(
+    records: &[Record],
+    room: &RoomName,
+    log: &RoomLog,
+    behind: Instant,
+) -> Option<Duration> {
+    let stands = |pos| log.entries.iter().any(|entry| entry.pos == pos);
+    let first = |record: &Record| {
+        let mut asked = BTreeSet::new();
+        for seen in &record.sightings {
+            if let Seen::Asked {
+                id, room: there, ..
+            } = &seen.what
+                && there == room
+            {
+                asked.insert(*id);
+            }
+            if let Seen::Settled {
+                id,
+                outcome: Outcome::Event(pos),
+            } = &seen.what
+                && stands(*pos)
+                && asked.contains(id)
+                && seen.at > behind
+            {
+                return Some(seen.at - behind);
+            }
+        }
+        None
+    };
+    records.iter().filter_map(first).min()
+}
+
+async fn connect(url: &str) -> Arc<redis::Redis> {
+    let settings = redis::Settings::default();
+    redis::Redis::connect(url, Layout::default(), settings)
+        .await
+        .unwrap()
+}
+
+/// The logs of rooms, from the store.
+async fn logs(store: &redis::Redis, rooms: &[RoomName]) -> BTreeMap<RoomName, RoomLog> {
+    let mut logs = BTreeMap::new();
+    for room in rooms {
+        let stretch = store.read_log(room, 1, usize::MAX >> 1).await.unwrap();
+        let entries = stretch.entries.into_iter().map(|entry| Logged {
+            pos: entry.pos,
+            body: match entry.body {
+                Body::Event { by, n, quiet, data } => LoggedBody::Event { by, n, quiet, data },
+                Body::Notice { to, data } => LoggedBody::Notice { to, data },
+                Body::Result { to, n, ok, .. } => LoggedBody::Result { to, n, ok },
+            },
+        });
+        let entries = entries.collect();
+        logs.insert(room.clone(), RoomLog { entries });
+    }
+    logs
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r4_sentinels_name_another_master_under_load_and_nothing_goes_on_wrongly() {
+    a_master_is_lost_under_load(watched::Watched::start()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r4_another_node_takes_the_slots_under_load_and_nothing_goes_on_wrongly() {
+    a_master_is_lost_under_load(cluster::Cluster::start()).await;
+}
