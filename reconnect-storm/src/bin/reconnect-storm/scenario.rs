@@ -43,6 +43,9 @@ pub(crate) async fn run(name: ScenarioName, options: &Options) -> anyhow::Result
     if name == ScenarioName::Drain {
         facts.extend(drain::facts(&done));
     }
+    if name == ScenarioName::Rude {
+        facts.extend(rude::facts(&field, &done));
+    }
     tell(name, field, done, facts, bare, machine).await
 }
 

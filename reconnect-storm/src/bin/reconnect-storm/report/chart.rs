@@ -32,7 +32,7 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 58.0;
 const BOTTOM: f64 = 30.0;
 /// About how wide a character of the legend is.
-const CHARACTER: f64 = 6.6;
+const CHARACTER: f64 = 7.6;
 
 impl Chart<'_> {
     /// A `<g>` of [`WIDTH`] × [`HEIGHT`].

@@ -190,10 +190,7 @@ pub(crate) fn picture(run: &Run) -> String {
 
 fn charts(run: &Run) -> Vec<Chart<'static>> {
     let points = &run.curves;
-    let (from_s, to_s) = (
-        points.first().map_or(-1.0, |point| point.at_s.max(-3.0)),
-        points.last().map_or(1.0, |point| point.at_s),
-    );
+    let (from_s, to_s) = window(points);
     let curve = |name: &str, class: &str, points: &[Point], of: fn(&Point) -> Option<f64>| Curve {
         name: name.into(),
         class: class.into(),
@@ -257,6 +254,19 @@ fn charts(run: &Run) -> Vec<Chart<'static>> {
             false,
         ),
     ]
+}
+
+/// What is worth showing: the storm, and a little on both sides of it.
+fn window(points: &[Point]) -> (f64, f64) {
+    let (first, last) = (
+        points.first().map_or(-1.0, |point| point.at_s),
+        points.last().map_or(1.0, |point| point.at_s),
+    );
+    let end = points.last().map_or(0, |point| point.caught_up);
+    let over = points.iter().find(|point| point.caught_up == end);
+    let over_s = over.filter(|_| end > 0).map_or(last, |point| point.at_s);
+    let to_s = (2.5 * over_s).clamp(3.0, last.max(3.0));
+    (first.max(-to_s / 4.0), to_s)
 }
 
 fn memory(processes: &[Memory]) -> Vec<Curve> {

@@ -70,7 +70,8 @@ impl Metrics {
             .0
             .iter()
             .filter(|(series, _)| series.split('{').next() == Some(name));
-        of_name.map(|(_, value)| value).sum()
+        // From a zero without a sign: the sum of nothing has one.
+        of_name.fold(0.0, |sum, (_, value)| sum + value)
     }
 
     /// What changed, of outlast's own.

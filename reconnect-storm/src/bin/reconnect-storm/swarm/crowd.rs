@@ -15,6 +15,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use reconnect_storm::{Backoff, Driver, Ledger, Settings, Tally, Watcher};
 use serde_json::json;
 use tokio::{
+    runtime::Runtime,
     sync::{Notify, mpsc, watch},
     task::AbortHandle,
     time::{interval, sleep},
@@ -65,7 +66,10 @@ async fn obey(
     reports: &mpsc::Sender<Report>,
 ) -> anyhow::Result<Done> {
     if let Order::Arrive(crowd) = order {
-        let swarm = swarm.get_or_insert_with(|| Swarm::new(&crowd, reports.clone()));
+        let swarm = match swarm {
+            Some(swarm) => swarm,
+            none => none.insert(Swarm::new(&crowd, reports.clone())?),
+        };
         swarm.arrive(crowd).await?;
         return Ok(Done::default());
     }
@@ -90,6 +94,9 @@ async fn obey(
 
 /// Everybody in this process.
 struct Swarm {
+    /// Where clients run, apart from each other by the gateway that they begin at: those of a gateway that
+    /// dies are not to delay, in this very program, those of the other, whose latency is measured.
+    quarters: [Quarter; QUARTERS],
     board: Arc<Board>,
     ledger: Arc<Ledger>,
     members: Arc<Mutex<Vec<Seated>>>,
@@ -98,6 +105,35 @@ struct Swarm {
     seed: u64,
     /// What runs beside the clients.
     tasks: Vec<AbortHandle>,
+}
+
+/// How many quarters there are, with a thread each.
+const QUARTERS: usize = 2;
+
+/// A runtime that can be dropped anywhere.
+struct Quarter(Option<Runtime>);
+
+impl Quarter {
+    fn new() -> std::io::Result<Quarter> {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        Ok(Quarter(Some(
+            runtime.worker_threads(1).enable_all().build()?,
+        )))
+    }
+
+    /// Whatever this spawns runs there.
+    fn within<T>(&self, spawn: impl FnOnce() -> T) -> T {
+        let _there = self.0.as_ref().map(Runtime::enter);
+        spawn()
+    }
+}
+
+impl Drop for Quarter {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// A client with its room.
@@ -116,16 +152,20 @@ struct Bare {
 }
 
 impl Swarm {
-    fn new(crowd: &Crowd, reports: mpsc::Sender<Report>) -> Self {
+    fn new(crowd: &Crowd, reports: mpsc::Sender<Report>) -> anyhow::Result<Self> {
         let board = Arc::new(Board::new(crowd.first, CLIENTS_MAX));
         let members = Arc::new(Mutex::new(Vec::new()));
         let (pace, paced) = watch::channel((0.0, 0));
         let rng = StdRng::seed_from_u64(crowd.seed ^ 0xac7);
+        let quarters = [Quarter::new()?, Quarter::new()?];
+        let telling = tell(board.clone(), reports);
         let tasks = [
-            tokio::spawn(tell(board.clone(), reports)),
+            // Beside those that are not cut when the first gateway dies: what delays it delays them.
+            quarters[QUARTERS - 1].within(|| tokio::spawn(telling)),
             tokio::spawn(act(board.clone(), members.clone(), paced, rng)),
         ];
-        Swarm {
+        Ok(Swarm {
+            quarters,
             board,
             ledger: Arc::new(Ledger::new(mark_of, crowd.may_diverge)),
             members,
@@ -133,7 +173,7 @@ impl Swarm {
             pace,
             seed: crowd.seed,
             tasks: tasks.iter().map(|task| task.abort_handle()).collect(),
-        }
+        })
     }
 
     async fn arrive(&mut self, crowd: Crowd) -> anyhow::Result<()> {
@@ -142,8 +182,10 @@ impl Swarm {
             for client in clients {
                 let stand = Arc::new(Mutex::new(Stand::new(client, crowd.kind)));
                 let (settings, cut) = (settings(&crowd, client), Arc::new(Notify::new()));
+                let first = settings.first_gateway;
                 let stay = bare::stay(settings, self.board.clone(), stand.clone(), cut.clone());
-                let task = tokio::spawn(stay).abort_handle();
+                let quarter = &self.quarters[first % QUARTERS];
+                let task = quarter.within(|| tokio::spawn(stay).abort_handle());
                 self.bare.push(Bare { stand, cut, task });
                 if self.bare.len().is_multiple_of(crowd.at_once) {
                     self.all_up(crowd.at_once / 2).await?;
@@ -168,7 +210,9 @@ impl Swarm {
         let watcher = Watcher::new(format!("client {client}"), self.ledger.clone());
         let stand = Stand::new(client, crowd.kind);
         let member = Member::new(watcher, self.board.clone(), stand);
-        let driver = Driver::start_before(settings(crowd, client), member);
+        let settings = settings(crowd, client);
+        let quarter = &self.quarters[settings.first_gateway % QUARTERS];
+        let driver = quarter.within(|| Driver::start_before(settings, member));
         driver.join(&room, &json!({"name": format!("client {client}")}));
         let is_in = |client: &reconnect_storm::Client, _: &Member| {
             (client.is_member(&room) && client.pending() == 0).then_some(())
