@@ -101,7 +101,7 @@ impl Field {
             jitter: options.jitter == Jitter::Sdk,
             seed: options.seed,
             at_once: AT_ONCE,
-            receive_buffer_bytes: None,
+            slow_every: None,
             may_diverge: false,
         }
     }
@@ -213,10 +213,22 @@ impl Baseline {
             jitter: options.jitter == Jitter::Sdk,
             seed: options.seed,
             at_once: AT_ONCE,
-            receive_buffer_bytes: None,
+            slow_every: None,
             may_diverge: false,
         };
-        swarm.arrive(crowd).await?;
+        if name == ScenarioName::Rude {
+            // As many come back as in the storm itself, the rude ones included.
+            swarm.arrive(crowd.clone()).await?;
+            swarm
+                .arrive(Crowd {
+                    first: crowd.clients,
+                    all_at_first: true,
+                    ..crowd
+                })
+                .await?;
+        } else {
+            swarm.arrive(crowd).await?;
+        }
         sleep(Duration::from_secs(1)).await;
         let storm_us = now_us();
         swarm.all(Order::Storm).await?;

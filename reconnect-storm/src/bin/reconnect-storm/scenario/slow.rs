@@ -10,12 +10,10 @@ use crate::{
 const BYTES_PER_S: u32 = 1_024;
 /// So much is said that it does not fit.
 const TEXT_BYTES: usize = 1_024;
-/// As little as the system gives, so that a slow reader is felt at the gateway.
-const RECEIVE_BUFFER_BYTES: u32 = 4_096;
 
 pub(super) fn prepare(field: &mut Field, crowd: &mut Crowd) {
     field.text_bytes = TEXT_BYTES;
-    crowd.receive_buffer_bytes = Some(RECEIVE_BUFFER_BYTES);
+    crowd.slow_every = Some(every(field));
 }
 
 pub(super) async fn storm(field: &mut Field) -> anyhow::Result<Vec<Fact>> {
@@ -29,10 +27,16 @@ pub(super) async fn end(field: &mut Field) -> anyhow::Result<()> {
 }
 
 async fn read(field: &mut Field, bytes_per_s: Option<u32>) -> anyhow::Result<()> {
-    let share = field.options.share.unwrap_or(0.1);
+    let every = every(field);
     field
         .swarm
-        .all(Order::Read { share, bytes_per_s })
+        .all(Order::Read { every, bytes_per_s })
         .await
         .map(drop)
+}
+
+/// Every so manieth client is slow.
+fn every(field: &Field) -> u32 {
+    let share = field.options.share.unwrap_or(0.1);
+    (1.0 / share.max(0.001)).round() as u32
 }

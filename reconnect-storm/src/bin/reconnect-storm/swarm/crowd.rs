@@ -44,6 +44,8 @@ pub(crate) const CLIENTS_MAX: u32 = 18_000;
 /// D2.
 const BASE: Duration = Duration::from_millis(500);
 const CAP: Duration = Duration::from_secs(30);
+/// How much the system keeps unread for a slow reader: far less than a minute of a room.
+const SLOW_BUFFER_BYTES: u32 = 8_192;
 const RUDE: Duration = Duration::from_millis(100);
 
 /// Does what it is told until nobody tells it anything any more.
@@ -79,8 +81,10 @@ async fn obey(
         Order::Act { per_s, text_bytes } => drop(swarm.pace.send((per_s, text_bytes))),
         Order::Storm => swarm.board.storm_begins(Instant::now()),
         Order::Cut { share } => swarm.cut(share),
-        Order::Read { share, bytes_per_s } => {
-            for member in swarm.some(share) {
+        Order::Read { every, bytes_per_s } => {
+            let members = swarm.members.lock().clone();
+            let slow = |member: &Seated| member.client.is_multiple_of(every);
+            for member in members.into_iter().filter(slow) {
                 swarm.board.touch(member.client);
                 member.driver.read_at_most(bytes_per_s);
             }
@@ -340,7 +344,10 @@ fn settings(crowd: &Crowd, client: u32) -> Settings {
     settings.first_gateway = if crowd.all_at_first { 0 } else { turn };
     settings.token = crowd.token.clone();
     settings.seed = crowd.seed.wrapping_add(u64::from(client));
-    settings.receive_buffer_bytes = crowd.receive_buffer_bytes;
+    let is_slow = crowd
+        .slow_every
+        .is_some_and(|every| client.is_multiple_of(every));
+    settings.receive_buffer_bytes = is_slow.then_some(SLOW_BUFFER_BYTES);
     settings.backoff = match (crowd.kind, crowd.jitter) {
         (Kind::Rude, _) => Backoff::Fixed(RUDE),
         (Kind::Polite | Kind::Bare, true) => Backoff::default(),

@@ -18,7 +18,7 @@ pub(crate) enum Order {
     Cut { share: f64 },
     /// A share of the clients reads so many bytes a second; all read freely again for `None`.
     Read {
-        share: f64,
+        every: u32,
         bytes_per_s: Option<u32>,
     },
     /// The run ends: every outcome is waited for, and a last word in each room.
@@ -45,8 +45,8 @@ pub(crate) struct Crowd {
     pub(crate) seed: u64,
     /// How many may be on their way in at once.
     pub(crate) at_once: usize,
-    /// How much the system keeps unread for a client.
-    pub(crate) receive_buffer_bytes: Option<u32>,
+    /// Every so manieth has a small receive buffer, so that its slow reading is felt at the gateway.
+    pub(crate) slow_every: Option<u32>,
     /// Whether the run explains that the store loses writes.
     pub(crate) may_diverge: bool,
 }
