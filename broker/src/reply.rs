@@ -23,6 +23,9 @@ pub enum Answer {
     Joined {
         /// The join's number.
         n: u64,
+        /// The last action applied: above `n` where the join is repeated. The outcomes of what lies between
+        /// stand in the log before `pos`.
+        applied: u64,
         /// What the room calls the session.
         member: u32,
         /// The last entry that the state includes.

@@ -205,7 +205,7 @@ impl Socket {
             }
         } else {
             self.news |= self.wake.take_rooms();
-            if self.news != 0 || (self.wake.has_mail() && !self.is_leaving()) {
+            if self.news != 0 || (self.wake.has_mail() && !self.owes()) {
                 return Poll::Ready(Event::News);
             }
         }
@@ -264,7 +264,7 @@ impl Socket {
 
     /// Writes what there is for the client, up to one turn.
     fn deliver(&mut self, now: Instant) {
-        while self.wire.unsent() < TURN_BYTES && !self.is_leaving() {
+        while self.wire.unsent() < TURN_BYTES && !self.owes() {
             let Some(reply) = self.wake.take_reply() else {
                 break;
             };
@@ -349,7 +349,7 @@ impl Socket {
         self.job.is_none() && self.wire.unsent() <= UNSENT_MAX
     }
 
-    fn is_leaving(&mut self) -> bool {
-        self.rooms.iter().any(|(_, room)| room.is_leaving())
+    fn owes(&mut self) -> bool {
+        self.rooms.iter().any(|(_, room)| room.owes())
     }
 }

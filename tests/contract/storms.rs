@@ -2,6 +2,11 @@
 
 use std::{
     collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -214,4 +219,35 @@ async fn d4_a_herd_that_comes_back_shares_its_reads() {
         members.len()
     );
     assert!(sum(&admin, "outlast_gateway_entries_replayed_total") >= 49.0);
+}
+
+#[tokio::test]
+async fn d4_who_reads_a_long_stretch_while_nothing_happens_gets_to_its_end() {
+    const TEXTS: u64 = 6_000;
+    let redis = Redis::start();
+    let flags = ["--log-entries", "1000000", "--actions-per-s", "1000000"];
+    let gateway = Server::gateway(&redis, &flags);
+    let _worker = Server::worker(&redis, &flags[..2]);
+    let away = gateway.member(ROOM, "Ada").await;
+    let pos = away.pos.clone();
+    let mut talks = gateway.member(ROOM, "Bo").await;
+    for n in 2..=TEXTS {
+        talks.send(act(ROOM, n, json!({"say": "text"}))).await;
+        if n % 200 == 0 {
+            talks.until("event", |frame| frame["n"] == n).await;
+        }
+    }
+    // From now on no news wakes anybody, and the gateway's threads are interrupted at any place.
+    let busy = Arc::new(AtomicBool::new(true));
+    for _ in 0..4 {
+        let busy = busy.clone();
+        thread::spawn(move || while busy.load(Ordering::Relaxed) {});
+    }
+    let mut back = away;
+    for _ in 0..8 {
+        back = back.resume_at(gateway.address(), room_of(ROOM, &pos)).await;
+        let came = back.until("live", |_| true).await;
+        assert_eq!(said(&came).len() as u64, TEXTS - 1);
+    }
+    busy.store(false, Ordering::Relaxed);
 }

@@ -150,10 +150,9 @@ impl Feed {
         source: &Source,
         key: u64,
         cursor: &mut Cursor,
-        take: impl FnMut(&Item) -> bool,
+        mut take: impl FnMut(&Item) -> bool,
     ) -> Pulled {
-        let pulled = self.core.lock().pull(cursor, take);
-        self.after(source, key, pulled)
+        self.or_wait(source, key, |core| core.pull(cursor, &mut take))
     }
 
     /// Looks a socket's place up; see [`Core::check`].
@@ -164,8 +163,7 @@ impl Feed {
         cursor: &mut Cursor,
         seated: Pos,
     ) -> Pulled {
-        let pulled = self.core.lock().check(cursor, seated);
-        self.after(source, key, pulled)
+        self.or_wait(source, key, |core| core.check(cursor, seated))
     }
 
     /// Hands signals to one socket, as frames; see [`Core::signals`].
@@ -197,9 +195,18 @@ impl Feed {
         }
     }
 
-    fn after(self: &Arc<Self>, source: &Source, key: u64, pulled: Pulled) -> Pulled {
+    /// Has a reader wait for what it lacks. It looks twice: what it lacked may have come before it was noted
+    /// down, and nobody would wake it for that.
+    fn or_wait(
+        self: &Arc<Self>,
+        source: &Source,
+        key: u64,
+        mut look: impl FnMut(&mut Core) -> Pulled,
+    ) -> Pulled {
+        let mut pulled = look(&mut self.core.lock());
         if pulled == Pulled::Wait {
             self.readers.lock().waiting.insert(key);
+            pulled = look(&mut self.core.lock());
             self.read(source);
         }
         pulled

@@ -39,6 +39,12 @@ impl Asked {
         self.questions.iter().any(|question| question.n == n)
     }
 
+    /// Whether a join or a leave before this action has not been answered.
+    pub(crate) fn owes_before(&self, n: u64) -> bool {
+        let mut before = self.questions.iter().filter(|question| question.n < n);
+        before.any(|question| !question.acts)
+    }
+
     /// Whether there is no place for another question.
     pub(crate) fn is_full(&self) -> bool {
         self.questions.len() >= QUESTIONS_MAX

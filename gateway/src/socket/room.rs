@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outlast_broker::{Answer, Outcome, OutcomeBody};
-use outlast_protocol::{Pos, RoomName, ServerFrame, SnapshotReason};
+use outlast_protocol::{Payload, Pos, RoomName, ServerFrame, SnapshotReason};
 use tokio::time::Instant;
 
 use super::asked::Asked;
@@ -46,14 +46,32 @@ pub(crate) struct Follow {
     live: Option<(u64, CatchingUp)>,
     /// It waits for what is read of the log.
     behind: bool,
-    /// It has left: this is said when it was given everything up to that.
-    leaving: Option<Leaving>,
+    /// An outcome that is told when it was given everything up to that.
+    due: Option<Due>,
 }
 
-struct Leaving {
+/// The outcome of a member's own leave or join, behind the outcomes of its acts, which stand in the log.
+enum Due {
+    Left { n: u64, off: u64, reason: String },
+    Joined(Joined),
+}
+
+/// What a room answers a join.
+struct Joined {
     n: u64,
-    off: u64,
-    reason: String,
+    applied: u64,
+    member: u32,
+    pos: Pos,
+    state: Payload,
+}
+
+impl Due {
+    fn off(&self) -> u64 {
+        match self {
+            Due::Left { off, .. } => *off,
+            Due::Joined(joined) => joined.pos.off,
+        }
+    }
 }
 
 /// A member that waits for what the room shows.
@@ -105,8 +123,8 @@ impl Room {
     }
 
     /// Whether an outcome has come that has to wait for entries before it.
-    pub(crate) fn is_leaving(&self) -> bool {
-        matches!(&self.stand, Stand::In(follow) if follow.leaving.is_some())
+    pub(crate) fn owes(&self) -> bool {
+        matches!(&self.stand, Stand::In(follow) if follow.due.is_some())
     }
 
     /// Whether an act's outcome will stand in the log.
@@ -143,37 +161,19 @@ impl Room {
         match answer {
             Answer::Joined {
                 n,
+                applied,
                 member,
                 pos,
                 state,
             } => {
-                if !self.asked.contains(n) {
-                    return None;
-                }
-                if let Stand::In(follow) = &self.stand
-                    && follow.cursor.pos.off > pos.off
-                {
-                    // An answer that was overtaken by the log, for a join that is repeated.
-                    self.asked.hurry(now);
-                    return None;
-                }
-                self.gate.reach(n);
-                self.asked.settle_to(n);
-                self.asked.settle_acts();
-                // Where catching up was under way, its end is still waited for.
-                let live = match &self.stand {
-                    Stand::Out => None,
-                    Stand::In(follow) => follow.live.as_ref().map(|(off, _)| *off),
-                    Stand::Lost(_) => Some(pos.off),
-                };
-                self.follow(member, Cursor::new(pos), live);
-                Some(ServerFrame::Joined {
-                    room,
+                let joined = Joined {
                     n,
+                    applied,
                     member,
                     pos,
                     state,
-                })
+                };
+                self.joined(joined, now)
             }
             Answer::Outcome(outcome) => self.settle(outcome),
             // The socket has been told to go.
@@ -221,23 +221,77 @@ impl Room {
                         reason: "lost".to_owned(),
                     });
                 };
-                let state = state?;
-                if reason == SnapshotReason::Diverged {
-                    self.gate.expect(n + 1);
-                } else {
-                    self.gate.reach(n);
-                }
-                self.asked.settle_to(n);
-                self.follow(member, Cursor::new(pos), Some(pos.off));
-                Some(ServerFrame::Snapshot {
-                    room,
-                    pos,
-                    state,
-                    member,
-                    n,
-                    reason,
-                })
+                Some(self.show(member, n, pos, state?, reason))
             }
+        }
+    }
+
+    fn joined(&mut self, joined: Joined, now: Instant) -> Option<ServerFrame> {
+        let n = joined.n;
+        if !self.asked.contains(n) {
+            return None;
+        }
+        match &mut self.stand {
+            Stand::In(follow) if follow.cursor.pos.off > joined.pos.off => {
+                // The log has overtaken the answer.
+                self.asked.hurry(now);
+                None
+            }
+            Stand::In(follow) => {
+                follow.due = Some(Due::Joined(joined));
+                None
+            }
+            Stand::Out if joined.applied == n && !self.asked.owes_before(n) => {
+                self.gate.reach(n);
+                self.asked.settle_to(n);
+                self.asked.settle_acts();
+                self.follow(joined.member, Cursor::new(joined.pos), None);
+                Some(joined.frame(self.name.clone()))
+            }
+            // Other outcomes were lost, or stand in the log before what the room shows (R5).
+            Stand::Out => Some(self.rejoin(joined, SnapshotReason::Requested)),
+            Stand::Lost(Lost { reason, .. }) => {
+                let reason = *reason;
+                Some(self.rejoin(joined, reason))
+            }
+        }
+    }
+
+    fn rejoin(&mut self, joined: Joined, reason: SnapshotReason) -> ServerFrame {
+        let Joined {
+            applied,
+            member,
+            pos,
+            state,
+            ..
+        } = joined;
+        self.asked.settle_acts();
+        self.show(member, applied, pos, state, reason)
+    }
+
+    /// Shows the room anew to a member (R5).
+    fn show(
+        &mut self,
+        member: u32,
+        n: u64,
+        pos: Pos,
+        state: Payload,
+        reason: SnapshotReason,
+    ) -> ServerFrame {
+        if reason == SnapshotReason::Diverged {
+            self.gate.expect(n + 1);
+        } else {
+            self.gate.reach(n);
+        }
+        self.asked.settle_to(n);
+        self.follow(member, Cursor::new(pos), Some(pos.off));
+        ServerFrame::Snapshot {
+            room: self.name.clone(),
+            pos,
+            state,
+            member,
+            n,
+            reason,
         }
     }
 
@@ -247,10 +301,7 @@ impl Room {
             return Turn::Done;
         };
         let (codec, member, gate) = (wire.codec(), follow.member, &mut self.gate);
-        let end = follow
-            .leaving
-            .as_ref()
-            .map_or(u64::MAX, |leaving| leaving.off);
+        let end = follow.due.as_ref().map_or(u64::MAX, Due::off);
         let mut sent = 0;
         let pulled = seat.pull(&mut follow.cursor, |item| {
             if wire.unsent() >= TURN_BYTES || item.entry.pos.off > end {
@@ -271,15 +322,38 @@ impl Room {
                 metrics::counter!(telemetry::REPLAYED).increment(sent);
             }
         }
-        let done = follow.cursor.pos.off >= end || matches!(pulled, Pulled::Lost(_));
-        if done && let Some(Leaving { n, reason, .. }) = follow.leaving.take() {
-            self.stand = Stand::Out;
-            wire.send(&ServerFrame::Left {
-                room: self.name.clone(),
-                n: Some(n),
-                reason,
-            });
-            return Turn::Done;
+        let lost = match pulled {
+            Pulled::Lost(reason) => Some(reason),
+            Pulled::End | Pulled::More | Pulled::Wait => None,
+        };
+        if lost.is_some() || follow.cursor.pos.off >= end {
+            match follow.due.take() {
+                Some(Due::Left { n, reason, .. }) => {
+                    self.stand = Stand::Out;
+                    wire.send(&ServerFrame::Left {
+                        room: self.name.clone(),
+                        n: Some(n),
+                        reason,
+                    });
+                    return Turn::Done;
+                }
+                Some(Due::Joined(joined)) => {
+                    let frame = match lost {
+                        Some(reason) => self.rejoin(joined, reason),
+                        None if self.asked.owes_before(joined.n) => {
+                            self.rejoin(joined, SnapshotReason::Requested)
+                        }
+                        None => {
+                            self.gate.reach(joined.n);
+                            self.asked.settle_to(joined.n);
+                            joined.frame(self.name.clone())
+                        }
+                    };
+                    wire.send(&frame);
+                    return Turn::More;
+                }
+                None => {}
+            }
         }
         match pulled {
             Pulled::End => {
@@ -324,11 +398,8 @@ impl Room {
         let (ok, data, code, message) = match body {
             OutcomeBody::Left { reason } => {
                 if let Stand::In(follow) = &mut self.stand {
-                    follow.leaving = Some(Leaving {
-                        n,
-                        off: pos.off,
-                        reason,
-                    });
+                    let off = pos.off;
+                    follow.due = Some(Due::Left { n, off, reason });
                     return None;
                 }
                 self.stand = Stand::Out;
@@ -364,8 +435,27 @@ impl Room {
             signals,
             live: live.map(|off| (off, CatchingUp::begin())),
             behind: false,
-            leaving: None,
+            due: None,
         });
+    }
+}
+
+impl Joined {
+    fn frame(self, room: RoomName) -> ServerFrame {
+        let Joined {
+            n,
+            member,
+            pos,
+            state,
+            ..
+        } = self;
+        ServerFrame::Joined {
+            room,
+            n,
+            member,
+            pos,
+            state,
+        }
     }
 }
 

@@ -121,6 +121,7 @@ impl Host {
     fn joined(&self, asker: &Asker, n: u64, member: Member, state: Payload, batch: &mut Batch) {
         let answer = Answer::Joined {
             n,
+            applied: self.seats.get(&asker.sid).map_or(n, |seat| seat.n),
             member,
             pos: self.log.last,
             state,

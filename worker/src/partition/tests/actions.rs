@@ -221,6 +221,7 @@ fn a2_joined_lies_behind_what_the_join_caused() {
         [
             Answer::Joined {
                 n: 1,
+                applied: 1,
                 member: 1,
                 pos: joined,
                 state,
@@ -287,6 +288,7 @@ fn a3_a_resent_join_is_answered_with_the_room_as_it_is_now() {
         [
             Answer::Joined {
                 n: 1,
+                applied: 2,
                 member: 1,
                 pos,
                 state,
