@@ -40,10 +40,11 @@ impl Traders {
             };
             let rng = StdRng::seed_from_u64(settings.seed);
             let driver = Arc::new(Driver::start(settings));
-            driver.join(&room, &json!({"name": format!("trader {number}")}));
+            driver.join(&room, &name(number));
             let trader = Trader {
                 driver: driver.clone(),
                 room: room.clone(),
+                number,
                 rng,
             };
             all.push((driver, tokio::spawn(trader.trade(done.clone()))));
@@ -101,9 +102,14 @@ impl Traders {
     }
 }
 
+fn name(number: usize) -> Value {
+    json!({"name": format!("trader {number}")})
+}
+
 struct Trader {
     driver: Arc<Driver>,
     room: RoomName,
+    number: usize,
     rng: StdRng,
 }
 
@@ -127,7 +133,12 @@ impl Trader {
         let action = match self.rng.random_range(0..100) {
             0..40 => json!({"buy": order}),
             40..80 => json!({"sell": order}),
-            _ => json!({"cancel": self.driver.record(own_offer)}),
+            80..98 => json!({"cancel": self.driver.record(own_offer)}),
+            _ => {
+                self.driver.leave(&self.room);
+                self.driver.join(&self.room, &name(self.number));
+                return;
+            }
         };
         self.driver.act(&self.room, &action);
     }

@@ -249,6 +249,7 @@ mod tests {
             room: "chat/lobby".parse().unwrap(),
             answer: Answer::Joined {
                 n: 1,
+                applied: 1,
                 member: 1,
                 pos: outlast_protocol::Pos::START,
                 state,

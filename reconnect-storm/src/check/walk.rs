@@ -133,7 +133,10 @@ impl Walk<'_> {
                 ..
             } => {
                 self.verdict.saw_snapshot(*reason);
-                let requested = !matches!(self.asked.get(room), Some(Some(_)));
+                // A join whose answer was lost may be answered so (R5).
+                let joins = self.joins.values().any(|joined| joined == room);
+                let requested = !matches!(self.asked.get(room), Some(Some(_)))
+                    || (joins && *reason == SnapshotReason::Requested);
                 let explained = requested || *reason == SnapshotReason::Shorter;
                 if !explained && !self.case.excused.contains(reason) {
                     self.find(Wrong::Snapshot, room, format!("{reason:?} at {pos}"));

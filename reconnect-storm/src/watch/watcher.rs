@@ -276,8 +276,13 @@ impl Watcher {
         };
         *self.tally.snapshots.entry(name.into()).or_default() += 1;
         let index = self.place(room);
+        // A join whose answer was lost may be answered so (R5).
+        let mut open = self.open.values();
+        let joins = open.any(|open| open.is_join && open.place == index);
         let place = &mut self.rooms[index];
-        let explained = place.asked.is_none() || reason == SnapshotReason::Shorter;
+        let explained = place.asked.is_none()
+            || reason == SnapshotReason::Shorter
+            || (joins && reason == SnapshotReason::Requested);
         let settled = std::mem::replace(&mut place.settled_n, n);
         if diverged {
             place.seat = None;
