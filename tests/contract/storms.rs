@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::{
     command_line::get,
-    support::{Client, Redis, Server, act, free_port, room_of, said},
+    support::{Client, Redis, Server, act, eventually, free_port, room_of, said},
 };
 
 const ROOM: &str = "chat/storms";
@@ -157,11 +157,11 @@ async fn d3_workers_and_keepers_wait_for_nobody() {
 #[tokio::test]
 async fn d1_what_finds_no_place_is_told_when_to_come_back() {
     let server = Server::alone(&["--attach-rate", "1"]);
-    assert!(
-        server.log().contains("attach_rate_per_s=1 "),
-        "{}",
-        server.log()
-    );
+    eventually("the rate is shown", async || {
+        let log = server.log();
+        log.contains("attach_rate_per_s=1 ").then_some(())
+    })
+    .await;
     let mut clients = Vec::new();
     for _ in 0..6 {
         let mut client = server.connect().await;
