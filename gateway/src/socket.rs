@@ -320,10 +320,8 @@ impl Socket {
                 ));
             }
             Due::Ping => {
-                if self.wire.unsent() == 0 {
-                    self.wire.send(&ServerFrame::Ping {});
-                }
-                self.beat.sent(now);
+                self.wire.send(&ServerFrame::Ping {});
+                self.beat.pinged(now);
             }
         }
         Ok(())

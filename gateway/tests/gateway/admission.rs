@@ -41,6 +41,17 @@ async fn d1_one_more_than_may_wait_is_told_busy() {
 
 #[tokio::test]
 async fn d1_a_slot_is_kept_for_who_comes_at_it_and_for_nobody_else() {
+    // Where each of them came so late that the one before was in by then, nobody was told anything.
+    for _ in 0..20 {
+        if keeps_slots().await {
+            return;
+        }
+    }
+    panic!("nobody is told of a slot");
+}
+
+/// Answers whether anybody was told of a slot.
+async fn keeps_slots() -> bool {
     let world = World::with_settings(Settings {
         attach_rate: 1,
         waiting_max: 1,
@@ -53,8 +64,11 @@ async fn d1_a_slot_is_kept_for_who_comes_at_it_and_for_nobody_else() {
         sessions.push(world.open().await);
     }
     let mut resuming_all = Vec::new();
-    for (_, welcome) in &sessions {
-        resuming_all.push(resuming(&world, welcome).await);
+    for _ in &sessions {
+        resuming_all.push(world.connect().await);
+    }
+    for (client, (_, welcome)) in resuming_all.iter_mut().zip(&sessions) {
+        client.resume(welcome, json!({})).await;
     }
     // One waits, the others find no place, whichever came first.
     let mut told = Vec::new();
@@ -65,7 +79,8 @@ async fn d1_a_slot_is_kept_for_who_comes_at_it_and_for_nobody_else() {
             frame => told.push((welcome, Slot::of(&frame))),
         }
     }
-    assert!(resumed >= 1 && !told.is_empty(), "{resumed} {told:?}");
+    assert!(resumed >= 1, "{told:?}");
+    let anybody = !told.is_empty();
     let mut waiting = Vec::new();
     for (welcome, slot) in told {
         // Too early: it hears of the same slot.
@@ -91,6 +106,7 @@ async fn d1_a_slot_is_kept_for_who_comes_at_it_and_for_nobody_else() {
         let mut client = resuming(&world, welcome).await;
         client.expect("resumed").await;
     }
+    anybody
 }
 
 /// When somebody who was told `busy` is let in.
@@ -137,7 +153,7 @@ async fn d1_who_waits_and_goes_makes_room() {
     let mut waiting = loop {
         let mut next = world.connect().await;
         next.send(json!({"t": "open"})).await;
-        let told = tokio::time::timeout(Duration::from_millis(500), next.frame()).await;
+        let told = tokio::time::timeout(Duration::from_secs(3), next.frame()).await;
         if told.is_err() {
             break next;
         }
@@ -172,6 +188,7 @@ async fn d1_connections_without_a_session_are_bounded() {
         if let Ok(third) = Client::connect(world.address(), &[]).await {
             break third;
         }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     };
     third.open().await;
 }

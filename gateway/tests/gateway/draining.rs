@@ -39,7 +39,7 @@ fn ms(frame: &Value, name: &str) -> u64 {
 #[tokio::test]
 async fn d3_moves_are_evenly_spread_and_who_follows_them_misses_nothing() {
     // Longer than the test may take: it ends because everybody has gone.
-    let mut world = world(60_000).await;
+    let mut world = world(600_000).await;
     let mut members = Vec::new();
     for number in 0..8 {
         members.push(world.in_chat(ROOM, &format!("m{number}")).await);
@@ -54,10 +54,10 @@ async fn d3_moves_are_evenly_spread_and_who_follows_them_misses_nothing() {
     let mut after: Vec<_> = moves.iter().map(|(after, _)| *after).collect();
     after.sort_unstable();
     // The window without the 2 s for closing and the 5 s behind the last move, in eight parts.
-    let spacing = 53_000.0 / 8.0;
+    let spacing = 593_000.0 / 8.0;
     for (number, after_ms) in after.iter().enumerate() {
         let off = *after_ms as f64 - spacing * number as f64;
-        assert!(off.abs() < spacing / 4.0, "{after:?}");
+        assert!(off.abs() < spacing / 2.0, "{after:?}");
     }
     assert!(
         moves.iter().all(|(after, by)| by - after >= 5_000),
@@ -120,7 +120,7 @@ async fn d3_what_remains_at_the_end_is_closed_and_may_resume() {
 
 #[tokio::test]
 async fn d3_who_gets_its_session_during_the_drain_moves_too() {
-    let mut world = world(20_000).await;
+    let mut world = world(600_000).await;
     let (gone, welcome) = world.in_chat(ROOM, "Ada").await;
     drop(gone);
     world.stop_worker().await;
@@ -143,7 +143,7 @@ async fn d3_who_gets_its_session_during_the_drain_moves_too() {
     world.start_worker();
     client.expect("resumed").await;
     let moving = client.until("move").await;
-    assert!(ms(&moving, "after_ms") < 13_000 && ms(&moving, "by_ms") <= 18_000);
+    assert!(ms(&moving, "after_ms") < 593_000 && ms(&moving, "by_ms") <= 598_000);
 }
 
 #[tokio::test]

@@ -121,53 +121,42 @@ async fn h2_the_first_frame_has_to_come_in_time_counted_from_the_connection() {
     slow.write_all(b"GET /v1/connect HTTP/1.1\r\n")
         .await
         .unwrap();
-    let mut upgraded = TcpStream::connect(world.address()).await.unwrap();
-    let mut rest = String::new();
     for tcp in [&mut silent, &mut slow] {
-        tokio::time::timeout(SOON, tcp.read_to_string(&mut rest))
-            .await
-            .unwrap()
-            .unwrap();
+        // It may end with an error, since what was sent was not read.
+        let mut rest = Vec::new();
+        let end = tcp.read_to_end(&mut rest);
+        tokio::time::timeout(SOON, end).await.unwrap().ok();
+        assert!(start.elapsed() >= Duration::from_millis(600));
     }
-    assert!(start.elapsed() >= Duration::from_millis(600));
-    assert!(
-        start.elapsed() < Duration::from_millis(1200),
-        "{:?}",
-        start.elapsed()
-    );
-
-    // Headers that take their time leave less of it for the first frame.
-    upgraded = {
-        drop(upgraded);
-        TcpStream::connect(world.address()).await.unwrap()
-    };
-    let start = Instant::now();
-    upgraded
-        .write_all(b"GET /v1/connect HTTP/1.1\r\nHost: x\r\n")
-        .await
-        .unwrap();
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    let rest = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    upgraded.write_all(rest).await.unwrap();
-    let mut answer = Vec::new();
-    let mut buffer = [0; 1024];
-    while !String::from_utf8_lossy(&answer).contains("4004") {
-        let read = tokio::time::timeout(SOON, upgraded.read(&mut buffer))
-            .await
-            .unwrap()
-            .unwrap();
-        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&answer));
-        answer.extend_from_slice(&buffer[..read]);
-    }
-    assert!(
-        start.elapsed() < Duration::from_millis(900),
-        "{:?}",
-        start.elapsed()
-    );
-
     let mut client = world.connect().await;
     client.expect_bye(4004).await;
+
+    // Headers that take their time leave less of it for the first frame. Where everything stood still until
+    // both were over, nobody can tell; on the wrong count, the first one is always the later.
+    for _ in 0..20 {
+        let mut first = TcpStream::connect(world.address()).await.unwrap();
+        let request = b"GET /v1/connect HTTP/1.1\r\nHost: x\r\n";
+        first.write_all(request).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let mut second = world.connect().await;
+        let rest = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        first.write_all(rest).await.unwrap();
+        let first = async {
+            let mut answer = Vec::new();
+            let end = first.read_to_end(&mut answer);
+            tokio::time::timeout(SOON, end).await.unwrap().ok();
+            String::from_utf8_lossy(&answer).into_owned()
+        };
+        let in_order = tokio::select! {
+            answer = first => answer.contains("4004"),
+            _ = second.message() => false,
+        };
+        if in_order {
+            return;
+        }
+    }
+    panic!("the first frame's time is not counted from the connection");
 }
 
 #[tokio::test]
@@ -349,17 +338,35 @@ async fn h5_the_token_names_the_rooms_that_may_be_joined() {
 #[tokio::test]
 async fn h6_a_token_that_expires_ends_the_connection_unless_it_was_renewed() {
     let world = with_tokens().await;
-    let mut short = open_with(&world, Some(&token("ada", 2, None)), None).await;
-    let mut renewed = open_with(&world, Some(&token("bob", 2, None)), None).await;
-    short.expect("welcome").await;
-    let welcome = renewed.expect("welcome").await;
-    renewed
-        .send(json!({"t": "token", "token": token("bob", 60, None)}))
-        .await;
-    let start = Instant::now();
+    // A busy machine may take so long that the token expires on the way: then it gets another one.
+    let welcomed = async |user: &str| {
+        for expires_in_s in [2, 4, 8, 16] {
+            let token = token(user, expires_in_s, None);
+            let mut client = open_with(&world, Some(&token), None).await;
+            let welcome = client.frame().await;
+            if welcome["t"] == "welcome" {
+                return (client, welcome, expires_in_s as u64);
+            }
+            assert_eq!(welcome["code"], 4003, "{welcome}");
+        }
+        panic!("nobody gets in")
+    };
+    let (mut renewed, welcome, expires_in_s) = loop {
+        let (mut client, welcome, expires_in_s) = welcomed("bob").await;
+        let longer = json!({"t": "token", "token": token("bob", 600, None)});
+        client.send(longer).await;
+        // What comes next says that it was taken, or that it came too late.
+        client
+            .send(json!({"t": "act", "room": "chat/a", "n": 1, "data": {}}))
+            .await;
+        if client.frame().await["code"] == "not_joined" {
+            break (client, welcome, expires_in_s);
+        }
+    };
+    let (mut short, _, _) = welcomed("ada").await;
     short.expect_bye(4003).await;
-    assert!(start.elapsed() < Duration::from_secs(4));
-    renewed.expect_nothing(Duration::from_millis(1_500)).await;
+    let expired = Duration::from_millis(1_000 * expires_in_s + 500);
+    renewed.expect_nothing(expired).await;
     // The session knows: without a new token it can be resumed.
     drop(renewed);
     let mut again = world.connect().await;

@@ -1,6 +1,6 @@
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -10,7 +10,10 @@ use outlast_broker::{
     redis::{Redis, Settings},
 };
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    net::TcpSocket,
+    time::{Instant, sleep},
+};
 
 use crate::support::SOON;
 
@@ -18,6 +21,8 @@ use crate::support::SOON;
 /// to. Killed when it is dropped.
 pub struct Server {
     port: u16,
+    /// Keeps the port from everybody else, also while no server is there.
+    _hold: TcpSocket,
     process: Child,
     folder: TempDir,
 }
@@ -25,14 +30,14 @@ pub struct Server {
 impl Server {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let hold = TcpSocket::new_v4().unwrap();
+        hold.set_reuseaddr(true).unwrap();
+        hold.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let port = hold.local_addr().unwrap().port();
         let process = spawn(port, &folder);
         let server = Server {
             port,
+            _hold: hold,
             process,
             folder,
         };
@@ -43,7 +48,8 @@ impl Server {
     pub async fn connect(&self) -> SharedBroker {
         let url = format!("redis://127.0.0.1:{}", self.port);
         let settings = Settings {
-            command_timeout_ms: 500,
+            // Long, so that a busy machine is not taken for a store that is away.
+            command_timeout_ms: 4_000,
             ..Settings::default()
         };
         Redis::connect(

@@ -13,8 +13,8 @@ use tokio_tungstenite::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long anything may take that happens at once.
-pub const SOON: Duration = Duration::from_secs(8);
+/// How long anything may take that happens at once, on a machine that is busy with other things.
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// A store with everything that works on it.
 pub struct World {
@@ -115,7 +115,11 @@ impl World {
         running.await.unwrap();
     }
 
-    pub async fn add_gateway(&mut self, auth: Auth, settings: Settings) {
+    pub async fn add_gateway(&mut self, auth: Auth, mut settings: Settings) {
+        // Nobody here has to answer pings who did not ask for them, however long a test takes.
+        if settings.heartbeat_ms == Settings::default().heartbeat_ms {
+            settings.heartbeat_ms = 3_600_000;
+        }
         let listener = outlast_gateway::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let sessions = Sessions::new(self.broker.clone(), self.sessions.clone());
@@ -293,7 +297,7 @@ impl Client {
         }
     }
 
-    /// Nothing comes for this long.
+    /// Nothing comes for this long, however late this test looks.
     pub async fn expect_nothing(&mut self, wait: Duration) {
         if let Ok(message) = timeout(wait, self.socket.next()).await {
             panic!("{message:?} where nothing was expected");
