@@ -287,7 +287,7 @@ impl Socket {
             let slot = self.news.trailing_zeros() as u8;
             self.news &= !(1 << slot);
             if let Some(room) = self.rooms.get(slot)
-                && room.pull(&mut self.wire) == Turn::More
+                && room.pull(&mut self.wire, now) == Turn::More
             {
                 self.news |= 1 << slot;
                 break;

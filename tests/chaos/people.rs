@@ -74,14 +74,6 @@ impl People {
         People { all, rooms, done }
     }
 
-    /// Cuts everybody's connection, so that everybody comes back and sends again what has no outcome.
-    #[allow(dead_code, reason = "not every test that has people does so")]
-    pub(crate) fn cut(&self) {
-        for (driver, _) in &self.all {
-            driver.cut();
-        }
-    }
-
     /// Lets everybody come to an end: no more acts, every outcome, and a last word in each room that
     /// everybody there has to hear. Answers what they saw, and where.
     pub(crate) async fn leave_off(self) -> (Vec<Record>, Vec<RoomName>) {

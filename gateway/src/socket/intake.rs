@@ -110,12 +110,7 @@ impl Socket {
         let Some(room) = self.rooms.get(slot) else {
             return;
         };
-        // Noted before it is done: the room's answer may overtake the store's.
-        room.gate.forward(n);
-        let acts = matches!(request, Request::Act { .. });
-        if !(acts && room.is_member()) {
-            room.asked.ask(n, request.clone(), now);
-        }
+        room.forward(n, &request, now);
         let name = room.name.clone();
         self.job = Some(
             self.jobs()

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use outlast_broker::{Answer, Outcome, OutcomeBody};
+use outlast_broker::Request;
 use outlast_protocol::{Payload, Pos, RoomName, ServerFrame, SnapshotReason};
 use tokio::time::Instant;
 
+mod answers;
+mod turn;
+
+pub(crate) use self::turn::Turn;
 use super::asked::Asked;
 use crate::{
-    hub::{Cursor, Pulled, Seat},
+    hub::{Cursor, Seat},
     room_gate::RoomGate,
     telemetry::{self, CatchingUp},
-    wire::Wire,
 };
 
 /// One room, as one socket sees it.
@@ -82,15 +85,6 @@ pub(crate) struct Lost {
     _counted: CatchingUp,
 }
 
-/// What is left to do after a room was given its turn.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// Nothing, until it is woken.
-    Done,
-    /// More, as soon as the client has read this.
-    More,
-}
-
 /// How much one socket is given before it is another's turn (D4).
 pub(crate) const TURN_BYTES: usize = 64 * 1024;
 /// How long a room may take to show itself before it is asked again.
@@ -127,9 +121,25 @@ impl Room {
         matches!(&self.stand, Stand::In(follow) if follow.due.is_some())
     }
 
-    /// Whether an act's outcome will stand in the log.
-    pub(crate) fn is_member(&self) -> bool {
-        matches!(self.stand, Stand::In(_) | Stand::Lost(_))
+    /// An action goes to the room.
+    pub(crate) fn forward(&mut self, n: u64, request: &Request, now: Instant) {
+        // Noted before it is done: the room's answer may overtake the store's.
+        self.gate.forward(n);
+        if matches!(request, Request::Act { .. }) && self.logs_acts() {
+            self.asked.expect_entry(n, now);
+        } else {
+            self.asked.ask(n, request.clone(), now);
+        }
+    }
+
+    /// Whether the outcome of an act that comes now will stand in the log.
+    fn logs_acts(&self) -> bool {
+        let stays = match &self.stand {
+            Stand::Out => false,
+            Stand::In(follow) => !matches!(follow.due, Some(Due::Left { .. })),
+            Stand::Lost(_) => true,
+        };
+        stays && !self.asked.leaves()
     }
 
     /// Until when the room has time to show itself, if it was asked to.
@@ -153,274 +163,6 @@ impl Room {
             asked_at,
             _counted: CatchingUp::begin(),
         });
-    }
-
-    /// The room answers; what the client is told of that.
-    pub(crate) fn hear(&mut self, answer: Answer, now: Instant) -> Option<ServerFrame> {
-        let room = self.name.clone();
-        match answer {
-            Answer::Joined {
-                n,
-                applied,
-                member,
-                pos,
-                state,
-            } => {
-                let joined = Joined {
-                    n,
-                    applied,
-                    member,
-                    pos,
-                    state,
-                };
-                self.joined(joined, now)
-            }
-            Answer::Outcome(outcome) => self.settle(outcome),
-            // The socket has been told to go.
-            Answer::Superseded { .. } => None,
-            Answer::Gap { expect } => {
-                self.gate.gap(expect);
-                self.asked.drop_from(expect);
-                Some(ServerFrame::Gap { room, expect })
-            }
-            Answer::NotTaken {
-                n,
-                code,
-                message,
-                retry_ms,
-            } => {
-                match retry_ms {
-                    Some(_) if !self.gate.refuse(n) => return None,
-                    Some(_) => {}
-                    None => self.gate.free(n),
-                }
-                self.asked.drop_from(n);
-                Some(ServerFrame::Error {
-                    code,
-                    message,
-                    room: Some(room.to_string()),
-                    n: Some(n),
-                    retry_ms,
-                })
-            }
-            Answer::Seated {
-                member,
-                n,
-                pos,
-                state,
-                ..
-            } => {
-                let Stand::Lost(Lost { reason, .. }) = self.stand else {
-                    return None;
-                };
-                let Some(member) = member else {
-                    self.stand = Stand::Out;
-                    return Some(ServerFrame::Left {
-                        room,
-                        n: None,
-                        reason: "lost".to_owned(),
-                    });
-                };
-                Some(self.show(member, n, pos, state?, reason))
-            }
-        }
-    }
-
-    fn joined(&mut self, joined: Joined, now: Instant) -> Option<ServerFrame> {
-        let n = joined.n;
-        if !self.asked.contains(n) {
-            return None;
-        }
-        match &mut self.stand {
-            Stand::In(follow) if follow.cursor.pos.off > joined.pos.off => {
-                // The log has overtaken the answer.
-                self.asked.hurry(now);
-                None
-            }
-            Stand::In(follow) => {
-                follow.due = Some(Due::Joined(joined));
-                None
-            }
-            Stand::Out if joined.applied == n && !self.asked.owes_before(n) => {
-                self.gate.reach(n);
-                self.asked.settle_to(n);
-                self.asked.settle_acts();
-                self.follow(joined.member, Cursor::new(joined.pos), None);
-                Some(joined.frame(self.name.clone()))
-            }
-            // Other outcomes were lost, or stand in the log before what the room shows (R5).
-            Stand::Out => Some(self.rejoin(joined, SnapshotReason::Requested)),
-            Stand::Lost(Lost { reason, .. }) => {
-                let reason = *reason;
-                Some(self.rejoin(joined, reason))
-            }
-        }
-    }
-
-    fn rejoin(&mut self, joined: Joined, reason: SnapshotReason) -> ServerFrame {
-        let Joined {
-            applied,
-            member,
-            pos,
-            state,
-            ..
-        } = joined;
-        self.asked.settle_acts();
-        self.show(member, applied, pos, state, reason)
-    }
-
-    /// Shows the room anew to a member (R5).
-    fn show(
-        &mut self,
-        member: u32,
-        n: u64,
-        pos: Pos,
-        state: Payload,
-        reason: SnapshotReason,
-    ) -> ServerFrame {
-        if reason == SnapshotReason::Diverged {
-            self.gate.expect(n + 1);
-        } else {
-            self.gate.reach(n);
-        }
-        self.asked.settle_to(n);
-        self.follow(member, Cursor::new(pos), Some(pos.off));
-        ServerFrame::Snapshot {
-            room: self.name.clone(),
-            pos,
-            state,
-            member,
-            n,
-            reason,
-        }
-    }
-
-    /// Writes what the log has for this member, until the socket's turn is over.
-    pub(crate) fn pull(&mut self, wire: &mut Wire) -> Turn {
-        let (Stand::In(follow), Some(seat)) = (&mut self.stand, &self.seat) else {
-            return Turn::Done;
-        };
-        let (codec, member, gate) = (wire.codec(), follow.member, &mut self.gate);
-        let end = follow.due.as_ref().map_or(u64::MAX, Due::off);
-        let mut sent = 0;
-        let pulled = seat.pull(&mut follow.cursor, |item| {
-            if wire.unsent() >= TURN_BYTES || item.entry.pos.off > end {
-                return false;
-            }
-            if item.entry.body.is_for(member) {
-                if let Some(n) = item.entry.body.settles(member) {
-                    gate.tell(n);
-                }
-                wire.send_encoded(item.frame(&self.name, codec));
-                sent += 1;
-            }
-            true
-        });
-        if sent > 0 {
-            metrics::counter!(telemetry::ENTRIES).increment(sent);
-            if follow.live.is_some() {
-                metrics::counter!(telemetry::REPLAYED).increment(sent);
-            }
-        }
-        let lost = match pulled {
-            Pulled::Lost(reason) => Some(reason),
-            Pulled::End | Pulled::More | Pulled::Wait => None,
-        };
-        if lost.is_some() || follow.cursor.pos.off >= end {
-            match follow.due.take() {
-                Some(Due::Left { n, reason, .. }) => {
-                    self.stand = Stand::Out;
-                    wire.send(&ServerFrame::Left {
-                        room: self.name.clone(),
-                        n: Some(n),
-                        reason,
-                    });
-                    return Turn::Done;
-                }
-                Some(Due::Joined(joined)) => {
-                    let frame = match lost {
-                        Some(reason) => self.rejoin(joined, reason),
-                        None if self.asked.owes_before(joined.n) => {
-                            self.rejoin(joined, SnapshotReason::Requested)
-                        }
-                        None => {
-                            self.gate.reach(joined.n);
-                            self.asked.settle_to(joined.n);
-                            joined.frame(self.name.clone())
-                        }
-                    };
-                    wire.send(&frame);
-                    return Turn::More;
-                }
-                None => {}
-            }
-        }
-        match pulled {
-            Pulled::End => {
-                follow.behind = false;
-                if let Some((off, _)) = &follow.live
-                    && follow.cursor.pos.off >= *off
-                {
-                    follow.live = None;
-                    let pos = follow.cursor.pos;
-                    wire.send(&ServerFrame::Live {
-                        room: self.name.clone(),
-                        pos,
-                    });
-                }
-                if follow.live.is_none() {
-                    seat.signals(&mut follow.signals, codec, |frame| wire.send_encoded(frame));
-                }
-                Turn::Done
-            }
-            Pulled::More => Turn::More,
-            Pulled::Wait => {
-                if follow.live.is_none() && !std::mem::replace(&mut follow.behind, true) {
-                    metrics::counter!(telemetry::FELL_BEHIND).increment(1);
-                }
-                Turn::Done
-            }
-            Pulled::Lost(reason) => {
-                self.lose(reason, None);
-                Turn::Done
-            }
-        }
-    }
-
-    fn settle(&mut self, outcome: Outcome) -> Option<ServerFrame> {
-        let Outcome { n, pos, body } = outcome;
-        if !self.asked.contains(n) {
-            return None;
-        }
-        self.asked.settle(n);
-        self.gate.reach(n);
-        let room = self.name.clone();
-        let (ok, data, code, message) = match body {
-            OutcomeBody::Left { reason } => {
-                if let Stand::In(follow) = &mut self.stand {
-                    let off = pos.off;
-                    follow.due = Some(Due::Left { n, off, reason });
-                    return None;
-                }
-                self.stand = Stand::Out;
-                return Some(ServerFrame::Left {
-                    room,
-                    n: Some(n),
-                    reason,
-                });
-            }
-            OutcomeBody::Refused { code, message } => (false, None, Some(code), Some(message)),
-            OutcomeBody::Done { data } => (true, data, None, None),
-        };
-        Some(ServerFrame::Result {
-            room,
-            n,
-            pos,
-            ok,
-            data,
-            code,
-            message,
-        })
     }
 
     fn follow(&mut self, member: u32, cursor: Cursor, live: Option<u64>) {

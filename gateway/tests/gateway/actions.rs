@@ -235,3 +235,30 @@ async fn a5_who_goes_on_above_the_rate_is_closed() {
     assert_eq!((&bye["code"], &bye["resume"]), (&json!(4008), &json!(true)));
     assert!(bye["retry_ms"].as_u64().unwrap() > 0);
 }
+
+#[tokio::test]
+async fn a2_acts_right_behind_a_leave_have_their_outcome_too() {
+    let world = World::start().await;
+    let (mut client, _) = world.in_chat(ROOM, "Ada").await;
+    client
+        .send(json!({"t": "leave", "room": ROOM, "n": 2}))
+        .await;
+    client.say(ROOM, 3, "nobody is there").await;
+    assert_eq!(client.expect("left").await["n"], 2);
+    let refused = client.expect("result").await;
+    assert_eq!(
+        (&refused["n"], &refused["ok"], &refused["code"]),
+        (&json!(3), &json!(false), &json!("not_joined"))
+    );
+    client.join(ROOM, 4, "Ada").await;
+    client
+        .send(json!({"t": "leave", "room": ROOM, "n": 5}))
+        .await;
+    client
+        .send(json!({"t": "join", "room": ROOM, "n": 6, "data": {"name": "Ada"}}))
+        .await;
+    client.say(ROOM, 7, "back").await;
+    assert_eq!(client.expect("left").await["n"], 5);
+    assert_eq!(client.expect("joined").await["n"], 6);
+    assert_eq!(client.expect("event").await["n"], 7);
+}

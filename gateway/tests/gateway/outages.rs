@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     redis::Server,
-    support::{Client, Setup, World},
+    support::{Client, SOON, Setup, World},
 };
 
 const ROOM: &str = "chat/lobby";
@@ -148,6 +148,35 @@ async fn r4_r5_lost_writes_are_told_before_the_next_entry() {
     bob.resume(&welcome, json!({ROOM: lost["pos"]})).await;
     bob.expect("resumed").await;
     assert_eq!(bob.expect("snapshot").await["reason"], "diverged");
+}
+
+#[tokio::test]
+async fn r4_an_act_that_the_store_acknowledged_and_lost_is_asked_for_again() {
+    let mut server = Server::start().await;
+    let mut world = on(&server).await;
+    let (mut client, _) = world.in_chat(ROOM, "Ada").await;
+    world.stop_worker().await;
+    server.run("SAVE").unwrap();
+    let topic = outlast_broker::Layout {
+        partitions: 2,
+        shards: 2,
+    }
+    .partition(&ROOM.parse().unwrap());
+    let length = format!("XLEN ol:{{p{}}}:topic", topic.0);
+    let before = server.run(&length);
+    client.say(ROOM, 2, "acknowledged").await;
+    let deadline = Instant::now() + SOON;
+    while server.run(&length) == before {
+        assert!(Instant::now() < deadline, "it was not appended");
+        sleep(Duration::from_millis(5)).await;
+    }
+    server.kill_and_start().await;
+    assert_eq!(server.run(&length), before, "it was not lost");
+    world.start_worker();
+    let gap = client.expect("gap").await;
+    assert_eq!((&gap["room"], &gap["expect"]), (&json!(ROOM), &json!(2)));
+    insist_on_saying(&mut client, 2, "again").await;
+    insist_on_saying(&mut client, 3, "and on we go").await;
 }
 
 #[tokio::test]
