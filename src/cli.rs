@@ -233,4 +233,22 @@ pub(crate) struct Flags {
     /// What is logged to standard error: a level, or `tracing` directives [default: info]
     #[arg(long, env = "OUTLAST_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
+
+    /// How a line is written: for people, or as a JSON object [default: text]
+    #[arg(long, env = "OUTLAST_LOG_FORMAT", value_name = "FORMAT", value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
+
+    /// The collector that traces go to, by OTLP over HTTP: http://127.0.0.1:4318 [default: none]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<String>,
+}
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// An object, for machines.
+    Json,
 }

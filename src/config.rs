@@ -10,7 +10,7 @@ use clap::{Parser, error::ErrorKind};
 use outlast_broker::Layout;
 
 use crate::{
-    cli::{Cli, Command, Flags, RoleName},
+    cli::{Cli, Command, Flags, LogFormat, RoleName},
     probe::Probe,
 };
 
@@ -33,6 +33,9 @@ pub(crate) struct Config {
     pub(crate) admin_listen: AdminListen,
     pub(crate) allow_anonymous: bool,
     pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+    /// Where traces go, if anywhere.
+    pub(crate) otlp_endpoint: Option<String>,
     /// How long sockets have to move elsewhere; 0 where there is no elsewhere.
     pub(crate) drain_ms: u64,
     /// The rest, each with its own default where it is used.
@@ -112,6 +115,8 @@ impl Config {
             admin_listen: admin_listen(flags.admin_listen.as_deref())?,
             allow_anonymous: flags.allow_anonymous.unwrap_or(implied),
             log: flags.log.clone().unwrap_or_else(|| "info".into()),
+            log_format: flags.log_format.unwrap_or(LogFormat::Text),
+            otlp_endpoint: flags.otlp_endpoint.clone(),
             drain_ms: if is_shared(&store) {
                 flags.drain_ms.unwrap_or(30_000)
             } else {

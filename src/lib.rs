@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The composition root: parse ([`cli`], [`config`]), build ([`store`], [`tokens`]), run and drain
-//! ([`roles`]). Everything that matters happens in the crates that it puts together.
+//! ([`roles`]), and say what goes on ([`observe`]). Everything that matters happens in the crates that it puts together.
 
 use std::process::ExitCode;
 
@@ -19,6 +19,7 @@ mod admin;
 mod api;
 mod cli;
 mod config;
+mod observe;
 mod pages;
 mod probe;
 mod roles;
@@ -26,7 +27,9 @@ mod store;
 mod tokens;
 
 use config::Asked;
+use observe::Observer;
 
+pub use observe::METRICS;
 pub use outlast_worker::{At, Cx, Input, Member, Refusal, Registry, Room, testing};
 
 /// The README's room is compiled, so that it stays true.
@@ -58,31 +61,16 @@ fn start(registry: Registry) -> anyhow::Result<()> {
         Asked::Probe(probe) => return probe.run(),
         Asked::Serve(config) => *config,
     };
-    init_log(&config.log)?;
-    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
+    let observer = Observer::start(&config, runtime.handle())?;
+    raise_open_files();
     let served = runtime.block_on(roles::serve(config, registry));
+    observer.finish();
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     served
-}
-
-/// What these libraries say at finer levels has keys and tokens in it (H3).
-const NEVER_LOGGED: &str = "tungstenite=info,tokio_tungstenite=info,hyper=info,jsonwebtoken=info";
-
-/// Logs go to standard error (L4), without colour codes unless somebody looks.
-fn init_log(directives: &str) -> anyhow::Result<()> {
-    use std::io::IsTerminal;
-    let filter = tracing_subscriber::EnvFilter::try_new(format!("{directives},{NEVER_LOGGED}"))
-        .with_context(|| format!("--log {directives:?} is no filter; try --log info"))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    Ok(())
 }
 
 /// Each socket is an open file, and shells hand out 1,024 of them.

@@ -20,7 +20,7 @@ use crate::{
     api::{Api, Callers},
     cli::RoleName,
     config::Config,
-    pages, store, tokens,
+    observe, pages, store, tokens,
 };
 
 /// How long the parts may take to end, once their sockets have moved.
@@ -30,10 +30,17 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// need rooms; rooms and sessions behind it.
 pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     let metrics = Admin::record_metrics()?;
+    observe::describe();
     let keys = tokens::keys(&config)?;
     let gateway = Front::prepare(&config, keys.clone())?;
     let store = outlast_broker::metered(store::open(&config).await?);
     let told = on_signal()?;
+    tracing::info!(
+        role = config.role.as_str(),
+        version = env!("CARGO_PKG_VERSION"),
+        store = store::without_password(&config.store),
+        "starts"
+    );
     let sessions = Sessions::new(store.clone(), session_settings(&config));
     let api = Api::new(store.clone(), sessions);
     Admin::new(metrics, store.health(), told.clone())
@@ -57,7 +64,7 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     tokio::select! {
         // First: a part that was told to end may have ended by now.
         biased;
-        () = told.cancelled() => tracing::info!("draining"),
+        () = told.cancelled() => tracing::info!("was told to go: drains"),
         ended = first_to_end(&mut front, &mut behind) => return ended,
     }
     let drain = async {
@@ -72,7 +79,10 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     };
     let window = Duration::from_millis(config.drain_ms);
     match tokio::time::timeout(window + END_WITHIN, drain).await {
-        Ok(drained) => drained,
+        Ok(drained) => {
+            tracing::info!("has gone in order");
+            drained
+        }
         Err(_) => {
             tracing::warn!("not drained in time; going all the same");
             Ok(())

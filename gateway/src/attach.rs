@@ -3,20 +3,27 @@
 use outlast_broker::BrokerError;
 use outlast_protocol::CloseCode;
 use outlast_sessions::{Attachment, SessionError};
+use tracing::{Instrument, Span};
 
 use crate::{auth::AuthError, bye::Bye, gateway::Shared, hello::Hello, telemetry};
 
 /// Gives the client a session, or its session back.
 pub(crate) async fn attach(shared: &Shared, hello: &Hello) -> Result<Attachment, Bye> {
-    let attached = match hello {
-        Hello::Open { token } => open(shared, token.as_deref()).await,
-        Hello::Resume {
-            sid, key, token, ..
-        } => resume(shared, sid, key, token.as_deref()).await,
+    let attach = async {
+        match hello {
+            Hello::Open { token } => open(shared, token.as_deref()).await,
+            Hello::Resume {
+                sid, key, token, ..
+            } => resume(shared, sid, key, token.as_deref()).await,
+        }
     };
+    let attached = attach
+        .instrument(tracing::debug_span!("attach.record"))
+        .await;
     let outcome = attached
         .as_ref()
         .map_or_else(|bye| bye.code.name(), |_| "attached");
+    Span::current().record("outcome", outcome);
     metrics::counter!(telemetry::ATTACHES, "outcome" => outcome).increment(1);
     attached
 }

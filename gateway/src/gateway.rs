@@ -22,6 +22,7 @@ use crate::{
     bye::Bye,
     hub::{Hub, News},
     lobby::Lobby,
+    outage::Outage,
     settings::Settings,
     telemetry,
 };
@@ -113,9 +114,10 @@ impl Shared {
     /// When the store refuses for good to be listened to.
     pub(crate) async fn start(&self) -> Result<Box<dyn Listener>, BrokerError> {
         telemetry::describe();
+        let mut outage = Outage::default();
         let listener = loop {
             match self.hub.listen(&self.me).await {
-                Err(BrokerError::Unavailable(why)) => tracing::warn!(why, "cannot listen yet"),
+                Err(error @ BrokerError::Unavailable(_)) => outage.begins(&error),
                 listening => break listening?,
             }
             tokio::time::sleep(RETRY).await;
@@ -123,10 +125,11 @@ impl Shared {
         loop {
             match self.broker.beat(&self.me, Role::Gateway).await {
                 Ok(beat) => {
+                    outage.ends();
                     self.heard_at_ms.store(beat.now_ms, Ordering::Release);
                     return Ok(listener);
                 }
-                Err(BrokerError::Unavailable(why)) => tracing::warn!(why, "no heartbeat yet"),
+                Err(error @ BrokerError::Unavailable(_)) => outage.begins(&error),
                 Err(error) => return Err(error),
             }
             tokio::time::sleep(RETRY).await;
@@ -230,17 +233,21 @@ impl Shared {
     async fn beat(&self) {
         let mut ticks = tokio::time::interval(BEAT_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut outage = Outage::default();
         loop {
             ticks.tick().await;
             match self.broker.beat(&self.me, Role::Gateway).await {
                 Ok(beat) => {
+                    outage.ends();
                     self.heard_at_ms.store(beat.now_ms, Ordering::Release);
                     if beat.unknown {
-                        tracing::warn!("this gateway was taken for dead");
+                        tracing::warn!(
+                            "this gateway was taken for dead, and takes its sessions back"
+                        );
                         self.doubt.notify_one();
                     }
                 }
-                Err(error) => tracing::warn!(%error, "no heartbeat"),
+                Err(error) => outage.begins(&error),
             }
         }
     }

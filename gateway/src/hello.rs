@@ -28,6 +28,14 @@ pub(crate) enum Hello {
 }
 
 impl Hello {
+    /// What the frame is called.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Hello::Open { .. } => "open",
+            Hello::Resume { .. } => "resume",
+        }
+    }
+
     /// About how much memory it takes, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         const ROOM: usize = 64;

@@ -24,6 +24,7 @@ mod hub;
 mod lobby;
 mod newcomer;
 mod origin;
+mod outage;
 mod rate;
 mod resume;
 mod room_gate;

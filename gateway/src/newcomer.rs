@@ -10,6 +10,7 @@ use std::{
 use outlast_protocol::ServerFrame;
 use outlast_sessions::Attachment;
 use tower::Service;
+use tracing::{Instrument, Span, field::Empty};
 
 use crate::{
     admission::{Applicant, Rank},
@@ -87,6 +88,10 @@ impl Attach {
             Ok(session) => session,
             Err(bye) => return Err(Refused::Newcomer { wire, bye }),
         };
+        Span::current()
+            .record("sid", tracing::field::display(session.sid))
+            .record("generation", session.generation)
+            .record("rooms", session.rooms.len());
         let who = Who {
             sid: session.sid,
             generation: session.generation,
@@ -100,7 +105,10 @@ impl Attach {
         let socket = Socket::new(*wire, shared, who, identity, wake, registration);
         let mut socket = Box::new(socket);
         match greet(&mut socket, session, hello).await {
-            Ok(()) => Ok(socket),
+            Ok(()) => {
+                tracing::debug!(sid = %who.sid, generation = who.generation, gateway = %socket.shared.me, "attached");
+                Ok(socket)
+            }
             Err(bye) => Err(Refused::Socket { socket, bye }),
         }
     }
@@ -116,7 +124,16 @@ impl Service<Newcomer> for Attach {
     }
 
     fn call(&mut self, newcomer: Newcomer) -> Self::Future {
-        Box::pin(self.clone().attach(newcomer))
+        let span = tracing::debug_span!(
+            "attach",
+            otel.kind = "server",
+            how = newcomer.hello.name(),
+            sid = Empty,
+            generation = Empty,
+            rooms = Empty,
+            outcome = Empty,
+        );
+        Box::pin(self.clone().attach(newcomer).instrument(span))
     }
 }
 

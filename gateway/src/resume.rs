@@ -10,6 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use outlast_broker::{Answer, BrokerError, Reply, Request};
 use outlast_protocol::{CatchUp, Pos, RoomName, ServerFrame, SnapshotReason, Welcome};
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 use crate::{
     attach::{busy, no_answer},
@@ -74,13 +75,18 @@ pub(crate) async fn resume(
     ask(&shared, who, &returning)
         .await
         .map_err(|error| no_answer(&error))?;
-    wait(&shared, who, &wake, &mut returning).await?;
-    let places = check(socket, &returning).await?;
+    wait(&shared, who, &wake, &mut returning)
+        .instrument(tracing::debug_span!("attach.rooms"))
+        .await?;
+    let places = check(socket, &returning)
+        .instrument(tracing::debug_span!("attach.log"))
+        .await?;
 
     let mut catch_up = BTreeMap::new();
     for (returning, place) in returning.iter().zip(places) {
         let how = stand(socket, returning, place);
         metrics::counter!(telemetry::CATCH_UPS, "how" => label(how)).increment(1);
+        tracing::debug!(sid = %who.sid, room = %returning.name, how = label(how), "comes back to a room");
         if how != CatchUp::Gone {
             catch_up.insert(returning.name.clone(), how);
         }

@@ -101,6 +101,7 @@ impl Gateway {
 }
 
 /// Has the sockets move, and closes those that have not.
+#[tracing::instrument(level = "debug", skip_all, fields(sockets = shared.sockets.len()))]
 async fn drain(shared: &Shared) {
     shared.closing.cancel();
     shared.queue.close();

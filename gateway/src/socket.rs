@@ -143,8 +143,13 @@ impl Socket {
 
     /// Says why, if the client is still there, and leaves the session to whoever has it now.
     pub(crate) async fn finish(self: Box<Self>, end: End) {
-        if let End::Bye(bye) = &end {
-            metrics::counter!(telemetry::BYES, "code" => bye.code.name()).increment(1);
+        let Who { sid, generation } = self.who;
+        match &end {
+            End::Bye(bye) => {
+                metrics::counter!(telemetry::BYES, "code" => bye.code.name()).increment(1);
+                tracing::debug!(%sid, generation, code = bye.code.name(), "closed a socket");
+            }
+            End::Closed => tracing::debug!(%sid, generation, "a socket was lost or closed"),
         }
         if self.moving {
             metrics::counter!(telemetry::MOVED, "how" => end.of_a_move()).increment(1);

@@ -69,6 +69,7 @@ pub(crate) async fn lose(
         let mut session = loaded.session.clone();
         session.lose(dead, since_ms);
         if session != loaded.session {
+            tracing::debug!(sid = %loaded.sid, gateway = %dead, "detaches a session of a silent gateway");
             shelf.write(loaded.sid, loaded.version, &session).await?;
         }
         Ok(())
@@ -88,9 +89,13 @@ async fn write(shelf: &Shelf, old: &Loaded, step: &Step, told: bool) -> Result<(
     };
     match (step.tell, written) {
         (Some(Tell::Detached), Written::Done { .. }) => {
-            counter!(telemetry::DETACHED_TOLD).increment(1)
+            counter!(telemetry::DETACHED_TOLD).increment(1);
+            tracing::debug!(sid = %old.sid, rooms = old.session.rooms.len(), "told rooms that a session is away");
         }
-        (Some(Tell::Over(reason)), Written::Done { .. }) => telemetry::over(reason),
+        (Some(Tell::Over(reason)), Written::Done { .. }) => {
+            telemetry::over(reason);
+            tracing::debug!(sid = %old.sid, rooms = old.session.rooms.len(), ?reason, "told rooms that a session is over");
+        }
         // Not done: somebody else did it, or something else happened to it. It will show if it is due.
         (Some(Tell::Attached) | None, _) | (_, Written::Conflict | Written::GroupFull) => {}
     }

@@ -57,6 +57,7 @@ impl Sessions {
         created?;
         attach.settled();
         counter!(telemetry::OPENED).increment(1);
+        tracing::debug!(%sid, %gateway, "opened a session");
         Ok(attachment(sid, key, session))
     }
 
@@ -109,6 +110,7 @@ impl Sessions {
         }
         attach.settled();
         counter!(telemetry::RESUMED).increment(1);
+        tracing::debug!(%sid, generation = session.generation, %gateway, "resumed a session");
         Ok(attachment(sid, next, session))
     }
 
@@ -177,7 +179,9 @@ impl Sessions {
             insist(|| shelf.change(sid, detach)).await
         });
         let stopping = || BrokerError::Unavailable("this process is stopping".into());
-        detached.await.map_err(|_| stopping())?.map(drop)
+        detached.await.map_err(|_| stopping())??;
+        tracing::debug!(%sid, generation, "detached a session");
+        Ok(())
     }
 
     /// Ends the session for good, and tells its rooms (S6). Once the end is written down nothing stops it:
@@ -203,6 +207,7 @@ impl Sessions {
             Err(SessionError::Gone) if writing => {}
             ended => drop(ended?),
         }
+        tracing::debug!(%sid, "ended a session");
         if let Err(error) = advance(&self.shelf, vec![sid]).await {
             tracing::debug!(%sid, %error, "left the end of a session to a keeper");
         }

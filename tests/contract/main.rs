@@ -12,6 +12,7 @@ mod fleet;
 mod flow;
 mod handshake;
 mod metrics;
+mod observing;
 mod sessions;
 mod skew;
 mod storms;

@@ -18,6 +18,7 @@ fn all() -> impl Iterator<Item = &'static Metric> {
         outlast_worker::METRICS,
         outlast_sessions::METRICS,
         outlast_broker::telemetry::METRICS,
+        outlast::METRICS,
     ];
     tables.into_iter().flatten()
 }

@@ -31,7 +31,8 @@ impl Exit {
 
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_outlast"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OUTLAST_")) {
+    let ours = |name: &str| name.starts_with("OUTLAST_") || name.starts_with("OTEL_");
+    for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
     }
     command.args(args).stdin(Stdio::null());

@@ -14,6 +14,7 @@ use outlast_broker::{
 };
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use self::holdings::Holdings;
 use crate::{
@@ -199,11 +200,14 @@ impl Fleet {
     /// Gives everything up: the others need not wait for the leases to expire (W4).
     async fn hand_over(&mut self) {
         let lease = self.lease();
+        let partitions = self.holdings.leases().len();
+        tracing::info!(partitions, "hands its partitions over");
         let goodbye = async {
             // First, so that nobody leaves anything to this worker. Else it would be found silent.
             self.broker.strike(&self.me, None).await.ok();
             self.holdings.hand_all_over().await;
         };
+        let goodbye = goodbye.instrument(tracing::debug_span!("hand_over", partitions));
         // After that time there is nothing left to hand over.
         if tokio::time::timeout(lease, goodbye).await.is_err() {
             tracing::warn!("some partitions are left to their leases' expiry");

@@ -10,6 +10,7 @@ use outlast_broker::{
 };
 use outlast_protocol::{NUMBER_MAX, Pos, RoomName};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, debug_span};
 
 use crate::{
     Registry, Settings,
@@ -78,7 +79,10 @@ impl Runner {
 
     /// Serves from what the store holds. An error means that this memory is of no use any more.
     async fn serve(&self, stop: &CancellationToken) -> Result<(), BrokerError> {
-        let mut core = self.open().await?;
+        // Until the first batch is done: from then on its rooms are served.
+        let mut takeover =
+            debug_span!("takeover", partition = self.partition.0, epoch = self.epoch);
+        let mut core = self.open().instrument(takeover.clone()).await?;
         let rooms = RoomsGauge::of(self.partition);
         let mut reading = None;
         while !stop.is_cancelled() {
@@ -92,7 +96,8 @@ impl Runner {
             };
             metrics::counter!(telemetry::INPUTS).increment(entries.len() as u64);
             core.begin(entries, self.clock.now_ms(), rand::random());
-            self.finish_batch(&mut core).await?;
+            let span = std::mem::replace(&mut takeover, Span::none());
+            self.finish_batch(&mut core).instrument(span).await?;
             rooms.0.set(core.rooms_in_memory() as f64);
         }
         match core.hand_over(self.clock.now_ms(), rand::random()) {
@@ -218,10 +223,18 @@ impl Runner {
     /// Commits, however often it takes until the store says what has become of it (W2).
     async fn commit(&self, commit: &Commit) -> Result<(), BrokerError> {
         let start = Instant::now();
+        let entries: usize = commit.rooms.iter().map(|room| room.entries.len()).sum();
+        let span = debug_span!(
+            "commit",
+            partition = self.partition.0,
+            rooms = commit.rooms.len(),
+            entries,
+            replies = commit.replies.len(),
+        );
         self.reach
             .insist("commit", || self.broker.commit(commit))
+            .instrument(span)
             .await?;
-        let entries: usize = commit.rooms.iter().map(|room| room.entries.len()).sum();
         metrics::counter!(telemetry::COMMITS).increment(1);
         metrics::histogram!(telemetry::COMMIT_SECONDS).record(start.elapsed());
         metrics::histogram!(telemetry::COMMIT_ENTRIES).record(entries as f64);

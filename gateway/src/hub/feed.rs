@@ -283,6 +283,10 @@ impl Feed {
             metrics::counter!(telemetry::LOG_READS, "why" => why).increment(1);
             match read {
                 Ok(read) => return Some(read),
+                // A line for each room would hide the one for the store.
+                Err(error @ BrokerError::Unavailable(_)) => {
+                    tracing::debug!(room = %self.room, %error, "cannot read the log yet");
+                }
                 Err(error) => tracing::warn!(room = %self.room, %error, "cannot read the log"),
             }
             tokio::time::sleep(RETRY).await;

@@ -3,6 +3,7 @@ use std::collections::{BTreeSet, HashSet};
 use futures_util::future;
 use metrics::counter;
 use outlast_broker::{BrokerError, Member, NodeId, Shard};
+use tracing::Instrument;
 
 use super::{PAGE, Work, silence::Silence, unreadable::Unreadable};
 use crate::{advance::lose, shelf::Shelf, telemetry};
@@ -46,7 +47,9 @@ impl Deaths {
             if self.declared.insert(gateway.clone()) {
                 tracing::warn!(%gateway, since_ms, "a gateway is silent: detaching its sessions");
             }
-            unreadable.add(lose(shelf, sids, &gateway, since_ms).await?);
+            let losing = tracing::debug_span!("detach_silent", %gateway, sessions = sids.len());
+            let lost = lose(shelf, sids, &gateway, since_ms).instrument(losing);
+            unreadable.add(lost.await?);
         }
         Ok(work)
     }

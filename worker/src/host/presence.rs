@@ -21,6 +21,7 @@ impl Host {
         if let Some(member) = self.sitting(asker).filter(|_| away) {
             self.seats
                 .change(asker.sid, now_ms, |seat| seat.away = false);
+            tracing::debug!(sid = %asker.sid, room = %self.name, member, "is back");
             self.tell(Input::Attached { member }, Cause::default(), batch);
         }
         self.show(asker, view, batch);
@@ -40,6 +41,7 @@ impl Host {
         }
         self.seats
             .change(asker.sid, now_ms, |seat| seat.away = true);
+        tracing::debug!(sid = %asker.sid, room = %self.name, member, "is away");
         self.tell(Input::Detached { member }, Cause::default(), batch);
     }
 
@@ -47,6 +49,7 @@ impl Host {
     /// nothing of it that is still on its way can count (S6).
     pub(super) fn over(&mut self, asker: &Asker, reason: String, batch: &mut Batch) {
         if let Some(member) = self.sitting(asker) {
+            tracing::debug!(sid = %asker.sid, room = %self.name, member, reason, "is over");
             self.settle(member, batch);
             let cause = Cause {
                 by: Some(member),
