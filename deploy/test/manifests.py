@@ -1,12 +1,15 @@
 """The manifests as `kubectl apply -k` would send them."""
 
+import contextlib
 import functools
 import json
 import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
+import threading
 
 import yaml
 
@@ -70,6 +73,32 @@ def settings(folder):
         if re.fullmatch(r"outlast-[0-9a-z]{10}", item["metadata"]["name"]):
             return item["data"]
     raise AssertionError(f"{folder} has no settings")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(*command, ready):
+    """A process, from the line on that says that it serves."""
+    ours = ("OUTLAST_", "OTEL_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+    said = []
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if ready in line:
+                break
+        else:
+            raise AssertionError(f"{' '.join(command)}\n{b''.join(said).decode()}")
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def run(*command, check=True):

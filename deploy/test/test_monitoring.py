@@ -118,6 +118,14 @@ CASES = {
         {'outlast_gateway_actions_refused_total{code="busy"}': "0+600x30"},
         {'outlast_gateway_actions_refused_total{code="rate_limited"}': "0+600x30"},
     ),
+    "OutlastStoreAway": (
+        {'outlast_store_requests_failed_total{request="beat"}': "0x10 0+60x20"},
+        {'outlast_store_requests_failed_total{request="beat"}': "0x10 40x20", 'outlast_store_requests_failed_total{request="append"}': "0+60x30"},
+    ),
+    "OutlastStoreSlow": (
+        {'outlast_store_request_seconds{quantile="0.99", request="append"}': "0.2x30"},
+        {'outlast_store_request_seconds{quantile="0.5", request="append"}': "0.2x30"},
+    ),
     "OutlastSessionsNearLimit": (
         {'outlast_gateway_byes_total{code="too_many_sessions"}': "0+5x30"},
         {'outlast_gateway_byes_total{code="moved"}': "0+5x30"},
@@ -134,6 +142,10 @@ CASES = {
     "OutlastSessionUnreadable": (
         {"outlast_sessions_unreadable_total{}": "0x15 1x10"},
         {"outlast_sessions_unreadable_total{}": "2x30"},
+    ),
+    "OutlastSnapshotsFail": (
+        {"outlast_worker_snapshots_failed_total{}": "0x15 1x10"},
+        {"outlast_worker_snapshots_failed_total{}": "2x30"},
     ),
     "OutlastRoomFaults": (
         {"outlast_worker_room_faults_total{}": "0x15 1x10"},

@@ -1,6 +1,10 @@
 """What has to hold of every pod, whatever the schemas allow."""
 
+import base64
+import contextlib
+import pathlib
 import re
+import tempfile
 import unittest
 
 import manifests
@@ -63,7 +67,13 @@ class Pods(unittest.TestCase):
 
     def test_secrets_are_files(self):
         for folder in FOLDERS:
-            self.assertEqual(of_kind(folder, "Secret"), [])
+            secrets = [] if folder != "k8s/overlays/dev" else ["outlast-redis"]
+            names = [re.sub(r"-[0-9a-z]{10}$", "", item["metadata"]["name"]) for item in of_kind(folder, "Secret")]
+            self.assertEqual(names, secrets)
+        # Nobody shall take what development brings for a secret.
+        for secret in of_kind("k8s/overlays/dev", "Secret"):
+            values = {base64.b64decode(value).decode() for value in secret["data"].values()}
+            self.assertEqual(values, {"for-development-only"})
         for _, container in self.each_container():
             for entry in container.get("env", []):
                 self.assertNotIn("secretKeyRef", entry.get("valueFrom", {}))
@@ -133,14 +143,75 @@ class Life(unittest.TestCase):
         self.assertNotIn("replicas", gateway["spec"])
 
     def test_every_setting_is_one_of_the_binary(self):
-        known = set(re.findall(r"\[env: (OUTLAST_[A-Z_]+)", manifests.run(str(manifests.OUTLAST), "--help")))
+        known = set(re.findall(r"\[env: ([A-Z_]+)", manifests.run(str(manifests.OUTLAST), "--help")))
         self.assertGreater(len(known), 10)
+        # OpenTelemetry's own, which docs/operating.md names.
+        known |= {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
         for folder in OVERLAYS:
             self.assertLessEqual(settings(folder).keys(), known)
             for _, _, spec in pods(folder):
                 for container in spec["containers"]:
                     names = {entry["name"] for entry in container.get("env", [])}
                     self.assertLessEqual(names, known)
+
+
+class Store(unittest.TestCase):
+    """Each role is a Redis user of its own."""
+
+    def test_each_role_has_its_own_password_and_no_other(self):
+        for folder in OVERLAYS:
+            self.assertEqual(settings(folder)["OUTLAST_STORE_PASSWORD_FILE"], "/run/secrets/redis/password")
+            for item in of_kind(folder, "Deployment"):
+                role, spec = item["metadata"]["name"], item["spec"]["template"]["spec"]
+                with self.subTest(folder=folder, role=role):
+                    (container,) = spec["containers"]
+                    users = [e["value"] for e in container["env"] if e["name"] == "OUTLAST_STORE_USER"]
+                    self.assertEqual(users, [f"outlast-{role}"])
+                    (volume,) = [volume for volume in spec["volumes"] if volume["name"] == "redis"]
+                    self.assertEqual(volume["secret"]["items"], [{"key": role, "path": "password"}])
+                    self.assertEqual(volume["secret"]["defaultMode"] & 0o7, 0)
+                    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "redis"]
+                    self.assertEqual((mount["mountPath"], mount["readOnly"]), ("/run/secrets/redis", True))
+
+    def test_the_users_are_those_of_the_guide(self):
+        mine, theirs = (manifests.ROOT / path for path in ("k8s/components/redis/users.acl", "broker/src/redis/acl/users.acl"))
+        self.assertEqual(mine.read_text(), theirs.read_text())
+
+    def test_redis_lets_each_role_in_and_nobody_else(self):
+        """What the pods of `dev` run, as processes here: the script of its Redis, its arguments, and the roles."""
+        ((redis, login),) = [
+            (spec["containers"][0], spec["initContainers"][0])
+            for name, _, spec in pods("k8s/overlays/dev")
+            if name == "redis"
+        ]
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stop:
+            here = pathlib.Path(folder)
+            paths = {"/run/acl": "acl", "/etc/redis-users": "users", "/run/secrets/redis": "passwords", "/etc/redis-login": "login"}
+            paths = {path: str(here / name) for path, name in paths.items()} | {"/data": folder}
+            for path in paths.values():
+                pathlib.Path(path).mkdir(exist_ok=True)
+            for config in of_kind("k8s/overlays/dev", "ConfigMap"):
+                for name in config["data"].keys() & {"users.acl", "login.sh"}:
+                    text = config["data"][name]
+                    for path, there in paths.items():
+                        text = text.replace(path, there)
+                    (here / {"users.acl": "users", "login.sh": "login"}[name] / name).write_text(text)
+            for role in ("gateway", "worker", "sessions"):
+                (here / "passwords" / role).write_text(f"the password of {role}\n")
+            manifests.run(*[re.sub("^/etc/redis-login", paths["/etc/redis-login"], word) for word in login["command"]])
+
+            port = manifests.free_port()
+            words = [paths.get(word, word.replace("/run/acl", paths["/run/acl"])) for word in redis["args"]]
+            stop.enter_context(manifests.running(*words, "--port", str(port), "--bind", "127.0.0.1", ready=b"Ready to accept"))
+            for role in ("gateway", "worker", "sessions"):
+                flags = ["--store", f"redis://127.0.0.1:{port}", "--store-user", f"outlast-{role}", "--admin-listen", "off"]
+                flags += ["--store-password-file", str(here / "passwords" / role)]
+                flags += ["--listen", "127.0.0.1:0", "--allow-anonymous"]
+                stop.enter_context(manifests.running(str(manifests.OUTLAST), role, *flags, ready=b"ready"))
+            ask = ["redis-cli", "-p", str(port)]
+            self.assertEqual(manifests.run(*ask, "PING").strip(), "PONG")
+            for words in (["GET", "ol:store"], ["AUTH", "outlast-worker", "the password of gateway"]):
+                self.assertRegex(manifests.run(*ask, *words, check=False), "^(NOPERM|WRONGPASS)")
 
 
 class Network(unittest.TestCase):
@@ -157,6 +228,34 @@ class Network(unittest.TestCase):
         (rule,) = [rule for policy in into for rule in policy["spec"].get("ingress", [])]
         self.assertEqual(rule["from"], [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "outlast"}}}])
         self.assertEqual(rule["ports"], [{"port": "redis"}])
+
+    def test_backends_reach_the_api_where_both_sides_have_said_so(self):
+        client = {"matchLabels": {"outlast/api-client": "true"}}
+        monitoring = {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
+        for folder in OVERLAYS:
+            of_outlast = [labels for name, labels, _ in pods(folder) if labels["app.kubernetes.io/name"] == "outlast"]
+            for labels in of_outlast:
+                policies = [p["spec"] for p in of_kind(folder, "NetworkPolicy") if selects(p["spec"]["podSelector"], labels)]
+                rules = [rule for spec in policies for rule in spec.get("ingress", [])]
+                admitted = [peer for rule in rules if {"port": "admin"} in rule["ports"] for peer in rule["from"]]
+                expected = [{"namespaceSelector": monitoring}]
+                if labels["app.kubernetes.io/component"] == "gateway":
+                    expected.append({"namespaceSelector": client, "podSelector": client})
+                self.assertCountEqual(admitted, expected)
+            (api,) = [item["spec"] for item in of_kind(folder, "Service") if item["metadata"]["name"] == "api"]
+            self.assertEqual([port["targetPort"] for port in api["ports"]], ["admin"])
+            chosen = [labels for labels in of_outlast if selects(api["selector"], labels)]
+            self.assertEqual([labels["app.kubernetes.io/component"] for labels in chosen], ["gateway"])
+
+    def test_traces_reach_the_collector_that_is_named(self):
+        folder = "k8s/overlays/production"
+        host, port = settings(folder)["OTEL_EXPORTER_OTLP_ENDPOINT"].removeprefix("http://").split(":")
+        (policy,) = [p["spec"] for p in of_kind(folder, "NetworkPolicy") if p["metadata"]["name"] == "outlast-to-collector"]
+        (rule,) = policy["egress"]
+        self.assertEqual(rule["ports"], [{"port": int(port)}])
+        (peer,) = rule["to"]
+        namespace = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+        self.assertEqual(host.split(".")[1], namespace)
 
     def test_names_lead_to_something(self):
         for folder in OVERLAYS:
