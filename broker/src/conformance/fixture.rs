@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Longer than anything takes, and shorter than anybody waits.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A lease that does not run out during a case.
 pub const LONG: Duration = Duration::from_secs(600);

@@ -73,7 +73,7 @@ pub async fn s2_what_is_due_comes_the_longest_due_first(harness: &dyn Harness) {
     let (now_ms, _) = store.members().await.unwrap();
     let sids: [Sid; 4] = std::array::from_fn(|_| desk.sid());
     let due = async |max| store.due(desk.shard, max).await.unwrap();
-    let dues = [now_ms - 10, now_ms - 30, now_ms + 600, now_ms - 20];
+    let dues = [now_ms - 10, now_ms - 30, now_ms + 600_000, now_ms - 20];
     for (sid, due_ms) in sids.iter().zip(dues) {
         let due_ms = Some(due_ms);
         desk.write(Write {
@@ -92,7 +92,13 @@ pub async fn s2_what_is_due_comes_the_longest_due_first(harness: &dyn Harness) {
         assert_eq!(store.due(shard, 9).await, Ok(Vec::new()));
     }
 
-    harness.pass(Duration::from_millis(900)).await;
+    let (now_ms, _) = store.members().await.unwrap();
+    let soon = Write {
+        due_ms: Some(now_ms + 100),
+        ..write(sids[2], 1, &Bytes::from("v"))
+    };
+    desk.write(soon).await;
+    harness.pass(Duration::from_millis(150)).await;
     assert_eq!(due(9).await, [sids[1], sids[3], sids[0], sids[2]]);
     // Put off, no longer due at all, and gone.
     let later = Some(now_ms + 600_000);

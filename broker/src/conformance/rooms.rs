@@ -272,16 +272,14 @@ pub async fn e2_a_rooms_time_runs_out(harness: &dyn Harness) {
     writer
         .commit(writer.commit_of(vec![full(&room), full(&neighbour)]))
         .await;
-    let ttl_ms = Some(400);
-    writer
-        .write(RoomCommit {
-            ttl_ms,
-            ..unchanged(&room, at(4))
-        })
-        .await;
+    let ending = |ttl_ms| RoomCommit {
+        ttl_ms: Some(ttl_ms),
+        ..unchanged(&room, at(4))
+    };
+    writer.write(ending(600_000)).await;
     assert_eq!(store.load(&room).await.unwrap().last, at(4));
-
-    harness.pass(Duration::from_millis(600)).await;
+    writer.write(ending(100)).await;
+    harness.pass(Duration::from_millis(200)).await;
     assert_eq!(store.load(&room).await, Ok(RoomLoad::default()));
     assert_eq!(store.read_log(&room, 0, 9).await, Ok(Stretch::default()));
     assert_eq!(store.load(&neighbour).await.unwrap().last, at(4));
@@ -306,13 +304,13 @@ pub async fn e2_a_rooms_time_is_stopped(harness: &dyn Harness) {
             seats: vec![(Sid::nil(), Some(full_seat()))],
             snapshot: Some(snapshot(2)),
             park: vec![act(&room, 1)],
-            ttl_ms: Some(500),
+            ttl_ms: Some(4_000),
             ..more(&room, Pos::START, 4)
         })
         .await;
     let before = store.load(&room).await.unwrap();
     writer.write(unchanged(&room, at(4))).await;
-    harness.pass(Duration::from_millis(700)).await;
+    harness.pass(Duration::from_millis(4_500)).await;
     assert_eq!(store.load(&room).await, Ok(before));
 }
 

@@ -3,25 +3,54 @@
 use std::ops::RangeInclusive;
 
 use crate::{
-    server::{Server, free_port, wait},
-    site::Site,
+    server::{Port, Server, wait},
+    site::{CLOSELY_MS, LOOSELY_MS, Site},
 };
 
 /// A Redis Cluster, killed when it is dropped.
 pub(crate) struct Cluster {
     /// Each master with its slots and its replica.
     thirds: Vec<(RangeInclusive<u16>, Server, Server)>,
+    _buses: Vec<Port>,
 }
 
 impl Cluster {
     pub(crate) fn start() -> Self {
+        // The nodes get to know each other fast where they are watched closely, and one that stood still
+        // meanwhile may have lost its place: then everything begins anew.
+        (0..20)
+            .map(|_| Cluster::joined())
+            .find(Cluster::is_as_it_was_made)
+            .expect("masters stay masters")
+    }
+
+    fn joined() -> Self {
+        let mut buses = Vec::new();
+        let mut node = || {
+            let bus = Port::hold();
+            let server = start_node(bus.number());
+            buses.push(bus);
+            server
+        };
         let slots = [0..=5460, 5461..=10922, 10923..=16383];
-        let thirds = slots.map(|slots| (slots, start_node(), start_node()));
+        let thirds = slots.map(|slots| (slots, node(), node()));
         let cluster = Cluster {
             thirds: thirds.into(),
+            _buses: buses,
         };
         cluster.join();
+        cluster.watch(LOOSELY_MS);
         cluster
+    }
+
+    fn is_as_it_was_made(&self) -> bool {
+        let is = |server: &Server, role: &str| {
+            let info: String = server.run(&["INFO", "replication"]);
+            info.contains(role)
+        };
+        let mut thirds = self.thirds.iter();
+        thirds.all(|(_, master, replica)| is(master, "role:master") && is(replica, "role:slave"))
+            && self.is_whole()
     }
 
     fn join(&self) {
@@ -62,9 +91,11 @@ impl Cluster {
                 && known.lines().count() == 6
                 && known.matches("slave ").count() == 3
         });
-        let linked = |(_, _, replica): &(_, Server, Server)| {
-            let info: String = replica.run(&["INFO", "replication"]);
-            info.contains("master_link_status:up")
+        let linked = |(_, one, other): &(_, Server, Server)| {
+            [one, other].iter().any(|server| {
+                let info: String = server.run(&["INFO", "replication"]);
+                info.contains("master_link_status:up")
+            })
         };
         agreed && self.thirds.iter().all(linked)
     }
@@ -90,15 +121,15 @@ impl Cluster {
     }
 }
 
-fn start_node() -> Server {
-    let bus = free_port().to_string();
+fn start_node(bus: u16) -> Server {
+    let (bus, silence_ms) = (bus.to_string(), CLOSELY_MS.to_string());
     let options = [
         "--cluster-enabled",
         "yes",
         "--cluster-port",
         &bus,
         "--cluster-node-timeout",
-        "1000",
+        &silence_ms,
         "--cluster-replica-validity-factor",
         "0",
         "--cluster-require-full-coverage",
@@ -124,6 +155,15 @@ impl Site for Cluster {
 
     fn replicas(&self) -> Vec<&Server> {
         self.thirds.iter().map(|(_, _, replica)| replica).collect()
+    }
+
+    fn watch(&self, silence_ms: u64) {
+        let silence_ms = silence_ms.to_string();
+        let set = ["CONFIG", "SET", "cluster-node-timeout", &silence_ms];
+        for node in self.thirds.iter().flat_map(|(_, m, r)| [m, r]) {
+            // Those that were killed do not answer.
+            node.try_run::<()>(&set).ok();
+        }
     }
 
     fn owner(&mut self, key: &str) -> (&mut Server, &Server) {

@@ -12,12 +12,13 @@ use tokio::time::{sleep, timeout};
 use crate::{
     cluster::Cluster,
     scene::{LAYOUT, TTL, append, claim, hear, lease, next_commit, partition, room, until},
-    site::Site,
+    server::patient,
+    site::{CLOSELY_MS, LOOSELY_MS, Site},
     watched::Watched,
 };
 
 /// How long a failover may take here.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn topic() -> String {
     format!("ol:{{p{}}}:topic", partition().0)
@@ -34,9 +35,7 @@ struct Scene {
 impl Scene {
     /// A store with one room, whose lease is held, and a listener.
     async fn set(site: &mut impl Site) -> Self {
-        let store = Redis::connect(&site.url(), LAYOUT, Settings::default())
-            .await
-            .unwrap();
+        let store = Redis::connect(&site.url(), LAYOUT, patient()).await.unwrap();
         let me = NodeId::from("gateway");
         let (subscriptions, listener) = store.listen(&me).await.unwrap();
         subscriptions.subscribe(&room()).await.unwrap();
@@ -55,13 +54,17 @@ impl Scene {
         site.owner(&topic()).0.kill();
         let cursor = self.store.cursor(partition()).await;
         assert!(matches!(cursor, Err(BrokerError::Unavailable(_))));
+        site.watch(CLOSELY_MS);
         let there = async {
             while self.store.cursor(partition()).await.is_err() {
                 sleep(Duration::from_millis(20)).await;
             }
         };
         timeout(PATIENCE, there).await.unwrap();
-        assert_eq!(*self.store.health().borrow(), Health::Up);
+        site.watch(LOOSELY_MS);
+        let mut health = self.store.health();
+        let up = health.wait_for(|now| *now == Health::Up);
+        timeout(PATIENCE, up).await.unwrap().unwrap();
     }
 
     /// Until nothing goes unheard any more.

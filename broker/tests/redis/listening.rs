@@ -101,5 +101,5 @@ async fn who_gives_up_reading_holds_up_nobody() {
     append(&*store).await.unwrap();
     let began = Instant::now();
     assert_eq!(read(PATIENCE).await.unwrap().len(), 1);
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(began.elapsed() < PATIENCE / 2, "it waited for nothing");
 }

@@ -9,8 +9,8 @@ use outlast_broker::{
 use outlast_protocol::{Payload, Pos, RoomName, Sid};
 use tokio::time::{sleep, timeout};
 
-/// How long anything may take here.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything may take here, on a machine that is busy with other things.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const LAYOUT: Layout = Layout {
     partitions: 4,
@@ -18,7 +18,7 @@ pub(crate) const LAYOUT: Layout = Layout {
 };
 
 /// A lease that does not run out here.
-pub(crate) const TTL: Duration = Duration::from_secs(60);
+pub(crate) const TTL: Duration = Duration::from_secs(3_600);
 
 /// Never too late.
 pub(crate) const ANY_TIME: Deadline = Deadline(u64::MAX);

@@ -13,7 +13,7 @@ use outlast_broker::{
 };
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
-use crate::{site::Site, users};
+use crate::{server::patient, site::Site, users};
 
 /// A site that the cases of the suite share, one after the other, since it takes long to start; killed behind
 /// the last of them.
@@ -51,7 +51,7 @@ impl<S: Site> Harness for Shared<S> {
         // Under the least that is needed, so that what it does not grant is not used.
         let settings = Settings {
             access: users::everything(),
-            ..Settings::default()
+            ..patient()
         };
         Redis::connect(&self.0.url(), Layout::default(), settings)
             .await

@@ -2,6 +2,12 @@
 
 use crate::server::{Server, wait};
 
+/// Nobody is taken for dead here, however busy the machine; what fails over does so when it is told to.
+pub(crate) const LOOSELY_MS: u64 = 600_000;
+
+/// Whoever is gone is soon found out.
+pub(crate) const CLOSELY_MS: u64 = 1_000;
+
 /// A store that is more than one Redis.
 pub(crate) trait Site: Send + Sync + 'static {
     fn url(&self) -> String;
@@ -11,6 +17,9 @@ pub(crate) trait Site: Send + Sync + 'static {
 
     /// In the order of their masters.
     fn replicas(&self) -> Vec<&Server>;
+
+    /// From now on a master that is silent for so long is taken for dead.
+    fn watch(&self, silence_ms: u64);
 
     /// The master that has a key, and its replica.
     fn owner(&mut self, key: &str) -> (&mut Server, &Server);
@@ -30,7 +39,7 @@ pub(crate) trait Site: Send + Sync + 'static {
     /// Until the replica has all that its master has.
     fn catch_up(&mut self, key: &str) {
         let (master, _) = self.owner(key);
-        let reached: u16 = master.run(&["WAIT", "1", "10000"]);
+        let reached: u16 = master.run(&["WAIT", "1", "60000"]);
         assert_eq!(reached, 1, "the replica follows");
     }
 }

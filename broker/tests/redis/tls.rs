@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{
     scene::{LAYOUT, append, hear},
-    server::{Server, free_port},
+    server::{Port, Server, patient},
 };
 
 /// An authority, a server that it vouches for, and a client.
@@ -53,8 +53,8 @@ impl Trust {
     }
 
     /// A server whose certificate is for `localhost`, and its TLS port.
-    fn server(&self) -> (Server, u16) {
-        let port = free_port();
+    fn server(&self) -> (Server, Port) {
+        let port = Port::hold();
         let ours = self.certificate("localhost");
         let files = [
             ("--tls-ca-cert-file", self.ca_pem()),
@@ -62,7 +62,7 @@ impl Trust {
             ("--tls-key-file", ours.key_pem),
         ];
         let files = files.map(|(option, pem)| [option.to_owned(), self.file(option, &pem)]);
-        let port_option = port.to_string();
+        let port_option = port.number().to_string();
         let mut options = vec!["--tls-port", &port_option];
         options.extend(files.iter().flatten().map(String::as_str));
         (Server::start_with(&options), port)
@@ -80,7 +80,7 @@ fn named(name: &str, hosts: &[&str]) -> CertificateParams {
 async fn connect(url: &str, access: Access) -> Result<Arc<Redis>, BrokerError> {
     let settings = Settings {
         access,
-        ..Settings::default()
+        ..patient()
     };
     Redis::connect(url, LAYOUT, settings).await
 }
@@ -95,7 +95,8 @@ async fn refusal(url: &str, access: Access) -> String {
 #[tokio::test]
 async fn l3_a_store_behind_tls_is_used_by_who_trusts_it_and_is_trusted() {
     let trust = Trust::new("authority");
-    let (_server, port) = trust.server();
+    let (_server, held) = trust.server();
+    let port = held.number();
     let url = format!("rediss://localhost:{port}");
     let good = Access {
         ca_pem: Some(trust.ca_pem()),

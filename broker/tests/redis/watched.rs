@@ -5,15 +5,15 @@ use std::{collections::HashMap, fs, process::Command};
 use tempfile::TempDir;
 
 use crate::{
-    server::{Process, Server, free_port, run_at, spawn_with, wait},
-    site::Site,
+    server::{Port, Process, Server, run_at, spawn_with, wait},
+    site::{LOOSELY_MS, Site},
 };
 
 /// Everything that Sentinel needs, killed when it is dropped.
 pub(crate) struct Watched {
     /// The master at first, and its replica.
     servers: [Server; 2],
-    sentinels: Vec<(u16, Process)>,
+    sentinels: Vec<(Port, Process)>,
     _folder: TempDir,
 }
 
@@ -27,18 +27,19 @@ impl Watched {
         let folder = tempfile::tempdir().unwrap();
         let sentinels = (0..3).map(|number| {
             let config = folder.path().join(format!("sentinel-{number}.conf"));
-            let listen = free_port();
+            let listen = Port::hold();
             let text = format!(
-                "port {listen}\nbind 127.0.0.1\ndir {}\n\
+                "port {}\nbind 127.0.0.1\ndir {}\n\
                  sentinel monitor {NAME} 127.0.0.1 {port} 2\n\
-                 sentinel down-after-milliseconds {NAME} 600\n\
+                 sentinel down-after-milliseconds {NAME} {LOOSELY_MS}\n\
                  sentinel failover-timeout {NAME} 3000\n",
+                listen.number(),
                 folder.path().display()
             );
             fs::write(&config, text).unwrap();
             let mut command = Command::new("redis-server");
             command.arg(&config).arg("--sentinel");
-            let process = spawn_with(command, listen).expect("the port is still free");
+            let process = spawn_with(command, listen.number());
             (listen, process)
         });
         let watched = Watched {
@@ -54,7 +55,8 @@ impl Watched {
     fn wait_until_all_is_known(&self) {
         wait("the sentinels know everything", || {
             let know = self.sentinels.iter().all(|(port, _)| {
-                let state: HashMap<String, String> = run_at(*port, &["SENTINEL", "MASTER", NAME]);
+                let state: HashMap<String, String> =
+                    run_at(port.number(), &["SENTINEL", "MASTER", NAME]);
                 state["num-other-sentinels"] == "2" && state["num-slaves"] == "1"
             });
             let info: String = self.servers[1].run(&["INFO", "replication"]);
@@ -66,7 +68,8 @@ impl Watched {
 impl Site for Watched {
     fn url(&self) -> String {
         let hosts = self.sentinels.iter();
-        let hosts: Vec<_> = hosts.map(|(port, _)| format!("127.0.0.1:{port}")).collect();
+        let hosts = hosts.map(|(port, _)| format!("127.0.0.1:{}", port.number()));
+        let hosts: Vec<_> = hosts.collect();
         format!("redis-sentinel://{}/{NAME}", hosts.join(","))
     }
 
@@ -76,6 +79,14 @@ impl Site for Watched {
 
     fn replicas(&self) -> Vec<&Server> {
         vec![&self.servers[1]]
+    }
+
+    fn watch(&self, silence_ms: u64) {
+        let silence_ms = silence_ms.to_string();
+        let set = ["SENTINEL", "SET", NAME, "down-after-milliseconds"];
+        for (port, _) in &self.sentinels {
+            run_at::<()>(port.number(), &[&set[..], &[&silence_ms]].concat());
+        }
     }
 
     fn owner(&mut self, _key: &str) -> (&mut Server, &Server) {
