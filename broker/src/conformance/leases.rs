@@ -75,7 +75,9 @@ async fn stays(harness: &dyn Harness, store: &SharedBroker, ttl: Duration) -> bo
         }
         assert_eq!(held, [true]);
         renewed_ms = now_ms;
-        let other = store.claim(NAME, &"b".into(), Duration::from_millis(1)).await;
+        let other = store
+            .claim(NAME, &"b".into(), Duration::from_millis(1))
+            .await;
         let (now_ms, _) = store.members().await.unwrap();
         if now_ms >= renewed_ms + ttl.as_millis() as u64 {
             harness.pass(Duration::from_millis(10)).await;

@@ -35,7 +35,9 @@ struct Scene {
 impl Scene {
     /// A store with one room, whose lease is held, and a listener.
     async fn set(site: &mut impl Site) -> Self {
-        let store = Redis::connect(&site.url(), LAYOUT, patient()).await.unwrap();
+        let store = Redis::connect(&site.url(), LAYOUT, patient())
+            .await
+            .unwrap();
         let me = NodeId::from("gateway");
         let (subscriptions, listener) = store.listen(&me).await.unwrap();
         subscriptions.subscribe(&room()).await.unwrap();

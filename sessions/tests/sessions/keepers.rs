@@ -38,7 +38,7 @@ impl World {
 #[tokio::test]
 async fn keepers_share_the_shards_and_hand_over_at_once() {
     let world = World::new(Settings {
-        lease_ms: 10_000,
+        lease_ms: 600_000,
         ..quick()
     });
     let one = world.keeper();
@@ -52,15 +52,11 @@ async fn keepers_share_the_shards_and_hand_over_at_once() {
     })
     .await;
     one.stop().await;
-    let began = Instant::now();
+    // The leases would last for longer than that is waited for.
     until("the other has all", async || {
         (world.spread().await? == [4]).then_some(())
     })
     .await;
-    assert!(
-        began.elapsed() < Duration::from_secs(2),
-        "the lease would have taken ten"
-    );
     two.stop().await;
     assert_eq!(world.holders().await, [None, None, None, None]);
 }
@@ -109,6 +105,7 @@ pub(crate) async fn keepers_may_be_killed_at_any_moment(world: World) {
             _ => ended.push(session),
         }
     }
+    let lost_ms = world.now_ms().await;
     for session in lost.iter().chain(&returned) {
         world.sessions.detach(session.sid, 1).await.unwrap();
     }
@@ -128,8 +125,15 @@ pub(crate) async fn keepers_may_be_killed_at_any_moment(world: World) {
         keepers.push(world.keeper());
         for _ in 0..3 {
             if let Some(session) = returned.pop() {
-                let back = world.resume(&session, &one).await.unwrap();
-                world.sessions.end(back.sid, Some(2)).await.unwrap();
+                match world.resume(&session, &one).await {
+                    Ok(back) => world.sessions.end(back.sid, Some(2)).await.unwrap(),
+                    // On a busy machine it may come too late.
+                    Err(gone) => {
+                        assert_eq!(gone, SessionError::Gone);
+                        let now_ms = world.now_ms().await;
+                        assert!(now_ms >= lost_ms + world.settings.ttl_ms, "gone too early");
+                    }
+                }
                 lost.push(session);
             }
             if let Some(session) = ended.pop() {

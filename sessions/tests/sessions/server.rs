@@ -1,6 +1,6 @@
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -10,12 +10,15 @@ use outlast_broker::{
     redis::{Redis, Settings},
 };
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
-use crate::world::until;
+use crate::world::{PATIENCE, until};
 
 /// A real redis-server, on a port and in a folder of its own. Killed when it is dropped.
 pub(crate) struct Server {
     port: u16,
+    /// Keeps the port from everybody else.
+    _hold: TcpSocket,
     process: Child,
     _folder: TempDir,
 }
@@ -23,9 +26,10 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+        let hold = TcpSocket::new_v4().unwrap();
+        hold.set_reuseaddr(true).unwrap();
+        hold.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let port = hold.local_addr().unwrap().port();
         let process = Command::new("redis-server")
             .args([
                 "--port",
@@ -42,6 +46,7 @@ impl Server {
             .expect("these tests need redis-server 7 in the PATH");
         let server = Server {
             port,
+            _hold: hold,
             process,
             _folder: folder,
         };
@@ -76,9 +81,7 @@ impl Server {
     /// Runs a command as an operator would, if it answers.
     pub(crate) fn run(&self, command: &str) -> Option<String> {
         let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()?;
-        connection
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .ok()?;
+        connection.set_read_timeout(Some(PATIENCE)).ok()?;
         connection
             .write_all(format!("{command}\r\n").as_bytes())
             .ok()?;
