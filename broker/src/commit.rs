@@ -56,8 +56,11 @@ pub struct Commit {
     pub rooms: Vec<RoomCommit>,
     /// What gateways are told, in order, once it has happened.
     pub replies: Vec<(NodeId, Reply)>,
-    /// Topic entries that this version cannot read, kept as they are (W6).
+    /// Topic entries that this version cannot read, kept as they are (W6), behind those that are.
     pub unread: Vec<String>,
+    /// How many of those that were kept this commit takes up again: so many of the oldest are dropped,
+    /// before any is added.
+    pub reread: usize,
 }
 
 /// What a commit changes in one room.
@@ -160,6 +163,14 @@ pub trait Rooms {
     /// # Errors
     /// [`BrokerError::Unreadable`] where some of it is of a version that this one cannot read (W6).
     async fn load(&self, room: &RoomName) -> Result<RoomLoad, BrokerError>;
+
+    /// The oldest of a partition's topic entries that were kept unread, up to `max` of them; each again
+    /// the raw text where this version cannot read it either (W6).
+    async fn unread(
+        &self,
+        partition: Partition,
+        max: usize,
+    ) -> Result<Vec<Result<Input, String>>, BrokerError>;
 
     /// Those of a room's parked inputs that this version can read, in order: for a room that cannot be
     /// loaded (W6).

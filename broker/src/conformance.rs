@@ -70,7 +70,8 @@ macro_rules! conformance_suite {
                 w2_a_commit_behind_another_entry_is_moved,
                 w2_a_commit_that_is_refused_halfway_changes_nothing,
                 w2_of_two_commits_from_one_cursor_one_happens,
-                w2_a_commit_moves_its_partition_alone;
+                w2_a_commit_moves_its_partition_alone,
+                w6_inputs_that_nobody_could_read_are_kept_until_somebody_can;
             rooms:
                 a_room_that_was_never_written_is_empty,
                 w3_a_room_loads_as_its_snapshot_and_what_is_behind_it,

@@ -34,6 +34,7 @@ pub fn metered(inner: SharedBroker) -> SharedBroker {
         load: Meter::new("load"),
         read_log: Meter::new("read_log"),
         read_tail: Meter::new("read_tail"),
+        unread: Meter::new("unread"),
         parked: Meter::new("parked"),
         wakes: Meter::new("wakes"),
         claim: Meter::new("claim"),
@@ -63,6 +64,7 @@ struct Metered {
     load: Meter,
     read_log: Meter,
     read_tail: Meter,
+    unread: Meter,
     parked: Meter,
     wakes: Meter,
     claim: Meter,
@@ -222,6 +224,14 @@ impl Rooms for Metered {
 
     async fn read_tail(&self, room: &RoomName, max: usize) -> Result<Stretch, BrokerError> {
         self.read_tail.time(self.inner.read_tail(room, max)).await
+    }
+
+    async fn unread(
+        &self,
+        partition: Partition,
+        max: usize,
+    ) -> Result<Vec<Result<Input, String>>, BrokerError> {
+        self.unread.time(self.inner.unread(partition, max)).await
     }
 
     async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, BrokerError> {

@@ -21,7 +21,7 @@
 //! | `ol:{p7}:room:<room>` | hash | `end` (the log's last id), `head`, `snapshot`, `snapshot_off`, and `seat:<sid>` for each seat |
 //! | `ol:{p7}:parked:<room>` | list | inputs set aside for a version that can read the room |
 //! | `ol:{p7}:wakes` | sorted set | rooms that want to be woken, by when |
-//! | `ol:{p7}:unread` | list | inputs that no version so far could read |
+//! | `ol:{p7}:unread` | list | inputs that no worker so far could read |
 //! | `ol:{s3}:lease`, `:epoch` | as above | who keeps the shard's sessions |
 //! | `ol:{s3}:session:<sid>` | hash | `version`, `value`, `owner`, `group` |
 //! | `ol:{s3}:due` | sorted set | sids, by when they are due |

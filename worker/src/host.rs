@@ -64,6 +64,18 @@ impl Host {
         matches!(self.life, Life::Spoilt)
     }
 
+    /// Whether the room cannot be read here (W6).
+    pub(crate) fn is_stopped(&self) -> bool {
+        matches!(self.life, Life::Stopped(_))
+    }
+
+    /// Whether an input counts that comes much later than it was sent. A session that the room does not
+    /// know may have been over for so long that the room has forgotten it (S6): what it asked for would
+    /// make a member that nothing ever ends. That a session is over is always worth hearing.
+    pub(crate) fn takes_late(&self, input: &Input) -> bool {
+        matches!(input.request, Request::Over { .. }) || self.seats.get(&input.sid).is_some()
+    }
+
     /// Takes an input. `log` holds what [`Host::must_look_up`] asked for.
     pub(crate) fn take(&mut self, input: Input, now_ms: u64, log: &[Entry], batch: &mut Batch) {
         match &mut self.life {

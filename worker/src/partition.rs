@@ -4,6 +4,7 @@
 //! ```text
 //! begin(entries, now, entropy)        the batch starts
 //! advance() -> Want::Wakes            … wakes_read(wakes)
+//!           -> Want::Unread           … unread_read(inputs)
 //!           -> Want::Load(rooms)      … loaded(room, what)
 //!           -> Want::ReadLog(room)    … log_read(entries)
 //!           -> Want::Commit(commit)   the batch is done: commit it before the next begins
@@ -20,11 +21,11 @@ mod work;
 mod tests;
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
 };
 
-use outlast_broker::{self as broker, Commit, Cursor, Entry, TopicEntry, TopicId};
+use outlast_broker::{self as broker, Commit, Cursor, Entry, Input, TopicEntry, TopicId};
 use outlast_protocol::RoomName;
 
 pub(crate) use self::batch::{Asker, Batch};
@@ -44,6 +45,9 @@ const COMMIT_BYTES_MAX: usize = 1 << 20;
 /// How many wakes a partition asks the store for; it keeps up to twice as many in mind.
 pub(crate) const WAKES_MAX: usize = 10_000;
 
+/// How many inputs that were kept unread a partition asks the store for at a time.
+pub(crate) const UNREAD_MAX: usize = 256;
+
 /// How soon a room can be woken again, in milliseconds, whatever it says …
 const WAKE_AGAIN_MS: u64 = 10;
 
@@ -52,6 +56,9 @@ const WAKE_EMPTY_AGAIN_MS: u64 = 1_000;
 
 /// How soon a room is woken again that failed at it, in milliseconds.
 const WAKE_AFTER_FAULT_MS: u64 = 1_000;
+
+/// How soon a room is looked at again that cannot be read here, in milliseconds.
+const WAKE_STOPPED_AGAIN_MS: u64 = 60_000;
 
 /// One partition, under one lease.
 pub(crate) struct Partition {
@@ -63,6 +70,8 @@ pub(crate) struct Partition {
     rooms: HashMap<RoomName, Host>,
     alarms: Alarms,
     queue: VecDeque<Task>,
+    /// Whether there may be inputs that were kept unread and can be read now.
+    wants_unread: bool,
     work: Option<Work>,
 }
 
@@ -71,6 +80,8 @@ pub(crate) struct Partition {
 pub(crate) enum Want {
     /// Ask the store which rooms want to be woken next, [`WAKES_MAX`] of them.
     Wakes,
+    /// Ask the store which inputs were kept unread, [`UNREAD_MAX`] of them.
+    Unread,
     /// Load these rooms.
     Load(Vec<RoomName>),
     /// Read all there is of this room's log.
@@ -82,7 +93,8 @@ pub(crate) enum Want {
 }
 
 impl Partition {
-    /// A partition that stands at `cursor`. Its first batch asks who wants to be woken.
+    /// A partition that stands at `cursor`. Its first batch asks who wants to be woken, and what was kept
+    /// for a worker that can read it.
     pub(crate) fn new(
         id: broker::Partition,
         epoch: u64,
@@ -99,6 +111,7 @@ impl Partition {
             rooms: HashMap::new(),
             alarms: Alarms::unknown(),
             queue: VecDeque::new(),
+            wants_unread: true,
             work: None,
         }
     }
@@ -107,7 +120,7 @@ impl Partition {
     pub(crate) fn read_after(&self) -> TopicId {
         let last = self.queue.iter().rev().find_map(|task| match task {
             Task::Take(id, _) | Task::Unread(id, _) => Some(*id),
-            Task::Parked(_) | Task::Wake(_) => None,
+            Task::Parked(_) | Task::Kept(_) | Task::Wake(_) => None,
         });
         last.unwrap_or(self.cursor.topic)
     }
@@ -134,14 +147,12 @@ impl Partition {
             Err(raw) => Task::Unread(entry.id, raw),
         };
         self.queue.extend(entries.into_iter().map(task));
-        let wants_wakes = self.alarms.must_learn(now_ms);
         self.work = Some(Work {
-            wants_wakes,
+            wants_wakes: self.alarms.must_learn(now_ms),
+            wants_unread: std::mem::take(&mut self.wants_unread),
+            wants_muster: true,
             ..Work::new(self.cursor.topic, now_ms, entropy)
         });
-        if !wants_wakes {
-            self.muster();
-        }
     }
 
     /// Goes on with the batch until something has to be done, or it is done itself.
@@ -152,13 +163,21 @@ impl Partition {
         if std::mem::take(&mut work.wants_wakes) {
             return Want::Wakes;
         }
+        if std::mem::take(&mut work.wants_unread) {
+            return Want::Unread;
+        }
+        if std::mem::take(&mut work.wants_muster) {
+            let due = self.alarms.due(work.batch.now_ms, self.settings.batch_max);
+            self.queue.extend(due.into_iter().map(Task::Wake));
+            work.muster(&self.queue, &self.rooms);
+        }
         let to_load = std::mem::take(&mut work.to_load);
         if !to_load.is_empty() {
             return Want::Load(to_load);
         }
         while let Some(task) = self.queue.front() {
             let full = work.batch.bytes > COMMIT_BYTES_MAX;
-            if full && !matches!(task, Task::Parked(_)) {
+            if full && !task.is_bound_to_this_commit() {
                 break;
             }
             if let Some(want) = work.needs(task, &self.rooms) {
@@ -176,7 +195,30 @@ impl Partition {
         if let Some(work) = &self.work {
             self.alarms.learn(wakes, WAKES_MAX, work.batch.now_ms);
         }
-        self.muster();
+    }
+
+    /// The inputs that were wanted. Those that can be read now come first, and all of them leave the place
+    /// where they were kept with this commit; what cannot be read either is put back, behind the others.
+    pub(crate) fn unread_read(&mut self, kept: Vec<Result<Input, String>>) {
+        let Some(work) = &mut self.work else { return };
+        let readable = kept.iter().filter(|kept| kept.is_ok()).count();
+        if readable == 0 {
+            return;
+        }
+        tracing::info!(
+            partition = self.id.0,
+            inputs = readable,
+            "takes up inputs that no version could read so far"
+        );
+        // There may be more of them.
+        self.wants_unread = kept.len() == UNREAD_MAX;
+        work.reread = kept.len();
+        for kept in kept.into_iter().rev() {
+            match kept {
+                Ok(input) => self.queue.push_front(Task::Kept(input)),
+                Err(raw) => work.unread.insert(0, raw),
+            }
+        }
     }
 
     /// A room that was wanted.
@@ -215,18 +257,6 @@ impl Partition {
         any.then(|| self.commit(work, rooms))
     }
 
-    /// Puts down what is due behind what has come in, and which rooms all that needs.
-    fn muster(&mut self) {
-        let Some(work) = &mut self.work else { return };
-        let due = self.alarms.due(work.batch.now_ms, self.settings.batch_max);
-        self.queue.extend(due.into_iter().map(Task::Wake));
-        let rooms: BTreeSet<_> = self.queue.iter().filter_map(Task::room).collect();
-        let missing = rooms
-            .into_iter()
-            .filter(|room| !self.rooms.contains_key(*room));
-        work.to_load = missing.cloned().collect();
-    }
-
     fn finish(&mut self) -> Want {
         let Some(mut work) = self.work.take() else {
             return Want::Nothing;
@@ -238,11 +268,12 @@ impl Partition {
                 continue;
             };
             rooms.extend(host.commit(&self.settings, Snapshots::WhenDue, &mut work.batch));
-            let again_ms = match (work.woken.contains(&name), host.is_spoilt()) {
-                (_, true) => WAKE_AFTER_FAULT_MS,
-                (true, false) if host.is_needed() => WAKE_AGAIN_MS,
-                (true, false) => WAKE_EMPTY_AGAIN_MS,
-                (false, false) => 0,
+            let again_ms = match work.woken.contains(&name) {
+                _ if host.is_spoilt() => WAKE_AFTER_FAULT_MS,
+                _ if host.is_stopped() => WAKE_STOPPED_AGAIN_MS,
+                true if host.is_needed() => WAKE_AGAIN_MS,
+                true => WAKE_EMPTY_AGAIN_MS,
+                false => 0,
             };
             let soonest = work.batch.now_ms + again_ms;
             let alarm_ms = host.alarm_ms().map(|at_ms| at_ms.max(soonest));
@@ -253,7 +284,7 @@ impl Partition {
         }
         self.alarms.keep(2 * WAKES_MAX);
         let idle = rooms.is_empty() && work.batch.replies.is_empty();
-        if idle && work.topic == self.cursor.topic {
+        if idle && work.topic == self.cursor.topic && work.reread == 0 {
             return Want::Nothing;
         }
         Want::Commit(self.commit(work, rooms))
@@ -274,6 +305,7 @@ impl Partition {
             rooms,
             replies: work.batch.replies,
             unread: work.unread,
+            reread: work.reread,
         })
     }
 }

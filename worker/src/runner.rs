@@ -6,7 +6,7 @@ use std::{
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use metrics::Gauge;
 use outlast_broker::{
-    self as broker, BrokerError, Commit, Entry, LeaseName, SharedBroker, TopicEntry, TopicId,
+    self as broker, BrokerError, Commit, Entry, Input, LeaseName, SharedBroker, TopicEntry, TopicId,
 };
 use outlast_protocol::{NUMBER_MAX, Pos, RoomName};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use crate::{
     Registry, Settings,
     clock::StoreClock,
     host::Loaded,
-    partition::{Partition, WAKES_MAX, Want},
+    partition::{Partition, UNREAD_MAX, WAKES_MAX, Want},
     reach::Reach,
     telemetry,
 };
@@ -156,6 +156,7 @@ impl Runner {
         loop {
             match core.advance() {
                 Want::Wakes => core.wakes_read(self.wakes().await?),
+                Want::Unread => core.unread_read(self.unread().await?),
                 Want::Load(rooms) => {
                     let mut loads = stream::iter(rooms)
                         .map(|room| async { (self.load(&room).await, room) })
@@ -174,6 +175,11 @@ impl Runner {
     async fn wakes(&self) -> Result<Vec<(RoomName, u64)>, BrokerError> {
         let wakes = || self.broker.wakes(self.partition, WAKES_MAX);
         self.reach.insist("wakes", wakes).await
+    }
+
+    async fn unread(&self) -> Result<Vec<Result<Input, String>>, BrokerError> {
+        let unread = || self.broker.unread(self.partition, UNREAD_MAX);
+        self.reach.insist("unread", unread).await
     }
 
     async fn load(&self, room: &RoomName) -> Result<Loaded, BrokerError> {

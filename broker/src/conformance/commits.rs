@@ -271,3 +271,35 @@ fn announced(commit: &Commit) -> Heard {
         signals: change.signals.clone(),
     })
 }
+
+pub async fn w6_inputs_that_nobody_could_read_are_kept_until_somebody_can(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let room = room("chat/lobby");
+    let partition = store.layout().partition(&room);
+    let mut writer = Writer::of(&store, &room).await;
+    let unread = async |max| store.unread(partition, max).await.unwrap();
+    let strange = ["{not \"JSON\"\n", "", "{}"].map(str::to_owned);
+    let input = act(&room, 1);
+    let text = serde_json::to_string(&input).unwrap();
+    let kept = async |writer: &mut Writer, reread, unread: &[String]| {
+        let commit = Commit {
+            unread: unread.to_vec(),
+            reread,
+            ..writer.commit_of(Vec::new())
+        };
+        writer.commit(commit.clone()).await;
+        // Repeated, it changes nothing more (W2).
+        assert_eq!(store.commit(&commit).await, Ok(Committed::Before));
+    };
+    assert_eq!(unread(9).await, []);
+    kept(&mut writer, 0, &strange[..2]).await;
+    kept(&mut writer, 0, &[text, strange[2].clone()]).await;
+    let [a, b, c] = strange.clone().map(Err);
+    assert_eq!(unread(0).await, []);
+    assert_eq!(unread(2).await, [a.clone(), b.clone()]);
+    assert_eq!(unread(9).await, [a.clone(), b, Ok(input), c.clone()]);
+    kept(&mut writer, 3, &strange[..1]).await;
+    assert_eq!(unread(9).await, [c, a]);
+    kept(&mut writer, 9, &[]).await;
+    assert_eq!(unread(9).await, []);
+}

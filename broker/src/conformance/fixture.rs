@@ -60,6 +60,7 @@ impl Writer {
             rooms,
             replies: Vec::new(),
             unread: Vec::new(),
+            reread: 0,
         }
     }
 

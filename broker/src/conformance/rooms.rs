@@ -338,10 +338,6 @@ pub async fn w6_inputs_are_set_aside_and_taken_up(harness: &dyn Harness) {
     assert_eq!(parked().await, inputs[3..]);
     writer.write(park(&[], true)).await;
     assert_eq!(parked().await, []);
-
-    let mut commit = writer.commit_of(Vec::new());
-    commit.unread = vec!["{not \"JSON\"\n".into(), String::new()];
-    writer.commit(commit).await;
 }
 
 pub async fn rooms_wake_the_earliest_first(harness: &dyn Harness) {

@@ -100,6 +100,13 @@ fn write_cursor(txn: &WriteTransaction, commit: &Commit) -> Result<(), Halt> {
 fn keep_unread(txn: &WriteTransaction, commit: &Commit) -> Result<(), Halt> {
     let Partition(p) = commit.partition;
     let mut unread = txn.open_table(UNREAD)?;
+    for _ in 0..commit.reread {
+        let oldest = unread.range((p, 0)..=(p, u64::MAX))?.next().transpose()?;
+        let Some(key) = oldest.map(|(key, _)| key.value()) else {
+            break;
+        };
+        unread.remove(key)?;
+    }
     let last = unread.range((p, 0)..=(p, u64::MAX))?.next_back();
     let next = last.transpose()?.map_or(0, |(key, _)| key.value().1 + 1);
     for (number, text) in (next..).zip(&commit.unread) {

@@ -7,7 +7,7 @@ use super::{
     commit::{DoCommit, read_cursor},
     halt::{Halt, json},
     room::{RoomRow, room_name},
-    tables::{CURSORS, LOG, PARKED, ROOMS, SEATS, SNAPSHOTS, WAKES},
+    tables::{CURSORS, LOG, PARKED, ROOMS, SEATS, SNAPSHOTS, UNREAD, WAKES},
 };
 use crate::{
     BrokerError, Commit, Committed, Cursor, Entry, Input, Partition, RoomLoad, Rooms, Seat,
@@ -28,6 +28,24 @@ impl Rooms for Embedded {
     async fn load(&self, room: &RoomName) -> Result<RoomLoad, BrokerError> {
         let now_ms = self.shared.clock.now_ms();
         self.look(|txn| load(txn, room, now_ms)).await
+    }
+
+    async fn unread(
+        &self,
+        Partition(p): Partition,
+        max: usize,
+    ) -> Result<Vec<Result<Input, String>>, BrokerError> {
+        self.look(|txn| {
+            let unread = txn.open_table(UNREAD)?;
+            let found = unread.range((p, 0)..=(p, u64::MAX))?;
+            let kept = found.take(max).map(|kept| {
+                let (_, text) = kept?;
+                let text = text.value();
+                Ok(serde_json::from_str(text).map_err(|_| text.to_owned()))
+            });
+            kept.collect()
+        })
+        .await
     }
 
     async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, BrokerError> {

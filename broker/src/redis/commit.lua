@@ -43,6 +43,9 @@ redis.call('SET', CURSOR, commit.to)
 if commit.topic_from then
   redis.call('XTRIM', TOPIC, 'MINID', '~', commit.topic_from)
 end
+if commit.reread then
+  redis.call('LTRIM', UNREAD, commit.reread, -1)
+end
 for _, text in ipairs(commit.unread) do
   redis.call('RPUSH', UNREAD, text)
 end

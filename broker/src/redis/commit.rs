@@ -21,6 +21,8 @@ pub(super) struct PackedCommit<'a> {
     /// Topic entries before this id go.
     topic_from: Option<String>,
     unread: &'a [String],
+    /// So many of the oldest unread go.
+    reread: Option<String>,
     rooms: Vec<PackedRoom<'a>>,
     replies: Vec<PackedReplies>,
 }
@@ -96,6 +98,7 @@ impl<'a> PackedCommit<'a> {
             to: commit.to.to_string(),
             topic_from: took_some.then(|| behind(commit.to.topic)),
             unread: &commit.unread,
+            reread: (commit.reread > 0).then(|| commit.reread.to_string()),
             rooms: commit
                 .rooms
                 .iter()

@@ -90,6 +90,23 @@ impl Rooms for Redis {
         Ok(load)
     }
 
+    async fn unread(
+        &self,
+        partition: Partition,
+        max: usize,
+    ) -> Result<Vec<Result<Input, String>>, BrokerError> {
+        // To Redis, -1 would be the last of all.
+        let Some(last) = max.checked_sub(1) else {
+            return Ok(Vec::new());
+        };
+        let mut range = redis::cmd("LRANGE");
+        let key = keys::unread(partition);
+        range.arg(&key).arg(0).arg(last);
+        let kept: Vec<String> = self.nodes.query(&key, &range).await?;
+        let read = |text: String| serde_json::from_str(&text).map_err(|_| text);
+        Ok(kept.into_iter().map(read).collect())
+    }
+
     async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, BrokerError> {
         let mut range = redis::cmd("LRANGE");
         let key = keys::parked(self.layout.partition(room), room);

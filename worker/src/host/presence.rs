@@ -69,6 +69,9 @@ impl Host {
 
     /// The time has come that the room named.
     pub(crate) fn wake(&mut self, now_ms: u64, batch: &mut Batch) {
+        if !matches!(self.life, Life::Running(_)) {
+            return;
+        }
         self.head.advance(now_ms);
         let now_ms = self.head.now_ms();
         if self.wake_at_ms().is_some_and(|at_ms| at_ms <= now_ms) {

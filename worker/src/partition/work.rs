@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use outlast_broker::{Entry, Input, TopicId};
 use outlast_protocol::RoomName;
@@ -12,10 +12,15 @@ pub(super) struct Work {
     /// The last topic entry that was taken.
     pub(super) topic: TopicId,
     pub(super) unread: Vec<String>,
+    /// How many inputs that were kept unread leave that place with this batch.
+    pub(super) reread: usize,
     /// The rooms that something was done in.
     pub(super) touched: BTreeSet<RoomName>,
     pub(super) woken: BTreeSet<RoomName>,
     pub(super) wants_wakes: bool,
+    pub(super) wants_unread: bool,
+    /// Whether what is due, and which rooms it all needs, has yet to be put down.
+    pub(super) wants_muster: bool,
     pub(super) to_load: Vec<RoomName>,
     /// The log that the next task needs.
     pub(super) log: Option<Vec<Entry>>,
@@ -27,12 +32,22 @@ impl Work {
             batch: Batch::new(now_ms, entropy),
             topic,
             unread: Vec::new(),
+            reread: 0,
             touched: BTreeSet::new(),
             woken: BTreeSet::new(),
             wants_wakes: false,
+            wants_unread: false,
+            wants_muster: false,
             to_load: Vec::new(),
             log: None,
         }
+    }
+
+    /// Notes which rooms the tasks need that are not in memory.
+    pub(super) fn muster(&mut self, queue: &VecDeque<Task>, rooms: &HashMap<RoomName, Host>) {
+        let needed: BTreeSet<_> = queue.iter().filter_map(Task::room).collect();
+        let missing = needed.into_iter().filter(|room| !rooms.contains_key(*room));
+        self.to_load = missing.cloned().collect();
     }
 
     /// What has to be done before this task.
@@ -41,7 +56,7 @@ impl Work {
         let Some(host) = rooms.get(name).filter(|host| !host.is_spoilt()) else {
             return Some(Want::Load(vec![name.clone()]));
         };
-        let (Task::Take(_, input) | Task::Parked(input)) = task else {
+        let (Task::Take(_, input) | Task::Parked(input) | Task::Kept(input)) = task else {
             return None;
         };
         let look_up = self.log.is_none() && host.must_look_up(input);
@@ -57,6 +72,12 @@ impl Work {
                 self.give(input, id.ms, rooms);
             }
             Task::Parked(input) => self.give(input, self.batch.now_ms, rooms),
+            Task::Kept(input) => {
+                let known = |host: &Host| host.takes_late(&input);
+                if rooms.get(&input.room).is_some_and(known) {
+                    self.give(input, self.batch.now_ms, rooms);
+                }
+            }
             Task::Wake(room) => {
                 if let Some(host) = rooms.get_mut(&room) {
                     host.wake(self.batch.now_ms, &mut self.batch);
@@ -84,6 +105,8 @@ impl Work {
 pub(super) enum Task {
     /// Was set aside before, and comes before anything else in its room.
     Parked(Input),
+    /// Was kept by a version that could not read it, and comes late.
+    Kept(Input),
     /// Comes from the topic.
     Take(TopicId, Input),
     /// Comes from the topic, and cannot be read.
@@ -93,9 +116,17 @@ pub(super) enum Task {
 }
 
 impl Task {
+    /// Whether it has to be done in this batch, whose commit drops it where it was kept.
+    pub(super) fn is_bound_to_this_commit(&self) -> bool {
+        match self {
+            Task::Parked(_) | Task::Kept(_) => true,
+            Task::Take(..) | Task::Unread(..) | Task::Wake(_) => false,
+        }
+    }
+
     pub(super) fn room(&self) -> Option<&RoomName> {
         match self {
-            Task::Parked(input) | Task::Take(_, input) => Some(&input.room),
+            Task::Parked(input) | Task::Kept(input) | Task::Take(_, input) => Some(&input.room),
             Task::Unread(..) => None,
             Task::Wake(room) => Some(room),
         }

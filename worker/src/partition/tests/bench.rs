@@ -14,7 +14,7 @@ use super::lab::{Action, Lab};
 use crate::{
     Registry, Settings,
     host::Loaded,
-    partition::{Partition, WAKES_MAX, Want},
+    partition::{Partition, UNREAD_MAX, WAKES_MAX, Want},
 };
 
 pub(super) const ROOM: &str = "lab/one";
@@ -37,7 +37,7 @@ pub(super) struct Bench {
 pub(super) struct Shelf {
     pub(super) cursor: Cursor,
     pub(super) rooms: BTreeMap<RoomName, OnShelf>,
-    pub(super) unread: Vec<String>,
+    pub(super) unread: Vec<Result<Input, String>>,
     pub(super) commits: Vec<Commit>,
 }
 
@@ -144,6 +144,7 @@ impl Bench {
                     }
                 }
                 Want::Wakes => self.core.wakes_read(self.shelf.wakes()),
+                Want::Unread => self.core.unread_read(self.shelf.unread_first()),
                 Want::ReadLog(room) => {
                     let on_shelf = self.shelf.rooms.get(&room).cloned().unwrap_or_default();
                     self.core.log_read(on_shelf.log);
@@ -194,7 +195,8 @@ impl Shelf {
         assert!(commit.to.topic >= commit.from.topic);
         assert_eq!(commit.to.commits, commit.from.commits + 1);
         self.cursor = commit.to;
-        self.unread.extend(commit.unread.iter().cloned());
+        self.unread.drain(..commit.reread);
+        self.unread.extend(commit.unread.iter().cloned().map(Err));
         for change in &commit.rooms {
             self.rooms
                 .entry(change.room.clone())
@@ -202,6 +204,19 @@ impl Shelf {
                 .commit(change);
         }
         self.commits.push(commit.clone());
+    }
+
+    /// The oldest inputs that were kept, as many as a partition asks for.
+    fn unread_first(&self) -> Vec<Result<Input, String>> {
+        self.unread.iter().take(UNREAD_MAX).cloned().collect()
+    }
+
+    /// What was kept and still cannot be read.
+    pub(super) fn unread_texts(&self) -> Vec<&str> {
+        let texts = self.unread.iter();
+        texts
+            .filter_map(|kept| kept.as_ref().err().map(String::as_str))
+            .collect()
     }
 
     /// The earliest, as many as a partition asks for.

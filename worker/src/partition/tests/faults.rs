@@ -1,7 +1,7 @@
 use outlast_broker::{Answer, Body, Input, Request, Snapshot};
 
 use super::{
-    bench::{Asked, Bench, ROOM, answers, entries, event, input, payload, refused, request},
+    bench::{Asked, Bench, ROOM, answers, entries, event, input, payload, refused, request, sid},
     lab::Action,
 };
 use crate::Registry;
@@ -148,6 +148,41 @@ fn w6_what_must_not_be_lost_waits_for_a_version_that_can_read_the_room() {
 }
 
 #[test]
+fn w6_a_room_with_something_set_aside_goes_on_by_itself_where_it_can_be_read() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.do_(8, Join);
+    let before = bench.room().clone();
+    newer(&mut bench);
+    let reason = "expired".into();
+    bench.tell(8, 1, Request::Over { reason });
+    // A worker that cannot read it either looks once, and then not at every turn.
+    bench.crash();
+    assert!(bench.batch().is_none());
+    let loads = bench.loads;
+    assert!(bench.core.next_wake_ms() > Some(bench.now_ms + 10_000));
+    bench.now_ms += 3_600_000;
+    assert!(bench.batch().is_none());
+    assert_eq!(bench.loads, loads);
+    // The newer version comes, and nobody says anything.
+    let parked = bench.room().load.parked.clone();
+    let wake_ms = bench.room().wake_ms;
+    let room = bench.shelf.rooms.get_mut(&ROOM.parse().unwrap()).unwrap();
+    *room = before;
+    room.load.parked = parked;
+    room.wake_ms = wake_ms;
+    bench.crash();
+    let commit = bench.batch().unwrap();
+    assert!(matches!(
+        entries(&commit)[..],
+        [Body::Event { by: Some(2), .. }]
+    ));
+    assert_eq!(bench.room().load.parked, [] as [Input; 0]);
+    assert!(bench.seat(8).over_at.is_some());
+    assert_eq!(bench.room().wake_ms, None, "the room itself wants none");
+}
+
+#[test]
 fn w6_what_is_set_aside_stays_bounded() {
     let mut bench = Bench::new();
     bench.do_(7, Join);
@@ -216,6 +251,71 @@ fn w6_an_input_that_cannot_be_read_is_kept_and_the_others_go_on() {
     bench.append_raw(Err("{and: another}".into()));
     let commit = bench.batch().unwrap();
     assert!(matches!(answers(&commit)[..], [Answer::Joined { .. }]));
-    assert_eq!(bench.shelf.unread, ["{from: the future}", "{and: another}"]);
+    assert_eq!(
+        bench.shelf.unread_texts(),
+        ["{from: the future}", "{and: another}"]
+    );
     assert_eq!(bench.shelf.cursor.topic.seq, 2, "it is not read again");
+}
+
+/// A worker of the version that wrote what stands there takes over.
+fn now_readable(bench: &mut Bench, inputs: Vec<Input>) {
+    let unread = std::mem::take(&mut bench.shelf.unread);
+    let kept = unread.into_iter().skip(inputs.len());
+    bench.shelf.unread = inputs.into_iter().map(Ok).chain(kept).collect();
+    bench.crash();
+}
+
+#[test]
+fn w6_inputs_that_were_kept_are_taken_up_by_a_worker_that_can_read_them() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.do_(8, Join);
+    for raw in ["an end", "an act", "of a version beyond"] {
+        bench.append_raw(Err(raw.into()));
+    }
+    bench.batch();
+    bench.crash();
+    assert!(bench.batch().is_none(), "nothing can be read yet");
+    let reason = "expired".into();
+    let end = input(8, 1, Request::Over { reason });
+    let act = input(7, 1, request(2, Act(Action::Add(5))));
+    now_readable(&mut bench, vec![end, act]);
+    let commit = bench.batch().unwrap();
+    let happened = entries(&commit);
+    assert!(matches!(happened[0], Body::Event { by: Some(2), .. }));
+    assert_eq!(happened[1], event(Some(1), Some(2), r#"{"added":5}"#));
+    assert!(bench.seat(8).over_at.is_some());
+    assert_eq!(bench.shelf.unread_texts(), ["of a version beyond"]);
+    assert!(bench.batch().is_none());
+}
+
+#[test]
+fn w6_kept_inputs_of_sessions_that_a_room_does_not_know_come_too_late() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.append_raw(Err("a join".into()));
+    bench.batch();
+    // By now the session may be long over, and its room has forgotten it: nobody would ever end it.
+    now_readable(&mut bench, vec![input(9, 1, request(1, Join))]);
+    let commit = bench.batch().unwrap();
+    assert_eq!(entries(&commit), []);
+    assert_eq!(bench.shelf.unread_texts(), [] as [&str; 0]);
+    assert!(bench.room().load.seats.iter().all(|(of, _)| *of == sid(7)));
+}
+
+#[test]
+fn w6_more_than_is_read_at_once_is_taken_up_all_the_same() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    let act = |n| input(7, 1, request(n, Act(Action::Add(1))));
+    for _ in 0..600 {
+        bench.append_raw(Err("?".into()));
+    }
+    bench.append_raw(Err("of a version beyond".into()));
+    bench.batch();
+    now_readable(&mut bench, (2..602).map(act).collect());
+    while bench.batch().is_some() {}
+    assert_eq!(bench.shelf.unread_texts(), ["of a version beyond"]);
+    assert_eq!(bench.state(7).total, 600);
 }
