@@ -75,6 +75,16 @@ impl RoleName {
     pub(crate) fn has_gateway(self) -> bool {
         matches!(self, RoleName::All | RoleName::Gateway)
     }
+
+    /// Whether rooms run in it.
+    pub(crate) fn has_worker(self) -> bool {
+        matches!(self, RoleName::All | RoleName::Worker)
+    }
+
+    /// Whether it keeps sessions.
+    pub(crate) fn has_keeper(self) -> bool {
+        matches!(self, RoleName::All | RoleName::Sessions)
+    }
 }
 
 /// Every setting, as far as one source gives it.

@@ -4,7 +4,7 @@ use std::{io::Write, time::Duration};
 
 use anyhow::{Context, ensure};
 use axum::Router;
-use outlast_broker::{BrokerError, SharedBroker};
+use outlast_broker::{BrokerError, NodeId, SharedBroker};
 use outlast_gateway::{Gateway, Keys};
 use outlast_sessions::Sessions;
 use outlast_worker::Registry;
@@ -20,7 +20,9 @@ use crate::{
     api::{Api, Callers},
     cli::RoleName,
     config::Config,
-    observe, pages, store, tokens,
+    observe, pages,
+    stats::{self, Publisher},
+    store, tokens,
 };
 
 /// How long the parts may take to end, once their sockets have moved.
@@ -43,7 +45,7 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     );
     let sessions = Sessions::new(store.clone(), session_settings(&config));
     let api = Api::new(store.clone(), sessions);
-    Admin::new(metrics, store.health(), told.clone())
+    Admin::new(metrics.clone(), store.health(), told.clone())
         .spawn(config.admin_listen, |address| {
             api.router(Callers::at(address, keys.as_ref()))
         })
@@ -56,9 +58,12 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     let behind_stop = CancellationToken::new();
     let mut behind = spawn_behind(&config, &store, registry, &behind_stop);
     let mut front = JoinSet::new();
-    let address = gateway
+    let (address, id) = gateway
         .map(|gateway| gateway.spawn(&config, &store, pages, &told, &mut front))
-        .transpose()?;
+        .transpose()?
+        .unzip();
+    let who = stats::Who::this_process(id.unwrap_or_else(NodeId::random), config.role);
+    let publisher = Publisher::start(store.clone(), metrics, who);
     announce(config.role, address)?;
 
     tokio::select! {
@@ -75,6 +80,7 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
         while let Some(ended) = behind.join_next().await {
             ended??;
         }
+        publisher.say_goodbye().await;
         anyhow::Ok(())
     };
     let window = Duration::from_millis(config.drain_ms);
@@ -129,18 +135,18 @@ impl Front {
         pages: Router,
         told: &CancellationToken,
         parts: &mut Parts,
-    ) -> anyhow::Result<std::net::SocketAddr> {
+    ) -> anyhow::Result<(std::net::SocketAddr, NodeId)> {
         let address = self.listener.local_addr()?;
         let sessions = Sessions::new(store.clone(), session_settings(config));
         let gateway = Gateway::new(store.clone(), sessions, self.auth, gateway_settings(config));
-        let told = told.clone();
+        let (told, id) = (told.clone(), gateway.id().clone());
         parts.spawn(async move {
             gateway
                 .serve(self.listener, pages, told)
                 .await
                 .context("the gateway stopped")
         });
-        Ok(address)
+        Ok((address, id))
     }
 }
 
@@ -151,14 +157,8 @@ fn spawn_behind(
     registry: Registry,
     stop: &CancellationToken,
 ) -> Parts {
-    let (worker, keeper) = match config.role {
-        RoleName::All => (true, true),
-        RoleName::Gateway => (false, false),
-        RoleName::Worker => (true, false),
-        RoleName::Sessions => (false, true),
-    };
     let mut parts = Parts::new();
-    if worker {
+    if config.role.has_worker() {
         let run = outlast_worker::run(
             store.clone(),
             registry,
@@ -167,7 +167,7 @@ fn spawn_behind(
         );
         parts.spawn(async move { stopped("the worker", run.await) });
     }
-    if keeper {
+    if config.role.has_keeper() {
         let keep = outlast_sessions::keep(store.clone(), session_settings(config), stop.clone());
         parts.spawn(async move { stopped("the session keeper", keep.await) });
     }

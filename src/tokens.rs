@@ -35,6 +35,7 @@ pub(crate) fn keys(config: &Config) -> anyhow::Result<Option<Keys>> {
 pub(crate) fn auth(keys: Option<Keys>, config: &Config) -> anyhow::Result<Auth> {
     match keys {
         Some(keys) => Ok(Auth::tokens(keys, config.allow_anonymous)),
+        None if config.is_tried_out() && config.allow_anonymous => Ok(Auth::at_home()),
         None if config.allow_anonymous => Ok(Auth::anonymous()),
         None => bail!(
             "nobody could connect: give a key for tokens (--token-secret-file, --token-key-file or \

@@ -5,9 +5,11 @@
 import { connect } from "./outlast.js";
 import { at } from "./page/dom.js";
 import { tell } from "./page/notice.js";
+import { askForToken, storedToken } from "./page/token.js";
 
 export { at, make } from "./page/dom.js";
 export { tell } from "./page/notice.js";
+export { askForToken } from "./page/token.js";
 export { Visit } from "./page/visit.js";
 
 /**
@@ -31,7 +33,7 @@ const STATUS = {
  *   to say while the server is away
  */
 export function start({ away = "Away from the server. This page goes on by itself when it is back.", ...options } = {}) {
-  const session = connect(undefined, options);
+  const session = connect(undefined, { token: storedToken, ...options });
   let known = false;
   let telling = false;
   let news = "";
@@ -61,7 +63,11 @@ export function start({ away = "Away from the server. This page goes on by itsel
   session.on("end", ({ code, reason }) => {
     telling = false;
     if (code === 4002) tell("This session goes on in another window.", "Use it here", () => location.reload());
-    else tell(`The connection has ended: ${reason || code}.`, "Connect again", () => location.reload());
+    else if (code === 4003) {
+      const why = storedToken() ? `The one that this tab has was refused: ${reason}.` : "This server lets in whoever has one. Ask who runs it, and paste it here.";
+      tell("This server asks for a token.", "Enter a token", () => askForToken(why));
+      askForToken(why);
+    } else tell(`The connection has ended: ${reason || code}.`, "Connect again", () => location.reload());
   });
   show(session.status);
   return session;

@@ -109,6 +109,13 @@ pub enum Request {
         /// What is asked.
         data: Payload,
     },
+    /// A process of the fleet says how it is. Nobody waits for an answer, nothing is kept of who said it, and
+    /// what is lost is not said again.
+    #[serde(rename = "report")]
+    Report {
+        /// What it says.
+        data: Payload,
+    },
     /// Somebody who is not in the room wants to know what it shows to everybody. Answered with
     /// [`crate::Answer::Seated`]; changes nothing.
     #[serde(rename = "look")]
@@ -147,8 +154,9 @@ mod tests {
             },
             Request::Post {
                 user: "billing".into(),
-                data,
+                data: data.clone(),
             },
+            Request::Report { data },
             Request::Look,
             Request::Leave { n: 3 },
             Request::Attached { view: true },

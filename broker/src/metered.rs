@@ -24,6 +24,7 @@ pub fn metered(inner: SharedBroker) -> SharedBroker {
         read: Meter::new("read"),
         write: Meter::new("write"),
         due: Meter::new("due"),
+        waiting: Meter::new("waiting"),
         owners: Meter::new("owners"),
         owned: Meter::new("owned"),
         grouped: Meter::new("grouped"),
@@ -54,6 +55,7 @@ struct Metered {
     read: Meter,
     write: Meter,
     due: Meter,
+    waiting: Meter,
     owners: Meter,
     owned: Meter,
     grouped: Meter,
@@ -148,6 +150,10 @@ impl Records for Metered {
 
     async fn due(&self, shard: Shard, max: usize) -> Result<Vec<Sid>, BrokerError> {
         self.due.time(self.inner.due(shard, max)).await
+    }
+
+    async fn waiting(&self, shard: Shard) -> Result<u64, BrokerError> {
+        self.waiting.time(self.inner.waiting(shard)).await
     }
 
     async fn owners(&self, shard: Shard) -> Result<Vec<NodeId>, BrokerError> {

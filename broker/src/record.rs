@@ -75,6 +75,9 @@ pub trait Records {
     /// Up to `max` records that are due, the longest due first.
     async fn due(&self, shard: Shard, max: usize) -> Result<Vec<Sid>, BrokerError>;
 
+    /// How many records have a deadline, be it past or to come.
+    async fn waiting(&self, shard: Shard) -> Result<u64, BrokerError>;
+
     /// Every gateway that owns a record of this shard.
     async fn owners(&self, shard: Shard) -> Result<Vec<NodeId>, BrokerError>;
 

@@ -11,7 +11,7 @@ use crate::{auth::AuthError, bye::Bye, gateway::Shared, hello::Hello, telemetry}
 pub(crate) async fn attach(shared: &Shared, hello: &Hello) -> Result<Attachment, Bye> {
     let attach = async {
         match hello {
-            Hello::Open { token } => open(shared, token.as_deref()).await,
+            Hello::Open { token, local } => open(shared, token.as_deref(), *local).await,
             Hello::Resume {
                 sid, key, token, ..
             } => resume(shared, sid, key, token.as_deref()).await,
@@ -34,8 +34,8 @@ pub(crate) fn busy() -> Bye {
     Bye::busy(rand::random_range(RETRY_MS))
 }
 
-async fn open(shared: &Shared, token: Option<&str>) -> Result<Attachment, Bye> {
-    let identity = shared.auth.identify(token).map_err(unauthorized)?;
+async fn open(shared: &Shared, token: Option<&str>, local: bool) -> Result<Attachment, Bye> {
+    let identity = shared.auth.identify(token, local).map_err(unauthorized)?;
     if shared.is_down() {
         return Err(busy());
     }

@@ -16,7 +16,18 @@ pub use self::keys::{KeyError, Keys};
 #[derive(Clone)]
 pub struct Auth {
     keys: Option<Keys>,
-    anonymous: bool,
+    anonymous: Anonymous,
+}
+
+/// What a client is that brings no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Anonymous {
+    /// Refused.
+    Refused,
+    /// A user of its own.
+    Taken,
+    /// That, and an operator if it sits at this machine.
+    AtHome,
 }
 
 /// Why a client is not who it says.
@@ -50,7 +61,11 @@ impl Auth {
     pub fn tokens(keys: Keys, anonymous: bool) -> Self {
         Auth {
             keys: Some(keys),
-            anonymous,
+            anonymous: if anonymous {
+                Anonymous::Taken
+            } else {
+                Anonymous::Refused
+            },
         }
     }
 
@@ -58,24 +73,34 @@ impl Auth {
     pub fn anonymous() -> Self {
         Auth {
             keys: None,
-            anonymous: true,
+            anonymous: Anonymous::Taken,
         }
     }
 
-    /// Who opens a session with this token, or without one.
+    /// As [`Auth::anonymous`]; and who connects from this machine itself is an operator, as if by a token with
+    /// the claim `admin`. For a server that listens on loopback alone, where somebody tries it out.
+    pub fn at_home() -> Self {
+        Auth {
+            keys: None,
+            anonymous: Anonymous::AtHome,
+        }
+    }
+
+    /// Who opens a session with this token, or without one; `local` says whether the request came from this
+    /// machine itself ([`crate::is_local`]).
     ///
     /// # Errors
     /// Says what is wrong with the token, and never what is in it (H3).
-    pub fn identify(&self, token: Option<&str>) -> Result<Identity, AuthError> {
+    pub fn identify(&self, token: Option<&str>, local: bool) -> Result<Identity, AuthError> {
         match token {
             Some(token) => self.verify(token),
-            None if self.anonymous => {
+            None if self.anonymous != Anonymous::Refused => {
                 let user = format!("anonymous:{}", Uuid::new_v4());
                 Ok(Identity {
                     user,
                     expires_at: None,
                     rooms: None,
-                    admin: false,
+                    admin: local && self.anonymous == Anonymous::AtHome,
                 })
             }
             None => Err(AuthError::Missing),

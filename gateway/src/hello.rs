@@ -17,7 +17,11 @@ use crate::{
 /// What a client begins with (H2).
 pub(crate) enum Hello {
     /// It wants a session.
-    Open { token: Option<String> },
+    Open {
+        token: Option<String>,
+        /// Whether it sits at this machine.
+        local: bool,
+    },
     /// It comes back to one.
     Resume {
         sid: String,
@@ -25,6 +29,15 @@ pub(crate) enum Hello {
         token: Option<String>,
         rooms: BTreeMap<RoomName, Option<Pos>>,
     },
+}
+
+/// What the headers of a request to connect said of who sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// Its token.
+    pub(crate) bearer: Option<String>,
+    /// Whether it came from this machine itself.
+    pub(crate) local: bool,
 }
 
 impl Hello {
@@ -41,7 +54,7 @@ impl Hello {
         const ROOM: usize = 64;
         let token = |token: &Option<String>| token.as_ref().map_or(0, String::len);
         match self {
-            Hello::Open { token: text } => token(text),
+            Hello::Open { token: text, .. } => token(text),
             Hello::Resume {
                 sid,
                 key,
@@ -54,10 +67,13 @@ impl Hello {
         }
     }
 
-    /// Uses the token that came in a header, where the frame brings none (H5).
-    pub(crate) fn or_token(mut self, header: Option<String>) -> Self {
-        let (Hello::Open { token } | Hello::Resume { token, .. }) = &mut self;
-        *token = token.take().or(header);
+    /// What the request's headers said counts, too: a token, where the frame brings none (H5).
+    pub(crate) fn with(mut self, sent: Sent) -> Self {
+        if let Hello::Open { local, .. } = &mut self {
+            *local = sent.local;
+        }
+        let (Hello::Open { token, .. } | Hello::Resume { token, .. }) = &mut self;
+        *token = token.take().or(sent.bearer);
         self
     }
 }
@@ -73,7 +89,10 @@ pub(crate) async fn hello(wire: &mut Wire, since: Instant, within: Duration) -> 
         }
     };
     match wire.codec().decode_client(&message) {
-        Ok(ClientFrame::Open { token, client: _ }) => Ok(Hello::Open { token }),
+        Ok(ClientFrame::Open { token, client: _ }) => Ok(Hello::Open {
+            token,
+            local: false,
+        }),
         Ok(ClientFrame::Resume {
             sid,
             key,

@@ -22,6 +22,7 @@ mod gateway;
 mod hello;
 mod hub;
 mod lobby;
+mod local;
 mod newcomer;
 mod origin;
 mod outage;
@@ -38,6 +39,7 @@ mod wire;
 
 pub use auth::{Auth, AuthError, KeyError, Keys, allows};
 pub use gateway::Gateway;
+pub use local::is_local;
 pub use server::bind;
 pub use settings::Settings;
 pub use telemetry::METRICS;

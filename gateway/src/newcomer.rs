@@ -62,7 +62,7 @@ impl Applicant for Newcomer {
 
     fn name(&self) -> Option<&str> {
         match &self.hello {
-            Hello::Open { token } => token.as_deref(),
+            Hello::Open { token, .. } => token.as_deref(),
             Hello::Resume { sid, .. } => Some(sid),
         }
     }

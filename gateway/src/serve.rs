@@ -13,7 +13,7 @@ use crate::{
     admission::{AdmissionLayer, Rejected},
     bye::{Bye, End},
     gateway::Shared,
-    hello::hello,
+    hello::{Sent, hello},
     newcomer::{Attach, Newcomer},
     socket::Socket,
     telemetry,
@@ -26,8 +26,7 @@ pub(crate) struct Upgrade {
     pub(crate) upgrade: OnUpgrade,
     pub(crate) codec: Codec,
     pub(crate) arrival: Arrival,
-    /// The token that came in a header.
-    pub(crate) bearer: Option<String>,
+    pub(crate) sent: Sent,
 }
 
 /// Serves one socket from its upgrade to its end.
@@ -52,7 +51,7 @@ async fn begin(
         upgrade,
         codec,
         arrival,
-        bearer,
+        sent,
     } = *upgrade;
     let Parts { io, read_buf, .. } = upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
     // Copied, for it is a piece of the buffer that HTTP was read into.
@@ -72,7 +71,7 @@ async fn begin(
         () = shared.closing.cancelled() => Err(End::Bye(Bye::moved())),
     };
     let hello = match first {
-        Ok(hello) => hello.or_token(bearer),
+        Ok(hello) => hello.with(sent),
         Err(End::Closed) => return None,
         Err(End::Bye(bye)) => return goodbye(wire, &bye).await,
     };

@@ -18,6 +18,8 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 
 use crate::{
     gateway::Shared,
+    hello::Sent,
+    is_local,
     lobby::Guest,
     origin,
     serve::{Upgrade, serve},
@@ -40,7 +42,7 @@ pub(crate) async fn connect(
     mut request: Request<Body>,
 ) -> Response<Body> {
     let upgrade = hyper::upgrade::on(&mut request);
-    let (response, codec, bearer) = match check(&shared, &request) {
+    let (response, codec, sent) = match check(&shared, &request) {
         Ok(checked) => checked,
         Err(refusal) => return refusal.into_response(),
     };
@@ -48,7 +50,7 @@ pub(crate) async fn connect(
         upgrade,
         codec,
         arrival,
-        bearer,
+        sent,
     });
     shared.sockets.spawn(serve(shared.clone(), upgrade));
     response
@@ -66,9 +68,9 @@ enum Refusal {
     Subprotocol,
 }
 
-type Checked = (Response<Body>, Codec, Option<String>);
+type Checked = (Response<Body>, Codec, Sent);
 
-/// The answer that makes the connection a WebSocket, the codec, and the token that came in a header.
+/// The answer that makes the connection a WebSocket, the codec, and what the headers say of who asks.
 fn check(shared: &Shared, request: &Request<Body>) -> Result<Checked, Refusal> {
     let headers = request.headers();
     if shared.closing.is_cancelled() {
@@ -87,7 +89,11 @@ fn check(shared: &Shared, request: &Request<Body>) -> Result<Checked, Refusal> {
         let name = HeaderValue::from_static(name);
         response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
     }
-    Ok((response, codec, bearer(headers)))
+    let sent = Sent {
+        bearer: bearer(headers),
+        local: is_local(headers),
+    };
+    Ok((response, codec, sent))
 }
 
 /// The codec, and its name where the client wants to hear one (H1). The client's order is its preference.

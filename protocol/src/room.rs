@@ -19,9 +19,17 @@ impl RoomName {
     /// The longest name, in bytes.
     pub const BYTES_MAX: usize = 128;
 
+    /// The kind of the rooms that show how the fleet is.
+    pub const KIND_FOR_OPERATORS: &str = "stats";
+
     /// What stands before the `/`: which kind of room this is.
     pub fn kind(&self) -> &str {
         self.0.split_once('/').map_or("", |(kind, _)| kind)
+    }
+
+    /// Whether only operators may join it: those whose token has the claim `admin` (B4).
+    pub fn is_for_operators(&self) -> bool {
+        self.kind() == Self::KIND_FOR_OPERATORS
     }
 
     /// The whole name.

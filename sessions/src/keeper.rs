@@ -23,6 +23,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long it works on its shards before it sees to its leases again.
 const WORK_FOR: Duration = Duration::from_millis(200);
 
+/// How often it counts the sessions that are without a socket.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
 /// How many sessions of a shard it takes on at a time.
 const PAGE: usize = 256;
 
@@ -69,6 +72,8 @@ struct Keeper {
     unreadable: Unreadable,
     /// The shards that are still to be worked on before it starts from the first again.
     queue: VecDeque<Shard>,
+    /// When it last counted.
+    counted: Option<Instant>,
 }
 
 impl Keeper {
@@ -78,6 +83,7 @@ impl Keeper {
             deaths: Deaths::default(),
             unreadable: Unreadable::default(),
             queue: VecDeque::new(),
+            counted: None,
             shelf,
         }
     }
@@ -96,7 +102,22 @@ impl Keeper {
 
         let work = self.work(shutdown).await?;
         self.deaths.strike(&self.shelf, now_ms, &members).await?;
+        self.count().await?;
         Ok(work)
+    }
+
+    /// Counts the sessions of its shards that are without a socket, if it is time to.
+    async fn count(&mut self) -> Result<(), BrokerError> {
+        if self.counted.is_some_and(|at| at.elapsed() < COUNT_EVERY) {
+            return Ok(());
+        }
+        let mut detached = 0;
+        for shard in self.shards.held() {
+            detached += self.shelf.broker.waiting(shard).await?;
+        }
+        metrics::gauge!(telemetry::DETACHED).set(detached as f64);
+        self.counted = Some(Instant::now());
+        Ok(())
     }
 
     /// Says that it is alive, and sees who else is.

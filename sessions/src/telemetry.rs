@@ -5,6 +5,7 @@ use outlast_broker::telemetry::Metric;
 
 use crate::machine::Reason;
 
+pub(crate) const DETACHED: &str = "outlast_sessions_detached";
 pub(crate) const OPENED: &str = "outlast_sessions_opened_total";
 pub(crate) const RESUMED: &str = "outlast_sessions_resumed_total";
 pub(crate) const EXPIRED: &str = "outlast_sessions_expired_total";
@@ -15,6 +16,11 @@ pub(crate) const UNREADABLE: &str = "outlast_sessions_unreadable_total";
 
 /// What sessions count.
 pub const METRICS: &[Metric] = &[
+    Metric::gauge(
+        DETACHED,
+        &[],
+        "Sessions without a socket, in the shards that are kept here",
+    ),
     Metric::counter(OPENED, &[], "Sessions opened here"),
     Metric::counter(RESUMED, &[], "Sessions resumed here"),
     Metric::counter(EXPIRED, &[], "Sessions that nobody came back to"),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, Server, join};
 
-const SECRET: &str = "a secret for tests, 32 bytes or more of it";
+pub(crate) const SECRET: &str = "a secret for tests, 32 bytes or more of it";
 
 fn now_s() -> u64 {
     SystemTime::now()

@@ -184,6 +184,11 @@ impl Server {
         &self.address
     }
 
+    /// What its machine calls it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()

@@ -42,7 +42,7 @@ export class Link {
   /** @type {(() => void) | undefined} */
   #cancel;
   #attempt = 0;
-  /** The token that was refused last, "" for none. @type {string | undefined} */
+  /** The token that was refused last, "" for none, and why. @type {{ token: string, loss: Loss } | undefined} */
   #refused;
   /** When the server was last heard of, by a socket that is gone. */
   heard_ms = NaN;
@@ -66,7 +66,7 @@ export class Link {
     try {
       const token = await this.#host.token();
       if (attempt !== this.#attempt) return;
-      if (this.#refused !== undefined && (!token || token === this.#refused)) return this.#host.stop({ code: 4003, reason: "unauthorized" });
+      if (this.#refused && (!token || token === this.#refused.token)) return this.#host.stop(this.#refused.loss);
       this.#next = this.#host.dial({
         open: (connection) => this.#greet(connection, token),
         frame: (frame, connection) => this.#hear(frame, connection),
@@ -150,8 +150,8 @@ export class Link {
     this.#drop(connection);
     if (replacing) return; // whatever became of this one, the other is told as well
     if (name === "unauthorized") {
-      if (this.#refused !== undefined) this.#host.failed(new OutlastError(name, loss.reason));
-      this.#refused = token;
+      if (this.#refused) this.#host.failed(new OutlastError(name, loss.reason));
+      this.#refused = { token, loss };
     } else if (name === "session_gone") {
       this.#drop(this.#current);
       this.#host.reset(loss);

@@ -2,7 +2,7 @@
 import { at, make, start, Visit } from "../page.js";
 import { account, apply, EMPTY } from "./room.js";
 import { number, View } from "./view.js";
-import { say } from "./rows.js";
+import { say } from "../page/rows.js";
 
 /** @typedef {import("./room.js").Side} Side */
 

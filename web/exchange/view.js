@@ -1,6 +1,6 @@
 import { at, make } from "../page.js";
 import { account, levels, sum } from "./room.js";
-import { Rows, say } from "./rows.js";
+import { Rows, say } from "../page/rows.js";
 
 /**
  * @typedef {import("./room.js").Market} Market

@@ -116,6 +116,7 @@ impl Host {
             Request::Act { n, data } => self.act(&asker, n, Action::Act { data }, log, batch),
             Request::Leave { n } => self.act(&asker, n, Action::Leave, log, batch),
             Request::Post { user, data } => self.post(&asker, user, data, batch),
+            Request::Report { data } => self.report(data, batch),
             Request::Look => self.look(&asker, batch),
         }
     }
@@ -185,6 +186,7 @@ fn number(request: &Request) -> Option<u64> {
         Request::Attached { .. }
         | Request::View
         | Request::Look
+        | Request::Report { .. }
         | Request::Detached
         | Request::Over { .. } => None,
     }

@@ -18,6 +18,8 @@ pub(crate) enum Ask {
     Input(RawInput),
     /// From outside.
     Post { user: String, action: Payload },
+    /// By a process of the fleet.
+    Report { report: Payload },
 }
 
 impl From<RawInput> for Ask {
@@ -172,6 +174,7 @@ impl<R: Room> DynRoom for R {
         match ask {
             Ask::Input(input) => Room::handle(self, typed::<R>(input)?, &mut cx)?,
             Ask::Post { user, action } => self.post(user, read_action(&action)?, &mut cx)?,
+            Ask::Report { report } => Room::report(self, read_action(&report)?, &mut cx)?,
         }
         Ok(cx.into_effects())
     }

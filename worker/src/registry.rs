@@ -5,7 +5,7 @@ use outlast_protocol::{NotJson, Payload, RoomName};
 use crate::{
     Room,
     live::DynRoom,
-    rooms::{Chat, Exchange, Game},
+    rooms::{Chat, Exchange, Game, Stats},
 };
 
 /// The kinds of rooms that a worker runs.
@@ -22,7 +22,11 @@ impl Registry {
 
     /// Those that come with outlast.
     pub fn bundled() -> Self {
-        Self::new().with::<Chat>().with::<Exchange>().with::<Game>()
+        Self::new()
+            .with::<Chat>()
+            .with::<Exchange>()
+            .with::<Game>()
+            .with::<Stats>()
     }
 
     /// Adds a kind.

@@ -99,6 +99,13 @@ pub trait Room: Default + Serialize + DeserializeOwned + Send + 'static {
         ))
     }
 
+    /// Decides what the report of a process of the fleet leads to. Only the bundled room that shows the fleet
+    /// is sent any (B4); the default is to refuse.
+    fn report(&self, report: Self::Action, cx: &mut Cx<'_, Self::Event>) -> Result<(), Refusal> {
+        let _ = (report, cx);
+        Err(Refusal::new("no_reports", "this room hears no reports"))
+    }
+
     /// Folds in an event that has happened.
     fn apply(&mut self, event: Self::Event, at: At);
 

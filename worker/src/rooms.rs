@@ -4,7 +4,9 @@ mod chat;
 pub(crate) mod exchange;
 mod game;
 mod name;
+pub mod stats;
 
 pub use chat::Chat;
 pub use exchange::Exchange;
 pub use game::Game;
+pub use stats::Stats;

@@ -105,6 +105,12 @@ impl<R: Room> Stage<R> {
         self.when(None, Ask::Post { user, action })
     }
 
+    /// When: a process of the fleet reports.
+    pub fn report(&mut self, report: Value) -> Outcome {
+        let report = Payload::from(&report);
+        self.when(None, Ask::Report { report })
+    }
+
     /// When: a member leaves.
     pub fn leave(&mut self, member: Member, reason: &str) -> Outcome {
         let reason = reason.to_owned();

@@ -84,12 +84,14 @@ pub async fn s2_what_is_due_comes_the_longest_due_first(harness: &dyn Harness) {
     }
     assert_eq!(due(9).await, [sids[1], sids[3], sids[0]]);
     assert_eq!(due(2).await, [sids[1], sids[3]]);
+    assert_eq!(store.waiting(desk.shard).await, Ok(4));
     for shard in store
         .layout()
         .all_shards()
         .filter(|shard| *shard != desk.shard)
     {
         assert_eq!(store.due(shard, 9).await, Ok(Vec::new()));
+        assert_eq!(store.waiting(shard).await, Ok(0));
     }
 
     let (now_ms, _) = store.members().await.unwrap();
@@ -115,6 +117,7 @@ pub async fn s2_what_is_due_comes_the_longest_due_first(harness: &dyn Harness) {
     })
     .await;
     assert_eq!(due(9).await, [sids[2]]);
+    assert_eq!(store.waiting(desk.shard).await, Ok(2));
 }
 
 pub async fn s7_the_records_of_a_gateway_are_found(harness: &dyn Harness) {

@@ -46,6 +46,19 @@ impl Records for Embedded {
         .await
     }
 
+    async fn waiting(&self, Shard(s): Shard) -> Result<u64, BrokerError> {
+        self.look(|txn| {
+            let due = txn.open_table(DUE)?;
+            let mut waiting = 0;
+            for due in due.range((s, 0, 0)..=(s, u64::MAX, u128::MAX))? {
+                due?;
+                waiting += 1;
+            }
+            Ok(waiting)
+        })
+        .await
+    }
+
     async fn owners(&self, Shard(s): Shard) -> Result<Vec<NodeId>, BrokerError> {
         self.look(|txn| {
             let owned = txn.open_table(OWNED)?;

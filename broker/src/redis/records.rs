@@ -69,6 +69,11 @@ impl Records for Redis {
         sids.iter().map(|sid| read_sid(sid)).collect()
     }
 
+    async fn waiting(&self, shard: Shard) -> Result<u64, BrokerError> {
+        let due = keys::due(shard);
+        self.nodes.query(&due, redis::cmd("ZCARD").arg(&due)).await
+    }
+
     async fn owners(&self, shard: Shard) -> Result<Vec<NodeId>, BrokerError> {
         let mut fields = redis::cmd("HKEYS");
         let owners = keys::owners(shard);

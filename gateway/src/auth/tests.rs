@@ -137,21 +137,24 @@ fn h5_what_is_wrong_with_a_token_is_named() {
 
 #[test]
 fn h5_without_a_token_there_is_nobody_unless_anonymous_is_allowed() {
-    assert_eq!(auth().identify(None), Err(AuthError::Missing));
+    assert_eq!(auth().identify(None, true), Err(AuthError::Missing));
     let either = Auth::tokens(Keys::secret(SECRET).unwrap(), true);
     let [one, other] = [
-        either.identify(None).unwrap(),
-        either.identify(None).unwrap(),
+        either.identify(None, true).unwrap(),
+        either.identify(None, true).unwrap(),
     ];
     assert_ne!(one.user, other.user);
     assert_eq!(
         either
-            .identify(Some(&hs256(&json!({"sub": "ada"}))))
+            .identify(Some(&hs256(&json!({"sub": "ada"}))), true)
             .unwrap()
             .user,
         "ada"
     );
-    assert_eq!(Auth::anonymous().identify(Some("x")), Err(AuthError::NoKey));
+    assert_eq!(
+        Auth::anonymous().identify(Some("x"), true),
+        Err(AuthError::NoKey)
+    );
 }
 
 #[test]
@@ -228,4 +231,16 @@ fn a5_patterns_allow_a_prefix_or_a_whole_name() {
     assert!(may(Some(&["chat/a"]), "chat/a"));
     assert!(!may(Some(&["chat/a"]), "chat/ab"));
     assert!(!may(Some(&["chat/*"]), "chats/a"));
+}
+
+#[test]
+fn h5_without_a_token_only_who_tries_it_out_at_this_machine_is_an_operator() {
+    let admin = |auth: Auth, local| auth.identify(None, local).unwrap().admin;
+    assert!(admin(Auth::at_home(), true));
+    assert!(!admin(Auth::at_home(), false));
+    assert!(!admin(Auth::anonymous(), true));
+    assert!(!admin(
+        Auth::tokens(Keys::secret(SECRET).unwrap(), true),
+        true
+    ));
 }

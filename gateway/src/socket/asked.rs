@@ -83,6 +83,7 @@ impl Asked {
             | Request::View
             | Request::Look
             | Request::Post { .. }
+            | Request::Report { .. }
             | Request::Detached
             | Request::Over { .. } => {
                 return;

@@ -79,8 +79,13 @@ impl Socket {
         let inside = slot
             .and_then(|slot| self.rooms.get(slot))
             .is_some_and(|room| room.seat.is_some());
-        if joins && !inside && !allows(self.identity.rooms.as_deref(), &name) {
-            return self.refuse(name, n, Refusal::forbidden());
+        if joins && !inside {
+            if !allows(self.identity.rooms.as_deref(), &name) {
+                return self.refuse(name, n, Refusal::forbidden());
+            }
+            if name.is_for_operators() && !self.identity.admin {
+                return self.refuse(name, n, Refusal::operators_only());
+            }
         }
         let Some(slot) = self.rooms.place(&name, RoomGate::default()) else {
             return self.refuse(name, n, Refusal::too_many_rooms());
@@ -196,6 +201,11 @@ impl Refusal {
 
     fn forbidden() -> Self {
         Refusal::new("forbidden", "the token does not allow this room".to_owned())
+    }
+
+    fn operators_only() -> Self {
+        let message = "this room is for operators: it needs a token with the claim \"admin\": true";
+        Refusal::new("forbidden", message.to_owned())
     }
 
     fn too_many_rooms() -> Self {

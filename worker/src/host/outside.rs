@@ -37,6 +37,13 @@ impl Host {
         self.keep(asker, POST_N, body, batch);
     }
 
+    /// Takes what a process of the fleet reports, or lets it be.
+    pub(super) fn report(&mut self, report: Payload, batch: &mut Batch) {
+        if let Err(refusal) = self.run(Ask::Report { report }, Cause::default(), None, batch) {
+            tracing::debug!(room = %self.name, %refusal, "a report was not taken");
+        }
+    }
+
     /// Answers what the room shows to nobody in particular.
     pub(super) fn look(&mut self, asker: &Asker, batch: &mut Batch) {
         // Where the room fails at this, silence makes whoever asked ask again.

@@ -43,7 +43,8 @@ impl Parked {
             | Request::Leave { .. }
             | Request::View
             | Request::Look
-            | Request::Post { .. } => return false,
+            | Request::Post { .. }
+            | Request::Report { .. } => return false,
         };
         let newest = self.newest.get(&input.sid).copied();
         let told = newest == Some(what) || newest == Some(What::Over);
