@@ -86,6 +86,11 @@ impl Auth {
         }
     }
 
+    /// Whether it can check a token.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.keys.is_some()
+    }
+
     /// Who opens a session with this token, or without one; `local` says whether the request came from this
     /// machine itself ([`crate::is_local`]).
     ///

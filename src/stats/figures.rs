@@ -188,7 +188,7 @@ outlast_worker_partitions_held 16
             .split('"')
             .filter(|text| text.starts_with("outlast_"))
             .collect();
-        assert_eq!(read.len(), 13, "{read:?}");
+        assert_eq!(read.len(), 15, "{read:?}");
         for name in read {
             let name = name.trim_end_matches("_sum");
             assert!(counted.contains(&name), "{name}");

@@ -28,13 +28,15 @@ async fn open(server: &Server, token: &str) -> Client {
     client
 }
 
-async fn is_turned_away(client: &mut Client) {
+async fn is_turned_away(client: &mut Client, hint: &str) {
     client.send(watch(1)).await;
     let error = client.expect("error").await;
     assert_eq!(
         (&error["code"], &error["n"]),
         (&json!("forbidden"), &json!(1))
     );
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains(hint), "{message}");
 }
 
 /// What an operator sees of the fleet.
@@ -164,13 +166,21 @@ async fn b4_who_is_cut_off_misses_no_report() {
 async fn h5_b4_only_operators_watch() {
     let folder = tempfile::tempdir().unwrap();
     let server = with_secret(folder.path(), &[]);
-    is_turned_away(&mut open(&server, &hs256(&claims("ada", 60))).await).await;
+    is_turned_away(
+        &mut open(&server, &hs256(&claims("ada", 60))).await,
+        "\"admin\": true",
+    )
+    .await;
     let elsewhere = json!({"sub": "operator", "admin": true, "rooms": ["chat/*"]});
-    is_turned_away(&mut open(&server, &hs256(&elsewhere)).await).await;
+    is_turned_away(
+        &mut open(&server, &hs256(&elsewhere)).await,
+        "does not allow",
+    )
+    .await;
     Watch::begin(open(&server, &operator()).await).await;
 
     let anonymous = Server::alone(&[]);
-    is_turned_away(&mut anonymous.open().await).await;
+    is_turned_away(&mut anonymous.open().await, "--token-secret-file").await;
 }
 
 #[tokio::test]
@@ -194,5 +204,5 @@ async fn l1_b4_who_tries_it_out_at_this_machine_watches_without_a_token() {
         .await
         .unwrap();
     client.open().await;
-    is_turned_away(&mut client).await;
+    is_turned_away(&mut client, "--token-secret-file").await;
 }

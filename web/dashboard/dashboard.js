@@ -66,7 +66,7 @@ async function watch() {
 /** @param {OutlastError} error */
 function turnedAway({ code, message }) {
   if (code !== "forbidden") return tell(`You cannot watch: ${message}`, "Try again", () => location.reload());
-  const why = `The dashboard is for operators: ${message.replace(/^.*: /, "")}.`;
+  const why = `${message[0].toUpperCase()}${message.slice(1)}.`;
   tell(why, "Enter a token", () => askForToken(why));
   askForToken(why);
 }

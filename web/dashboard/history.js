@@ -1,3 +1,6 @@
+/** How much time a line shows at least, so that the first seconds of it are no cliff. */
+const SPAN_MIN_MS = 60_000;
+
 /** What was shown in the last while, second by second. @template {object} T */
 export class History {
   /** @type {{ at_ms: number, values?: T }[]} one without values is a gap */
@@ -20,8 +23,9 @@ export class History {
   /** One of the values over time. @param {keyof T} key */
   line(key) {
     const end_ms = this.#points.at(-1)?.at_ms ?? 0;
+    const span_ms = Math.max(SPAN_MIN_MS, end_ms - (this.#points[0]?.at_ms ?? end_ms));
     const points = this.#points.map(({ at_ms, values }) => ({
-      x: 1 - (end_ms - at_ms) / this.#span_ms,
+      x: 1 - (end_ms - at_ms) / span_ms,
       y: values && Number(values[key]),
     }));
     return { points, most: Math.max(0, ...points.map(({ y }) => y ?? 0)) };

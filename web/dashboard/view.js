@@ -13,13 +13,14 @@ import { partitions, rate, roles, totals } from "./room.js";
 
 /** @type {Tile[]} */
 const TILES = [
-  { key: "sockets", title: "Sockets", note: () => "sessions that are attached" },
-  { key: "detached", title: "Detached", note: () => "sessions without a socket" },
-  { key: "actions", title: "Actions", unit: "/s", note: ({ delivered }) => `${number(delivered)} events/s to clients` },
+  { key: "sockets", title: "Sockets", note: () => "attached sessions" },
+  { key: "detached", title: "Detached", note: () => "have no socket" },
+  { key: "actions", title: "Actions", unit: "/s", note: () => "that rooms took" },
   { key: "events", title: "Events", unit: "/s", note: () => "written to room logs" },
-  { key: "p99_ms", title: "Commit, p99", unit: "ms", note: ({ p50_ms }) => `half take ${number(p50_ms)} ms or less` },
-  { key: "waiting", title: "Attach queue", note: ({ admitted, busy }) => `${number(admitted)}/s in, ${number(busy)}/s told busy` },
-  { key: "catching_up", title: "Catching up", note: ({ catch_ups }) => `${number(catch_ups)} rooms/s come back` },
+  { key: "delivered", title: "Delivered", unit: "/s", note: () => "events sent to clients" },
+  { key: "p99_ms", title: "Commit, p99", unit: "ms", note: ({ p50_ms }) => `half in ${number(p50_ms)} ms` },
+  { key: "waiting", title: "Attach queue", note: ({ admitted, busy }) => `${number(admitted)}/s in, ${number(busy)}/s busy` },
+  { key: "catching_up", title: "Catching up", note: ({ catch_ups }) => `${number(catch_ups)} rooms/s` },
 ];
 
 /** How many colours owners have. */

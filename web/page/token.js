@@ -21,19 +21,24 @@ export function askForToken(why) {
     const template = document.createElement("template");
     template.innerHTML = DIALOG;
     document.body.append(template.content);
-    at("token-cancel").onclick = () => at("token").close();
+    at("token-cancel").onclick = () => (storedToken() ? begin("") : at("token").close());
     at("token-form").onsubmit = () => begin(at("token-text").value.trim());
   }
+  const must = document.querySelector("dialog[open]:not(#token)") !== null; // it would lead nowhere
   at("token-why").textContent = why;
+  at("token-cancel").hidden = must && !storedToken();
+  at("token-cancel").textContent = storedToken() ? "Go on without" : "Not now";
+  at("token").oncancel = (/** @type {Event} */ event) => must && event.preventDefault();
   if (!at("token").open) at("token").showModal();
   at("token-text").select();
 }
 
-/** @param {string} token */
+/** @param {string} token empty for none */
 function begin(token) {
   try {
     if (subject(token) !== subject(storedToken())) for (const key of Object.keys(sessionStorage)) if (key.startsWith("outlast ")) sessionStorage.removeItem(key);
-    sessionStorage.setItem(KEY, token);
+    if (token) sessionStorage.setItem(KEY, token);
+    else sessionStorage.removeItem(KEY);
   } catch {
     // Without a storage it is asked for again.
   }

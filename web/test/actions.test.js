@@ -277,6 +277,25 @@ test("a1_gap_below_what_is_unsettled_renumbers_it", async (t) => {
   assert.deepEqual(brief(await peer.heard()), ["act 3 d"]);
 });
 
+test("a1_gap_below_what_was_settled_numbers_on_from_there", async (t) => {
+  const { session, peer, room } = await (await stage(t)).joined();
+  const left = outcome(room.leave());
+  assert.deepEqual(brief(await peer.heard()), ["leave 2"]);
+  peer.send({ t: "left", room: "chat/lobby", n: 2, reason: "left" });
+  await until(() => "value" in left);
+
+  // The store has lost all that it knew of us there, and our log had nothing that could show it.
+  const again = session.join("chat/lobby", { data: { name: "Ada" } });
+  assert.deepEqual(brief(await peer.heard()), ["join 3"]);
+  peer.send({ t: "gap", room: "chat/lobby", expect: 1 });
+  assert.deepEqual(brief(await peer.heard()), ["join 1"]);
+  peer.send({ t: "joined", room: "chat/lobby", n: 1, member: 9, pos: "1-5", state: [] });
+  const act = outcome((await again).act(say("hello")));
+  assert.deepEqual(brief(await peer.heard()), ["act 2 hello"]);
+  peer.send(event("2-5", {}, { by: 9, n: 2 }));
+  await until(() => act.value);
+});
+
 test("a1_gap_closes_the_hole_that_a_settled_act_left", async (t) => {
   const { peer, room } = await (await stage(t)).joined();
   for (const text of ["a", "b", "c"]) outcome(room.act(say(text)));

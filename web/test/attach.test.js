@@ -377,11 +377,11 @@ test("close_4003_stops_when_the_refused_token_is_all_there_is", async (t) => {
   const session = scene.connect({ token: async () => "wrong" });
   const peer = await scene.accept();
   await peer.next("open");
-  peer.bye(4003);
+  peer.bye(4003, { reason: "the token has expired" });
   await until(() => session.status === "offline");
   await scene.clock.advance(500);
   await until(() => session.status === "ended");
-  assert.deepEqual(session.log.at(-1), ["end", { code: 4003, reason: "unauthorized" }]);
+  assert.deepEqual(session.log.at(-1), ["end", { code: 4003, reason: "the token has expired" }]);
   await assert.rejects(session.join("chat/lobby"), { code: "ended" });
 });
 

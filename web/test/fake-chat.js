@@ -116,6 +116,9 @@ export async function fakeChat(port = 0) {
       const frame = JSON.parse(text);
       frames[frame.t]?.(frame);
       if (!actions[frame.t] || (session.n[frame.room] ?? 0) >= frame.n) return;
+      if (!frame.room.startsWith("chat/")) {
+        return session.send({ t: "error", room: frame.room, n: frame.n, code: "unknown_room_kind", message: "there are only chats here" });
+      }
       session.n[frame.room] = frame.n;
       actions[frame.t](session, frame);
     });

@@ -27,6 +27,12 @@ fn what_one_role_needs_another_may_not() {
         ("EVALSHA x 2 ol:{s1}:lease ol:{s1}:epoch", &[sessions]),
         ("HKEYS ol:{s1}:owners", &[sessions]),
         ("SSUBSCRIBE ol:{p1}:live:chat/a", &[gateway, worker]),
+        (
+            "SSUBSCRIBE ol:{p1}:live:stats/fleet",
+            &[gateway, worker, sessions],
+        ),
+        ("XLEN ol:{p1}:topic", &[gateway, worker, sessions]),
+        ("ZCARD ol:{s1}:due", &[sessions]),
         ("PUBLISH ol:nudge x", &[gateway, worker, sessions]),
         ("HGET other x", &[]),
         ("SUBSCRIBE other", &[]),

@@ -84,7 +84,8 @@ impl Socket {
                 return self.refuse(name, n, Refusal::forbidden());
             }
             if name.is_for_operators() && !self.identity.admin {
-                return self.refuse(name, n, Refusal::operators_only());
+                let has_keys = self.shared.auth.has_keys();
+                return self.refuse(name, n, Refusal::operators_only(has_keys));
             }
         }
         let Some(slot) = self.rooms.place(&name, RoomGate::default()) else {
@@ -203,8 +204,13 @@ impl Refusal {
         Refusal::new("forbidden", "the token does not allow this room".to_owned())
     }
 
-    fn operators_only() -> Self {
-        let message = "this room is for operators: it needs a token with the claim \"admin\": true";
+    fn operators_only(has_keys: bool) -> Self {
+        let message = if has_keys {
+            "this room is for operators: it needs a token with the claim \"admin\": true"
+        } else {
+            "this room is for operators, and this server has no key to check their tokens with: start it with \
+             --token-secret-file, --token-key-file or --token-jwks-file"
+        };
         Refusal::new("forbidden", message.to_owned())
     }
 

@@ -250,7 +250,8 @@ impl Seat {
             | Request::Leave { .. }
             | Request::View
             | Request::Look
-            | Request::Post { .. } => panic!("sessions never say {request:?}"),
+            | Request::Post { .. }
+            | Request::Report { .. } => panic!("sessions never say {request:?}"),
         }
     }
 }
