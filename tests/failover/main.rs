@@ -85,6 +85,7 @@ async fn a_master_is_lost_under_load(mut site: impl Site) {
     tokio::time::sleep(Duration::from_millis(700)).await;
     let killed = Instant::now();
     site.owner(&topic).0.kill();
+    site.watch(site::CLOSELY_MS);
     let again = async || store.read_tail(&room, 1).await.ok();
     support::eventually("another master is there", again).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -122,6 +123,64 @@ async fn a_master_is_lost_under_load(mut site: impl Site) {
         .filter(|finding| !is_about_what_was_lost(finding, &logs));
     let rest: Vec<_> = rest.collect();
     assert!(rest.is_empty(), "{rest:#?}\n{}", log_of_processes());
+    assert!(
+        verdict.actions_settled > 100,
+        "too little happened: {verdict}"
+    );
+}
+
+/// Slots are moved under load, key by key: rooms wait, and nothing else happens.
+async fn slots_are_moved_under_load(site: cluster::Cluster) {
+    let url = site.url();
+    let password = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(password.path(), users::PASSWORD).unwrap();
+    let processes = processes(&url, &password.path().display().to_string());
+    let gateways: Vec<_> = processes[..2]
+        .iter()
+        .map(|gateway| gateway.address().to_owned())
+        .collect();
+    let people = People::arrive(16, 4, &gateways, rand::random()).await;
+    let store = connect(&url).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let room: RoomName = "chat/room-0".parse().unwrap();
+    let topic = format!("ol:{{p{}}}:topic", Layout::default().partition(&room).0);
+    for key in [&topic, "ol:{s0}:due", "ol:members"] {
+        let moving = site.begin_to_move(site.slot(key));
+        let mut moved = 0;
+        loop {
+            // Long enough that everybody meets the slot as it is now.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if moving.next_key().is_none() {
+                break;
+            }
+            moved += 1;
+        }
+        moving.finish();
+        println!("the slot of {key} was moved with {moved} keys");
+    }
+    let last = store.read_tail(&room, 1).await.unwrap().last;
+    let on = async || Some(store.read_tail(&room, 1).await.ok()?.last).filter(|end| *end != last);
+    support::eventually("the room goes on", on).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let (records, rooms) = people.leave_off().await;
+    let logs = logs(&store, &rooms).await;
+    let verdict = check(&Case {
+        clients: &records,
+        logs: &logs,
+        marks: Marks::CHAT,
+        complete: true,
+        excused: &[],
+        sessions_may_go: false,
+    });
+    println!("{verdict}");
+    let said: Vec<_> = processes.iter().map(Server::log).collect();
+    assert!(
+        verdict.findings.is_empty(),
+        "{verdict}\n{}",
+        said.join("\n──\n")
+    );
     assert!(
         verdict.actions_settled > 100,
         "too little happened: {verdict}"
@@ -210,4 +269,9 @@ async fn r4_sentinels_name_another_master_under_load_and_nothing_goes_on_wrongly
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r4_another_node_takes_the_slots_under_load_and_nothing_goes_on_wrongly() {
     a_master_is_lost_under_load(cluster::Cluster::start()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_are_moved_under_load_and_nothing_is_lost_or_doubled() {
+    slots_are_moved_under_load(cluster::Cluster::start()).await;
 }

@@ -31,7 +31,15 @@ const COMMANDS_MAX: usize = 1024;
 pub(super) struct Dialer {
     /// Its address stands for all others: they are dialed in the same way.
     like: ConnectionInfo,
+    whom: Whom,
     connect_timeout: Duration,
+}
+
+/// Whom a dialer connects to.
+#[derive(Debug, Clone, Copy)]
+enum Whom {
+    Servers,
+    Sentinels,
 }
 
 /// A connection, and the news of its end.
@@ -58,7 +66,7 @@ impl Dialer {
             password: access.password.as_ref().or(url.password.as_ref()),
             database: url.database,
         };
-        Dialer::new(url.tls, &login, access, connect_timeout)
+        Dialer::new(Whom::Servers, url.tls, &login, access, connect_timeout)
     }
 
     /// A way to connect to the sentinels that watch them.
@@ -72,10 +80,11 @@ impl Dialer {
             password: access.sentinel_password.as_ref(),
             database: 0,
         };
-        Dialer::new(url.tls, &login, access, connect_timeout)
+        Dialer::new(Whom::Sentinels, url.tls, &login, access, connect_timeout)
     }
 
     fn new(
+        whom: Whom,
         tls: bool,
         login: &Login<'_>,
         access: &Access,
@@ -102,6 +111,7 @@ impl Dialer {
             .set_redis_settings(who);
         Ok(Dialer {
             like,
+            whom,
             connect_timeout,
         })
     }
@@ -153,7 +163,9 @@ impl Dialer {
                 .get_multiplexed_async_connection_with_config(&config)
                 .await
         };
-        let connection = connected.await.map_err(|error| explain(address, &error))?;
+        let connection = connected
+            .await
+            .map_err(|error| explain(self.whom, address, &error))?;
         Ok(Wire {
             connection,
             at: address.clone(),
@@ -208,12 +220,21 @@ fn tls_like(access: &Access) -> Result<ConnectionAddr, BrokerError> {
 }
 
 /// What to do about a connection that did not come about.
-fn explain(address: &Address, error: &RedisError) -> DialError {
+fn explain(whom: Whom, address: &Address, error: &RedisError) -> DialError {
     let told = error.to_string();
     if is_refusal(error) {
+        let (who, remedy) = match whom {
+            Whom::Servers => (
+                "Redis",
+                "--store-user and --store-password-file, or in the store's URL",
+            ),
+            Whom::Sentinels => (
+                "the sentinel",
+                "--store-sentinel-user and --store-sentinel-password-file",
+            ),
+        };
         return DialError::Refused(BrokerError::Unavailable(format!(
-            "Redis at {address} refuses the user or the password: {told}; give the right ones with \
-             --store-user and --store-password-file, or in the store's URL"
+            "{who} at {address} refuses the user or the password: {told}; give the right ones with {remedy}"
         )));
     }
     // TLS tells why by its words alone.

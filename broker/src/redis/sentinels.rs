@@ -11,6 +11,7 @@ use redis::{RedisResult, aio::MultiplexedConnection};
 
 use super::{
     dialer::{DialError, Dialer},
+    fault::is_refusal,
     url::Address,
 };
 use crate::BrokerError;
@@ -59,22 +60,24 @@ impl Sentinels {
     /// Where the master is.
     pub(super) async fn master(&self) -> Result<Address, DialError> {
         let words = join_all(self.addresses.iter().map(|address| self.ask(address))).await;
-        let (mut newest, mut unknown, mut why) = (None, false, Vec::new());
+        let (mut newest, mut unknown, mut refused, mut why) = (None, false, None, Vec::new());
         for word in words {
             match word {
                 Ok(Word::Master { at, epoch }) => newest = newest.max(Some((epoch, at))),
                 Ok(Word::Unknown) => unknown = true,
-                Err(error @ DialError::Refused(_)) => return Err(error),
+                Err(error @ DialError::Refused(_)) => refused = Some(error),
                 Err(DialError::Away(error)) => why.push(error.to_string()),
             }
         }
         let name = &self.name;
-        match newest {
-            Some((_, at)) => Ok(at),
-            None if unknown => Err(DialError::Refused(BrokerError::Unavailable(format!(
+        match (newest, refused) {
+            // One that does not want us says nothing about what the others know.
+            (Some((_, at)), _) => Ok(at),
+            (None, _) if unknown => Err(DialError::Refused(BrokerError::Unavailable(format!(
                 "the sentinels know no master {name:?}: give the name that `sentinel monitor` gave it"
             )))),
-            None => Err(DialError::Away(BrokerError::Unavailable(format!(
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(DialError::Away(BrokerError::Unavailable(format!(
                 "no sentinel can be reached: {}",
                 why.join("; ")
             )))),
@@ -90,9 +93,15 @@ impl Sentinels {
         }
         let wire = self.dialer.dial(address, Some(self.answer_timeout)).await?;
         let word = self.ask_on(address, wire.connection).await;
-        word.map_err(|error| {
-            let message = format!("the sentinel at {address}: {error}");
-            DialError::Away(BrokerError::Unavailable(message))
+        word.map_err(|error| match is_refusal(&error) {
+            true => DialError::Refused(BrokerError::Unavailable(format!(
+                "the sentinel at {address} does not let us ask: {error}; our user there needs \
+                 +sentinel|get-master-addr-by-name and +sentinel|master"
+            ))),
+            false => {
+                let message = format!("the sentinel at {address}: {error}");
+                DialError::Away(BrokerError::Unavailable(message))
+            }
         })
     }
 

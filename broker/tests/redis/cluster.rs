@@ -102,6 +102,13 @@ impl Cluster {
 
     /// Moves a slot to another master, as an operator does.
     pub(crate) fn move_slot(&self, slot: u16) {
+        let moving = self.begin_to_move(slot);
+        while moving.next_key().is_some() {}
+        moving.finish();
+    }
+
+    /// Begins to move a slot: what it holds is where it was, and what is new comes to its next master.
+    pub(crate) fn begin_to_move(&self, slot: u16) -> Moving<'_> {
         let from = self.thirds.iter().position(|(s, _, _)| s.contains(&slot));
         let from = from.unwrap();
         let (source, target) = (&self.thirds[from].1, &self.thirds[(from + 1) % 3].1);
@@ -109,14 +116,44 @@ impl Cluster {
         let number = slot.to_string();
         target.run::<()>(&["CLUSTER", "SETSLOT", &number, "IMPORTING", &from]);
         source.run::<()>(&["CLUSTER", "SETSLOT", &number, "MIGRATING", &to]);
-        let port = target.port().to_string();
-        loop {
-            let keys: Vec<String> = source.run(&["CLUSTER", "GETKEYSINSLOT", &number, "1"]);
-            let Some(key) = keys.first() else { break };
-            source.run::<()>(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]);
+        Moving {
+            slot: number,
+            source,
+            target,
+            to,
         }
-        for node in [target, source] {
-            node.run::<()>(&["CLUSTER", "SETSLOT", &number, "NODE", &to]);
+    }
+
+    /// The slot of a key.
+    pub(crate) fn slot(&self, key: &str) -> u16 {
+        self.thirds[0].1.run(&["CLUSTER", "KEYSLOT", key])
+    }
+}
+
+/// A slot on its way from one master to another.
+pub(crate) struct Moving<'a> {
+    slot: String,
+    source: &'a Server,
+    target: &'a Server,
+    /// What the target is called.
+    to: String,
+}
+
+impl Moving<'_> {
+    /// Moves a key, and names it; `None` when all have been.
+    pub(crate) fn next_key(&self) -> Option<String> {
+        let ask = ["CLUSTER", "GETKEYSINSLOT", &self.slot, "1"];
+        let key = self.source.run::<Vec<String>>(&ask).pop()?;
+        let port = self.target.port().to_string();
+        let go = ["MIGRATE", "127.0.0.1", &port, &key, "0", "5000"];
+        self.source.run::<()>(&go);
+        Some(key)
+    }
+
+    /// Both masters know that it has moved.
+    pub(crate) fn finish(self) {
+        for node in [self.target, self.source] {
+            node.run::<()>(&["CLUSTER", "SETSLOT", &self.slot, "NODE", &self.to]);
         }
     }
 }

@@ -20,24 +20,26 @@ use crate::{
 /// How long a failover may take here.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn topic() -> String {
+pub(crate) fn topic() -> String {
     format!("ol:{{p{}}}:topic", partition().0)
 }
 
-struct Scene {
-    store: Arc<Redis>,
-    me: NodeId,
+pub(crate) struct Scene {
+    pub(crate) store: Arc<Redis>,
+    pub(crate) me: NodeId,
     subscriptions: Arc<dyn Subscriptions>,
     listener: Box<dyn Listener>,
-    epoch: u64,
+    pub(crate) epoch: u64,
 }
 
 impl Scene {
     /// A store with one room, whose lease is held, and a listener.
-    async fn set(site: &mut impl Site) -> Self {
-        let store = Redis::connect(&site.url(), LAYOUT, patient())
-            .await
-            .unwrap();
+    pub(crate) async fn set(site: &mut impl Site) -> Self {
+        let settings = Settings {
+            access: site.access(),
+            ..patient()
+        };
+        let store = Redis::connect(&site.url(), LAYOUT, settings).await.unwrap();
         let me = NodeId::from("gateway");
         let (subscriptions, listener) = store.listen(&me).await.unwrap();
         subscriptions.subscribe(&room()).await.unwrap();
@@ -70,13 +72,13 @@ impl Scene {
     }
 
     /// Until nothing goes unheard any more.
-    async fn hear_again(&mut self) {
+    pub(crate) async fn hear_again(&mut self) {
         while hear(&mut *self.listener).await != Heard::Missed {}
         let subscribe = async || self.subscriptions.subscribe(&room()).await;
         until(subscribe, Result::is_ok).await.unwrap();
     }
 
-    async fn hear_news(&mut self) -> outlast_broker::Announcement {
+    pub(crate) async fn hear_news(&mut self) -> outlast_broker::Announcement {
         loop {
             if let Heard::Room(news) = hear(&mut *self.listener).await {
                 return news;
@@ -166,6 +168,11 @@ async fn r4_sentinels_name_another_master_and_everything_goes_on() {
 }
 
 #[tokio::test]
+async fn r4_sentinels_that_ask_who_we_are_name_another_master_too() {
+    goes_on(Watched::start_with_users()).await;
+}
+
+#[tokio::test]
 async fn r4_what_no_replica_of_the_master_had_is_another_history() {
     a_lost_tail_is_another_history(Watched::start()).await;
 }
@@ -190,8 +197,7 @@ async fn slots_move_and_what_is_in_them_goes_on() {
     scene.store.commit(&first).await.unwrap();
     scene.hear_news().await;
 
-    let slot: u16 = site.masters()[0].run(&["CLUSTER", "KEYSLOT", &topic()]);
-    site.move_slot(slot);
+    site.move_slot(site.slot(&topic()));
 
     assert_eq!(scene.store.commit(&first).await, Ok(Committed::Before));
     append(&*scene.store).await.unwrap();

@@ -105,9 +105,9 @@ impl Server {
     }
 }
 
-/// Runs a command as an operator would, at any port of this machine.
-pub(crate) fn run_at<T: FromRedisValue>(port: u16, words: &[&str]) -> T {
-    try_run(&format!("redis://127.0.0.1:{port}"), words).unwrap()
+/// Runs a command at any port of this machine; `who` is the part of a URL that names a user and a password.
+pub(crate) fn run_at<T: FromRedisValue>(who: &str, port: u16, words: &[&str]) -> T {
+    try_run(&format!("redis://{who}127.0.0.1:{port}"), words).unwrap()
 }
 
 fn try_run<T: FromRedisValue>(url: &str, words: &[&str]) -> RedisResult<T> {

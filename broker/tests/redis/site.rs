@@ -1,5 +1,7 @@
 //! What Sentinel and Cluster have in common.
 
+use outlast_broker::redis::Access;
+
 use crate::server::{Server, wait};
 
 /// Nobody is taken for dead here, however busy the machine; what fails over does so when it is told to.
@@ -11,6 +13,11 @@ pub(crate) const CLOSELY_MS: u64 = 1_000;
 /// A store that is more than one Redis.
 pub(crate) trait Site: Send + Sync + 'static {
     fn url(&self) -> String;
+
+    /// Who we are there.
+    fn access(&self) -> Access {
+        Access::default()
+    }
 
     /// Who is master at first.
     fn masters(&self) -> Vec<&Server>;
