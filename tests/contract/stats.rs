@@ -1,11 +1,11 @@
 //! B4: the room that shows the fleet, for operators.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Client, Redis, Server, command},
+    support::{Client, Redis, Server, command, leave},
     tokens::{SECRET, claims, hs256, with_secret},
 };
 
@@ -160,6 +160,33 @@ async fn b4_who_is_cut_off_misses_no_report() {
     assert_eq!(again.welcome["rooms"][ROOM], "replay");
     watch.client = again;
     watch.until(|seen| seen.lost.contains(&id)).await;
+}
+
+#[tokio::test]
+async fn b4_while_nobody_watches_nothing_is_called_or_reported() {
+    let redis = Redis::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, SECRET).unwrap();
+    let gateway = Server::gateway(&redis, &["--token-secret-file", file.to_str().unwrap()]);
+    let _worker = Server::worker(&redis, &[]);
+    let log = || redis.cli(&["KEYS", "ol:*:log:stats/fleet"]);
+    let client = open(&gateway, &operator()).await;
+    assert_eq!(log(), "", "nobody has watched yet");
+
+    let mut watch = Watch::begin(client).await;
+    watch.until(|seen| seen.of(&gateway).is_some()).await;
+    watch.client.send(leave(ROOM, 2)).await;
+    watch.client.find("left").await;
+    // What was on its way may still come in, and is refused.
+    let end = || redis.cli(&["XREVRANGE", &log(), "+", "-", "COUNT", "1"]);
+    let before = end();
+    assert!(before.contains("\"left\""), "{before}");
+    assert_eq!(
+        watch.client.next_within(Duration::from_millis(2_500)).await,
+        None
+    );
+    assert_eq!(end(), before);
 }
 
 #[tokio::test]

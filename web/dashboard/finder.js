@@ -44,7 +44,7 @@ export class Finder {
     for (const [name, value] of [
       ["Session", sid],
       ["User", user],
-      ["Socket", `${where}, its ${ordinal(gen)}`],
+      ["Socket", `${where} (its ${ordinal(gen)})`],
     ]) {
       const fact = make("div");
       fact.append(make("dt", "", name), make("dd", "", value));
@@ -98,7 +98,7 @@ function table(rooms) {
   if (rooms.length === 0) return make("p", "none", "It is in no room.");
   const table = make("table");
   const head = make("tr");
-  for (const title of ["Room", "Member", "Last action", "Room's last entry"]) head.append(make("th", "", title));
+  for (const title of ["Room", "Member", "Actions", "Position"]) head.append(make("th", "", title));
   table.append(head);
   for (const { room, member, n, pos } of rooms) {
     const row = make("tr");

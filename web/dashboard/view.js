@@ -53,7 +53,9 @@ export class View {
       const { points, most } = this.#history.line(key);
       say(/** @type {Element} */ (value.firstElementChild), known ? number(now[key]) : "–");
       chart.firstElementChild?.setAttribute("d", path(points, most));
-      say(small, known ? `${note(now)}${most > 0 ? ` · up to ${number(most)}` : ""}` : "");
+      say(small.children[0], known ? note(now) : "");
+      const peak = Math.max(most, now[key]); // what is shown now may not be in the history yet
+      say(small.children[1], peak > 0 ? ` · up to ${number(peak)}` : "");
     }
     this.#showOwners(state);
     const lost = state.processes.filter((process) => process.lost).length;
@@ -80,7 +82,9 @@ function makeTile({ title, unit }) {
   const chart = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   for (const [name, text] of Object.entries({ viewBox: "0 0 100 100", preserveAspectRatio: "none", class: "spark", "aria-hidden": "true" })) chart.setAttribute(name, text);
   chart.append(document.createElementNS("http://www.w3.org/2000/svg", "path"));
-  made.append(make("dt", "", title), value, chart, make("dd", "small"));
+  const small = make("dd", "small");
+  small.append(make("span"), make("span", "peak"));
+  made.append(make("dt", "", title), value, chart, small);
   return made;
 }
 

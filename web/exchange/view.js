@@ -222,7 +222,7 @@ function showHoldings(mine) {
 
 /** The prices as a line. @param {number[]} prices @param {number} low @param {number} high */
 function draw(prices, low, high) {
-  at("chart").classList.toggle("hidden", prices.length === 0);
+  at("chart").toggleAttribute("hidden", prices.length === 0);
   const [area, line] = at("chart").children;
   const wide = 100 / Math.max(1, prices.length - 1);
   const tall = (/** @type {number} */ price) => (high > low ? 92 - (84 * (price - low)) / (high - low) : 50);

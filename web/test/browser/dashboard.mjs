@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { fleet } from "./fleet.mjs";
 import { binary, browser, chat, folder, proxy, start } from "./stage.mjs";
-import { asked, paste, secretFlags, token } from "./tokens.mjs";
+import { asked, paste, secretFlags, token, withToken } from "./tokens.mjs";
 
 const OPERATOR = token({ sub: "olga", admin: true });
 
@@ -50,15 +50,11 @@ test("p3_an_operator_finds_a_session_and_ends_it", async (t) => {
   const { gateways } = await fleet(t, ...secretFlags(t));
   const { page } = await browser(t);
   const url = `http://127.0.0.1:${gateways[0].port}/`;
-  const ada = await page(`${url}favicon.svg`); // a page without a session
-  await ada.evaluate((text) => sessionStorage.setItem("my token", text), token({ sub: "ada" }));
-  await ada.goto(`${url}chat/`);
+  const ada = await withToken(page, url, "chat/", token({ sub: "ada" }));
   await chat.enter(ada, "Ada");
   const sid = await chat.sid(ada);
 
-  const olga = await page(`${url}favicon.svg`);
-  await olga.evaluate((text) => sessionStorage.setItem("my token", text), OPERATOR);
-  await olga.goto(`${url}dashboard/`);
+  const olga = await withToken(page, url, "dashboard/", OPERATOR);
   await olga.fill("#finder-text", "nobody");
   await olga.press("#finder-text", "Enter");
   await says(olga, "finder-news", /no such session/);

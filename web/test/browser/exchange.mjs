@@ -158,6 +158,7 @@ for (const width of [320, PHONE.viewport.width, 820, 1280]) {
     const { url, page } = await alone(t);
     const ada = await page(url, { viewport: { width, height: 800 } });
     await market.enter(ada, "A name of quite exactly forty characters");
+    assert.ok(await ada.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "without a trade");
     await market.order(ada, "sell", 1_000_000, 50);
     await market.order(ada, "sell", 100, 50);
     await market.order(ada, "buy", 100, 20);

@@ -21,6 +21,15 @@ export function secretFlags(t) {
   return ["--token-secret-file", file];
 }
 
+/** A page of a tab that has a token. */
+export async function withToken(page, url, path, text) {
+  const one = await page(`${url}favicon.svg`); // begins no session
+  await one.evaluate((text) => sessionStorage.setItem("my token", text), text);
+  one.mistakes.length = 0; // a picture has no icon
+  await one.goto(url + path);
+  return one;
+}
+
 /** Pastes a token into the dialog that asks for one. The page begins anew with it. */
 export async function paste(page, text) {
   await page.waitForSelector("#token[open]");
