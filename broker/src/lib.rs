@@ -25,6 +25,7 @@ mod metered;
 mod record;
 mod reply;
 mod seat;
+mod seldom;
 mod topic;
 mod version;
 
@@ -47,6 +48,7 @@ pub use metered::metered;
 pub use record::{Group, Read, Record, Records, Write, Written};
 pub use reply::{Answer, Nudge, Reply};
 pub use seat::{Outcome, OutcomeBody, Seat};
+pub use seldom::Seldom;
 pub use topic::{Topic, TopicEntry, TopicId};
 
 /// A store: everything that processes share.

@@ -1,11 +1,16 @@
 //! From the first frame to a session (H5, S1, S3).
 
-use outlast_broker::BrokerError;
+use std::time::Duration;
+
+use outlast_broker::{BrokerError, Seldom};
 use outlast_protocol::CloseCode;
 use outlast_sessions::{Attachment, SessionError};
 use tracing::{Instrument, Span};
 
 use crate::{auth::AuthError, bye::Bye, gateway::Shared, hello::Hello, telemetry};
+
+/// While two versions run side by side, this may befall everybody, again and again.
+static STRANGE: Seldom = Seldom::every(Duration::from_secs(60));
 
 /// Gives the client a session, or its session back.
 pub(crate) async fn attach(shared: &Shared, hello: &Hello) -> Result<Attachment, Bye> {
@@ -78,7 +83,9 @@ fn refused(error: SessionError) -> Bye {
         SessionError::OtherUser => unauthorized(AuthError::OtherUser),
         SessionError::TooMany { .. } => Bye::new(CloseCode::TooManySessions, error.to_string()),
         SessionError::TooManyRooms { .. } | SessionError::Unreadable(_) => {
-            tracing::error!(%error, "a session cannot be attached");
+            if STRANGE.passes() {
+                tracing::error!(%error, "a session cannot be attached, and maybe others");
+            }
             busy()
         }
         SessionError::Broker(error) => no_answer(&error),

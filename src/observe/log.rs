@@ -2,9 +2,11 @@ use std::{
     backtrace::{Backtrace, BacktraceStatus},
     io::{IsTerminal, stderr},
     panic::PanicHookInfo,
+    time::Duration,
 };
 
 use anyhow::Context;
+use outlast_broker::Seldom;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::cli::LogFormat;
@@ -39,8 +41,14 @@ pub(super) fn lines(
     })
 }
 
+/// Whoever finds an action at which a room panics can repeat it.
+static PANICS: Seldom = Seldom::every(Duration::from_secs(1));
+
 /// A panic is a line like any other. A room's costs one action (W5).
 pub(super) fn panicked(panic: &PanicHookInfo<'_>) {
+    if !PANICS.passes() {
+        return;
+    }
     let why = panic.payload_as_str().unwrap_or("of no text");
     let at = panic.location().map(ToString::to_string);
     let backtrace = Backtrace::capture();

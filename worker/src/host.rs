@@ -16,7 +16,9 @@ mod repeat;
 mod run;
 mod seats;
 
-use outlast_broker::{Answer, Body, Entry, Input, Request};
+use std::time::Duration;
+
+use outlast_broker::{Answer, Body, Entry, Input, Request, Seldom};
 use outlast_protocol::{Member, Payload, RoomName};
 
 pub(crate) use self::{commit::Snapshots, load::Loaded};
@@ -32,6 +34,9 @@ use crate::{
 
 /// When an action that a stopped room cannot take is worth another try, in milliseconds.
 const RETRY_MS: u64 = 1_000;
+
+/// Whoever finds an action at which a room fails can repeat it. How often it does is counted.
+static FAULTS: Seldom = Seldom::every(Duration::from_secs(1));
 
 /// A room in memory.
 pub(crate) struct Host {
@@ -172,7 +177,9 @@ impl Host {
 
     /// The room's code has failed: its state in memory is dropped.
     fn spoil(&mut self, fault: &Fault) {
-        tracing::error!(room = %self.name, %fault, "a room has failed and is loaded again");
+        if FAULTS.passes() {
+            tracing::error!(room = %self.name, %fault, "a room has failed and is loaded again");
+        }
         metrics::counter!(crate::telemetry::FAULTS).increment(1);
         self.life = Life::Spoilt;
     }

@@ -1,6 +1,8 @@
 //! What happens to a session rather than being asked by it: its sockets come and go, and it ends.
 
-use outlast_broker::Answer;
+use std::time::Duration;
+
+use outlast_broker::{Answer, Seldom};
 use outlast_protocol::{Member, Payload};
 
 use super::{Host, Life, run::Cause, seats::TOMBSTONE_MS};
@@ -9,6 +11,9 @@ use crate::{
     live::RawInput,
     partition::{Asker, Batch},
 };
+
+/// One that hears of nobody hears of many.
+static DEAF: Seldom = Seldom::every(Duration::from_secs(1));
 
 impl Host {
     /// A socket of this generation was attached: older ones count no more (S5).
@@ -82,7 +87,9 @@ impl Host {
     /// Tells the room of something that it cannot refuse.
     fn tell(&mut self, input: RawInput, cause: Cause, batch: &mut Batch) {
         if let Err(refusal) = self.run(input, cause, None, batch) {
-            tracing::warn!(room = %self.name, %refusal, "a room would not hear what has happened");
+            if DEAF.passes() {
+                tracing::warn!(room = %self.name, %refusal, "a room would not hear what has happened");
+            }
         }
     }
 
