@@ -112,7 +112,12 @@ async fn l4_a_session_is_followed_by_its_sid_through_every_process() {
 async fn l4_what_clients_do_is_not_a_line_of_the_log() {
     let server = Server::alone(&["--log-format", "json"]);
     let mut ada = server.member("chat/a", "Ada").await;
-    // Whatever happens at the start has been said by now.
+    // The last that is said at the start, which comes through a pipe.
+    eventually("all partitions are held", async || {
+        let held = |line: &Value| line["message"] == "took partitions" && line["held"] == 16;
+        lines(&server).iter().any(held).then_some(())
+    })
+    .await;
     let start: BTreeSet<_> = lines(&server).iter().map(Value::to_string).collect();
     for n in 2..50 {
         ada.say("chat/a", n, "hello").await;
@@ -325,7 +330,10 @@ async fn a_collector_that_does_not_answer_holds_up_nothing() {
         ada.say("chat/a", n, "hello").await;
     }
     assert!(spans_lost(&admin, "dropped") > 0);
-    assert_eq!(complaints(&server).len(), 1);
+    eventually("it is said that spans are lost", async || {
+        (complaints(&server).len() == 1).then_some(())
+    })
+    .await;
     server.signal("TERM");
     let told = Instant::now();
     assert_eq!(server.wait(), Some(0));

@@ -86,10 +86,10 @@ impl Host {
 
     /// Tells the room of something that it cannot refuse.
     fn tell(&mut self, input: RawInput, cause: Cause, batch: &mut Batch) {
-        if let Err(refusal) = self.run(input, cause, None, batch) {
-            if DEAF.passes() {
-                tracing::warn!(room = %self.name, %refusal, "a room would not hear what has happened");
-            }
+        if let Err(refusal) = self.run(input, cause, None, batch)
+            && DEAF.passes()
+        {
+            tracing::warn!(room = %self.name, %refusal, "a room would not hear what has happened");
         }
     }
 
