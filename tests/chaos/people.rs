@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 /// How long the last outcome may take once everything is up again.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How many actions a client has under way at most.
 const UNDER_WAY_MAX: usize = 5;

@@ -113,18 +113,22 @@ async fn what_a_process_exports_is_documented_and_described() {
         "outlast_gateway_log_read_sharers",
         "outlast_gateway_moved_total",
     ];
-    let missing: Vec<_> = known.difference(&typed).map(String::as_str).collect();
-    assert_eq!(missing, rare);
+    let mut missing = known.difference(&typed).map(String::as_str);
+    let gone = missing.find(|name| !rare.contains(name));
+    assert_eq!(gone, None);
     for line in [
         "outlast_gateway_sockets 1",
         "outlast_gateway_attaches_total{outcome=\"attached\"} 2",
         "outlast_gateway_catch_ups_total{how=\"replay\"} 1",
         "outlast_sessions_opened_total 1",
-        "outlast_store_lease_changes_total{of=\"partition\",how=\"claimed\"} 16",
     ] {
         assert!(
             text.lines().any(|found| found == line),
             "{line:?} is not in\n{text}"
         );
     }
+    // Who stood still for as long as a lease lasts has claimed some of them twice.
+    let claimed = "outlast_store_lease_changes_total{of=\"partition\",how=\"claimed\"} ";
+    let claimed = text.lines().find_map(|line| line.strip_prefix(claimed));
+    assert!(claimed.unwrap().parse::<u64>().unwrap() >= 16);
 }

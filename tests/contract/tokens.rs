@@ -286,8 +286,8 @@ async fn h5_a_resume_may_bring_a_newer_token_of_the_same_user_only() {
 async fn h6_a_token_that_expires_ends_the_connection_unless_it_is_renewed() {
     let folder = tempfile::tempdir().unwrap();
     let server = with_secret(folder.path(), &[]);
-    let mut left_alone = open(&server, &hs256(&claims("ada", 2))).await;
-    let mut renewed = open(&server, &hs256(&claims("bo", 2))).await;
+    let mut left_alone = open(&server, &hs256(&claims("ada", 8))).await;
+    let mut renewed = open(&server, &hs256(&claims("bo", 8))).await;
     left_alone.expect("welcome").await;
     renewed.expect("welcome").await;
     renewed

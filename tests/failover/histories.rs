@@ -23,15 +23,18 @@ pub(crate) struct Histories {
 }
 
 /// Judges what clients saw: whoever was told a position that the store has lost is told that (`diverged`, or
-/// 4001) before the next entry of that room.
+/// 4001) before the next entry of that room, and is told of nothing lost behind that, nor behind having come
+/// back when another master was there.
 pub(crate) fn check(
     records: &[Record],
     logs: &BTreeMap<RoomName, RoomLog>,
-    killed: Instant,
+    anew: Instant,
 ) -> Histories {
     let mut all = Histories::default();
     for (client, record) in records.iter().enumerate() {
         let mut astray = BTreeSet::new();
+        let mut told = BTreeSet::new();
+        let mut came_back = false;
         for seen in &record.sightings {
             if seen.what == Seen::SessionGone {
                 astray.clear();
@@ -40,7 +43,10 @@ pub(crate) fn check(
             let Seen::Heard(frame) = &seen.what else {
                 continue;
             };
-            let Some((room, pos, anew)) = position(frame) else {
+            if let ServerFrame::Resumed { .. } | ServerFrame::Welcome { .. } = frame {
+                came_back |= seen.at > anew;
+            }
+            let Some((room, pos, begins)) = position(frame) else {
                 continue;
             };
             if let ServerFrame::Snapshot {
@@ -49,13 +55,14 @@ pub(crate) fn check(
             } = frame
             {
                 all.resets += 1;
+                told.insert(room.clone());
             }
-            if anew {
+            if begins {
                 astray.remove(room);
             }
             let stands =
                 pos == Pos::START || logs[room].entries.iter().any(|entry| entry.pos == pos);
-            if !stands && seen.at > killed + SETTLED {
+            if !stands && (came_back || told.contains(room)) {
                 all.wrong.push(format!(
                     "client {client}: {pos} of {room} came late, and is in no log"
                 ));
@@ -71,9 +78,6 @@ pub(crate) fn check(
     }
     all
 }
-
-/// What was on its way when the master was killed may come this much later.
-const SETTLED: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Where a frame says that its room stands, and whether it is a new beginning.
 fn position(frame: &ServerFrame) -> Option<(&RoomName, Pos, bool)> {

@@ -169,19 +169,44 @@ impl Client {
 
     /// Joins a chat room and waits for the outcome.
     pub(crate) async fn join(&mut self, room: &str, n: u64, name: &str) -> Value {
-        self.send(join(room, n, name)).await;
-        self.until("joined", |frame| frame["n"] == n)
-            .await
-            .pop()
-            .unwrap()
+        let is_outcome = |frame: &Value| frame["t"] == "joined" && frame["n"] == n;
+        let came = self.insist(join(room, n, name), is_outcome).await;
+        came.last().unwrap().clone()
     }
 
     /// Says something and waits for its event; answers everything that came, the event last.
     pub(crate) async fn say(&mut self, room: &str, n: u64, text: &str) -> Vec<Value> {
-        self.send(act(room, n, json!({"say": text}))).await;
         let member = self.member;
-        self.until("event", |frame| frame["by"] == member && frame["n"] == n)
+        let is_outcome =
+            |frame: &Value| frame["t"] == "event" && frame["by"] == member && frame["n"] == n;
+        self.insist(act(room, n, json!({"say": text})), is_outcome)
             .await
+    }
+
+    /// Asks for something until it is taken, as a client does that is told to come again (A5): a machine that is
+    /// busy with other things may take too long for a store's answer. Answers everything else that came.
+    async fn insist(&mut self, frame: Value, is_outcome: impl Fn(&Value) -> bool) -> Vec<Value> {
+        self.send(frame.clone()).await;
+        let refused = |told: &Value| {
+            (&told["t"], &told["code"], &told["n"])
+                == (&json!("error"), &json!("busy"), &frame["n"])
+        };
+        let mut came = Vec::new();
+        loop {
+            let told = self.next().await;
+            if refused(&told) {
+                let retry_ms = told["retry_ms"].as_u64().unwrap();
+                tokio::time::sleep(Duration::from_millis(retry_ms)).await;
+                self.send(frame.clone()).await;
+                continue;
+            }
+            let (found, ended) = (is_outcome(&told), told["t"] == "closed");
+            came.push(told);
+            if found {
+                return came;
+            }
+            assert!(!ended, "the socket ended before {frame}: {came:#?}");
+        }
     }
 
     /// A `resume` frame for this session.

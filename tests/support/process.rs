@@ -29,6 +29,14 @@ impl Exit {
     }
 }
 
+/// Nobody has to answer pings who did not ask for them, however long a test takes.
+fn pings(flags: &[&str]) -> &'static [&'static str] {
+    match flags.contains(&"--heartbeat-ms") {
+        true => &[],
+        false => &["--heartbeat-ms", "3600000"],
+    }
+}
+
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_outlast"));
     let ours = |name: &str| name.starts_with("OUTLAST_") || name.starts_with("OTEL_");
@@ -51,7 +59,8 @@ impl Server {
             "--admin-listen",
             "off",
         ];
-        Server::start(&[&base[..], &["--allow-anonymous"], flags].concat())
+        let pings = pings(flags);
+        Server::start(&[&base[..], &["--allow-anonymous"], pings, flags].concat())
     }
 
     /// A gateway on this Redis.
@@ -67,6 +76,7 @@ impl Server {
             &[
                 &base[..],
                 &["--admin-listen", "off", "--allow-anonymous"],
+                pings(flags),
                 flags,
             ]
             .concat(),

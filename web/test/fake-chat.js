@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 import { WebSocketServer } from "ws";
+import { freePort } from "./free-port.js";
 
 const TYPES = { html: "text/html", css: "text/css", js: "text/javascript", svg: "image/svg+xml" };
 const WEB = new URL("../", import.meta.url);
@@ -135,7 +136,7 @@ export async function fakeChat(port = 0) {
   });
 
   const listen = (port) => new Promise((resolve) => http.listen(port, "127.0.0.1", resolve));
-  await listen(port);
+  await listen(port || (await freePort()));
   const address = http.address();
   return {
     url: `http://127.0.0.1:${address.port}/`,

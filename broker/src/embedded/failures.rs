@@ -85,7 +85,9 @@ async fn w2_a_commit_is_whole_wherever_the_disk_fails() {
             let runs = (0..OFTEN).map(|after| commit_while_failing(operation, after, fails));
             let failed = join_all(runs).await;
             assert!(failed[0], "{operation:?} does not fail");
-            assert!(!failed[OFTEN - 1], "{operation:?} could fail even later");
+            // A sweep that falls into one of them writes, too.
+            let enough = failed[OFTEN - 10..].contains(&false);
+            assert!(enough, "{operation:?} could fail even later");
         }
     }
 }
@@ -114,8 +116,14 @@ async fn commit_while_failing(operation: Operation, after: usize, fails: usize) 
             assert_eq!(found, Ok((commit.to, at(6))));
         }
         Err(BrokerError::Full(_)) => assert_eq!(found, Ok((commit.from, at(3)))),
-        // It could not even be opened again, so that nobody knows.
-        Err(BrokerError::Unavailable(_)) => assert!(found.is_err(), "{found:?}"),
+        // It could not even be opened again, so that nobody knows; unless it was meanwhile.
+        Err(BrokerError::Unavailable(_)) => {
+            let whole = [(commit.from, at(3)), (commit.to, at(6))];
+            assert!(
+                found.as_ref().map_or(true, |found| whole.contains(found)),
+                "{found:?}"
+            );
+        }
         answer => panic!("{answer:?}"),
     }
 

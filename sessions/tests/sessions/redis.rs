@@ -95,7 +95,7 @@ async fn s7_a_store_that_is_away_is_waited_for_and_costs_nobody_its_session() {
         ttl_ms: 60_000,
         ..quick()
     };
-    let world = World::on(server.connect().await, settings);
+    let world = World::on(server.connect_for(4 * COMMAND).await, settings);
     let keeper = world.keeper();
     let (alive, dead) = (NodeId::from("gateway1"), NodeId::from("gateway2"));
     let one = Gateway::start(&world, &alive, vec![]).await;
@@ -111,7 +111,7 @@ async fn s7_a_store_that_is_away_is_waited_for_and_costs_nobody_its_session() {
         let (sessions, sid) = (world.sessions.clone(), closes.sid);
         tokio::spawn(async move { sessions.detach(sid, 1).await })
     };
-    sleep(Duration::from_secs(5)).await;
+    sleep(8 * COMMAND).await;
     assert!(
         !detached.is_finished(),
         "a lost socket is not forgotten meanwhile"

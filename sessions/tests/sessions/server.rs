@@ -54,10 +54,6 @@ impl Server {
         server
     }
 
-    pub(crate) async fn connect(&self) -> SharedBroker {
-        self.connect_for(Duration::from_secs(2)).await
-    }
-
     /// Connects with this much patience for each command.
     pub(crate) async fn connect_for(&self, patience: Duration) -> SharedBroker {
         let url = format!("redis://127.0.0.1:{}", self.port);

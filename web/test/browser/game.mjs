@@ -2,10 +2,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { fleet } from "./fleet.mjs";
-import { browser, chat } from "./stage.mjs";
+import { PATIENCE_MS, browser, chat } from "./stage.mjs";
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
-const PATIENCE_MS = 60_000;
 
 /** What people do on the page. */
 const game = {

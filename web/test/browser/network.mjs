@@ -35,12 +35,12 @@ test("d2_a_page_without_a_network_says_so_and_goes_on_when_it_is_back", async (t
   for (const one of [ada, bob]) await chat.shows(one, ["where are you?", "in a tunnel"]);
   assert.equal(await chat.sid(ada), sid);
   assert.equal((await statuses())[0], "offline");
-  assert.ok(await ada.locator("#notice").isHidden());
+  await ada.waitForSelector("#notice", { state: "hidden" });
 });
 
 test("s2_who_slept_past_the_sessions_life_is_told_so", async (t) => {
   const { page } = await browser(t);
-  const server = await serve(t, "--session-ttl-ms", "2000", "--heartbeat-ms", "500");
+  const server = await serve(t, "--session-ttl-ms", "8000", "--heartbeat-ms", "3000");
   const [ada, bob] = [await page(server.chat), await page(server.chat)];
   await chat.enter(ada, "Ada");
   await chat.enter(bob, "Bob");

@@ -59,7 +59,7 @@ test("writing_goes_on_while_the_server_is_away", async (t) => {
   await ada.waitForSelector("#messages .pending");
   await server.up();
   await chat.shows(ada, ["before", "meanwhile"]);
-  assert.ok(await ada.locator("#notice").isHidden());
+  await ada.waitForSelector("#notice", { state: "hidden" });
 });
 
 test("a_refused_message_shows_why_and_can_be_discarded", async (t) => {

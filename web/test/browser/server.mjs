@@ -1,7 +1,7 @@
 /** The page on a real server, alone with its embedded store. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { binary, browser, chat, folder, start } from "./stage.mjs";
+import { binary, browser, chat, folder, freePort, start } from "./stage.mjs";
 
 async function serve(t, store, listen = "127.0.0.1:0") {
   const process = start(t, binary(), ["--listen", listen, "--admin-listen", "off", "--allow-anonymous", "--store", `embedded:${store}`], { cwd: store });
@@ -12,7 +12,7 @@ async function serve(t, store, listen = "127.0.0.1:0") {
 test("l1_two_pages_outlive_a_server_killed_under_them", async (t) => {
   const store = folder(t);
   const { page } = await browser(t);
-  const first = await serve(t, store);
+  const first = await serve(t, store, `127.0.0.1:${await freePort()}`);
   const [ada, bob] = [await page(first.chat), await page(first.chat)];
   await chat.enter(ada, "Ada");
   await chat.enter(bob, "Bob");

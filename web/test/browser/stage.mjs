@@ -8,7 +8,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
-const READY_MS = 20_000;
+export { freePort } from "../free-port.js";
+
+/** How long anything may take, on a machine that is busy with other things. */
+export const PATIENCE_MS = 120_000;
 
 export const ARGS = [
   "--headless",
@@ -32,11 +35,12 @@ export function binary() {
 
 /** Chromium for one test. Each page has a context, and so a storage, of its own. */
 export async function browser(t) {
-  const chrome = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: ARGS });
+  const chrome = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: ARGS, timeout: PATIENCE_MS });
   t.after(() => chrome.close());
   return {
     async page(url, options) {
       const context = await chrome.newContext(options);
+      context.setDefaultTimeout(PATIENCE_MS);
       const page = await context.newPage();
       page.mistakes = [];
       page.on("pageerror", (error) => page.mistakes.push(error.message));
@@ -66,7 +70,7 @@ export function start(t, command, args, { cwd } = {}) {
   const process = {
     /** Waits until it has printed what matches, on either stream. */
     async printed(pattern) {
-      const deadline = performance.now() + READY_MS;
+      const deadline = performance.now() + PATIENCE_MS;
       for (;;) {
         const match = pattern.exec(seen.out) ?? pattern.exec(seen.err);
         if (match) return match;
@@ -87,14 +91,6 @@ export function start(t, command, args, { cwd } = {}) {
   };
   t.after(() => process.kill());
   return process;
-}
-
-export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /**
@@ -164,7 +160,7 @@ export const chat = {
     await page.press("#draft", "Enter");
   },
 
-  status: (page, status) => page.waitForSelector(`#status[data-status="${status}"]`, { timeout: 60_000 }),
+  status: (page, status) => page.waitForSelector(`#status[data-status="${status}"]`),
 
   /** The messages, oldest first, without their times. */
   messages: (page) =>
@@ -172,7 +168,7 @@ export const chat = {
 
   /** Waits until the page shows just these messages, and that nothing is pending. */
   async shows(page, expected) {
-    const deadline = performance.now() + 60_000;
+    const deadline = performance.now() + PATIENCE_MS;
     for (;;) {
       const [shown, pending] = await Promise.all([chat.messages(page), page.locator("#messages .pending").count()]);
       if (pending === 0 && JSON.stringify(shown) === JSON.stringify(expected)) return;
@@ -182,7 +178,7 @@ export const chat = {
   },
 
   async people(page, holds) {
-    const deadline = performance.now() + 60_000;
+    const deadline = performance.now() + PATIENCE_MS;
     for (;;) {
       const people = await page.$$eval("#member-list li", (rows) => rows.map((row) => row.textContent));
       if (holds(people)) return people;
@@ -204,7 +200,7 @@ export const chat = {
   },
 
   /** Waits until the page tells something that matches. */
-  told: (page, pattern) => page.waitForFunction((text) => new RegExp(text).test(document.querySelector("#notice:not([hidden])")?.innerText ?? ""), pattern.source, { timeout: 60_000 }),
+  told: (page, pattern) => page.waitForFunction((text) => new RegExp(text).test(document.querySelector("#notice:not([hidden])")?.innerText ?? ""), pattern.source),
 
   sid: (page) => page.evaluate(() => JSON.parse(sessionStorage.getItem(Object.keys(sessionStorage).find((key) => key.startsWith("outlast"))) ?? "{}").sid),
 };

@@ -11,7 +11,7 @@ use outlast_protocol::{Payload, RoomName, Sid};
 use serde_json::{Value, json};
 
 /// Longer than anything here takes, unless it never comes.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One session in one room, and the gateway that it is at.
 pub(crate) struct Client {

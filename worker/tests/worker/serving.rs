@@ -1,6 +1,6 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use outlast_broker::{Answer, Body, Request, SharedBroker};
+use outlast_broker::{Answer, Body, NodeId, Nudge, Request, SharedBroker};
 use outlast_worker::{Registry, Settings};
 use serde_json::json;
 
@@ -34,29 +34,50 @@ async fn a2_what_is_said_is_logged_and_told_to_everybody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lone_input_waits_for_no_timer() {
+    // A machine that is busy with other things all the while is asked again.
+    let mut slow = Vec::new();
+    while slow.len() < 10 {
+        let (took, bare) = medians().await;
+        if took < Duration::from_millis(20).max(5 * bare) {
+            return;
+        }
+        slow.push((took, bare));
+    }
+    panic!("{slow:?}");
+}
+
+/// How long it typically takes until what is said is logged, and until a nudge is heard.
+async fn medians() -> (Duration, Duration) {
     let broker: SharedBroker = store();
     let worker = Worker::start(&broker, 2_000);
     let mut ada = Client::joined(&broker, "chat/lobby").await;
-    let mut took = Vec::new();
+    let (_subscriptions, mut ear) = broker.listen(&NodeId::random()).await.unwrap();
+    let (mut took, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..51 {
         // So that the worker is waiting when the input comes.
         tokio::time::sleep(Duration::from_millis(3)).await;
         took.push(ada.say("x").await);
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        let start = Instant::now();
+        broker.nudge(None, &Nudge::Released).await.unwrap();
+        ear.hear().await;
+        bare.push(start.elapsed());
     }
-    took.sort();
-    assert!(took[25] < Duration::from_millis(20), "{took:?}");
     worker.stop().await;
+    took.sort();
+    bare.sort();
+    (took[25], bare[25])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w3_a_worker_that_starts_again_goes_on_where_it_was() {
     let broker: SharedBroker = store();
-    let worker = Worker::start(&broker, 200);
+    let worker = Worker::start(&broker, 600);
     let mut ada = Client::joined(&broker, "chat/lobby").await;
     ada.say("before").await;
     worker.kill().await;
     ada.post("meanwhile").await;
-    let worker = Worker::start(&broker, 200);
+    let worker = Worker::start(&broker, 600);
     let (state, n) = ada.attach().await;
     assert_eq!(n, 3);
     let texts = state["messages"].as_array().unwrap();

@@ -1,5 +1,6 @@
 use outlast_broker::{Role, SharedBroker};
 
+use crate::client::PATIENCE;
 use crate::workers::{Worker, held, store, until_even};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -37,7 +38,7 @@ async fn a_worker_that_is_long_gone_is_struck_off() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
-    let in_time = tokio::time::timeout(std::time::Duration::from_secs(10), struck);
+    let in_time = tokio::time::timeout(PATIENCE, struck);
     in_time.await.unwrap();
     worker.stop().await;
 }

@@ -5,6 +5,8 @@ use outlast_worker::{Registry, Settings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::PATIENCE;
+
 pub(crate) const PARTITIONS: u16 = 8;
 
 pub(crate) const LAYOUT: Layout = Layout {
@@ -86,7 +88,7 @@ pub(crate) async fn until_even(broker: &SharedBroker, workers: usize) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let even = tokio::time::timeout(Duration::from_secs(20), even).await;
+    let even = tokio::time::timeout(PATIENCE, even).await;
     if even.is_err() {
         panic!("{:?} among {workers}", held(broker).await);
     }

@@ -49,8 +49,7 @@ impl Field {
     /// Starts what is needed for a scenario.
     pub(crate) async fn prepare(name: ScenarioName, options: &Options) -> anyhow::Result<Field> {
         let stage = if options.url.is_empty() {
-            let workers = if name == ScenarioName::Worker { 2 } else { 1 };
-            Some(Stage::start(options, workers).await?)
+            Some(Stage::start(options, name).await?)
         } else {
             None
         };

@@ -7,10 +7,11 @@ mod redis;
 use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, ensure};
+use tokio::net::TcpSocket;
 
 use self::redis::Redis;
 pub(crate) use self::{metrics::Metrics, process::Process};
-use crate::options::Options;
+use crate::options::{Options, ScenarioName};
 
 /// Everything that runs.
 #[derive(Debug)]
@@ -19,16 +20,35 @@ pub(crate) struct Stage {
     pub(crate) gateways: Vec<Process>,
     pub(crate) workers: Vec<Process>,
     pub(crate) keeper: Process,
+    _ports: Vec<Port>,
+}
+
+/// A port that nobody else gets while this is kept: it is bound to a socket that does not listen, and a server
+/// may share it.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) number: u16,
+    _hold: TcpSocket,
 }
 
 impl Stage {
-    /// Starts it all, with so many workers, and waits until it serves.
-    pub(crate) async fn start(options: &Options, workers: usize) -> anyhow::Result<Stage> {
+    /// Starts all that a scenario needs, and waits until it serves.
+    pub(crate) async fn start(options: &Options, name: ScenarioName) -> anyhow::Result<Stage> {
         let outlast = outlast(options)?;
-        let redis = Redis::start().await?;
+        let workers = if name == ScenarioName::Worker { 2 } else { 1 };
+        // With `everysec`, a write may wait for the disk and be lost with the process, though it was answered.
+        let fsync = if name == ScenarioName::Store {
+            "always"
+        } else {
+            "everysec"
+        };
+        let redis = Redis::start(fsync).await?;
         let (store, folder) = (redis.url(), redis.folder().to_owned());
-        let start = async |role: &str, name: String, flags: &[&str]| {
-            let admin = format!("{}:{}", Ipv4Addr::LOCALHOST, free_port()?);
+        let mut ports = Vec::new();
+        let mut start = async |role: &str, name: String, flags: &[&str]| {
+            let port = Port::hold()?;
+            let admin = format!("{}:{}", Ipv4Addr::LOCALHOST, port.number);
+            ports.push(port);
             let mut words = vec![
                 role,
                 "--store",
@@ -47,6 +67,7 @@ impl Stage {
             workers: Vec::new(),
             keeper: start("sessions", "keeper".into(), &[]).await?,
             redis,
+            _ports: Vec::new(),
         };
         for number in 1..=workers {
             let name = if workers == 1 {
@@ -69,6 +90,7 @@ impl Stage {
                 .gateways
                 .push(start("gateway", format!("gateway {letter}"), &flags).await?);
         }
+        stage._ports = ports;
         Ok(stage)
     }
 
@@ -122,11 +144,18 @@ fn outlast(options: &Options) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// A port that nobody listens on.
-pub(crate) fn free_port() -> anyhow::Result<u16> {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?.port())
+impl Port {
+    fn hold() -> anyhow::Result<Port> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let number = socket.local_addr()?.port();
+        Ok(Port {
+            number,
+            _hold: socket,
+        })
+    }
 }
 
 /// How long something that was started may take to serve.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+const READY_WITHIN: Duration = Duration::from_secs(60);

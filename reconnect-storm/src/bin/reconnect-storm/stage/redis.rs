@@ -8,24 +8,26 @@ use tokio::{
     time::{Duration, sleep},
 };
 
-use super::{Process, READY_WITHIN, free_port};
+use super::{Port, Process, READY_WITHIN};
 
 /// A redis-server on a free port, in a folder of its own that is gone with it.
 #[derive(Debug)]
 pub(crate) struct Redis {
     pub(crate) process: Process,
-    port: u16,
+    port: Port,
+    fsync: &'static str,
     folder: TempDir,
 }
 
 impl Redis {
-    pub(super) async fn start() -> anyhow::Result<Redis> {
+    pub(super) async fn start(fsync: &'static str) -> anyhow::Result<Redis> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-        let port = free_port()?;
-        let process = start(port, folder.path())?;
+        let port = Port::hold()?;
+        let process = start(port.number, fsync, folder.path())?;
         let mut redis = Redis {
             process,
             port,
+            fsync,
             folder,
         };
         redis.ready().await?;
@@ -33,7 +35,7 @@ impl Redis {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://127.0.0.1:{}", self.port.number)
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -44,7 +46,7 @@ impl Redis {
     pub(crate) async fn die_and_return(&mut self, away: Duration) -> anyhow::Result<()> {
         self.process.kill().await?;
         sleep(away).await;
-        self.process = start(self.port, self.folder.path())?;
+        self.process = start(self.port.number, self.fsync, self.folder.path())?;
         self.ready().await
     }
 
@@ -53,7 +55,7 @@ impl Redis {
         let begin = Instant::now();
         loop {
             self.process.check()?;
-            if ping(self.port)
+            if ping(self.port.number)
                 .await
                 .is_ok_and(|answer| answer.starts_with("+PONG"))
             {
@@ -68,7 +70,7 @@ impl Redis {
     }
 }
 
-fn start(port: u16, folder: &Path) -> anyhow::Result<Process> {
+fn start(port: u16, fsync: &str, folder: &Path) -> anyhow::Result<Process> {
     let (port, folder_name) = (port.to_string(), folder.to_string_lossy());
     let words = [
         "--port",
@@ -80,7 +82,7 @@ fn start(port: u16, folder: &Path) -> anyhow::Result<Process> {
         "--appendonly",
         "yes",
         "--appendfsync",
-        "everysec",
+        fsync,
         "--stream-node-max-bytes",
         "512",
         "--logfile",
