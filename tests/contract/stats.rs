@@ -163,6 +163,31 @@ async fn b4_who_is_cut_off_misses_no_report() {
 }
 
 #[tokio::test]
+async fn b4_d3_a_gateway_that_drains_is_seen_and_says_goodbye() {
+    let redis = Redis::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, SECRET).unwrap();
+    let one = Server::gateway(&redis, &["--token-secret-file", file.to_str().unwrap()]);
+    let two = Server::gateway(&redis, &[]);
+    let _worker = Server::worker(&redis, &[]);
+    let stays = two.open().await;
+    let mut watch = Watch::begin(open(&one, &operator()).await).await;
+    let drains = |seen: &Watch| {
+        seen.of(&two)
+            .map(|report| report["gateway"]["draining"] == true)
+    };
+    watch.until(|seen| drains(seen) == Some(false)).await;
+    two.signal("TERM");
+    watch.until(|seen| drains(seen) == Some(true)).await;
+    let id = watch.of(&two).unwrap()["id"].clone();
+    stays.cut();
+    watch.until(|seen| seen.gone.contains(&id)).await;
+    assert_eq!(watch.lost, Vec::<Value>::new());
+    assert_eq!(two.wait(), Some(0));
+}
+
+#[tokio::test]
 async fn b4_while_nobody_watches_nothing_is_called_or_reported() {
     let redis = Redis::start();
     let folder = tempfile::tempdir().unwrap();

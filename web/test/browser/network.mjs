@@ -80,7 +80,7 @@ test("h5_a_wrong_token_ends_it_and_a_right_one_is_let_in", async (t) => {
 
   const ada = await page(server.chat);
   await chat.status(ada, "ended");
-  await chat.told(ada, /The connection has ended/);
+  await chat.told(ada, /asks for a token/);
 
   /** What becomes of a session whose callback returns these tokens, one after the other. */
   const fate = (...tokens) =>

@@ -1,4 +1,4 @@
-//! Posts: what is asked over HTTP, by who is in no room.
+//! Posts and reports: what is said by who is in no room.
 
 use outlast_broker::{Answer, Outcome, OutcomeBody, Request};
 
@@ -77,6 +77,30 @@ fn w5_a_post_that_the_room_panics_at_is_refused() {
     assert_eq!(code, "room_error");
     bench.tell(9, 0, post(Action::Add(1)));
     assert_eq!(bench.state(7).total, 1);
+}
+
+#[test]
+fn b4_a_report_leaves_nothing_but_what_the_room_makes_of_it() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    let report = |action| Request::Report {
+        data: payload(&action),
+    };
+    for _ in 0..2 {
+        let commit = bench.tell(8, 0, report(Action::Add(5)));
+        assert_eq!(entries(&commit), [event(None, None, r#"{"added":5}"#)]);
+        assert_eq!(answers(&commit), []);
+        assert!(
+            commit.rooms[0].seats.is_empty(),
+            "nobody remembers who said it"
+        );
+    }
+    for bad in [Action::Refuse, Action::Panic] {
+        let commit = bench.tell(8, 0, report(bad));
+        assert_eq!((entries(&commit), answers(&commit)), (vec![], vec![]));
+    }
+    bench.tell(8, 0, report(Action::Add(1)));
+    assert_eq!(bench.state(7).total, 11);
 }
 
 #[test]
