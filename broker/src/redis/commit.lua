@@ -39,12 +39,13 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- First, so that users who may not do this yet (an older ACL file) have changed nothing.
+if commit.reread then
+  redis.call('LTRIM', UNREAD, commit.reread, -1)
+end
 redis.call('SET', CURSOR, commit.to)
 if commit.topic_from then
   redis.call('XTRIM', TOPIC, 'MINID', '~', commit.topic_from)
-end
-if commit.reread then
-  redis.call('LTRIM', UNREAD, commit.reread, -1)
 end
 for _, text in ipairs(commit.unread) do
   redis.call('RPUSH', UNREAD, text)
