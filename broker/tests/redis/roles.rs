@@ -1,6 +1,15 @@
 //! What each role may, and may not.
 
-use crate::server::Server;
+use outlast_broker::{
+    BrokerError, NodeId, Rooms,
+    redis::{Redis, Settings},
+};
+
+use crate::{
+    scene::{LAYOUT, TTL, claim, next_commit, partition},
+    server::{Server, patient},
+    users,
+};
 
 #[test]
 fn what_one_role_needs_another_may_not() {
@@ -59,4 +68,35 @@ fn what_one_role_needs_another_may_not() {
             "outlast: {command}"
         );
     }
+}
+
+/// An ACL file of a version that did not know yet of taking up what was kept unread.
+#[tokio::test]
+async fn w2_who_may_not_do_all_of_a_commit_does_nothing_of_it() {
+    let server = Server::start_for_users(&[]);
+    let settings = Settings {
+        access: users::everything(),
+        ..patient()
+    };
+    let store = Redis::connect(&server.url(), LAYOUT, settings).await;
+    let store = store.unwrap();
+    let me = NodeId::from("gateway");
+    let epoch = claim(&*store, TTL).await;
+    let mut first = next_commit(&*store, epoch, &me).await;
+    first.unread = vec!["kept".into()];
+    store.commit(&first).await.unwrap();
+    let mut second = next_commit(&*store, epoch, &me).await;
+    second.reread = 1;
+
+    server.run::<()>(&["ACL", "SETUSER", "outlast", "-ltrim"]);
+    let refused = store.commit(&second).await;
+    assert!(
+        matches!(refused, Err(BrokerError::Unavailable(_))),
+        "{refused:?}"
+    );
+    assert_eq!(store.cursor(partition()).await, Ok(first.to));
+
+    server.run::<()>(&["ACL", "SETUSER", "outlast", "+ltrim"]);
+    store.commit(&second).await.unwrap();
+    assert_eq!(store.unread(partition(), 9).await, Ok(Vec::new()));
 }
