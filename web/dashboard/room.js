@@ -48,8 +48,14 @@ export function apply(state, { data }) {
 /** @param {Fleet} state @param {Process} process @returns {Fleet} */
 function reported(state, process) {
   const known = state.processes.some(({ id }) => id === process.id);
-  const processes = known ? state.processes.map((one) => (one.id === process.id ? process : one)) : [...state.processes, process].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const processes = known ? state.processes.map((one) => (one.id === process.id ? process : one)) : [...state.processes, process];
   return { ...state, processes };
+}
+
+/** Processes by what they do, and then by name. @param {Fleet} state */
+export function ordered({ processes }) {
+  const place = (/** @type {Process} */ process) => `${roles(process)} ${process.id}`;
+  return [...processes].sort((a, b) => (place(a) < place(b) ? -1 : 1));
 }
 
 /** What a process does. @param {Process} process */
@@ -82,7 +88,8 @@ export function totals({ processes }) {
 }
 
 /** Who holds how many partitions, and how many nobody does. @param {Fleet} state */
-export function partitions({ processes }) {
+export function partitions(state) {
+  const processes = ordered(state);
   const owners = processes.filter(({ lost, worker }) => !lost && worker?.partitions).map(({ id, worker }) => ({ id, held: worker?.partitions ?? 0 }));
   const all = Math.max(0, ...processes.map(({ partitions }) => partitions));
   const held = owners.reduce((sum, { held }) => sum + held, 0);

@@ -2,7 +2,7 @@ import { at, make } from "../page.js";
 import { Rows, say } from "../page/rows.js";
 import { number, span } from "./format.js";
 import { path } from "./history.js";
-import { partitions, rate, roles, totals } from "./room.js";
+import { ordered, partitions, rate, roles, totals } from "./room.js";
 
 /**
  * @typedef {import("./room.js").Fleet} Fleet
@@ -60,7 +60,7 @@ export class View {
     this.#showOwners(state);
     const lost = state.processes.filter((process) => process.lost).length;
     say(at("processes-note"), known ? `${state.processes.length - lost} alive${lost ? `, ${lost} lost` : ""}` : "nobody has reported yet");
-    this.#processes.show(state.processes);
+    this.#processes.show(ordered(state));
   }
 
   /** @param {Fleet} state */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { number, span } from "../dashboard/format.js";
 import { History, path } from "../dashboard/history.js";
-import { apply, EMPTY, partitions, rate, roles, totals } from "../dashboard/room.js";
+import { apply, EMPTY, ordered, partitions, rate, roles, totals } from "../dashboard/room.js";
 import { subject } from "../page/token.js";
 
 /** @param {any} value */
@@ -21,7 +21,7 @@ const worker = (more) => ({ worker: { partitions: 8, rooms: 1, actions: 0, event
 const gateway = (more) => ({ gateway: { sockets: 0, waiting: 0, admitted: 0, busy: 0, catching_up: 0, catch_ups: 0, delivered: 0, draining: false, ...more } });
 
 test("b4_a_process_is_shown_as_it_last_reported_until_it_is_gone_or_forgotten", () => {
-  const shown = (state) => state.processes.map(({ id, pid, lost }) => [id, pid, lost]);
+  const shown = (state) => ordered(state).map(({ id, pid, lost }) => [id, pid, lost]);
   let state = fold([roll(1000), report("b"), report("a"), report("b", { pid: 2 })]);
   assert.deepEqual(shown(state), [["a", 1, false], ["b", 2, false]]);
   state = fold([roll(2000, ["a"])], state);
@@ -29,6 +29,11 @@ test("b4_a_process_is_shown_as_it_last_reported_until_it_is_gone_or_forgotten", 
   assert.deepEqual(shown(fold([report("a")], state)), [["a", 1, false], ["b", 2, false]]);
   assert.deepEqual(shown(fold([roll(3000, [], ["a"])], state)), [["b", 2, false]]);
   assert.deepEqual(shown(fold([{ gone: "b" }], state)), [["a", 1, true]]);
+});
+
+test("b4_processes_stand_together_by_what_they_do", () => {
+  const state = fold([report("c", worker()), report("d", gateway()), report("b", gateway()), report("a", worker())]);
+  assert.deepEqual(ordered(state).map(({ id }) => id), ["b", "d", "a", "c"]);
 });
 
 test("b4_who_watches_is_counted", () => {
@@ -48,7 +53,7 @@ test("b4_totals_are_of_those_that_are_not_lost_and_of_one_second", () => {
   assert.deepEqual({ sockets, admitted, delivered, actions, p99_ms }, { sockets: 5, admitted: 2, delivered: 50, actions: 20, p99_ms: 2.5 });
   assert.equal(totals(EMPTY).p99_ms, 0);
   assert.equal(rate({ over_ms: undefined }, 7), 0, "a first report counts nothing");
-  assert.deepEqual(roles(state.processes[1]), ["gateway"]);
+  assert.deepEqual(roles(state.processes[0]), ["gateway"]);
 });
 
 test("b4_partitions_that_nobody_holds_are_seen", () => {

@@ -12,10 +12,10 @@ const says = (page, id, pattern) =>
   page.waitForFunction(([id, text]) => new RegExp(text).test(document.getElementById(id).innerText), [id, pattern.source], { timeout: 60_000 });
 
 /** Somebody tries it out: no flags but a port. */
-async function triedOut(t) {
-  const process = start(t, binary(), ["--listen", "127.0.0.1:0", "--admin-listen", "off"], { cwd: folder(t) });
+async function triedOut(t, cwd = folder(t), listen = "127.0.0.1:0") {
+  const process = start(t, binary(), ["--listen", listen, "--admin-listen", "off"], { cwd });
   const [, url] = await process.printed(/outlast all ready on (http:\/\/\S+)\s/);
-  return url;
+  return { ...process, url };
 }
 
 test("b4_an_operator_sees_processes_die_and_goes_on_watching", async (t) => {
@@ -76,10 +76,25 @@ test("p3_an_operator_finds_a_session_and_ends_it", async (t) => {
   assert.deepEqual(olga.mistakes, []);
 });
 
+test("b4_the_page_outlives_the_one_process_that_it_shows", async (t) => {
+  const { page } = await browser(t);
+  const cwd = folder(t);
+  const { url, kill } = await triedOut(t, cwd);
+  const one = await page(`${url}/dashboard/`);
+  await says(one, "processes-note", /^1 alive$/);
+  await kill();
+  await chat.told(one, /Away from the server/);
+  await triedOut(t, cwd, new URL(url).host);
+  await chat.status(one, "live");
+  await says(one, "processes-note", /^1 alive, 1 lost$/);
+  assert.deepEqual(one.mistakes, []);
+});
+
 for (const [width, height] of [[320, 568], [390, 844], [1280, 800]]) {
   test(`l1_who_tries_it_out_watches_without_a_token_on_a_screen_of_${width}`, async (t) => {
     const { page } = await browser(t);
-    const one = await page(`${await triedOut(t)}/dashboard/`, { viewport: { width, height } });
+    const { url } = await triedOut(t);
+    const one = await page(`${url}/dashboard/`, { viewport: { width, height } });
     await says(one, "processes-note", /^1 alive$/);
     await says(one, "owners", / 16$/);
     await one.fill("#finder-text", await chat.sid(one));
