@@ -7,7 +7,7 @@ use std::{
 use serde_json::Value;
 
 const PROJECT: &str = "outlast-test";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The fleet of docker-compose.yml under podman; gone when it is dropped.
 pub(crate) struct Compose {

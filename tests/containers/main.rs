@@ -59,7 +59,7 @@ async fn d3_containers_are_replaced_and_killed_and_nothing_is_lost() {
     });
     println!("{verdict}");
     assert!(verdict.is_clean(), "{verdict}\n{}", fleet.logs());
-    assert!(verdict.actions_settled > 1_000, "too little: {verdict}");
+    assert!(verdict.actions_settled > 200, "too little: {verdict}");
 }
 
 /// No root user, no capability, and nothing that can be written.

@@ -19,7 +19,7 @@ impl Scene {
     fn new() -> Scene {
         let folder = tempfile::tempdir().unwrap();
         let server = with_secret(folder.path(), &[]);
-        let mut claims = claims("billing", 60);
+        let mut claims = claims("billing", 3_600);
         claims["admin"] = json!(true);
         Scene {
             server,
@@ -74,7 +74,7 @@ impl Scene {
 
     async fn client(&self, user: &str) -> (Client, Value) {
         let mut client = self.server.connect().await;
-        let token = hs256(&claims(user, 60));
+        let token = hs256(&claims(user, 3_600));
         client.send(json!({"t": "open", "token": token})).await;
         let welcome = client.expect("welcome").await;
         (client, welcome)
@@ -191,7 +191,7 @@ async fn h5_the_api_is_for_tokens_with_the_claim_admin() {
     let mut scene = Scene::new();
     assert_eq!(scene.get("/v1/openapi.json").await.0, 200);
     for (claims, status) in [
-        (claims("ada", 60), 403),
+        (claims("ada", 3_600), 403),
         (json!({"sub": "ada", "admin": true, "exp": 1}), 401),
         (
             json!({"sub": "ada", "admin": true, "rooms": ["game/*"]}),

@@ -68,21 +68,25 @@ fn openssl(args: &[&str], folder: &Path) {
 async fn h5_a_token_opens_and_nothing_else_does() {
     let folder = tempfile::tempdir().unwrap();
     let server = with_secret(folder.path(), &[]);
-    open(&server, &hs256(&claims("ada", 60)))
+    open(&server, &hs256(&claims("ada", 3_600)))
         .await
         .expect("welcome")
         .await;
 
     let other = EncodingKey::from_secret(b"another secret, which this server does not know");
-    let forged =
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims("ada", 60), &other).unwrap();
+    let forged = jsonwebtoken::encode(
+        &Header::new(Algorithm::HS256),
+        &claims("ada", 3_600),
+        &other,
+    )
+    .unwrap();
     let hs384 = jsonwebtoken::encode(
         &Header::new(Algorithm::HS384),
-        &claims("ada", 60),
+        &claims("ada", 3_600),
         &EncodingKey::from_secret(SECRET.as_bytes()),
     )
     .unwrap();
-    let nobody = hs256(&json!({"exp": now_s() + 60}));
+    let nobody = hs256(&json!({"exp": now_s() + 3_600}));
     // {"alg":"none"} . {"sub":"ada"} . nothing
     let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ.".to_owned();
     for token in [
@@ -105,7 +109,7 @@ async fn h5_a_token_opens_and_nothing_else_does() {
 async fn h5_a_token_may_come_as_a_header() {
     let folder = tempfile::tempdir().unwrap();
     let server = with_secret(folder.path(), &[]);
-    let bearer = format!("Bearer {}", hs256(&claims("ada", 60)));
+    let bearer = format!("Bearer {}", hs256(&claims("ada", 3_600)));
     let headers = [("authorization", bearer.as_str())];
     let mut client = Client::connect_with(server.address(), &headers)
         .await
@@ -186,9 +190,9 @@ async fn h5_all_four_algorithms_and_key_sets() {
         let server =
             Server::start(&[&base[..], &["--token-key-file", public.to_str().unwrap()]].concat());
         let token =
-            jsonwebtoken::encode(&Header::new(*algorithm), &claims("ada", 60), key).unwrap();
+            jsonwebtoken::encode(&Header::new(*algorithm), &claims("ada", 3_600), key).unwrap();
         open(&server, &token).await.expect("welcome").await;
-        open(&server, &hs256(&claims("ada", 60)))
+        open(&server, &hs256(&claims("ada", 3_600)))
             .await
             .closes_with(4003)
             .await;
@@ -214,7 +218,7 @@ async fn h5_all_four_algorithms_and_key_sets() {
     let mut header = Header::new(Algorithm::HS256);
     header.kid = Some("new".into());
     let key = EncodingKey::from_secret(SECRET.as_bytes());
-    let token = jsonwebtoken::encode(&header, &claims("ada", 60), &key).unwrap();
+    let token = jsonwebtoken::encode(&header, &claims("ada", 3_600), &key).unwrap();
     open(&server, &token).await.expect("welcome").await;
 }
 
@@ -240,7 +244,8 @@ fn base64url(bytes: &[u8]) -> String {
 async fn h5_a_token_says_which_rooms_may_be_joined() {
     let folder = tempfile::tempdir().unwrap();
     let server = with_secret(folder.path(), &[]);
-    let token = hs256(&json!({"sub": "ada", "exp": now_s() + 60, "rooms": ["chat/a*", "chat/x"]}));
+    let token =
+        hs256(&json!({"sub": "ada", "exp": now_s() + 3_600, "rooms": ["chat/a*", "chat/x"]}));
     let mut client = open(&server, &token).await;
     client.expect("welcome").await;
     for (room, allowed) in [
@@ -267,11 +272,11 @@ async fn h5_a_token_says_which_rooms_may_be_joined() {
 async fn h5_a_resume_may_bring_a_newer_token_of_the_same_user_only() {
     let folder = tempfile::tempdir().unwrap();
     let server = with_secret(folder.path(), &[]);
-    let mut client = open(&server, &hs256(&claims("ada", 60))).await;
+    let mut client = open(&server, &hs256(&claims("ada", 3_600))).await;
     client.expect("welcome").await;
     let resume = |client: &Client, user: &str| {
         let mut frame = client.resume_frame(json!({}));
-        frame["token"] = hs256(&claims(user, 90)).into();
+        frame["token"] = hs256(&claims(user, 3_600)).into();
         frame
     };
     let mut stranger = server.connect().await;
@@ -291,15 +296,15 @@ async fn h6_a_token_that_expires_ends_the_connection_unless_it_is_renewed() {
     left_alone.expect("welcome").await;
     renewed.expect("welcome").await;
     renewed
-        .send(json!({"t": "token", "token": hs256(&claims("bo", 60))}))
+        .send(json!({"t": "token", "token": hs256(&claims("bo", 3_600))}))
         .await;
     left_alone.closes_with(4003).await;
     renewed.join("chat/h6", 1, "Bo").await;
 
-    let mut wrong = open(&server, &hs256(&claims("cy", 60))).await;
+    let mut wrong = open(&server, &hs256(&claims("cy", 3_600))).await;
     wrong.expect("welcome").await;
     wrong
-        .send(json!({"t": "token", "token": hs256(&claims("ada", 60))}))
+        .send(json!({"t": "token", "token": hs256(&claims("ada", 3_600))}))
         .await;
     wrong.closes_with(4003).await;
 }

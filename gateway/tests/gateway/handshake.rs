@@ -285,7 +285,7 @@ async fn r1_a_client_may_name_rooms_that_it_has_left_without_knowing() {
 #[tokio::test]
 async fn h5_the_token_is_in_the_frame_or_in_a_header_and_the_frame_wins() {
     let world = with_tokens().await;
-    let (ada, bad) = (token("ada", 60, None), "x.y.z");
+    let (ada, bad) = (token("ada", 3_600, None), "x.y.z");
     for (frame, header) in [
         (Some(&*ada), None),
         (None, Some(&*ada)),
@@ -308,21 +308,21 @@ async fn h5_the_token_is_in_the_frame_or_in_a_header_and_the_frame_wins() {
 #[tokio::test]
 async fn h5_a_resume_may_bring_a_newer_token_of_the_same_user() {
     let world = with_tokens().await;
-    let mut client = open_with(&world, Some(&token("ada", 60, None)), None).await;
+    let mut client = open_with(&world, Some(&token("ada", 3_600, None)), None).await;
     let welcome = client.expect("welcome").await;
     let resume = |token: String| json!({"t": "resume", "sid": welcome["sid"], "key": welcome["key"], "token": token, "rooms": {}});
     let mut other = world.connect().await;
-    other.send(resume(token("bob", 60, None))).await;
+    other.send(resume(token("bob", 3_600, None))).await;
     other.expect_bye(4003).await;
     let mut same = world.connect().await;
-    same.send(resume(token("ada", 60, None))).await;
+    same.send(resume(token("ada", 3_600, None))).await;
     same.expect("resumed").await;
 }
 
 #[tokio::test]
 async fn h5_the_token_names_the_rooms_that_may_be_joined() {
     let world = with_tokens().await;
-    let mut client = open_with(&world, Some(&token("ada", 60, Some(&["chat/a*"]))), None).await;
+    let mut client = open_with(&world, Some(&token("ada", 3_600, Some(&["chat/a*"]))), None).await;
     client.expect("welcome").await;
     client
         .send(json!({"t": "join", "room": "chat/b", "n": 1, "data": {"name": "Ada"}}))
@@ -379,11 +379,11 @@ async fn h6_a_wrong_token_ends_the_connection() {
     let world = with_tokens().await;
     let wrong: [Value; 3] = [
         json!("x.y.z"),
-        json!(token("bob", 60, None)),
+        json!(token("bob", 3_600, None)),
         json!(token("ada", -1, None)),
     ];
     for wrong in wrong {
-        let mut client = open_with(&world, Some(&token("ada", 60, None)), None).await;
+        let mut client = open_with(&world, Some(&token("ada", 3_600, None)), None).await;
         client.expect("welcome").await;
         client.send(json!({"t": "token", "token": wrong})).await;
         client.expect_bye(4003).await;

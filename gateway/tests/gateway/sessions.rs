@@ -230,7 +230,7 @@ async fn s8_sessions_of_a_user_are_bounded() {
     ] {
         let mut client = world.connect().await;
         client
-            .send(json!({"t": "open", "token": token(user, 60, None)}))
+            .send(json!({"t": "open", "token": token(user, 3_600, None)}))
             .await;
         if answer == "bye" {
             client.expect_bye(4009).await;

@@ -9,7 +9,7 @@ const OPERATOR = token({ sub: "olga", admin: true });
 
 /** Waits until an element says what matches. */
 const says = (page, id, pattern) =>
-  page.waitForFunction(([id, text]) => new RegExp(text).test(document.getElementById(id).innerText), [id, pattern.source], { timeout: 60_000 });
+  page.waitForFunction(([id, text]) => new RegExp(text).test(document.getElementById(id).innerText), [id, pattern.source]);
 
 /** Somebody tries it out: no flags but a port. */
 async function triedOut(t, cwd = folder(t), listen = "127.0.0.1:0") {
