@@ -126,6 +126,8 @@ impl Socket {
 
     /// Serves the client until one of the two leaves.
     pub(crate) async fn run(&mut self) -> End {
+        // What is there already goes along with the greeting.
+        self.deliver(Instant::now());
         loop {
             let event = std::future::poll_fn(|cx| self.poll(cx)).await;
             if let Err(end) = self.handle(event) {
