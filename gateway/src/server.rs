@@ -38,6 +38,9 @@ const GONE_WITHIN: Duration = Duration::from_secs(2);
 const HTTP_BYTES_MAX: usize = 16 * 1024;
 /// How much the system holds for a client that does not read; Linux takes twice as much.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// How many connections are accepted before whoever is connected has their turn: a herd waits in the backlog, and
+/// not before those whom it does not concern (F4).
+const ACCEPTED_AT_ONCE: u64 = 4;
 /// How long to wait when the system has no more sockets to give.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
@@ -134,7 +137,10 @@ async fn drain(shared: &Shared) {
 }
 
 async fn accept(listener: &TcpListener, router: &Router, shared: &Arc<Shared>) {
-    loop {
+    for number in 1_u64.. {
+        if number.is_multiple_of(ACCEPTED_AT_ONCE) {
+            tokio::task::yield_now().await;
+        }
         match listener.accept().await {
             Ok((tcp, peer)) => {
                 if let Some(guest) = shared.lobby.enter(&tcp) {

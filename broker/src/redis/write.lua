@@ -16,9 +16,8 @@ if not value then
   due_ms, owner, group = '', '', ''
 end
 
-local version = redis.call('HGET', SESSION, 'version') or '0'
-local old_owner = redis.call('HGET', SESSION, 'owner') or ''
-local old_group = redis.call('HGET', SESSION, 'group') or ''
+local old = redis.call('HMGET', SESSION, 'version', 'owner', 'group')
+local version, old_owner, old_group = old[1] or '0', old[2] or '', old[3] or ''
 
 -- What a group's members begin with; its length keeps it apart from every other group.
 local function in_group(name)
