@@ -16,6 +16,7 @@ mod client;
 mod driver;
 mod record;
 mod settings;
+mod trust;
 mod watch;
 
 pub use backoff::Backoff;
@@ -24,4 +25,5 @@ pub use client::{Client, Output, SocketId};
 pub use driver::{Driver, Heard, Socket, TimedOut, Witness};
 pub use record::{ActionId, Ask, Outcome, Record, Seen, Sighting};
 pub use settings::Settings;
+pub use trust::{Trust, TrustError};
 pub use watch::{Ledger, MarkOf, News as WatcherNews, Tally, Watcher};

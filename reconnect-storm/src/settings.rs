@@ -2,13 +2,16 @@ use std::{net::IpAddr, time::Duration};
 
 use outlast_protocol::Codec;
 
-use crate::Backoff;
+use crate::{Backoff, Trust};
 
 /// How a client behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where gateways listen, as `host:port`. A client that lost one tries the next.
+    /// Where gateways listen, as `host:port`, or as `wss://host:port` behind TLS. A client that lost one tries
+    /// the next.
     pub gateways: Vec<String>,
+    /// Whose certificates are believed there.
+    pub trust: Trust,
     /// Which of the gateways comes first.
     pub first_gateway: usize,
     /// How frames are written.
@@ -34,6 +37,7 @@ impl Settings {
     pub fn new(gateways: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Settings {
             gateways: gateways.into_iter().map(Into::into).collect(),
+            trust: Trust::default(),
             first_gateway: 0,
             codec: Codec::Json,
             token: None,

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
+mod tls;
 mod tool;
 mod wire;
 
@@ -104,6 +105,26 @@ fn behind_a_wire(fault: Fault) -> Ended {
 fn a_sound_deployment_behind_a_url_passes() {
     let ended = behind_a_wire(Fault::None);
     assert_eq!(ended.code, Some(0), "{ended}");
+}
+
+#[test]
+fn a_deployment_behind_tls_is_stormed_by_who_trusts_it() {
+    let server = alone();
+    let front = tls::Front::start(server.address().to_owned());
+    let (url, ca_file) = (front.url(), front.ca_file().display().to_string());
+    let size = ["--clients", "20", "--rooms", "2", "--rate", "50"];
+    let times = ["--warmup", "1", "--watch", "1", "--no-bare"];
+    let storm = ["cut", "--url", &url];
+    let (ended, run) = self::run(&[&storm, &["--ca-file", &ca_file][..], &size, &times].concat());
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert_eq!(run["tally"]["resumed"], 10, "{ended}");
+
+    let ended = self::run(&["cut", "--url", &url]).0;
+    assert_eq!(ended.code, Some(2), "{ended}");
+    assert!(ended.stderr.contains("certificate"), "{ended}");
+    let ended = self::run(&["cut", "--url", &url, "--ca-file", "/nowhere.pem"]).0;
+    assert_eq!(ended.code, Some(2), "{ended}");
+    assert!(ended.stderr.contains("--ca-file /nowhere.pem"), "{ended}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_tungstenite::{
-    WebSocketStream, client_async_with_config,
+    Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
     tungstenite::{
         Error, Message,
         client::IntoClientRequest,
@@ -28,7 +28,7 @@ use crate::Settings;
 /// One WebSocket, with the frames of protocol 1 on it.
 #[derive(Debug)]
 pub struct Socket {
-    stream: WebSocketStream<Trickle>,
+    stream: WebSocketStream<MaybeTlsStream<Trickle>>,
     codec: Codec,
 }
 
@@ -56,27 +56,38 @@ impl Socket {
         settings: &Settings,
         read_bytes_per_s: Arc<AtomicU32>,
     ) -> Result<Self, Error> {
-        let mut request = format!("ws://{gateway}/v1/connect").into_client_request()?;
+        let (scheme, host) = match gateway.strip_prefix("wss://") {
+            Some(host) => ("wss", host),
+            None => ("ws", gateway.as_str()),
+        };
+        let mut request = format!("{scheme}://{host}/v1/connect").into_client_request()?;
         let codec = settings.codec;
         let subprotocol = HeaderValue::from_static(codec.subprotocol());
         request
             .headers_mut()
             .insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
-        let tcp = connect(&gateway, settings).await?;
+        let tcp = connect(host, settings).await?;
         tcp.set_nodelay(true)?;
         let tcp = Trickle::new(tcp, read_bytes_per_s);
         // Small buffers: a storm holds thousands of these.
         let config = WebSocketConfig::default()
             .read_buffer_size(4096)
             .write_buffer_size(0);
-        let (stream, _) = client_async_with_config(request, tcp, Some(config)).await?;
+        let tls = Connector::Rustls(settings.trust.config());
+        let (stream, _) =
+            client_async_tls_with_config(request, tcp, Some(config), Some(tls)).await?;
         Ok(Socket { stream, codec })
     }
 
     /// Ends it with RST, as a network does that is cut.
     pub fn cut(self) {
+        let tcp = match self.stream.get_ref() {
+            MaybeTlsStream::Plain(tcp) => tcp,
+            MaybeTlsStream::Rustls(tls) => tls.get_ref().0,
+            _ => return,
+        };
         // Where it fails, the connection is gone already.
-        let _ = SockRef::from(self.stream.get_ref().tcp()).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(tcp.tcp()).set_linger(Some(Duration::ZERO));
     }
 
     /// Sends frames in one write.

@@ -1,13 +1,14 @@
 //! Where a storm happens: what serves, who comes, and what is seen of both.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use tokio::time::{Instant, sleep};
+use reconnect_storm::{Settings, Socket};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     bare::BareServer,
-    options::{Jitter, Options, ScenarioName, address},
+    options::{Jitter, Options, ScenarioName, address, trust},
     probe::{Probe, now_us},
     progress::Progress,
     stage::{Metrics, Stage},
@@ -61,6 +62,9 @@ impl Field {
                 .map(|url| address(url))
                 .collect::<Result<_, _>>()?,
         };
+        if stage.is_none() {
+            reach(&addresses, options).await?;
+        }
         let swarm = Swarm::start(options.processes())?;
         let probe = Probe::start();
         for (name, pid) in stage.iter().flat_map(Stage::pids) {
@@ -95,6 +99,7 @@ impl Field {
             rooms: options.rooms(),
             run: self.run.clone(),
             gateways: self.addresses.clone(),
+            ca_file: options.ca_file.clone(),
             all_at_first: false,
             token: options.token.clone(),
             jitter: options.jitter == Jitter::Sdk,
@@ -190,6 +195,23 @@ pub(crate) struct Baseline {
     pub(crate) curves: Vec<crate::report::Point>,
 }
 
+/// One connection to each address, so that what everybody would fail at is told at once.
+async fn reach(addresses: &[String], options: &Options) -> anyhow::Result<()> {
+    for (address, url) in addresses.iter().zip(&options.url) {
+        let mut settings = Settings::new([address]);
+        settings.trust = trust(options.ca_file.as_deref())?;
+        let dial = Socket::dial(address.clone(), &settings, Arc::default());
+        let dialled = timeout(settings.attach_timeout, dial).await;
+        dialled
+            .context("nothing answers")
+            .and_then(|socket| Ok(socket?))
+            .with_context(|| {
+                format!("--url {url} cannot be reached (a certificate of your own needs --ca-file)")
+            })?;
+    }
+    Ok(())
+}
+
 impl Baseline {
     pub(crate) async fn run(name: ScenarioName, options: &Options) -> anyhow::Result<Baseline> {
         let servers = [BareServer::start().await?, BareServer::start().await?];
@@ -207,6 +229,7 @@ impl Baseline {
                 .iter()
                 .map(|server| server.address.clone())
                 .collect(),
+            ca_file: options.ca_file.clone(),
             all_at_first: false,
             token: None,
             jitter: options.jitter == Jitter::Sdk,

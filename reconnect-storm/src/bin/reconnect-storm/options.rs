@@ -1,9 +1,14 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
+
+use reconnect_storm::Trust;
 
 use crate::swarm::CLIENTS_MAX;
 
@@ -62,10 +67,14 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N")]
     pub(crate) processes: Option<usize>,
 
-    /// Where a deployment serves: ws://HOST:PORT, of a load balancer or of one gateway. May be repeated;
-    /// clients take them in turn.
+    /// Where a deployment serves: wss://HOST or ws://HOST:PORT, of a load balancer or of one gateway. May be
+    /// repeated; clients take them in turn.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Vec<String>,
+
+    /// With --url: an authority of your own for wss://, in PEM, besides the public ones.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
 
     /// The token that every client opens with. Its user has all the sessions: see --sessions-per-user.
     #[arg(long, env = "RECONNECT_STORM_TOKEN", hide_env_values = true)]
@@ -228,6 +237,7 @@ impl Options {
             for url in &self.url {
                 address(url)?;
             }
+            trust(self.ca_file.as_deref())?;
             for name in self.scenario.each() {
                 ensure!(
                     !name.needs_stage() || self.storm_command.is_some(),
@@ -283,23 +293,33 @@ impl Options {
     }
 }
 
-/// `HOST:PORT` of a URL.
+/// Whom clients believe.
+pub(crate) fn trust(ca_file: Option<&Path>) -> anyhow::Result<Trust> {
+    ca_file.map_or_else(
+        || Ok(Trust::default()),
+        |file| Trust::with(file).with_context(|| format!("--ca-file {}", file.display())),
+    )
+}
+
+/// A gateway's address, as clients dial it: `HOST:PORT`, or `wss://HOST:PORT`.
 pub(crate) fn address(url: &str) -> anyhow::Result<String> {
-    let rest = url
-        .strip_prefix("ws://")
-        .or_else(|| url.strip_prefix("http://"));
-    let rest = rest.with_context(|| {
-        format!("--url {url}: it is ws://HOST:PORT; TLS ends before the gateway, so give an address behind that")
-    })?;
+    let (scheme, rest) = url
+        .split_once("://")
+        .with_context(|| format!("--url {url}: it is wss://HOST or ws://HOST:PORT"))?;
+    let (prefix, default_port) = match scheme {
+        "ws" | "http" => ("", 80),
+        "wss" | "https" => ("wss://", 443),
+        _ => bail!("--url {url}: it begins with wss:// or ws://"),
+    };
     let host = rest.split('/').next().unwrap_or_default();
     ensure!(!host.is_empty(), "--url {url}: which host?");
     let has_port = host
         .rsplit_once(':')
         .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     Ok(if has_port {
-        host.to_owned()
+        format!("{prefix}{host}")
     } else {
-        format!("{host}:80")
+        format!("{prefix}{host}:{default_port}")
     })
 }
 
@@ -314,7 +334,11 @@ mod tests {
             "127.0.0.1:8080"
         );
         assert_eq!(address("http://example.org").unwrap(), "example.org:80");
-        assert!(address("wss://example.org").is_err());
+        assert_eq!(
+            address("wss://example.org/v1/connect").unwrap(),
+            "wss://example.org:443"
+        );
+        assert!(address("tcp://example.org").is_err() && address("example.org").is_err());
         assert!(address("ws:///path").is_err());
     }
 

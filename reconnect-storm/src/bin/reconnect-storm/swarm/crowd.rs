@@ -12,7 +12,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use outlast_protocol::RoomName;
 use parking_lot::Mutex;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
-use reconnect_storm::{Backoff, Driver, Ledger, Settings, Tally, Watcher};
+use reconnect_storm::{Backoff, Driver, Ledger, Settings, Tally, Trust, Watcher};
 use serde_json::json;
 use tokio::{
     runtime::Runtime,
@@ -28,6 +28,7 @@ use super::{
     member::Member,
     order::{Crowd, Done, Kind, Order, Report},
 };
+use crate::options::trust;
 
 /// How often the swarm says how it stands.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
@@ -106,6 +107,7 @@ struct Swarm {
     members: Arc<Mutex<Vec<Seated>>>,
     bare: Vec<Bare>,
     pace: watch::Sender<(f64, usize)>,
+    trust: Trust,
     seed: u64,
     /// What runs beside the clients.
     tasks: Vec<AbortHandle>,
@@ -175,6 +177,7 @@ impl Swarm {
             members,
             bare: Vec::new(),
             pace,
+            trust: trust(crowd.ca_file.as_deref())?,
             seed: crowd.seed,
             tasks: tasks.iter().map(|task| task.abort_handle()).collect(),
         })
@@ -185,7 +188,7 @@ impl Swarm {
         if crowd.kind == Kind::Bare {
             for client in clients {
                 let stand = Arc::new(Mutex::new(Stand::new(client, crowd.kind)));
-                let (settings, cut) = (settings(&crowd, client), Arc::new(Notify::new()));
+                let (settings, cut) = (self.settings(&crowd, client), Arc::new(Notify::new()));
                 let first = settings.first_gateway;
                 let stay = bare::stay(settings, self.board.clone(), stand.clone(), cut.clone());
                 let quarter = &self.quarters[first % QUARTERS];
@@ -214,7 +217,7 @@ impl Swarm {
         let watcher = Watcher::new(format!("client {client}"), self.ledger.clone());
         let stand = Stand::new(client, crowd.kind);
         let member = Member::new(watcher, self.board.clone(), stand);
-        let settings = settings(crowd, client);
+        let settings = self.settings(crowd, client);
         let quarter = &self.quarters[settings.first_gateway % QUARTERS];
         let driver = quarter.within(|| Driver::start_before(settings, member));
         driver.join(&room, &json!({"name": format!("client {client}")}));
@@ -234,6 +237,30 @@ impl Swarm {
             driver,
             room,
         })
+    }
+
+    fn settings(&self, crowd: &Crowd, client: u32) -> Settings {
+        let mut settings = Settings::new(crowd.gateways.iter());
+        let turn = (client - crowd.first) as usize;
+        settings.first_gateway = if crowd.all_at_first { 0 } else { turn };
+        settings.trust = self.trust.clone();
+        settings.token = crowd.token.clone();
+        settings.seed = crowd.seed.wrapping_add(u64::from(client));
+        let is_slow = crowd
+            .slow_every
+            .is_some_and(|every| client.is_multiple_of(every));
+        settings.receive_buffer_bytes = is_slow.then_some(SLOW_BUFFER_BYTES);
+        settings.backoff = match (crowd.kind, crowd.jitter) {
+            (Kind::Rude, _) => Backoff::Fixed(RUDE),
+            (Kind::Polite | Kind::Bare, true) => Backoff::default(),
+            (Kind::Polite | Kind::Bare, false) => Backoff::Prompt {
+                base: BASE,
+                cap: CAP,
+            },
+        };
+        settings.is_polite = crowd.kind != Kind::Rude;
+        settings.source = source(crowd, client);
+        settings
     }
 
     /// Waits until no more than so many bare clients are on their way.
@@ -336,29 +363,6 @@ async fn until(deadline: Instant, mut holds: impl FnMut() -> bool) {
     while !holds() && Instant::now() < deadline {
         sleep(LOOK_EVERY).await;
     }
-}
-
-fn settings(crowd: &Crowd, client: u32) -> Settings {
-    let mut settings = Settings::new(crowd.gateways.iter());
-    let turn = (client - crowd.first) as usize;
-    settings.first_gateway = if crowd.all_at_first { 0 } else { turn };
-    settings.token = crowd.token.clone();
-    settings.seed = crowd.seed.wrapping_add(u64::from(client));
-    let is_slow = crowd
-        .slow_every
-        .is_some_and(|every| client.is_multiple_of(every));
-    settings.receive_buffer_bytes = is_slow.then_some(SLOW_BUFFER_BYTES);
-    settings.backoff = match (crowd.kind, crowd.jitter) {
-        (Kind::Rude, _) => Backoff::Fixed(RUDE),
-        (Kind::Polite | Kind::Bare, true) => Backoff::default(),
-        (Kind::Polite | Kind::Bare, false) => Backoff::Prompt {
-            base: BASE,
-            cap: CAP,
-        },
-    };
-    settings.is_polite = crowd.kind != Kind::Rude;
-    settings.source = source(crowd, client);
-    settings
 }
 
 /// Where ports run out: 127.0.0.2 and up, for servers on this machine.

@@ -1,5 +1,7 @@
 //! What a swarm is told and what it tells: in this process over a channel, from another as JSON lines.
 
+use std::path::PathBuf;
+
 use reconnect_storm::Tally;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +40,8 @@ pub(crate) struct Crowd {
     /// What tells the rooms of this run from those of others.
     pub(crate) run: String,
     pub(crate) gateways: Vec<String>,
+    /// Authorities that are believed there, besides the public ones.
+    pub(crate) ca_file: Option<PathBuf>,
     /// They all dial the first gateway first, rather than in turn.
     pub(crate) all_at_first: bool,
     pub(crate) token: Option<String>,
