@@ -12,15 +12,18 @@ use outlast_broker::{
 };
 use outlast_protocol::{Limits, RoomName, Sid, Welcome};
 use outlast_sessions::{Attachment, SessionError, Sessions};
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::{Instant, sleep},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     address::Addresses,
     admission::Queue,
     auth::Auth,
-    bye::Bye,
-    hub::{Hub, News},
+    bye::{Bye, End},
+    hub::{Hub, News, Wake},
     lobby::Lobby,
     outage::Outage,
     settings::Settings,
@@ -75,6 +78,8 @@ const CHORES_MAX: usize = 64;
 const VERIFY_AT_ONCE: usize = 16;
 /// How long to wait before the store is asked again.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long a lost socket's session may go without a word in its record.
+const LINGERS: Duration = Duration::from_secs(1);
 
 impl Gateway {
     /// A gateway that does nothing yet; see [`Gateway::serve`].
@@ -201,13 +206,29 @@ impl Shared {
         }
     }
 
-    /// Notes that a session has lost its socket, however long the store takes (S2).
-    pub(crate) async fn detach(&self, Who { sid, generation }: Who) {
+    /// Leaves a session that has just lost its socket to whoever has it next. Most clients of a herd are back
+    /// within a moment, here or elsewhere: then nothing is written.
+    pub(crate) async fn part(&self, who: Who, wake: &Wake) {
+        let parted = Instant::now();
+        let pause = LINGERS.min(self.sessions.grace() / 2);
+        let gone = tokio::select! {
+            biased;
+            bye = wake.bye() => End::Bye(bye),
+            () = self.closing.cancelled() => End::Closed,
+            () = sleep(pause.mul_f64(rand::random_range(0.5..=1.0))) => End::Closed,
+        };
+        if gone.keeps_session() {
+            self.detach(who, parted.elapsed()).await;
+        }
+    }
+
+    /// Notes that a session lost its socket so long ago, however long the store takes (S2).
+    async fn detach(&self, Who { sid, generation }: Who, ago: Duration) {
         loop {
             let Ok(_permit) = self.chores.acquire().await else {
                 return;
             };
-            match self.sessions.detach(sid, generation).await {
+            match self.sessions.detach(sid, generation, ago).await {
                 Err(SessionError::Broker(error)) => {
                     tracing::debug!(%sid, %error, "cannot detach yet");
                 }
@@ -288,7 +309,7 @@ impl Shared {
             match self.sessions.reclaim(sid, generation, &self.me).await {
                 Ok(()) if self.hub.sockets.holds(who) => return,
                 // Its socket went while the session was taken back.
-                Ok(()) => return self.detach(who).await,
+                Ok(()) => return self.detach(who, Duration::ZERO).await,
                 Err(SessionError::Superseded) => break Bye::taken_over(),
                 Err(SessionError::Gone) => break Bye::session_gone(),
                 Err(error) => tracing::debug!(%sid, %error, "cannot reclaim yet"),

@@ -33,12 +33,13 @@ pub(crate) struct Upgrade {
 ///
 /// Everything that a socket needs only once is boxed, so that one that is idle takes no memory for it.
 pub(crate) async fn serve(shared: Arc<Shared>, upgrade: Box<Upgrade>) {
-    let Some((mut socket, _counted)) = Box::pin(begin(shared, upgrade)).await else {
+    let Some((mut socket, counted)) = Box::pin(begin(shared, upgrade)).await else {
         return;
     };
     metrics::gauge!(telemetry::SOCKETS).increment(1);
     let end = socket.run().await;
     metrics::gauge!(telemetry::SOCKETS).decrement(1);
+    drop(counted);
     Box::pin(socket.finish(end)).await;
 }
 

@@ -52,8 +52,15 @@ impl Settings {
     /// How many attaches a second a gateway with so many cores lets in, unless it is told otherwise: a
     /// bound, and not what it can do. Where the store is slower, [`Settings::attaches_max`] is what counts.
     pub fn attach_rate_of(cores: usize) -> u32 {
-        const PER_CORE: u32 = 1_500;
+        const PER_CORE: u32 = 2_500;
         PER_CORE.saturating_mul(u32::try_from(cores.max(1)).unwrap_or(u32::MAX))
+    }
+
+    /// How many sockets may be about to attach at once at a gateway with so many cores: what those take of a core
+    /// is what all the others wait for (F4).
+    pub fn attaches_max_of(cores: usize) -> usize {
+        const PER_CORE: usize = 64;
+        PER_CORE.saturating_mul(cores.max(1))
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -79,6 +86,7 @@ const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 impl Default for Settings {
     fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Settings {
             frame_bytes: 65_536,
             heartbeat_ms: 25_000,
@@ -91,10 +99,8 @@ impl Default for Settings {
             drain_ms: 30_000,
             log_entries: 1_000,
             verify_ms: 30_000,
-            attach_rate: Settings::attach_rate_of(
-                std::thread::available_parallelism().map_or(1, NonZero::get),
-            ),
-            attaches_max: 512,
+            attach_rate: Settings::attach_rate_of(cores),
+            attaches_max: Settings::attaches_max_of(cores),
             waiting_max: 8_192,
             silent_max: 4_096,
         }

@@ -166,7 +166,7 @@ impl Socket {
             _registration,
             ..
         } = *self;
-        drop((rooms, wake, _registration));
+        drop(rooms);
         let leave = async {
             match job {
                 // The client was promised that.
@@ -174,7 +174,7 @@ impl Socket {
                     what: What::End,
                     doing,
                 }) => drop(doing.await),
-                _ if end.keeps_session() => shared.detach(who).await,
+                _ if end.keeps_session() => shared.part(who, &wake).await,
                 _ => {}
             }
         };
@@ -185,6 +185,7 @@ impl Socket {
             }
         };
         tokio::join!(leave, farewell);
+        drop(_registration);
     }
 
     /// Waits for the next event; what is written first is what the client has waited for longest.

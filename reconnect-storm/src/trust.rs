@@ -1,4 +1,5 @@
 use std::{
+    io,
     path::Path,
     sync::{Arc, LazyLock},
 };
@@ -6,9 +7,11 @@ use std::{
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Whose certificates are believed where a gateway speaks TLS.
 #[derive(Debug, Clone)]
@@ -54,8 +57,16 @@ impl Trust {
         Ok(Trust::of(roots))
     }
 
-    pub(crate) fn config(&self) -> Arc<ClientConfig> {
-        self.0.clone()
+    /// Begins to speak TLS with `HOST:PORT`, to which this is a connection.
+    pub(crate) async fn meet<T>(&self, host: &str, connection: T) -> io::Result<TlsStream<T>>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let name = name.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        let connector = TlsConnector::from(self.0.clone());
+        connector.connect(name, connection).await
     }
 
     fn of(roots: RootCertStore) -> Self {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use metrics::counter;
 use outlast_broker::{BrokerError, NodeId, Nudge, SharedBroker};
 use outlast_protocol::{RoomName, Sid};
@@ -32,6 +34,11 @@ impl Sessions {
             shelf: Shelf { broker, settings },
             bound: Bound::default(),
         }
+    }
+
+    /// How long a session may be without a socket before anybody is told (S7).
+    pub fn grace(&self) -> Duration {
+        Duration::from_millis(self.shelf.settings.grace_ms)
     }
 
     /// Makes a session, attached to this gateway (S1). Its record is complete when this returns (S2).
@@ -167,15 +174,24 @@ impl Sessions {
             .map(drop)
     }
 
-    /// Notes that the session has lost its socket: grace and ttl begin (S2, S7). Waits for a store that
-    /// is away, as long as it takes; goes on in the background when the caller does not.
+    /// Notes that the session has lost its socket so long ago: grace and ttl began then (S2, S7). Waits for a
+    /// store that is away, as long as it takes, which does not count; goes on in the background when the caller
+    /// does not.
     ///
     /// # Errors
     /// [`SessionError::Superseded`], [`SessionError::Gone`]: there was nothing left to detach.
-    pub async fn detach(&self, sid: Sid, generation: u64) -> Result<(), SessionError> {
+    pub async fn detach(
+        &self,
+        sid: Sid,
+        generation: u64,
+        ago: Duration,
+    ) -> Result<(), SessionError> {
         let shelf = self.shelf.clone();
+        let ago_ms = ago.as_millis() as u64;
         let detached = tokio::spawn(async move {
-            let detach = |session: &mut Session, now_ms| session.detach(generation, now_ms);
+            let detach = |session: &mut Session, now_ms: u64| {
+                session.detach(generation, now_ms.saturating_sub(ago_ms))
+            };
             insist(|| shelf.change(sid, detach)).await
         });
         let stopping = || BrokerError::Unavailable("this process is stopping".into());

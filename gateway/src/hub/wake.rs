@@ -1,7 +1,8 @@
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    task::Waker,
+    task::{Poll, Waker},
 };
 
 use futures_util::task::AtomicWaker;
@@ -114,6 +115,18 @@ impl Wake {
             return Some(Order::Leave(bye));
         }
         std::mem::take(&mut letters.missed).then_some(Order::AskAgain)
+    }
+
+    /// Waits until the socket has to go; whatever else there is to say is not heard any more.
+    pub(crate) async fn bye(&self) -> Bye {
+        poll_fn(|cx| {
+            self.register(cx.waker());
+            match self.take_order() {
+                Some(Order::Leave(bye)) => Poll::Ready(bye),
+                Some(Order::AskAgain) | None => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// Takes when the client shall move, once it has its session.

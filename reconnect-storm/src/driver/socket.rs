@@ -12,8 +12,9 @@ use tokio::{
     net::{TcpSocket, TcpStream, lookup_host},
     time::timeout,
 };
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config,
+    WebSocketStream, client_async_with_config,
     tungstenite::{
         Error, Message,
         client::IntoClientRequest,
@@ -22,15 +23,20 @@ use tokio_tungstenite::{
     },
 };
 
+use tokio_util::either::Either;
+
 use super::trickle::Trickle;
 use crate::Settings;
 
 /// One WebSocket, with the frames of protocol 1 on it.
 #[derive(Debug)]
 pub struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<Trickle>>,
+    stream: WebSocketStream<Wire>,
     codec: Codec,
 }
+
+/// Boxed where TLS is spoken, since that is large and rare.
+type Wire = Either<Trickle, Box<TlsStream<Trickle>>>;
 
 /// What came from a socket.
 #[derive(Debug)]
@@ -73,18 +79,20 @@ impl Socket {
         let config = WebSocketConfig::default()
             .read_buffer_size(4096)
             .write_buffer_size(0);
-        let tls = Connector::Rustls(settings.trust.config());
-        let (stream, _) =
-            client_async_tls_with_config(request, tcp, Some(config), Some(tls)).await?;
+        let wire = if scheme == "wss" {
+            Either::Right(Box::new(settings.trust.meet(host, tcp).await?))
+        } else {
+            Either::Left(tcp)
+        };
+        let (stream, _) = client_async_with_config(request, wire, Some(config)).await?;
         Ok(Socket { stream, codec })
     }
 
     /// Ends it with RST, as a network does that is cut.
     pub fn cut(self) {
         let tcp = match self.stream.get_ref() {
-            MaybeTlsStream::Plain(tcp) => tcp,
-            MaybeTlsStream::Rustls(tls) => tls.get_ref().0,
-            _ => return,
+            Either::Left(tcp) => tcp,
+            Either::Right(tls) => tls.get_ref().0,
         };
         // Where it fails, the connection is gone already.
         let _ = SockRef::from(tcp.tcp()).set_linger(Some(Duration::ZERO));

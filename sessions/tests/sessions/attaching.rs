@@ -113,7 +113,11 @@ async fn s2_a_resume_that_nobody_waits_for_leaves_no_session_attached() {
     let gateway = "gateway1".into();
     for polls in 0..6 {
         let opened = world.open(&gateway, &[]).await;
-        world.sessions.detach(opened.sid, 1).await.unwrap();
+        world
+            .sessions
+            .detach(opened.sid, 1, Duration::ZERO)
+            .await
+            .unwrap();
         if kill_after(polls, world.resume(&opened, &gateway))
             .await
             .is_some()
@@ -244,7 +248,7 @@ async fn s5_a_newer_socket_takes_over_and_the_older_has_no_say() {
     assert_eq!(late.add_room(sid, 1, &room("b")).await, superseded);
     assert_eq!(late.remove_room(sid, 1, &room("a")).await, superseded);
     assert_eq!(late.renew(sid, 1, user("ada")).await, superseded);
-    assert_eq!(late.detach(sid, 1).await, superseded);
+    assert_eq!(late.detach(sid, 1, Duration::ZERO).await, superseded);
     assert_eq!(late.reclaim(sid, 1, &one).await, superseded);
     assert_eq!(late.end(sid, Some(1)).await, superseded);
     assert_eq!(world.record(sid).await.record, before);
@@ -322,7 +326,11 @@ async fn s8_one_more_than_a_user_may_have_takes_nothing_from_those_there_are() {
     let opened: Vec<_> = opened.into_iter().map(Result::unwrap).collect();
     for session in &opened {
         // Attached, detached and resumed all count, once each.
-        world.sessions.detach(session.sid, 1).await.unwrap();
+        world
+            .sessions
+            .detach(session.sid, 1, Duration::ZERO)
+            .await
+            .unwrap();
         assert_eq!(world.sessions.open(user("ada"), &gateway).await, too_many);
         assert!(world.resume(session, &gateway).await.is_ok());
     }

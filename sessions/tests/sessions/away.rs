@@ -16,7 +16,11 @@ async fn s7_rooms_are_told_when_the_grace_is_over_and_no_more_than_two_seconds_l
     let opened = world.open(&"gateway1".into(), &rooms).await;
     let lateness = Lateness::watch();
     let lost_ms = world.now_ms().await;
-    world.sessions.detach(opened.sid, 1).await.unwrap();
+    world
+        .sessions
+        .detach(opened.sid, 1, Duration::ZERO)
+        .await
+        .unwrap();
     for room in &rooms {
         let told_ms = until("told away", async || {
             world.told_away(room, opened.sid).await
@@ -30,6 +34,31 @@ async fn s7_rooms_are_told_when_the_grace_is_over_and_no_more_than_two_seconds_l
             "told after {after_ms} ms, not {grace_ms} to {most_ms}"
         );
     }
+    keeper.stop().await;
+}
+
+#[tokio::test]
+async fn s7_the_grace_counts_from_the_loss_also_where_that_is_noted_later() {
+    let settings = Settings {
+        grace_ms: 3_600_000,
+        ttl_ms: 7_200_000,
+        ..quick()
+    };
+    let world = World::new(settings);
+    let keeper = world.keeper();
+    let room = room("a");
+    let opened = world
+        .open(&"gateway1".into(), std::slice::from_ref(&room))
+        .await;
+    world
+        .sessions
+        .detach(opened.sid, 1, world.sessions.grace())
+        .await
+        .unwrap();
+    until("told away", async || {
+        world.told_away(&room, opened.sid).await
+    })
+    .await;
     keeper.stop().await;
 }
 
@@ -48,7 +77,7 @@ async fn s7_who_returns_within_the_grace_was_never_away() {
     for _ in 0..4 {
         world
             .sessions
-            .detach(last.sid, last.generation)
+            .detach(last.sid, last.generation, Duration::ZERO)
             .await
             .unwrap();
         // A keeper looks at it in between.
@@ -75,7 +104,7 @@ async fn s7_who_returns_later_is_told_away_once_each_time() {
     for time in 1..=2 {
         world
             .sessions
-            .detach(last.sid, last.generation)
+            .detach(last.sid, last.generation, Duration::ZERO)
             .await
             .unwrap();
         until("told away", async || {
@@ -102,7 +131,7 @@ async fn s2_a_session_outlives_its_socket_by_its_ttl() {
     for _ in 0..3 {
         world
             .sessions
-            .detach(last.sid, last.generation)
+            .detach(last.sid, last.generation, Duration::ZERO)
             .await
             .unwrap();
         world.jump_ahead(Duration::from_secs(500));

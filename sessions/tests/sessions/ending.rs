@@ -86,7 +86,11 @@ async fn s6_a_session_that_nobody_comes_back_to_expires() {
     let rooms = rooms(5);
     let opened = world.open(&gateway, &rooms).await;
     let lost_ms = world.now_ms().await;
-    world.sessions.detach(opened.sid, 1).await.unwrap();
+    world
+        .sessions
+        .detach(opened.sid, 1, Duration::ZERO)
+        .await
+        .unwrap();
     for room in &rooms {
         until("the room is told", async || {
             world.seat(room, opened.sid).await.over
@@ -192,7 +196,11 @@ async fn s6_a_room_whose_topic_is_full_is_told_when_it_is_not_and_others_need_no
         anew.is_ok(),
         "who is over does not count among the user's sessions (S8)"
     );
-    world.sessions.detach(other.sid, 1).await.unwrap();
+    world
+        .sessions
+        .detach(other.sid, 1, Duration::ZERO)
+        .await
+        .unwrap();
     until("the other's room is told", async || {
         world.seat(&free, other.sid).await.over
     })

@@ -210,7 +210,11 @@ async fn s7_rooms_are_told_once_more_that_a_reclaimed_session_is_here() {
     let opened = world.open(&one, &[room("a")]).await;
     // Lost and reclaimed within the grace: as far as the record says, its rooms know of nothing. But a
     // keeper that is held up may be about to tell them.
-    world.sessions.detach(opened.sid, 1).await.unwrap();
+    world
+        .sessions
+        .detach(opened.sid, 1, Duration::ZERO)
+        .await
+        .unwrap();
     world.sessions.reclaim(opened.sid, 1, &one).await.unwrap();
     assert_eq!(world.told(&room("a")).await, []);
     let gateway = Gateway::start(&world, &one, vec![]).await;

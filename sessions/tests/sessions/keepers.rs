@@ -74,7 +74,11 @@ async fn s2_another_keeper_takes_over_from_one_that_was_killed() {
     let mut opened = Vec::new();
     for _ in 0..16 {
         let session = world.open(&"gateway1".into(), &[room("a")]).await;
-        world.sessions.detach(session.sid, 1).await.unwrap();
+        world
+            .sessions
+            .detach(session.sid, 1, Duration::ZERO)
+            .await
+            .unwrap();
         opened.push(session.sid);
     }
     for sid in opened {
@@ -107,7 +111,11 @@ pub(crate) async fn keepers_may_be_killed_at_any_moment(world: World) {
     }
     let lost_ms = world.now_ms().await;
     for session in lost.iter().chain(&returned) {
-        world.sessions.detach(session.sid, 1).await.unwrap();
+        world
+            .sessions
+            .detach(session.sid, 1, Duration::ZERO)
+            .await
+            .unwrap();
     }
 
     let mut keepers = vec![world.keeper(), world.keeper()];

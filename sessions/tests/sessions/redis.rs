@@ -109,7 +109,7 @@ async fn s7_a_store_that_is_away_is_waited_for_and_costs_nobody_its_session() {
     two.die();
     let detached = {
         let (sessions, sid) = (world.sessions.clone(), closes.sid);
-        tokio::spawn(async move { sessions.detach(sid, 1).await })
+        tokio::spawn(async move { sessions.detach(sid, 1, Duration::ZERO).await })
     };
     sleep(8 * COMMAND).await;
     assert!(

@@ -106,6 +106,7 @@ impl Field {
             seed: options.seed,
             at_once: AT_ONCE,
             slow_every: None,
+            cut_share: 0.0,
             may_diverge: false,
         }
     }
@@ -236,6 +237,11 @@ impl Baseline {
             seed: options.seed,
             at_once: AT_ONCE,
             slow_every: None,
+            cut_share: if name == ScenarioName::Cut {
+                options.cut_share()
+            } else {
+                0.0
+            },
             may_diverge: false,
         };
         if name == ScenarioName::Rude {
@@ -256,8 +262,7 @@ impl Baseline {
         swarm.all(Order::Storm).await?;
         let [first, second] = servers;
         let survivors = if name == ScenarioName::Cut {
-            let share = options.share.unwrap_or(0.5);
-            swarm.all(Order::Cut { share }).await?;
+            swarm.all(Order::Cut).await?;
             vec![first, second]
         } else {
             first.kill().await?;

@@ -270,6 +270,11 @@ impl Options {
         crowds * self.clients()
     }
 
+    /// The share of the clients that `cut` cuts.
+    pub(crate) fn cut_share(&self) -> f64 {
+        self.share.unwrap_or(0.5)
+    }
+
     pub(crate) fn rooms(&self) -> u32 {
         let rooms = self.rooms.unwrap_or_else(|| self.clients().div_ceil(50));
         rooms.clamp(self.processes() as u32, self.clients().max(1))

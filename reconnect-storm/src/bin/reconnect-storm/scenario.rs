@@ -53,6 +53,7 @@ async fn arrive(name: ScenarioName, field: &mut Field) -> anyhow::Result<()> {
     let mut crowd = field.crowd();
     match name {
         ScenarioName::Slow => slow::prepare(field, &mut crowd),
+        ScenarioName::Cut => crowd.cut_share = field.options.cut_share(),
         ScenarioName::Store => crowd.may_diverge = true,
         ScenarioName::Rude => {
             let rude = rude::crowd(&crowd);
@@ -60,8 +61,7 @@ async fn arrive(name: ScenarioName, field: &mut Field) -> anyhow::Result<()> {
             return field.arrive(rude).await;
         }
         ScenarioName::Idle => return idle::arrive(field, crowd).await,
-        ScenarioName::Cut
-        | ScenarioName::Kill
+        ScenarioName::Kill
         | ScenarioName::Drain
         | ScenarioName::Worker
         | ScenarioName::Fanout
@@ -89,7 +89,10 @@ fn what(name: ScenarioName, options: &Options) -> String {
     let crowd = format!("{clients} clients in {rooms} rooms, {rate} actions a second");
     let share = |default: f64| 100.0 * options.share.unwrap_or(default);
     match name {
-        ScenarioName::Cut => format!("{crowd}; {:.0} % of the sockets are cut", share(0.5)),
+        ScenarioName::Cut => {
+            let percent = 100.0 * options.cut_share();
+            format!("{crowd}; {percent:.0} % of the sockets are cut")
+        }
         ScenarioName::Kill | ScenarioName::All if options.storm_command.is_some() => {
             format!("{crowd}; the storm command is run")
         }

@@ -106,7 +106,7 @@ impl Swarm {
             },
             Order::Arrive(_)
             | Order::Storm
-            | Order::Cut { .. }
+            | Order::Cut
             | Order::Read { .. }
             | Order::Settle { .. } => order,
         };

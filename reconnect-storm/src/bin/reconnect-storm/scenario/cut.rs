@@ -3,7 +3,6 @@
 use crate::{field::Field, report::Fact, swarm::Order};
 
 pub(super) async fn storm(field: &mut Field) -> anyhow::Result<Vec<Fact>> {
-    let share = field.options.share.unwrap_or(0.5);
-    field.swarm.all(Order::Cut { share }).await?;
+    field.swarm.all(Order::Cut).await?;
     Ok(Vec::new())
 }

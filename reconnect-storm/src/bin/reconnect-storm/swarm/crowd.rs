@@ -1,7 +1,7 @@
 //! The clients of one process, and what they are told to do.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -81,7 +81,7 @@ async fn obey(
         Order::Arrive(_) => {}
         Order::Act { per_s, text_bytes } => drop(swarm.pace.send((per_s, text_bytes))),
         Order::Storm => swarm.board.storm_begins(Instant::now()),
-        Order::Cut { share } => swarm.cut(share),
+        Order::Cut => swarm.cut(),
         Order::Read { every, bytes_per_s } => {
             let members = swarm.members.lock().clone();
             let slow = |member: &Seated| member.client.is_multiple_of(every);
@@ -99,16 +99,17 @@ async fn obey(
 
 /// Everybody in this process.
 struct Swarm {
-    /// Where clients run, apart from each other by the gateway that they begin at: those of a gateway that
-    /// dies are not to delay, in this very program, those of the other, whose latency is measured.
+    /// Where clients run: those that are cut, or begin at a gateway that dies, are not to delay, in this very
+    /// program, the others, whose latency is measured.
     quarters: [Quarter; QUARTERS],
+    /// Those that are cut.
+    victims: HashSet<u32>,
     board: Arc<Board>,
     ledger: Arc<Ledger>,
     members: Arc<Mutex<Vec<Seated>>>,
     bare: Vec<Bare>,
     pace: watch::Sender<(f64, usize)>,
     trust: Trust,
-    seed: u64,
     /// What runs beside the clients.
     tasks: Vec<AbortHandle>,
 }
@@ -152,6 +153,7 @@ struct Seated {
 
 /// A client of the baseline.
 struct Bare {
+    client: u32,
     stand: Arc<Mutex<Stand>>,
     cut: Arc<Notify>,
     task: AbortHandle,
@@ -172,28 +174,33 @@ impl Swarm {
         ];
         Ok(Swarm {
             quarters,
+            victims: HashSet::new(),
             board,
             ledger: Arc::new(Ledger::new(mark_of, crowd.may_diverge)),
             members,
             bare: Vec::new(),
             pace,
             trust: trust(crowd.ca_file.as_deref())?,
-            seed: crowd.seed,
             tasks: tasks.iter().map(|task| task.abort_handle()).collect(),
         })
     }
 
     async fn arrive(&mut self, crowd: Crowd) -> anyhow::Result<()> {
         let clients = crowd.first..crowd.first + crowd.clients;
+        self.victims.extend(victims(&crowd));
         if crowd.kind == Kind::Bare {
             for client in clients {
                 let stand = Arc::new(Mutex::new(Stand::new(client, crowd.kind)));
                 let (settings, cut) = (self.settings(&crowd, client), Arc::new(Notify::new()));
-                let first = settings.first_gateway;
+                let quarter = self.quarter(&crowd, client, &settings);
                 let stay = bare::stay(settings, self.board.clone(), stand.clone(), cut.clone());
-                let quarter = &self.quarters[first % QUARTERS];
                 let task = quarter.within(|| tokio::spawn(stay).abort_handle());
-                self.bare.push(Bare { stand, cut, task });
+                self.bare.push(Bare {
+                    client,
+                    stand,
+                    cut,
+                    task,
+                });
                 if self.bare.len().is_multiple_of(crowd.at_once) {
                     self.all_up(crowd.at_once / 2).await?;
                 }
@@ -218,7 +225,7 @@ impl Swarm {
         let stand = Stand::new(client, crowd.kind);
         let member = Member::new(watcher, self.board.clone(), stand);
         let settings = self.settings(crowd, client);
-        let quarter = &self.quarters[settings.first_gateway % QUARTERS];
+        let quarter = self.quarter(crowd, client, &settings);
         let driver = quarter.within(|| Driver::start_before(settings, member));
         driver.join(&room, &json!({"name": format!("client {client}")}));
         let is_in = |client: &reconnect_storm::Client, _: &Member| {
@@ -237,6 +244,15 @@ impl Swarm {
             driver,
             room,
         })
+    }
+
+    fn quarter(&self, crowd: &Crowd, client: u32, settings: &Settings) -> &Quarter {
+        let number = if crowd.cut_share > 0.0 {
+            usize::from(!self.victims.contains(&client))
+        } else {
+            settings.first_gateway % QUARTERS
+        };
+        &self.quarters[number]
     }
 
     fn settings(&self, crowd: &Crowd, client: u32) -> Settings {
@@ -282,23 +298,19 @@ impl Swarm {
         }
     }
 
-    fn cut(&self, share: f64) {
-        self.some(share).for_each(|member| member.driver.cut());
-        let mut bare: Vec<&Bare> = self.bare.iter().collect();
-        bare.shuffle(&mut StdRng::seed_from_u64(self.seed));
-        let count = (bare.len() as f64 * share).round() as usize;
-        bare.iter()
-            .take(count)
-            .for_each(|bare| bare.cut.notify_one());
-    }
-
-    /// A share of the members: always the same ones.
-    fn some(&self, share: f64) -> impl Iterator<Item = Seated> + use<> {
-        let mut members = self.members.lock().clone();
-        members.sort_by_key(|member| member.client);
-        members.shuffle(&mut StdRng::seed_from_u64(self.seed));
-        let count = (members.len() as f64 * share).round() as usize;
-        members.into_iter().take(count)
+    fn cut(&self) {
+        for member in self.members.lock().iter() {
+            if self.victims.contains(&member.client) {
+                // Before it knows: what it reads late until then is no delay of those that are not cut.
+                self.board.touch(member.client);
+                member.driver.cut();
+            }
+        }
+        for bare in &self.bare {
+            if self.victims.contains(&bare.client) {
+                bare.cut.notify_one();
+            }
+        }
     }
 
     /// Lets everybody come to an end, and answers what became of them. Whoever does not come to one
@@ -363,6 +375,14 @@ async fn until(deadline: Instant, mut holds: impl FnMut() -> bool) {
     while !holds() && Instant::now() < deadline {
         sleep(LOOK_EVERY).await;
     }
+}
+
+/// The share of a crowd that is to be cut: always the same ones.
+fn victims(crowd: &Crowd) -> impl Iterator<Item = u32> + use<> {
+    let mut clients: Vec<u32> = (crowd.first..crowd.first + crowd.clients).collect();
+    clients.shuffle(&mut StdRng::seed_from_u64(crowd.seed));
+    let count = (clients.len() as f64 * crowd.cut_share).round() as usize;
+    clients.into_iter().take(count)
 }
 
 /// Where ports run out: 127.0.0.2 and up, for servers on this machine.

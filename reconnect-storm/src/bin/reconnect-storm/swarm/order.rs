@@ -16,8 +16,8 @@ pub(crate) enum Order {
     Act { per_s: f64, text_bytes: usize },
     /// The storm begins now: what happens to clients counts from here.
     Storm,
-    /// A share of the clients lose their sockets abruptly.
-    Cut { share: f64 },
+    /// Those of a crowd that were meant to lose their sockets abruptly.
+    Cut,
     /// A share of the clients reads so many bytes a second; all read freely again for `None`.
     Read {
         every: u32,
@@ -51,6 +51,8 @@ pub(crate) struct Crowd {
     pub(crate) at_once: usize,
     /// Every so manieth has a small receive buffer, so that its slow reading is felt at the gateway.
     pub(crate) slow_every: Option<u32>,
+    /// The share of them that [`Order::Cut`] means.
+    pub(crate) cut_share: f64,
     /// Whether the run explains that the store loses writes.
     pub(crate) may_diverge: bool,
 }
