@@ -23,7 +23,7 @@ use crate::{
     admission::Queue,
     auth::Auth,
     bye::{Bye, End},
-    hub::{Hub, News, Wake},
+    hub::{Hub, News, Registration, Wake},
     lobby::Lobby,
     outage::Outage,
     settings::Settings,
@@ -208,7 +208,7 @@ impl Shared {
 
     /// Leaves a session that has just lost its socket to whoever has it next. Most clients of a herd are back
     /// within a moment, here or elsewhere: then nothing is written.
-    pub(crate) async fn part(&self, who: Who, wake: &Wake) {
+    pub(crate) async fn part(&self, who: Who, wake: &Wake, registration: Registration) {
         let parted = Instant::now();
         let pause = LINGERS.min(self.sessions.grace() / 2);
         let gone = tokio::select! {
@@ -217,6 +217,8 @@ impl Shared {
             () = self.closing.cancelled() => End::Closed,
             () = sleep(pause.mul_f64(rand::random_range(0.5..=1.0))) => End::Closed,
         };
+        // Before that is noted: nobody shall take back what has no socket any more.
+        drop(registration);
         if gone.keeps_session() {
             self.detach(who, parted.elapsed()).await;
         }
@@ -306,6 +308,10 @@ impl Shared {
     async fn reclaim_one(&self, who: Who) {
         let Who { sid, generation } = who;
         let bye = loop {
+            // It may have gone since it was listed: then its session is no longer this gateway's to take back.
+            if !self.hub.sockets.holds(who) {
+                return;
+            }
             match self.sessions.reclaim(sid, generation, &self.me).await {
                 Ok(()) if self.hub.sockets.holds(who) => return,
                 // Its socket went while the session was taken back.

@@ -64,7 +64,7 @@ pub(crate) struct Socket {
     /// Whether the client was asked to move (D3).
     moving: bool,
     timer: Pin<Box<Sleep>>,
-    _registration: Registration,
+    registration: Registration,
 }
 
 /// What the loop wakes up for.
@@ -120,7 +120,7 @@ impl Socket {
             job: None,
             blocked: None,
             moving: false,
-            _registration: registration,
+            registration,
         }
     }
 
@@ -163,19 +163,20 @@ impl Socket {
             job,
             rooms,
             wake,
-            _registration,
+            registration,
             ..
         } = *self;
         drop(rooms);
+        // The client was promised its end; of anything else nobody would hear.
+        let promised = job.filter(|job| matches!(job.what, What::End));
         let leave = async {
-            match job {
-                // The client was promised that.
-                Some(Job {
-                    what: What::End,
-                    doing,
-                }) => drop(doing.await),
-                _ if end.keeps_session() => shared.part(who, &wake).await,
-                _ => {}
+            match promised {
+                Some(Job { doing, .. }) => {
+                    drop(registration);
+                    drop(doing.await);
+                }
+                None if end.keeps_session() => shared.part(who, &wake, registration).await,
+                None => drop(registration),
             }
         };
         let farewell = async {
@@ -185,7 +186,6 @@ impl Socket {
             }
         };
         tokio::join!(leave, farewell);
-        drop(_registration);
     }
 
     /// Waits for the next event; what is written first is what the client has waited for longest.
@@ -316,7 +316,8 @@ impl Socket {
             let reason = format!("nothing was read for {} s", blocked.as_secs());
             return Err(Bye::new(CloseCode::TooSlow, reason));
         }
-        if !self.is_listening() {
+        // Who reads too slowly may not have come to the ping yet.
+        if !self.is_listening() || self.blocked.is_some() {
             self.beat.heard(now);
         }
         match self.beat.due(now) {

@@ -3,14 +3,20 @@ use std::{
     mem,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
+use tokio::time::{Sleep, sleep};
 use tower::Service;
 
 use super::{
     Applicant, Rejected,
     queue::{Entry, Place},
 };
+
+/// How long a place is held: who attaches for longer waits for the store, or for a room that nobody runs at the
+/// moment, and takes nothing of this gateway's cores.
+const HOLDS: Duration = Duration::from_millis(500);
 
 /// The answer of an [`Admission`](super::Admission).
 pub(crate) struct ResponseFuture<S: Service<R>, R>(State<S, R>);
@@ -22,9 +28,11 @@ enum State<S: Service<R>, R> {
         request: R,
         service: S,
     },
-    /// It is let in; its place counts until it is answered.
+    /// It is let in; its place counts until it is answered, or has waited for so long that it cannot be this
+    /// gateway that it waits for.
     Admitted {
-        _place: Place,
+        place: Option<Place>,
+        until: Pin<Box<Sleep>>,
         response: S::Future,
     },
     Refused {
@@ -81,10 +89,20 @@ where
                     }
                     self.step(admitted);
                 }
-                State::Admitted { response, .. } => {
-                    let answer = ready!(Pin::new(response).poll(cx));
-                    self.0 = State::Done;
-                    return Poll::Ready(answer.map_err(Rejected::Inner));
+                State::Admitted {
+                    place,
+                    until,
+                    response,
+                } => {
+                    if let Poll::Ready(answer) = Pin::new(response).poll(cx) {
+                        self.0 = State::Done;
+                        return Poll::Ready(answer.map_err(Rejected::Inner));
+                    }
+                    if place.is_some() {
+                        ready!(until.as_mut().poll(cx));
+                        *place = None;
+                    }
+                    return Poll::Pending;
                 }
                 State::Refused { .. } | State::Closed(_) | State::Done => {
                     return Poll::Ready(Err(match mem::replace(&mut self.0, State::Done) {
@@ -114,7 +132,8 @@ impl<S: Service<R>, R> ResponseFuture<S, R> {
             self.0 = if admitted {
                 let response = service.call(request);
                 State::Admitted {
-                    _place: place,
+                    place: Some(place),
+                    until: Box::pin(sleep(HOLDS)),
                     response,
                 }
             } else {

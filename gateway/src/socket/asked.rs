@@ -118,6 +118,11 @@ impl Asked {
             entries.at = now;
         }
         self.entries.take_if(|entries| entries.first > entries.last);
+        // A leave that was refused: the session stays, and with it what came behind.
+        if self.first_leave() == Some(n) {
+            self.settle(n);
+            self.settle_acts(now);
+        }
     }
 
     /// The room says what it has applied. Answers what has to come again, if that was lost on the way.
@@ -129,6 +134,10 @@ impl Asked {
             self.drop_from(applied + 1);
             return Some(applied + 1);
         }
+        if applied >= checked {
+            entries.first = entries.first.max(applied + 1);
+        }
+        self.entries.take_if(|entries| entries.first > entries.last);
         None
     }
 
@@ -155,8 +164,9 @@ impl Asked {
         let numbers: Vec<u64> = acts.map(|question| question.n).collect();
         self.retain(|question| !stands(question));
         if let (Some(first), Some(last)) = (numbers.first(), numbers.last()) {
+            let before = self.entries.take();
             self.entries = Some(Entries {
-                first: *first,
+                first: before.map_or(*first, |entries| entries.first),
                 last: *last,
                 at: now,
                 checked: None,
@@ -207,7 +217,8 @@ impl Asked {
             && is_due(entries.at)
         {
             entries.at = now;
-            entries.checked = Some(entries.last);
+            // Of several answers the first is about the first of the checks.
+            entries.checked.get_or_insert(entries.last);
             requests.push(Request::Attached { view: false });
         }
         requests
@@ -295,12 +306,11 @@ mod tests {
         assert_eq!(asked.heard_applied(6), None, "7 was sent behind that");
         asked.hurry(start + PATIENCE * 2);
         assert_eq!(asked.again(start + PATIENCE * 2), check);
-        assert_eq!(asked.heard_applied(2), None, "another history");
+        assert_eq!(asked.heard_applied(4), None, "another history");
         asked.hurry(start + PATIENCE * 2);
         assert_eq!(asked.again(start + PATIENCE * 2), check);
-        assert_eq!(asked.heard_applied(4), Some(5));
-        assert_eq!(asked.heard_applied(4), None, "nobody asked");
-        asked.found_entry(4, start + PATIENCE * 2);
+        assert_eq!(asked.heard_applied(6), Some(7));
+        assert_eq!(asked.heard_applied(6), None, "nobody asked");
         assert!(asked.is_empty());
     }
 
@@ -317,6 +327,21 @@ mod tests {
         assert!(!asked.contains(2) && asked.contains(4) && asked.leaves());
         asked.settle_to(3);
         assert!(asked.contains(4) && !asked.leaves() && asked.entries.is_none());
+    }
+
+    #[test]
+    fn w5_behind_a_refused_leave_everything_goes_on() {
+        let now = Instant::now();
+        let mut asked = Asked::default();
+        asked.expect_entry(2, now);
+        asked.ask(3, Request::Leave { n: 3 }, now);
+        asked.ask(4, act(4), now);
+        asked.found_entry(2, now);
+        assert!(asked.leaves() && asked.contains(4));
+        asked.found_entry(3, now);
+        assert!(!asked.leaves() && !asked.contains(4) && !asked.is_empty());
+        asked.found_entry(4, now);
+        assert!(asked.is_empty());
     }
 
     #[test]

@@ -162,6 +162,21 @@ async fn d1_who_waits_and_goes_makes_room() {
 }
 
 #[tokio::test]
+async fn d1_who_waits_for_a_room_keeps_nobody_else_waiting() {
+    let mut world = World::with_settings(Settings {
+        attaches_max: 1,
+        ..Settings::default()
+    })
+    .await;
+    let (_, in_a_room) = world.in_chat("chat/lobby", "Ada").await;
+    let (_, in_none) = world.open().await;
+    world.stop_worker().await;
+    let _waits = resuming(&world, &in_a_room).await;
+    let mut client = resuming(&world, &in_none).await;
+    client.expect("resumed").await;
+}
+
+#[tokio::test]
 async fn d1_connections_without_a_session_are_bounded() {
     let world = World::with_settings(Settings {
         attaches_max: 1,

@@ -255,11 +255,10 @@ impl Room {
 
     /// A1: the room waits for an earlier number.
     pub(super) fn gap(&mut self, expect: u64, seen: &mut Vec<Seen>) {
-        if self.pause_until.is_some() {
+        let Some(first) = self.pending.front() else {
             return;
-        }
-        let settled_up_to = self.pending.front().map_or(self.next_n, |action| action.n);
-        if expect < settled_up_to {
+        };
+        if expect < first.n {
             // The store has lost what was settled, and no entry of the log with it: the room has forgotten
             // a session that is not in it, or a join of one that was.
             self.renumber_from(expect, seen);

@@ -65,7 +65,9 @@ impl Room {
             } => {
                 let reason = match &self.stand {
                     Stand::Out => return None,
-                    Stand::In(_) => return self.check(n),
+                    Stand::In(_) if state.is_none() => return self.check(n),
+                    // It was asked before the room was shown.
+                    Stand::In(_) => return None,
                     Stand::Lost(lost) => lost.reason,
                 };
                 let Some(member) = member else {
