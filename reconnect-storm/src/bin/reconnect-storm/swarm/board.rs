@@ -32,6 +32,8 @@ pub(crate) struct Board {
     pub(super) refusals: AtomicU64,
     pub(super) actions: AtomicU64,
     events: AtomicU64,
+    /// The newest time that anybody spoke at, on the swarm's clock.
+    spoken_us: AtomicU64,
     latencies: Mutex<(Latencies, Latencies)>,
 }
 
@@ -55,6 +57,7 @@ impl Board {
             refusals: AtomicU64::default(),
             actions: AtomicU64::default(),
             events: AtomicU64::default(),
+            spoken_us: AtomicU64::default(),
             latencies: Mutex::default(),
         }
     }
@@ -62,6 +65,17 @@ impl Board {
     /// The time on the swarm's clock.
     pub(super) fn us(&self, at: Instant) -> u64 {
         at.duration_since(self.begin).as_micros() as u64
+    }
+
+    /// The time of somebody who speaks, on the swarm's clock: nobody else's, so that no two marks are the same.
+    pub(super) fn speaks_us(&self, at: Instant) -> u64 {
+        let later = |before: u64| self.us(at).max(before + 1);
+        let before = self
+            .spoken_us
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
+                Some(later(before))
+            });
+        before.map_or_else(later, later)
     }
 
     pub(super) fn storm_begins(&self, at: Instant) {
@@ -225,5 +239,20 @@ impl Stand {
     /// Whether the client is where it was before the storm.
     pub(super) fn is_whole(&self) -> bool {
         self.is_up && (self.journey.out_us.is_none() || self.is_caught_up)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_speaks_at_the_time_of_another() {
+        let board = Board::new(0, 1);
+        let at = Instant::now();
+        let times: Vec<u64> = (0..3).map(|_| board.speaks_us(at)).collect();
+        assert!(times[0] < times[1] && times[1] < times[2], "{times:?}");
+        let later = at + std::time::Duration::from_secs(1);
+        assert_eq!(board.speaks_us(later), board.us(later));
     }
 }

@@ -366,7 +366,7 @@ impl Drop for Swarm {
 impl Seated {
     fn speak(&self, board: &Board, text_bytes: usize) {
         add(&board.actions);
-        let mark = mark(self.client, board.us(Instant::now()));
+        let mark = mark(self.client, board.speaks_us(Instant::now()));
         self.driver.act(&self.room, &say(mark, text_bytes));
     }
 }
