@@ -8,6 +8,8 @@
 
 #[path = "../../broker/tests/redis/cluster.rs"]
 mod cluster;
+#[path = "../chaos/logs.rs"]
+mod logs;
 #[path = "../chaos/people.rs"]
 mod people;
 #[path = "../../broker/tests/redis/server.rs"]
@@ -30,11 +32,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outlast_broker::{Body, Layout, Rooms, redis};
+use outlast_broker::{Layout, Rooms, redis};
 use outlast_protocol::{Pos, RoomName, SnapshotReason};
-use reconnect_storm::{
-    Case, Finding, Logged, LoggedBody, Marks, Outcome, Record, RoomLog, Seen, Wrong, check,
-};
+use reconnect_storm::{Case, Finding, Marks, Outcome, Record, RoomLog, Seen, Wrong, check};
 
 use people::People;
 use site::Site;
@@ -65,17 +65,23 @@ fn processes(url: &str, password_file: &str) -> Vec<Server> {
     all
 }
 
-/// The master of a room's partition is killed a while after the last that reached its replica.
-async fn a_master_is_lost_under_load(mut site: impl Site) {
-    let url = site.url();
+/// Two of everything, and people who act at both gateways.
+async fn a_fleet_with_people(url: &str) -> (Vec<Server>, People) {
     let password = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(password.path(), users::PASSWORD).unwrap();
-    let processes = processes(&url, &password.path().display().to_string());
+    let processes = processes(url, &password.path().display().to_string());
     let gateways: Vec<_> = processes[..2]
         .iter()
         .map(|gateway| gateway.address().to_owned())
         .collect();
     let people = People::arrive(16, 4, &gateways, rand::random()).await;
+    (processes, people)
+}
+
+/// The master of a room's partition is killed a while after the last that reached its replica.
+async fn a_master_is_lost_under_load(mut site: impl Site) {
+    let url = site.url();
+    let (processes, people) = a_fleet_with_people(&url).await;
     let room: RoomName = "chat/room-0".parse().unwrap();
     let store = connect(&url).await;
     let topic = format!("ol:{{p{}}}:topic", Layout::default().partition(&room).0);
@@ -98,7 +104,7 @@ async fn a_master_is_lost_under_load(mut site: impl Site) {
     tokio::time::sleep(Duration::from_secs(3)).await;
 
     let (records, rooms) = people.leave_off().await;
-    let logs = logs(&store, &rooms).await;
+    let logs = logs::logs(store.clone(), &rooms).await;
     let log_of_processes = || {
         let logs = processes.iter().map(Server::log);
         logs.collect::<Vec<_>>().join("\n──\n")
@@ -139,14 +145,7 @@ async fn a_master_is_lost_under_load(mut site: impl Site) {
 /// Slots are moved under load, key by key: rooms wait, and nothing else happens.
 async fn slots_are_moved_under_load(site: cluster::Cluster) {
     let url = site.url();
-    let password = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(password.path(), users::PASSWORD).unwrap();
-    let processes = processes(&url, &password.path().display().to_string());
-    let gateways: Vec<_> = processes[..2]
-        .iter()
-        .map(|gateway| gateway.address().to_owned())
-        .collect();
-    let people = People::arrive(16, 4, &gateways, rand::random()).await;
+    let (processes, people) = a_fleet_with_people(&url).await;
     let store = connect(&url).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
 
@@ -172,7 +171,7 @@ async fn slots_are_moved_under_load(site: cluster::Cluster) {
     tokio::time::sleep(Duration::from_secs(1)).await;
 
     let (records, rooms) = people.leave_off().await;
-    let logs = logs(&store, &rooms).await;
+    let logs = logs::logs(store.clone(), &rooms).await;
     let verdict = check(&Case {
         clients: &records,
         logs: &logs,
@@ -247,25 +246,6 @@ async fn connect(url: &str) -> Arc<redis::Redis> {
     redis::Redis::connect(url, Layout::default(), settings)
         .await
         .unwrap()
-}
-
-/// The logs of rooms, from the store.
-async fn logs(store: &redis::Redis, rooms: &[RoomName]) -> BTreeMap<RoomName, RoomLog> {
-    let mut logs = BTreeMap::new();
-    for room in rooms {
-        let stretch = store.read_log(room, 1, usize::MAX >> 1).await.unwrap();
-        let entries = stretch.entries.into_iter().map(|entry| Logged {
-            pos: entry.pos,
-            body: match entry.body {
-                Body::Event { by, n, quiet, data } => LoggedBody::Event { by, n, quiet, data },
-                Body::Notice { to, data } => LoggedBody::Notice { to, data },
-                Body::Result { to, n, ok, .. } => LoggedBody::Result { to, n, ok },
-            },
-        });
-        let entries = entries.collect();
-        logs.insert(room.clone(), RoomLog { entries });
-    }
-    logs
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
