@@ -175,7 +175,7 @@ pub(crate) struct Flags {
     pub(crate) sockets_per_address: Option<usize>,
 
     /// Sockets that are given a session a second; the others wait for their turn, or are told when to
-    /// come back [default: 2500 for each core]
+    /// come back [default: 4000 for each core]
     #[arg(long, env = "OUTLAST_ATTACH_RATE", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attach_rate: Option<u32>,

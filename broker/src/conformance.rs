@@ -49,6 +49,7 @@ macro_rules! conformance_suite {
                 entries_come_back_in_order_behind_a_position,
                 an_append_is_taken_as_a_whole,
                 partitions_do_not_mix,
+                of_many_appends_at_once_each_has_its_own_answer,
                 a_read_waits_for_the_next_entry,
                 a_read_that_waits_in_vain_is_empty,
                 s6_an_append_behind_its_deadline_is_too_late,
@@ -97,6 +98,7 @@ macro_rules! conformance_suite {
                 e1_what_a_listener_missed_it_is_told_and_finds_in_the_log;
             records:
                 a_record_is_read_as_it_was_written,
+                of_many_reads_and_writes_at_once_each_has_its_own_answer,
                 s3_of_two_writes_of_one_version_one_happens,
                 s2_what_is_due_comes_the_longest_due_first,
                 s7_the_records_of_a_gateway_are_found,

@@ -37,7 +37,8 @@
 //!
 //! # Connections
 //! To each Redis (`nodes.rs`: one, the one that sentinels name, or every master of a Cluster) one for all
-//! commands, pipelined (`link.rs`); one for each listener (`ear.rs`); and to one of them one for each topic
+//! commands, pipelined (`link.rs`), and what many tasks ask at about the same time in as few round trips as
+//! there are turns of the scheduler (`gather.rs`); one for each listener (`ear.rs`); and to one of them one for each topic
 //! that is being read (`readers.rs`), since a command that waits holds up those behind it. A command is
 //! never sent twice, unless a node says that it did nothing and who would (`errand.rs`).
 
@@ -56,6 +57,7 @@ mod dialer;
 mod ear;
 mod errand;
 mod fault;
+mod gather;
 mod inbox;
 mod keys;
 mod leases;
@@ -77,12 +79,15 @@ pub use access::{Access, Certificate};
 use checkup::Checkup;
 use cluster::Cluster;
 use dialer::Dialer;
+use gather::Gathers;
 use keys::Channels;
 use link::{Link, Manner};
 use nodes::Nodes;
 use place::Place;
 use readers::Readers;
+use records::{Reads, Writes};
 use sentinels::Sentinels;
+use topic::Appends;
 use url::{Site, StoreUrl};
 
 /// How this process deals with Redis.
@@ -124,6 +129,10 @@ pub struct Redis {
     channels: Channels,
     nodes: Nodes,
     readers: Readers,
+    reads: Gathers<Reads>,
+    creates: Gathers<Writes>,
+    changes: Gathers<Writes>,
+    appends: Gathers<Appends>,
     _tasks: JoinSet<()>,
 }
 
@@ -175,12 +184,27 @@ impl Redis {
                 (Nodes::Many(cluster), tasks)
             }
         };
+        let (partitions, shards) = match &nodes {
+            Nodes::One(_) => (1, 1),
+            Nodes::Many(_) => (layout.partitions, layout.shards),
+        };
+        let reads = Reads {
+            nodes: nodes.clone(),
+        };
+        let appends = Appends {
+            nodes: nodes.clone(),
+            entries_max: settings.topic_entries_max,
+        };
         Ok(Arc::new(Redis {
             layout,
             settings,
             channels,
-            nodes,
             readers: Readers::default(),
+            reads: Gathers::new(reads, shards),
+            creates: Gathers::new(Writes::creating(nodes.clone()), shards),
+            changes: Gathers::new(Writes::changing(nodes.clone()), shards),
+            appends: Gathers::new(appends, partitions),
+            nodes,
             _tasks: tasks,
         }))
     }

@@ -52,7 +52,7 @@ impl Settings {
     /// How many attaches a second a gateway with so many cores lets in, unless it is told otherwise: a
     /// bound, and not what it can do. Where the store is slower, [`Settings::attaches_max`] is what counts.
     pub fn attach_rate_of(cores: usize) -> u32 {
-        const PER_CORE: u32 = 2_500;
+        const PER_CORE: u32 = 4_000;
         PER_CORE.saturating_mul(u32::try_from(cores.max(1)).unwrap_or(u32::MAX))
     }
 

@@ -1,8 +1,9 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use metrics::counter;
 use outlast_broker::{BrokerError, NodeId, Nudge, SharedBroker};
 use outlast_protocol::{RoomName, Sid};
+use tokio::sync::Semaphore;
 
 use crate::{
     Attachment, Found, Identity, Presence, SessionError, Settings,
@@ -24,7 +25,11 @@ use crate::{
 pub struct Sessions {
     shelf: Shelf,
     bound: Bound,
+    nudges: Arc<Semaphore>,
 }
+
+/// How many nudges may be under way at once: one more is not sent.
+const NUDGES_MAX: usize = 4_096;
 
 impl Sessions {
     /// The sessions that lie in this store.
@@ -33,6 +38,7 @@ impl Sessions {
         Sessions {
             shelf: Shelf { broker, settings },
             bound: Bound::default(),
+            nudges: Arc::new(Semaphore::new(NUDGES_MAX)),
         }
     }
 
@@ -112,8 +118,7 @@ impl Sessions {
         let session = attached?;
         if let Some(older) = older {
             let generation = session.generation;
-            self.nudge(&older, Nudge::TakenOver { sid, generation })
-                .await;
+            self.nudge(older, Nudge::TakenOver { sid, generation });
         }
         attach.settled();
         counter!(telemetry::RESUMED).increment(1);
@@ -228,7 +233,7 @@ impl Sessions {
             tracing::debug!(%sid, %error, "left the end of a session to a keeper");
         }
         if let (None, Some(holder)) = (generation, holder) {
-            self.nudge(&holder, Nudge::Over { sid }).await;
+            self.nudge(holder, Nudge::Over { sid });
         }
         Ok(())
     }
@@ -300,11 +305,18 @@ impl Sessions {
         Ok(broker.grouped(shard, user, max).await?)
     }
 
-    /// Best effort: a gateway that misses it finds out when it next reclaims.
-    async fn nudge(&self, to: &NodeId, nudge: Nudge) {
-        if let Err(error) = self.shelf.broker.nudge(Some(to), &nudge).await {
-            tracing::debug!(%to, ?nudge, %error, "a nudge was not delivered");
-        }
+    /// Best effort, and nobody waits for it: a gateway that misses it finds out when it next reclaims.
+    fn nudge(&self, to: NodeId, nudge: Nudge) {
+        let Ok(permit) = self.nudges.clone().try_acquire_owned() else {
+            return tracing::debug!(%to, ?nudge, "too many nudges are under way for this one");
+        };
+        let broker = self.shelf.broker.clone();
+        tokio::spawn(async move {
+            if let Err(error) = broker.nudge(Some(&to), &nudge).await {
+                tracing::debug!(%to, ?nudge, %error, "a nudge was not delivered");
+            }
+            drop(permit);
+        });
     }
 }
 

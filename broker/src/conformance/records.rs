@@ -31,6 +31,57 @@ pub async fn a_record_is_read_as_it_was_written(harness: &dyn Harness) {
     );
 }
 
+pub async fn of_many_reads_and_writes_at_once_each_has_its_own_answer(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let layout = store.layout();
+    let sids: Vec<_> = (0..200).map(|_| Sid::now_v7()).collect();
+    let value = |n: usize, version: u64| Bytes::from(format!("{n} {version}"));
+    let write_all = async |expect: &dyn Fn(usize) -> u64, version: u64| {
+        let writes = sids.iter().enumerate().map(|(n, sid)| {
+            let write = write(*sid, expect(n), &value(n, version));
+            store.write(layout.shard(sid), write)
+        });
+        futures_util::future::join_all(writes).await
+    };
+
+    // Every third expects what is not there.
+    let created = write_all(&|n| if n % 3 == 0 { 5 } else { 0 }, 1).await;
+    for (n, written) in created.into_iter().enumerate() {
+        let expected = if n % 3 == 0 {
+            Written::Conflict
+        } else {
+            done(1)
+        };
+        assert_eq!(written, Ok(expected), "record {n}");
+    }
+    // All are changed or created, some at once with those that others expect otherwise.
+    let changed = write_all(&|n| u64::from(n % 2 == 0), 2).await;
+    let versions = (0..sids.len()).map(|n| match (n % 3 == 0, n % 2 == 0) {
+        (true, true) => (None, 0),
+        (true, false) => (Some(1), 2),
+        (false, true) => (Some(2), 2),
+        (false, false) => (None, 1),
+    });
+    let versions: Vec<_> = versions.collect();
+    for (n, written) in changed.into_iter().enumerate() {
+        let expected = versions[n].0.map_or(Written::Conflict, done);
+        assert_eq!(written, Ok(expected), "record {n}");
+    }
+
+    let reads = sids.iter().map(|sid| store.read(layout.shard(sid), sid));
+    let reads = futures_util::future::join_all(reads).await;
+    for (n, read) in reads.into_iter().enumerate() {
+        let record = match versions[n] {
+            (None, 0) => None,
+            (version, written) => Some(Record {
+                value: value(n, written),
+                version: version.unwrap_or(1),
+            }),
+        };
+        assert_eq!(read.unwrap().record, record, "record {n}");
+    }
+}
+
 pub async fn s3_of_two_writes_of_one_version_one_happens(harness: &dyn Harness) {
     let (a, b) = (harness.connect().await, harness.connect().await);
     let desk = Desk::new(&a);

@@ -75,6 +75,50 @@ pub async fn partitions_do_not_mix(harness: &dyn Harness) {
     }
 }
 
+pub async fn of_many_appends_at_once_each_has_its_own_answer(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let room = room("chat/lobby");
+    let (now_ms, _) = store.members().await.unwrap();
+    let partitions: Vec<_> = store.layout().all_partitions().collect();
+    let to = |n: u64| partitions[n as usize % partitions.len()];
+    let is_late = |n: u64| n.is_multiple_of(7);
+    let appends = (0..300).map(|n| {
+        let late = Deadline(now_ms - 1);
+        let deadline = if is_late(n) { late } else { NEVER };
+        // From one input to three.
+        let inputs = (0..=n % 3).map(|_| act(&room, n)).collect();
+        store.append(to(n), deadline, inputs)
+    });
+    let answers = futures_util::future::join_all(appends).await;
+    for (n, answer) in (0..).zip(answers) {
+        let expected = match is_late(n) {
+            true => Err(BrokerError::TooLate),
+            false => Ok(()),
+        };
+        assert_eq!(answer, expected, "append {n}");
+    }
+
+    for partition in &partitions {
+        let expected = (0..300).filter(|n| to(*n) == *partition && !is_late(*n));
+        let expected = expected.flat_map(|n| (0..=n % 3).map(move |_| n));
+        let read = store.read_topic(*partition, TopicId::default(), 1000, PATIENCE);
+        let mut read: Vec<_> = understood(&read.await.unwrap())
+            .into_iter()
+            .map(|input| {
+                let Request::Act { n, .. } = input.request else {
+                    panic!("{input:?} was never appended");
+                };
+                n
+            })
+            .collect();
+        // Which of them comes first is nobody's business, and each is whole.
+        let mut wholes = read.chunk_by(|a, b| a == b);
+        assert!(wholes.all(|whole| whole.len() as u64 == whole[0] % 3 + 1));
+        read.sort_unstable();
+        assert_eq!(read, expected.collect::<Vec<_>>());
+    }
+}
+
 pub async fn a_read_waits_for_the_next_entry(harness: &dyn Harness) {
     let store = harness.connect().await;
     let room = room("chat/lobby");

@@ -1,23 +1,32 @@
 #!lua
--- Appends inputs to a partition's topic: all of them, or none.
+-- Appends inputs to topics: of each append all, or none.
 --
--- KEYS  topic
--- ARGV  deadline (ms), how many entries the topic may hold, input, input …
--- Returns 'done', 'late' or 'full'
+-- KEYS  a topic for each append
+-- ARGV  how many entries a topic may hold; for each append its deadline (ms), how many inputs, input, input …
+-- Returns for each append 'done', 'late', 'full', or why its topic cannot be read
 
-local TOPIC = KEYS[1]
-local deadline, entries_max = tonumber(ARGV[1]), tonumber(ARGV[2])
-local FIRST_INPUT = 3
-
+local entries_max = tonumber(ARGV[1])
 local time = redis.call('TIME')
-if time[1] * 1000 + math.floor(time[2] / 1000) > deadline then
-  return 'late'
-end
-if redis.call('XLEN', TOPIC) + #ARGV - FIRST_INPUT + 1 > entries_max then
-  return 'full'
-end
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
-for i = FIRST_INPUT, #ARGV do
-  redis.call('XADD', TOPIC, '*', 'input', ARGV[i])
+local outcomes, at = {}, 2
+for i, topic in ipairs(KEYS) do
+  local deadline, count = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+  local first = at + 2
+  at = first + count
+  -- A topic that cannot be read is not the others' error.
+  local length = redis.pcall('XLEN', topic)
+  if now_ms > deadline then
+    outcomes[i] = 'late'
+  elseif type(length) == 'table' then
+    outcomes[i] = length.err
+  elseif length + count > entries_max then
+    outcomes[i] = 'full'
+  else
+    for input = first, at - 1 do
+      redis.call('XADD', topic, '*', 'input', ARGV[input])
+    end
+    outcomes[i] = 'done'
+  end
 end
-return 'done'
+return outcomes

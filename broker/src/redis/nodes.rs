@@ -59,7 +59,7 @@ impl Nodes {
         for _ in 0..=REDIRECTS_MAX {
             let (mut connection, at) = link.connection()?;
             let error = match errand.run(&mut connection, asking).await {
-                Ok(value) => return read(value),
+                Ok(value) => return read_value(value),
                 Err(error) => error,
             };
             let Some(redirect) = Redirect::of(&error, &at) else {
@@ -154,6 +154,6 @@ impl Nodes {
 pub(super) const NOT_ONE: &str =
     "this Redis is a node of a Cluster: give --store redis-cluster://…";
 
-fn read<T: FromRedisValue>(value: Value) -> Result<T, BrokerError> {
+pub(super) fn read_value<T: FromRedisValue>(value: Value) -> Result<T, BrokerError> {
     redis::from_redis_value(value).map_err(|error| BrokerError::Unreadable(error.to_string()))
 }

@@ -2,10 +2,18 @@ use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future;
 use outlast_protocol::Sid;
-use redis::{Pipeline, Script};
+use redis::{Pipeline, Script, Value};
 
-use super::{Redis, clock_ms, errand::Call, keys, unexpected};
+use super::{
+    Redis, clock_ms,
+    errand::Call,
+    gather::Batch,
+    keys,
+    nodes::{Nodes, read_value},
+    unexpected,
+};
 use crate::{BrokerError, NodeId, Read, Record, Records, Shard, Write, Written};
 
 const WRITE: &str = include_str!("write.lua");
@@ -17,50 +25,134 @@ static CREATE: LazyLock<Script> =
     LazyLock::new(|| Script::new(&WRITE.replacen(" flags=allow-oom", "", 1)));
 static DUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("due.lua")));
 
-#[async_trait]
-impl Records for Redis {
-    async fn read(&self, shard: Shard, sid: &Sid) -> Result<Read, BrokerError> {
-        type Found = ((u64, u64), (Option<u64>, Option<Bytes>));
+/// Reads of records, gathered.
+#[derive(Debug, Clone)]
+pub(super) struct Reads {
+    pub(super) nodes: Nodes,
+}
+
+impl Reads {
+    async fn read(&self, asks: &[(Shard, Sid)]) -> Result<Vec<Read>, BrokerError> {
+        type Found = (Option<u64>, Option<Bytes>);
         let mut all = Pipeline::new();
         all.cmd("TIME");
-        let home = keys::session(shard, sid);
-        all.cmd("HMGET").arg(&home).arg("version").arg("value");
-        let (time, (version, value)): Found = self.nodes.query_all(&home, &all).await?;
-        let record = version
-            .zip(value)
-            .map(|(version, value)| Record { value, version });
-        Ok(Read {
-            now_ms: clock_ms(time),
-            record,
-        })
+        let homes: Vec<_> = asks
+            .iter()
+            .map(|(shard, sid)| keys::session(*shard, sid))
+            .collect();
+        for home in &homes {
+            all.cmd("HMGET").arg(home).arg("version").arg("value");
+        }
+        let home = homes.first().map_or("", String::as_str);
+        let mut answers = self
+            .nodes
+            .query_all::<Vec<Value>>(home, &all)
+            .await?
+            .into_iter();
+        let now_ms = clock_ms(read_value(answers.next().unwrap_or(Value::Nil))?);
+        let read = |answer| {
+            let (version, value): Found = read_value(answer)?;
+            let record = version
+                .zip(value)
+                .map(|(version, value)| Record { value, version });
+            Ok(Read { now_ms, record })
+        };
+        answers.map(read).collect()
+    }
+}
+
+impl Batch for Reads {
+    type Ask = (Shard, Sid);
+    type Answer = Result<Read, BrokerError>;
+
+    async fn send(&self, asks: &[(Shard, Sid)]) -> Result<Vec<Self::Answer>, BrokerError> {
+        match self.read(asks).await {
+            Ok(answers) => Ok(answers.into_iter().map(Ok).collect()),
+            Err(error) if asks.len() == 1 => Ok(vec![Err(error)]),
+            // To read once more does no harm, and it may be that only one of them cannot be read.
+            Err(_) => {
+                let alone = asks.chunks(1).map(|ask| self.read(ask));
+                let answers = future::join_all(alone).await.into_iter();
+                let only = |mut read: Vec<Read>| read.pop().ok_or_else(|| unexpected("nothing"));
+                Ok(answers.map(|answer| answer.and_then(only)).collect())
+            }
+        }
+    }
+}
+
+/// Writes of records, gathered.
+#[derive(Debug, Clone)]
+pub(super) struct Writes {
+    nodes: Nodes,
+    script: &'static LazyLock<Script>,
+}
+
+impl Writes {
+    /// Of records that must be there.
+    pub(super) fn changing(nodes: Nodes) -> Self {
+        let script = &CHANGE;
+        Writes { nodes, script }
     }
 
-    async fn write(&self, shard: Shard, write: Write) -> Result<Written, BrokerError> {
-        let script = if write.expect == 0 { &CREATE } else { &CHANGE };
-        let touched = [
-            keys::session(shard, &write.sid),
-            keys::due(shard),
-            keys::owned(shard),
-            keys::owners(shard),
-            keys::groups(shard),
-        ];
-        let mut script = Call::new(script, &touched);
-        script.arg(write.sid.to_string()).arg(write.expect);
-        script.arg(write.due_ms.map_or(String::new(), |ms| ms.to_string()));
-        script.arg(write.owner.as_ref().map_or("", NodeId::as_str));
-        script.arg(write.group.as_ref().map_or("", |group| &group.name));
-        script.arg(write.group.as_ref().map_or(0, |group| group.max));
-        if let Some(value) = &write.value {
-            script.arg(value.as_ref());
+    /// Of records that must not be there yet.
+    pub(super) fn creating(nodes: Nodes) -> Self {
+        let script = &CREATE;
+        Writes { nodes, script }
+    }
+}
+
+impl Batch for Writes {
+    type Ask = (Shard, Write);
+    type Answer = Result<Written, BrokerError>;
+
+    async fn send(&self, asks: &[(Shard, Write)]) -> Result<Vec<Self::Answer>, BrokerError> {
+        let touched = asks.iter().flat_map(|(shard, write)| {
+            [
+                keys::session(*shard, &write.sid),
+                keys::due(*shard),
+                keys::owned(*shard),
+                keys::owners(*shard),
+                keys::groups(*shard),
+            ]
+        });
+        let mut script = Call::new(self.script, &touched.collect::<Vec<_>>());
+        for (_, write) in asks {
+            script.arg(write.sid.to_string()).arg(write.expect);
+            script.arg(write.due_ms.map_or(String::new(), |ms| ms.to_string()));
+            script.arg(write.owner.as_ref().map_or("", NodeId::as_str));
+            script.arg(write.group.as_ref().map_or("", |group| &group.name));
+            script.arg(write.group.as_ref().map_or(0, |group| group.max));
+            match &write.value {
+                Some(value) => script.arg("keep").arg(value.as_ref()),
+                None => script.arg("delete").arg(""),
+            };
         }
-        match self.nodes.run::<String>(&script).await?.as_str() {
+        let outcomes: Vec<String> = self.nodes.run(&script).await?;
+        let written = |((_, write), outcome): (&(Shard, Write), String)| match outcome.as_str() {
             "done" => Ok(Written::Done {
                 version: write.expect + 1,
             }),
             "conflict" => Ok(Written::Conflict),
             "full" => Ok(Written::GroupFull),
             other => Err(unexpected(other)),
-        }
+        };
+        Ok(asks.iter().zip(outcomes).map(written).collect())
+    }
+}
+
+#[async_trait]
+impl Records for Redis {
+    async fn read(&self, shard: Shard, sid: &Sid) -> Result<Read, BrokerError> {
+        self.reads.ask(shard.0, (shard, *sid)).await?
+    }
+
+    async fn write(&self, shard: Shard, write: Write) -> Result<Written, BrokerError> {
+        let writes = if write.expect == 0 {
+            &self.creates
+        } else {
+            &self.changes
+        };
+        writes.ask(shard.0, (shard, write)).await?
     }
 
     async fn due(&self, shard: Shard, max: usize) -> Result<Vec<Sid>, BrokerError> {

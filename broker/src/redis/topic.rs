@@ -3,10 +3,49 @@ use std::{sync::LazyLock, time::Duration};
 use async_trait::async_trait;
 use redis::Script;
 
-use super::{Redis, errand::Call, keys, unexpected};
+use super::{Redis, errand::Call, gather::Batch, keys, nodes::Nodes, unexpected};
 use crate::{BrokerError, Deadline, Input, Partition, Topic, TopicEntry, TopicId};
 
 static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("append.lua")));
+
+/// Appends to topics, gathered.
+#[derive(Debug, Clone)]
+pub(super) struct Appends {
+    pub(super) nodes: Nodes,
+    pub(super) entries_max: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Append {
+    partition: Partition,
+    deadline: Deadline,
+    inputs: Vec<Input>,
+}
+
+impl Batch for Appends {
+    type Ask = Append;
+    type Answer = Result<(), BrokerError>;
+
+    async fn send(&self, asks: &[Append]) -> Result<Vec<Self::Answer>, BrokerError> {
+        let topics = asks.iter().map(|append| keys::topic(append.partition));
+        let mut script = Call::new(&APPEND, &topics.collect::<Vec<_>>());
+        script.arg(self.entries_max);
+        for append in asks {
+            script.arg(append.deadline.0).arg(append.inputs.len());
+            for input in &append.inputs {
+                script.arg(to_json(input));
+            }
+        }
+        let outcomes: Vec<String> = self.nodes.run(&script).await?;
+        let appended = |outcome: String| match outcome.as_str() {
+            "done" => Ok(()),
+            "late" => Err(BrokerError::TooLate),
+            "full" => Err(BrokerError::Full("the topic is at its bound".into())),
+            other => Err(unexpected(other)),
+        };
+        Ok(outcomes.into_iter().map(appended).collect())
+    }
+}
 
 #[async_trait]
 impl Topic for Redis {
@@ -21,17 +60,12 @@ impl Topic for Redis {
                 "Redis is close to its memory limit".into(),
             ));
         }
-        let mut script = Call::new(&APPEND, &[keys::topic(partition)]);
-        script.arg(deadline.0).arg(self.settings.topic_entries_max);
-        for input in &inputs {
-            script.arg(to_json(input));
-        }
-        match self.nodes.run::<String>(&script).await?.as_str() {
-            "done" => Ok(()),
-            "late" => Err(BrokerError::TooLate),
-            "full" => Err(BrokerError::Full("the topic is at its bound".into())),
-            other => Err(unexpected(other)),
-        }
+        let append = Append {
+            partition,
+            deadline,
+            inputs,
+        };
+        self.appends.ask(partition.0, append).await?
     }
 
     async fn read_topic(

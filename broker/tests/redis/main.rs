@@ -5,6 +5,7 @@
 mod cluster;
 mod commits;
 mod failovers;
+mod gathered;
 mod identity;
 mod listening;
 mod logins;

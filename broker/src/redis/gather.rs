@@ -1,0 +1,280 @@
+//! One round trip for what many tasks ask at about the same time.
+//!
+//! A round trip costs Redis, the network and this process much the same, however much it carries. When a herd comes
+//! back, thousands of tasks read, write and append a record's worth each; gathered, they go in a few. Who asks while
+//! nothing is under way is sent at once, and waits for nobody. Otherwise the window is one turn of the scheduler and no
+//! time by the clock: whoever is ready to ask gets to, and then it is sent. So the busier the process is, the more
+//! goes along.
+
+use std::{
+    fmt::Debug,
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use tokio::{sync::oneshot, task::yield_now};
+
+use crate::BrokerError;
+
+/// How much goes in one round trip: Redis serves nobody else while it runs a script.
+const AT_ONCE: usize = 32;
+
+/// Something that can be asked for several times in one round trip.
+pub(super) trait Batch: Send + Sync + 'static {
+    /// What is asked for once.
+    type Ask: Debug + Send + Sync;
+    /// What that is answered.
+    type Answer: Debug + Send;
+
+    /// Asks for all of it, and answers each in its place. An error is everybody's; nobody's mistake may be
+    /// the others' error.
+    fn send(
+        &self,
+        asks: &[Self::Ask],
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, BrokerError>> + Send;
+}
+
+/// Puts what is asked at about the same time into one round trip. It holds no more than there are tasks that wait.
+#[derive(Debug)]
+pub(super) struct Gather<B: Batch> {
+    batch: B,
+    /// Round trips that are under way.
+    trips: AtomicUsize,
+    waiting: Mutex<Vec<Waiting<B>>>,
+}
+
+#[derive(Debug)]
+struct Waiting<B: Batch> {
+    ask: B::Ask,
+    tell: oneshot::Sender<Result<B::Answer, BrokerError>>,
+}
+
+/// A round trip that is under way.
+struct Trip<'a>(&'a AtomicUsize);
+
+impl<B: Batch> Gather<B> {
+    pub(super) fn new(batch: B) -> Arc<Self> {
+        Arc::new(Gather {
+            batch,
+            trips: AtomicUsize::new(0),
+            waiting: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Asks, along with others. Who gives up before it is sent has not asked.
+    pub(super) async fn ask(self: &Arc<Self>, ask: B::Ask) -> Result<B::Answer, BrokerError> {
+        if let Some(_trip) = Trip::first(&self.trips) {
+            let answers = self.all(&[ask]).await?;
+            return answers.into_iter().next().ok_or_else(|| miscounted(1, 0));
+        }
+        let (tell, answer) = oneshot::channel();
+        let is_first = {
+            let mut waiting = self.waiting.lock();
+            waiting.push(Waiting { ask, tell });
+            waiting.len() == 1
+        };
+        if is_first {
+            // A task of its own, so that who gives up takes nobody else along.
+            tokio::spawn(self.clone().go());
+        }
+        let stopping = || BrokerError::Unavailable("this process is stopping".into());
+        answer.await.map_err(|_| stopping())?
+    }
+
+    async fn go(self: Arc<Self>) {
+        yield_now().await;
+        let mut waiting = mem::take(&mut *self.waiting.lock());
+        waiting.retain(|waiting| !waiting.tell.is_closed());
+        while waiting.len() > AT_ONCE {
+            let rest = waiting.split_off(AT_ONCE);
+            tokio::spawn(self.clone().send(mem::replace(&mut waiting, rest)));
+        }
+        if !waiting.is_empty() {
+            self.send(waiting).await;
+        }
+    }
+
+    async fn send(self: Arc<Self>, waiting: Vec<Waiting<B>>) {
+        let _trip = Trip::another(&self.trips);
+        let (asks, tells): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .map(|Waiting { ask, tell }| (ask, tell))
+            .unzip();
+        // Whoever does not listen any more has given up.
+        match self.all(&asks).await {
+            Ok(answers) => {
+                for (tell, answer) in tells.into_iter().zip(answers) {
+                    let _ = tell.send(Ok(answer));
+                }
+            }
+            Err(error) => {
+                for tell in tells {
+                    let _ = tell.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    async fn all(&self, asks: &[B::Ask]) -> Result<Vec<B::Answer>, BrokerError> {
+        let answers = self.batch.send(asks).await?;
+        if answers.len() != asks.len() {
+            return Err(miscounted(asks.len(), answers.len()));
+        }
+        Ok(answers)
+    }
+}
+
+impl<'a> Trip<'a> {
+    /// Begins one, if none is under way.
+    fn first(trips: &'a AtomicUsize) -> Option<Self> {
+        let begun = trips.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed);
+        begun.is_ok().then(|| Trip(trips))
+    }
+
+    fn another(trips: &'a AtomicUsize) -> Self {
+        trips.fetch_add(1, Ordering::Relaxed);
+        Trip(trips)
+    }
+}
+
+impl Drop for Trip<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn miscounted(asked: usize, answered: usize) -> BrokerError {
+    BrokerError::Unreadable(format!("{answered} answers to {asked} questions"))
+}
+
+/// A [`Gather`] for everything that lies in one place: one where there is one Redis, and one for each slot of a
+/// Cluster.
+#[derive(Debug)]
+pub(super) struct Gathers<B: Batch>(Vec<Arc<Gather<B>>>);
+
+impl<B: Batch + Clone> Gathers<B> {
+    /// `slots` are the partitions or shards, where each has a slot of its own.
+    pub(super) fn new(batch: B, slots: u16) -> Self {
+        let each = (0..slots.max(1)).map(|_| Gather::new(batch.clone()));
+        Gathers(each.collect())
+    }
+
+    /// Asks for something in a partition or shard.
+    pub(super) async fn ask(&self, slot: u16, ask: B::Ask) -> Result<B::Answer, BrokerError> {
+        let at = usize::from(slot) % self.0.len();
+        self.0[at].ask(ask).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{future::join_all, poll};
+
+    use super::*;
+
+    /// Answers every number with itself, a turn later, and notes what went in one round trip.
+    #[derive(Debug, Default)]
+    struct Echo {
+        trips: Mutex<Vec<Vec<u32>>>,
+    }
+
+    const UNLUCKY: u32 = 13_000;
+
+    impl Batch for Arc<Echo> {
+        type Ask = u32;
+        type Answer = u32;
+
+        async fn send(&self, asks: &[u32]) -> Result<Vec<u32>, BrokerError> {
+            self.trips.lock().push(asks.to_vec());
+            yield_now().await;
+            if asks.contains(&UNLUCKY) {
+                return Err(BrokerError::TooLate);
+            }
+            Ok(asks.to_vec())
+        }
+    }
+
+    impl Echo {
+        fn sizes(&self) -> Vec<usize> {
+            self.trips.lock().iter().map(Vec::len).collect()
+        }
+    }
+
+    fn gather() -> (Arc<Echo>, Arc<Gather<Arc<Echo>>>) {
+        let echo = Arc::new(Echo::default());
+        (echo.clone(), Gather::new(echo))
+    }
+
+    /// Asks for all of them in one turn.
+    async fn ask_all(
+        gather: &Arc<Gather<Arc<Echo>>>,
+        numbers: impl IntoIterator<Item = u32>,
+    ) -> Vec<Result<u32, BrokerError>> {
+        let asks = numbers.into_iter().map(|number| gather.ask(number));
+        let mut asks: Vec<_> = asks.map(Box::pin).collect();
+        for ask in &mut asks {
+            assert!(poll!(ask).is_pending());
+        }
+        join_all(asks).await
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_while_one_is_under_way_goes_in_one_round_trip() {
+        let (echo, gather) = gather();
+        let answers = ask_all(&gather, 0..20).await;
+        assert_eq!(answers, (0..20).map(Ok).collect::<Vec<_>>());
+        assert_eq!(echo.sizes(), [1, 19]);
+    }
+
+    #[tokio::test]
+    async fn who_asks_alone_is_sent_at_once() {
+        let (echo, gather) = gather();
+        for number in 0..3 {
+            let mut ask = Box::pin(gather.ask(number));
+            assert!(poll!(&mut ask).is_pending());
+            assert_eq!(echo.sizes().len(), number as usize + 1);
+            assert_eq!(ask.await, Ok(number));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_round_trip_carries_no_more_than_its_bound() {
+        let (echo, gather) = gather();
+        let many = 2 * AT_ONCE as u32 + 2;
+        let answers = ask_all(&gather, 0..many).await;
+        assert_eq!(answers, (0..many).map(Ok).collect::<Vec<_>>());
+        let mut sizes = echo.sizes();
+        sizes.sort_unstable();
+        assert_eq!(sizes, [1, 1, AT_ONCE, AT_ONCE]);
+    }
+
+    #[tokio::test]
+    async fn an_error_reaches_everybody_who_went_along_and_nobody_else() {
+        let (_, gather) = gather();
+        let unlucky = ask_all(&gather, [0, 1, UNLUCKY, 2]).await;
+        let late = || Err(BrokerError::TooLate);
+        assert_eq!(unlucky, [Ok(0), late(), late(), late()]);
+        assert_eq!(gather.ask(3).await, Ok(3));
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_takes_nobody_along() {
+        let (echo, gather) = gather();
+        let [mut first, mut second, mut third, mut fourth] =
+            [1, 2, 3, 4].map(|number| Box::pin(gather.ask(number)));
+        assert!(poll!(&mut first).is_pending());
+        assert!(poll!(&mut second).is_pending());
+        assert!(poll!(&mut third).is_pending());
+        // One goes before its round trip is over, and one before it is sent.
+        drop(first);
+        drop(second);
+        assert_eq!(third.await, Ok(3));
+        assert!(poll!(&mut fourth).is_pending());
+        assert_eq!(fourth.await, Ok(4));
+        assert_eq!(*echo.trips.lock(), [[1], [3], [4]]);
+    }
+}

@@ -1,0 +1,74 @@
+//! Requests that share a round trip.
+
+use futures_util::future::join_all;
+use outlast_broker::{BrokerError, Input, Partition, Records, Topic, TopicId, Write, Written};
+use outlast_protocol::{RoomName, Sid};
+
+use crate::{
+    scene::{ANY_TIME, LAYOUT, PATIENCE, input, new_record},
+    server::Server,
+};
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_nobody_elses_error() {
+    let server = Server::start();
+    let store = server.connect(LAYOUT).await.unwrap();
+    let records: [Write; 9] = std::array::from_fn(|_| new_record());
+    let broken = &records[4].sid;
+    let shard = LAYOUT.shard(broken);
+    let key = format!("ol:{{s{}}}:session:{broken}", shard.0);
+    server.run::<()>(&["SET", &key, "no hash"]);
+
+    let writes = records
+        .iter()
+        .map(|write| store.write(shard, write.clone()));
+    let written = join_all(writes).await;
+    let reads = records.iter().map(|write| store.read(shard, &write.sid));
+    let reads = join_all(reads).await;
+    for (write, (written, read)) in records.iter().zip(written.into_iter().zip(reads)) {
+        if write.sid == *broken {
+            assert!(is_wrong_type(&written.unwrap_err()));
+            assert!(is_wrong_type(&read.unwrap_err()));
+        } else {
+            assert_eq!(written, Ok(Written::Done { version: 1 }));
+            assert_eq!(read.unwrap().record.unwrap().version, 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_cannot_be_read_is_nobody_elses_error() {
+    let server = Server::start();
+    let store = server.connect(LAYOUT).await.unwrap();
+    let broken = Partition(2);
+    server.run::<()>(&["SET", "ol:{p2}:topic", "no stream"]);
+
+    let partitions: Vec<_> = LAYOUT.all_partitions().collect();
+    let appends = partitions
+        .iter()
+        .map(|partition| store.append(*partition, ANY_TIME, vec![said(*partition)]));
+    let appended = join_all(appends).await;
+    for (partition, appended) in partitions.into_iter().zip(appended) {
+        if partition == broken {
+            assert!(is_wrong_type(&appended.unwrap_err()));
+            continue;
+        }
+        assert_eq!(appended, Ok(()));
+        let read = store.read_topic(partition, TopicId::default(), 9, PATIENCE);
+        assert_eq!(read.await.unwrap().len(), 1);
+    }
+}
+
+fn said(Partition(p): Partition) -> Input {
+    let room: RoomName = format!("chat/{p}").parse().unwrap();
+    let sid = Sid::now_v7();
+    Input {
+        room,
+        sid,
+        ..input()
+    }
+}
+
+fn is_wrong_type(error: &BrokerError) -> bool {
+    error.to_string().contains("WRONGTYPE")
+}
