@@ -1,4 +1,4 @@
-//! A store whose round trips are counted.
+//! A store whose requests are counted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     TopicEntry, TopicId, Write, Written, telemetry,
 };
 
-/// The same store, with its round trips and its leases counted at `/metrics`.
+/// The same store, with its requests and its leases counted at `/metrics`.
 pub fn metered(inner: SharedBroker) -> SharedBroker {
     telemetry::METRICS
         .iter()

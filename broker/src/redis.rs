@@ -1,13 +1,14 @@
 //! The store of a fleet: Redis 7 or newer, shared by any number of processes.
 //!
 //! What has to be atomic is a script, in a file of its own beside this module; the rest is plain
-//! commands. Scripts check everything before they write anything, for Redis does not roll back, and
+//! commands. Scripts check everything before they write anything (of each record or append, where they carry
+//! several), for Redis does not roll back, and
 //! start with `#!lua`, so that at the memory limit they are refused before they begin. Those that keep
 //! leases, members and sessions alive say `allow-oom` (W7). Time is Redis's own.
 //!
 //! # Keys
 //! All keys of one script share the hash tag in braces: `{p7}` a partition, `{s3}` a session shard. So each
-//! lies in one slot of a Cluster.
+//! lies in one slot of a Cluster. (What is gathered for a single Redis may span several.)
 //!
 //! | key | type | holds |
 //! | --- | --- | --- |
@@ -37,10 +38,10 @@
 //!
 //! # Connections
 //! To each Redis (`nodes.rs`: one, the one that sentinels name, or every master of a Cluster) one for all
-//! commands, pipelined (`link.rs`), and what many tasks ask at about the same time in as few round trips as
-//! there are turns of the scheduler (`gather.rs`); one for each listener (`ear.rs`); and to one of them one for each topic
-//! that is being read (`readers.rs`), since a command that waits holds up those behind it. A command is
-//! never sent twice, unless a node says that it did nothing and who would (`errand.rs`).
+//! commands, pipelined (`link.rs`), where what many tasks ask at about the same time goes in one round trip
+//! (`gather.rs`); one for each listener (`ear.rs`); and to one of them one for each topic that is being read
+//! (`readers.rs`), since a command that waits holds up those behind it. A command is never sent twice, unless
+//! a node says that it did nothing and who would (`errand.rs`).
 
 use std::{sync::Arc, time::Duration};
 
@@ -79,7 +80,7 @@ pub use access::{Access, Certificate};
 use checkup::Checkup;
 use cluster::Cluster;
 use dialer::Dialer;
-use gather::Gathers;
+use gather::Gathered;
 use keys::Channels;
 use link::{Link, Manner};
 use nodes::Nodes;
@@ -129,10 +130,10 @@ pub struct Redis {
     channels: Channels,
     nodes: Nodes,
     readers: Readers,
-    reads: Gathers<Reads>,
-    creates: Gathers<Writes>,
-    changes: Gathers<Writes>,
-    appends: Gathers<Appends>,
+    reads: Gathered<Reads>,
+    creates: Gathered<Writes>,
+    changes: Gathered<Writes>,
+    appends: Gathered<Appends>,
     _tasks: JoinSet<()>,
 }
 
@@ -184,13 +185,13 @@ impl Redis {
                 (Nodes::Many(cluster), tasks)
             }
         };
-        let (partitions, shards) = match &nodes {
-            Nodes::One(_) => (1, 1),
-            Nodes::Many(_) => (layout.partitions, layout.shards),
-        };
         let reads = Reads {
             nodes: nodes.clone(),
         };
+        let (creates, changes) = (
+            Writes::creating(nodes.clone()),
+            Writes::changing(nodes.clone()),
+        );
         let appends = Appends {
             nodes: nodes.clone(),
             entries_max: settings.topic_entries_max,
@@ -200,10 +201,10 @@ impl Redis {
             settings,
             channels,
             readers: Readers::default(),
-            reads: Gathers::new(reads, shards),
-            creates: Gathers::new(Writes::creating(nodes.clone()), shards),
-            changes: Gathers::new(Writes::changing(nodes.clone()), shards),
-            appends: Gathers::new(appends, partitions),
+            reads: Gathered::new(reads, &nodes),
+            creates: Gathered::new(creates, &nodes),
+            changes: Gathered::new(changes, &nodes),
+            appends: Gathered::new(appends, &nodes),
             nodes,
             _tasks: tasks,
         }))

@@ -102,11 +102,11 @@ pub(crate) const LEASES: &str = "outlast_store_lease_changes_total";
 
 /// What is counted of a store.
 pub const METRICS: &[Metric] = &[
-    Metric::counter(REQUESTS, &["request"], "Round trips to the store"),
+    Metric::counter(REQUESTS, &["request"], "Requests to the store"),
     Metric::counter(
         FAILED,
         &["request"],
-        "Round trips to the store without a good answer",
+        "Requests to the store without a good answer",
     ),
     Metric::histogram(
         SECONDS,

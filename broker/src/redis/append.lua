@@ -3,30 +3,30 @@
 --
 -- KEYS  a topic for each append
 -- ARGV  how many entries a topic may hold; for each append its deadline (ms), how many inputs, input, input …
--- Returns for each append 'done', 'late', 'full', or why its topic cannot be read
+-- Returns for each append 'done', 'late', 'full', or what went wrong
 
 local entries_max = tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
+local function append(topic, deadline, first, count)
+  if now_ms > deadline then
+    return 'late'
+  elseif redis.call('XLEN', topic) + count > entries_max then
+    return 'full'
+  end
+  for input = first, first + count - 1 do
+    redis.call('XADD', topic, '*', 'input', ARGV[input])
+  end
+  return 'done'
+end
+
+-- What goes wrong with one is not the others' error.
 local outcomes, at = {}, 2
 for i, topic in ipairs(KEYS) do
   local deadline, count = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
-  local first = at + 2
-  at = first + count
-  -- A topic that cannot be read is not the others' error.
-  local length = redis.pcall('XLEN', topic)
-  if now_ms > deadline then
-    outcomes[i] = 'late'
-  elseif type(length) == 'table' then
-    outcomes[i] = length.err
-  elseif length + count > entries_max then
-    outcomes[i] = 'full'
-  else
-    for input = first, at - 1 do
-      redis.call('XADD', topic, '*', 'input', ARGV[input])
-    end
-    outcomes[i] = 'done'
-  end
+  local ran, outcome = pcall(append, topic, deadline, at + 2, count)
+  outcomes[i] = ran and outcome or type(outcome) == 'table' and outcome.err or tostring(outcome)
+  at = at + 2 + count
 end
 return outcomes

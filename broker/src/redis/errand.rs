@@ -40,7 +40,7 @@ impl Errand<'_> {
     }
 }
 
-/// A script with what it is given. All its keys lie in one slot.
+/// A script with what it is given. On a Cluster all its keys lie in one slot.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
     script: &'a Script,

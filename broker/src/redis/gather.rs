@@ -5,6 +5,9 @@
 //! nothing is under way is sent at once, and waits for nobody. Otherwise the window is one turn of the scheduler and no
 //! time by the clock: whoever is ready to ask gets to, and then it is sent. So the busier the process is, the more
 //! goes along.
+//!
+//! On a Cluster everybody goes alone: of a slot that is being moved some keys are here and some there, and
+//! each has an answer of its own (ASK, TRYAGAIN).
 
 use std::{
     fmt::Debug,
@@ -18,10 +21,12 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::oneshot, task::yield_now};
 
+use super::nodes::Nodes;
 use crate::BrokerError;
 
-/// How much goes in one round trip: Redis serves nobody else while it runs a script.
+/// How much goes in one round trip: Redis serves nobody else while it runs a script. One that is larger goes alone.
 const AT_ONCE: usize = 32;
+const BYTES_MAX: usize = 64 * 1024;
 
 /// Something that can be asked for several times in one round trip.
 pub(super) trait Batch: Send + Sync + 'static {
@@ -29,6 +34,9 @@ pub(super) trait Batch: Send + Sync + 'static {
     type Ask: Debug + Send + Sync;
     /// What that is answered.
     type Answer: Debug + Send;
+
+    /// About how many bytes it sends.
+    fn bytes(ask: &Self::Ask) -> usize;
 
     /// Asks for all of it, and answers each in its place. An error is everybody's; nobody's mistake may be
     /// the others' error.
@@ -68,8 +76,7 @@ impl<B: Batch> Gather<B> {
     /// Asks, along with others. Who gives up before it is sent has not asked.
     pub(super) async fn ask(self: &Arc<Self>, ask: B::Ask) -> Result<B::Answer, BrokerError> {
         if let Some(_trip) = Trip::first(&self.trips) {
-            let answers = self.all(&[ask]).await?;
-            return answers.into_iter().next().ok_or_else(|| miscounted(1, 0));
+            return alone(&self.batch, ask).await;
         }
         let (tell, answer) = oneshot::channel();
         let is_first = {
@@ -89,12 +96,8 @@ impl<B: Batch> Gather<B> {
         yield_now().await;
         let mut waiting = mem::take(&mut *self.waiting.lock());
         waiting.retain(|waiting| !waiting.tell.is_closed());
-        while waiting.len() > AT_ONCE {
-            let rest = waiting.split_off(AT_ONCE);
-            tokio::spawn(self.clone().send(mem::replace(&mut waiting, rest)));
-        }
-        if !waiting.is_empty() {
-            self.send(waiting).await;
+        for together in apart(waiting) {
+            tokio::spawn(self.clone().send(together));
         }
     }
 
@@ -105,7 +108,7 @@ impl<B: Batch> Gather<B> {
             .map(|Waiting { ask, tell }| (ask, tell))
             .unzip();
         // Whoever does not listen any more has given up.
-        match self.all(&asks).await {
+        match all(&self.batch, &asks).await {
             Ok(answers) => {
                 for (tell, answer) in tells.into_iter().zip(answers) {
                     let _ = tell.send(Ok(answer));
@@ -118,14 +121,41 @@ impl<B: Batch> Gather<B> {
             }
         }
     }
+}
 
-    async fn all(&self, asks: &[B::Ask]) -> Result<Vec<B::Answer>, BrokerError> {
-        let answers = self.batch.send(asks).await?;
-        if answers.len() != asks.len() {
-            return Err(miscounted(asks.len(), answers.len()));
+/// What goes in one round trip each, in the order in which it was asked.
+fn apart<B: Batch>(waiting: Vec<Waiting<B>>) -> Vec<Vec<Waiting<B>>> {
+    let mut trips: Vec<Vec<_>> = Vec::new();
+    let mut bytes = 0;
+    for one in waiting {
+        bytes += B::bytes(&one.ask);
+        match trips.last_mut() {
+            Some(trip) if trip.len() < AT_ONCE && bytes <= BYTES_MAX => trip.push(one),
+            _ => {
+                bytes = B::bytes(&one.ask);
+                trips.push(vec![one]);
+            }
         }
-        Ok(answers)
     }
+    trips
+}
+
+/// Asks for all of it, and has as many answers.
+async fn all<B: Batch>(batch: &B, asks: &[B::Ask]) -> Result<Vec<B::Answer>, BrokerError> {
+    let answers = batch.send(asks).await?;
+    if answers.len() != asks.len() {
+        let (asked, answered) = (asks.len(), answers.len());
+        let message = format!("{answered} answers to {asked} questions");
+        return Err(BrokerError::Unavailable(message));
+    }
+    Ok(answers)
+}
+
+/// Asks for one thing alone.
+async fn alone<B: Batch>(batch: &B, ask: B::Ask) -> Result<B::Answer, BrokerError> {
+    let answers = all(batch, &[ask]).await?;
+    let none = || BrokerError::Unavailable("no answer".into());
+    answers.into_iter().next().ok_or_else(none)
 }
 
 impl<'a> Trip<'a> {
@@ -147,26 +177,28 @@ impl Drop for Trip<'_> {
     }
 }
 
-fn miscounted(asked: usize, answered: usize) -> BrokerError {
-    BrokerError::Unreadable(format!("{answered} answers to {asked} questions"))
+/// How requests of one kind go to Redis.
+#[derive(Debug)]
+pub(super) enum Gathered<B: Batch> {
+    /// To one Redis: along with others.
+    Together(Arc<Gather<B>>),
+    /// To the nodes of a Cluster.
+    Alone(B),
 }
 
-/// A [`Gather`] for everything that lies in one place: one where there is one Redis, and one for each slot of a
-/// Cluster.
-#[derive(Debug)]
-pub(super) struct Gathers<B: Batch>(Vec<Arc<Gather<B>>>);
-
-impl<B: Batch + Clone> Gathers<B> {
-    /// `slots` are the partitions or shards, where each has a slot of its own.
-    pub(super) fn new(batch: B, slots: u16) -> Self {
-        let each = (0..slots.max(1)).map(|_| Gather::new(batch.clone()));
-        Gathers(each.collect())
+impl<B: Batch> Gathered<B> {
+    pub(super) fn new(batch: B, nodes: &Nodes) -> Self {
+        match nodes {
+            Nodes::One(_) => Gathered::Together(Gather::new(batch)),
+            Nodes::Many(_) => Gathered::Alone(batch),
+        }
     }
 
-    /// Asks for something in a partition or shard.
-    pub(super) async fn ask(&self, slot: u16, ask: B::Ask) -> Result<B::Answer, BrokerError> {
-        let at = usize::from(slot) % self.0.len();
-        self.0[at].ask(ask).await
+    pub(super) async fn ask(&self, ask: B::Ask) -> Result<B::Answer, BrokerError> {
+        match self {
+            Gathered::Together(gather) => gather.ask(ask).await,
+            Gathered::Alone(batch) => alone(batch, ask).await,
+        }
     }
 }
 
@@ -183,10 +215,16 @@ mod tests {
     }
 
     const UNLUCKY: u32 = 13_000;
+    /// From here on each takes half a round trip.
+    const LARGE: u32 = 100_000;
 
     impl Batch for Arc<Echo> {
         type Ask = u32;
         type Answer = u32;
+
+        fn bytes(ask: &u32) -> usize {
+            if *ask >= LARGE { BYTES_MAX / 2 } else { 4 }
+        }
 
         async fn send(&self, asks: &[u32]) -> Result<Vec<u32>, BrokerError> {
             self.trips.lock().push(asks.to_vec());
@@ -250,6 +288,15 @@ mod tests {
         let mut sizes = echo.sizes();
         sizes.sort_unstable();
         assert_eq!(sizes, [1, 1, AT_ONCE, AT_ONCE]);
+    }
+
+    #[tokio::test]
+    async fn a_round_trip_carries_no_more_bytes_than_its_bound() {
+        let (echo, gather) = gather();
+        let asked = [0, 1, LARGE, LARGE, LARGE, 2, 3];
+        assert_eq!(ask_all(&gather, asked).await, asked.map(Ok));
+        let trips = [vec![0], vec![1, LARGE], vec![LARGE, LARGE], vec![2, 3]];
+        assert_eq!(*echo.trips.lock(), trips);
     }
 
     #[tokio::test]

@@ -2,17 +2,16 @@ use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future;
 use outlast_protocol::Sid;
 use redis::{Pipeline, Script, Value};
 
 use super::{
     Redis, clock_ms,
     errand::Call,
+    fault::broker_error,
     gather::Batch,
     keys,
     nodes::{Nodes, read_value},
-    unexpected,
 };
 use crate::{BrokerError, NodeId, Read, Record, Records, Shard, Write, Written};
 
@@ -31,9 +30,16 @@ pub(super) struct Reads {
     pub(super) nodes: Nodes,
 }
 
-impl Reads {
-    async fn read(&self, asks: &[(Shard, Sid)]) -> Result<Vec<Read>, BrokerError> {
-        type Found = (Option<u64>, Option<Bytes>);
+impl Batch for Reads {
+    type Ask = (Shard, Sid);
+    type Answer = Result<Read, BrokerError>;
+
+    fn bytes(_: &(Shard, Sid)) -> usize {
+        const KEY: usize = 64;
+        KEY
+    }
+
+    async fn send(&self, asks: &[(Shard, Sid)]) -> Result<Vec<Self::Answer>, BrokerError> {
         let mut all = Pipeline::new();
         all.cmd("TIME");
         let homes: Vec<_> = asks
@@ -43,41 +49,28 @@ impl Reads {
         for home in &homes {
             all.cmd("HMGET").arg(home).arg("version").arg("value");
         }
+        // One that cannot be read is not the others' error; who asks alone may be sent to another node.
+        if asks.len() > 1 {
+            all.ignore_errors();
+        }
         let home = homes.first().map_or("", String::as_str);
-        let mut answers = self
-            .nodes
-            .query_all::<Vec<Value>>(home, &all)
-            .await?
-            .into_iter();
-        let now_ms = clock_ms(read_value(answers.next().unwrap_or(Value::Nil))?);
-        let read = |answer| {
-            let (version, value): Found = read_value(answer)?;
-            let record = version
-                .zip(value)
-                .map(|(version, value)| Record { value, version });
-            Ok(Read { now_ms, record })
-        };
-        answers.map(read).collect()
+        let answers: Vec<Value> = self.nodes.query_all(home, &all).await?;
+        let mut answers = answers.into_iter();
+        let time = answers.next().unwrap_or(Value::Nil);
+        let now_ms = clock_ms(read_value(time)?);
+        Ok(answers.map(|answer| read(answer, now_ms)).collect())
     }
 }
 
-impl Batch for Reads {
-    type Ask = (Shard, Sid);
-    type Answer = Result<Read, BrokerError>;
-
-    async fn send(&self, asks: &[(Shard, Sid)]) -> Result<Vec<Self::Answer>, BrokerError> {
-        match self.read(asks).await {
-            Ok(answers) => Ok(answers.into_iter().map(Ok).collect()),
-            Err(error) if asks.len() == 1 => Ok(vec![Err(error)]),
-            // To read once more does no harm, and it may be that only one of them cannot be read.
-            Err(_) => {
-                let alone = asks.chunks(1).map(|ask| self.read(ask));
-                let answers = future::join_all(alone).await.into_iter();
-                let only = |mut read: Vec<Read>| read.pop().ok_or_else(|| unexpected("nothing"));
-                Ok(answers.map(|answer| answer.and_then(only)).collect())
-            }
-        }
+fn read(answer: Value, now_ms: u64) -> Result<Read, BrokerError> {
+    if let Value::ServerError(error) = answer {
+        return Err(broker_error(error.into()));
     }
+    let (version, value): (Option<u64>, Option<Bytes>) = read_value(answer)?;
+    let record = version
+        .zip(value)
+        .map(|(version, value)| Record { value, version });
+    Ok(Read { now_ms, record })
 }
 
 /// Writes of records, gathered.
@@ -104,6 +97,11 @@ impl Writes {
 impl Batch for Writes {
     type Ask = (Shard, Write);
     type Answer = Result<Written, BrokerError>;
+
+    fn bytes((_, write): &(Shard, Write)) -> usize {
+        const KEYS: usize = 256;
+        KEYS + write.value.as_ref().map_or(0, Bytes::len)
+    }
 
     async fn send(&self, asks: &[(Shard, Write)]) -> Result<Vec<Self::Answer>, BrokerError> {
         let touched = asks.iter().flat_map(|(shard, write)| {
@@ -134,7 +132,7 @@ impl Batch for Writes {
             }),
             "conflict" => Ok(Written::Conflict),
             "full" => Ok(Written::GroupFull),
-            other => Err(unexpected(other)),
+            why => Err(BrokerError::Unavailable(why.to_owned())),
         };
         Ok(asks.iter().zip(outcomes).map(written).collect())
     }
@@ -143,7 +141,7 @@ impl Batch for Writes {
 #[async_trait]
 impl Records for Redis {
     async fn read(&self, shard: Shard, sid: &Sid) -> Result<Read, BrokerError> {
-        self.reads.ask(shard.0, (shard, *sid)).await?
+        self.reads.ask((shard, *sid)).await?
     }
 
     async fn write(&self, shard: Shard, write: Write) -> Result<Written, BrokerError> {
@@ -152,7 +150,7 @@ impl Records for Redis {
         } else {
             &self.changes
         };
-        writes.ask(shard.0, (shard, write)).await?
+        writes.ask((shard, write)).await?
     }
 
     async fn due(&self, shard: Shard, max: usize) -> Result<Vec<Sid>, BrokerError> {

@@ -3,7 +3,7 @@ use std::{sync::LazyLock, time::Duration};
 use async_trait::async_trait;
 use redis::Script;
 
-use super::{Redis, errand::Call, gather::Batch, keys, nodes::Nodes, unexpected};
+use super::{Redis, errand::Call, gather::Batch, keys, nodes::Nodes};
 use crate::{BrokerError, Deadline, Input, Partition, Topic, TopicEntry, TopicId};
 
 static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("append.lua")));
@@ -17,31 +17,34 @@ pub(super) struct Appends {
 
 #[derive(Debug)]
 pub(super) struct Append {
-    partition: Partition,
+    topic: String,
     deadline: Deadline,
-    inputs: Vec<Input>,
+    /// As they lie in the topic.
+    inputs: Vec<String>,
 }
 
 impl Batch for Appends {
     type Ask = Append;
     type Answer = Result<(), BrokerError>;
 
+    fn bytes(append: &Append) -> usize {
+        append.inputs.iter().map(String::len).sum()
+    }
+
     async fn send(&self, asks: &[Append]) -> Result<Vec<Self::Answer>, BrokerError> {
-        let topics = asks.iter().map(|append| keys::topic(append.partition));
-        let mut script = Call::new(&APPEND, &topics.collect::<Vec<_>>());
+        let topics: Vec<_> = asks.iter().map(|append| &append.topic).collect();
+        let mut script = Call::new(&APPEND, &topics);
         script.arg(self.entries_max);
         for append in asks {
             script.arg(append.deadline.0).arg(append.inputs.len());
-            for input in &append.inputs {
-                script.arg(to_json(input));
-            }
+            script.arg(&append.inputs);
         }
         let outcomes: Vec<String> = self.nodes.run(&script).await?;
         let appended = |outcome: String| match outcome.as_str() {
             "done" => Ok(()),
             "late" => Err(BrokerError::TooLate),
             "full" => Err(BrokerError::Full("the topic is at its bound".into())),
-            other => Err(unexpected(other)),
+            why => Err(BrokerError::Unavailable(why.to_owned())),
         };
         Ok(outcomes.into_iter().map(appended).collect())
     }
@@ -61,11 +64,11 @@ impl Topic for Redis {
             ));
         }
         let append = Append {
-            partition,
+            topic: keys::topic(partition),
             deadline,
-            inputs,
+            inputs: inputs.iter().map(to_json).collect(),
         };
-        self.appends.ask(partition.0, append).await?
+        self.appends.ask(append).await?
     }
 
     async fn read_topic(

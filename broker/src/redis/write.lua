@@ -6,7 +6,7 @@
 -- KEYS  for each record session, due, owned, owners, groups
 -- ARGV  for each record sid, the expected version (0 for none), due (ms), owner, group, how many the group
 --       may hold, 'keep' or 'delete', the value; '' stands for nothing
--- Returns for each record 'done', 'conflict', 'full', or why it cannot be read
+-- Returns for each record 'done', 'conflict', 'full', or what went wrong
 
 -- What a group's members begin with; its length keeps it apart from every other group.
 local function in_group(name)
@@ -29,11 +29,7 @@ local function write(keys, args)
     due_ms, owner, group = '', '', ''
   end
 
-  -- One that cannot be read is not the others' error.
-  local old = redis.pcall('HMGET', SESSION, 'version', 'owner', 'group')
-  if old.err then
-    return old.err
-  end
+  local old = redis.call('HMGET', SESSION, 'version', 'owner', 'group')
   local version, old_owner, old_group = old[1] or '0', old[2] or '', old[3] or ''
 
   if version ~= expect then
@@ -82,8 +78,10 @@ local function write(keys, args)
   return 'done'
 end
 
+-- What goes wrong with one is not the others' error.
 local outcomes = {}
 for i = 1, #KEYS / 5 do
-  outcomes[i] = write(5 * i - 4, 8 * i - 7)
+  local ran, outcome = pcall(write, 5 * i - 4, 8 * i - 7)
+  outcomes[i] = ran and outcome or type(outcome) == 'table' and outcome.err or tostring(outcome)
 end
 return outcomes

@@ -1,11 +1,14 @@
 //! A slot of a Cluster while it is being moved: some of its keys are here, some there (ASK, TRYAGAIN).
 
-use outlast_broker::{BrokerError, Committed, Leases, RoomLoad, Rooms, Topic, TopicId};
+use futures_util::future::join_all;
+use outlast_broker::{
+    BrokerError, Committed, Leases, Records, RoomLoad, Rooms, Shard, Topic, TopicId, Write, Written,
+};
 
 use crate::{
     cluster::Cluster,
     failovers::{Scene, topic},
-    scene::{PATIENCE, TTL, append, lease, next_commit, partition, room},
+    scene::{LAYOUT, PATIENCE, TTL, append, lease, new_record, next_commit, partition, room},
 };
 
 #[tokio::test]
@@ -57,4 +60,42 @@ async fn a_slot_that_is_half_moved_answers_what_is_so_or_not_at_all() {
     let log = scene.store.read_log(&room(), 1, 9).await.unwrap();
     assert_eq!(log.entries.len(), 2);
     scene.hear_again().await;
+}
+
+#[tokio::test]
+async fn s2_records_of_a_slot_that_is_half_moved_are_all_found() {
+    let mut site = Cluster::start();
+    let scene = Scene::set(&mut site).await;
+    let store = &*scene.store;
+    let records: [Write; 12] = std::array::from_fn(|_| new_record());
+    let shard @ Shard(s) = LAYOUT.shard(&records[0].sid);
+    let write = |write: &Write| store.write(shard, write.clone());
+    for record in &records {
+        assert_eq!(write(record).await, Ok(Written::Done { version: 1 }));
+    }
+
+    let moving = site.begin_to_move(site.slot(&format!("ol:{{s{s}}}:due")));
+    let mut moved = 0;
+    while moving.next_key().is_some() {
+        moved += 1;
+        // As a gateway looks after its sessions: many at once.
+        let reads = records.iter().map(|record| store.read(shard, &record.sid));
+        for read in join_all(reads).await {
+            assert_eq!(read.unwrap().record.unwrap().version, 1);
+        }
+    }
+    assert!(
+        moved >= records.len(),
+        "only {moved} keys were there to move"
+    );
+    moving.finish();
+
+    let next = records.iter().cloned().map(|record| Write {
+        expect: 1,
+        ..record
+    });
+    let next: Vec<_> = next.collect();
+    for written in join_all(next.iter().map(write)).await {
+        assert_eq!(written, Ok(Written::Done { version: 2 }));
+    }
 }
