@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     doubt: Notify,
     /// How many sessions may be looked after at once.
     chores: Semaphore,
+    /// How many lost sockets may be cleared away at once.
+    pub(crate) farewells: Semaphore,
 }
 
 /// A session, and which of its sockets.
@@ -74,6 +76,8 @@ const BEAT_EVERY: Duration = Duration::from_millis(400);
 const APPEND_WITHIN_MS: u64 = 30_000;
 /// How many sessions are looked after at once, when many have to be.
 const CHORES_MAX: usize = 64;
+/// How many lost sockets are cleared away at once.
+const FAREWELLS_MAX: usize = 4;
 /// How many sessions are verified at once.
 const VERIFY_AT_ONCE: usize = 16;
 /// How long to wait before the store is asked again.
@@ -95,6 +99,7 @@ impl Gateway {
             heard_at_ms: AtomicU64::new(0),
             doubt: Notify::new(),
             chores: Semaphore::new(CHORES_MAX),
+            farewells: Semaphore::new(FAREWELLS_MAX),
             broker,
             sessions,
             auth,
@@ -206,10 +211,15 @@ impl Shared {
         }
     }
 
-    /// Leaves a session that has just lost its socket to whoever has it next. Most clients of a herd are back
+    /// Leaves a session that has `lost` its socket to whoever has it next. Most clients of a herd are back
     /// within a moment, here or elsewhere: then nothing is written.
-    pub(crate) async fn part(&self, who: Who, wake: &Wake, registration: Registration) {
-        let parted = Instant::now();
+    pub(crate) async fn part(
+        &self,
+        who: Who,
+        lost: Instant,
+        wake: &Wake,
+        registration: Registration,
+    ) {
         let pause = LINGERS.min(self.sessions.grace() / 2);
         let gone = tokio::select! {
             biased;
@@ -220,7 +230,7 @@ impl Shared {
         // Before that is noted: nobody shall take back what has no socket any more.
         drop(registration);
         if gone.keeps_session() {
-            self.detach(who, parted.elapsed()).await;
+            self.detach(who, lost.elapsed()).await;
         }
     }
 

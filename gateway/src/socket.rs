@@ -166,7 +166,20 @@ impl Socket {
             registration,
             ..
         } = *self;
-        drop(rooms);
+        let lost = Instant::now();
+        let wire = match &end {
+            End::Bye(_) => {
+                drop(rooms);
+                Some(wire)
+            }
+            End::Closed => {
+                // A few at a time: where thousands are lost at once, those who are still there come first (F4).
+                let turn = shared.farewells.acquire().await;
+                tokio::task::yield_now().await;
+                drop((rooms, wire, turn));
+                None
+            }
+        };
         // The client was promised its end; of anything else nobody would hear.
         let promised = job.filter(|job| matches!(job.what, What::End));
         let leave = async {
@@ -175,14 +188,13 @@ impl Socket {
                     drop(registration);
                     drop(doing.await);
                 }
-                None if end.keeps_session() => shared.part(who, &wake, registration).await,
+                None if end.keeps_session() => shared.part(who, lost, &wake, registration).await,
                 None => drop(registration),
             }
         };
         let farewell = async {
-            match &end {
-                End::Bye(bye) => wire.close(bye).await,
-                End::Closed => drop(wire),
+            if let (End::Bye(bye), Some(wire)) = (&end, wire) {
+                wire.close(bye).await;
             }
         };
         tokio::join!(leave, farewell);
