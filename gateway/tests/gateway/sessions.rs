@@ -6,6 +6,7 @@ use outlast_broker::{Deadline, Input, Request, Write};
 use outlast_gateway::{Auth, Keys, Settings};
 use outlast_protocol::RoomName;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::{
     handshake::{SECRET, token},
@@ -142,6 +143,46 @@ async fn s5_a_silent_socket_goes_when_the_record_is_another_gateways() {
     // Whoever stands as it should does not notice.
     other.say(ROOM, 2, "still here").await;
     assert_eq!(other.expect("event").await["n"], 2);
+}
+
+#[tokio::test]
+async fn s7_a_session_whose_socket_is_lost_is_not_taken_back_by_who_looks_after_all() {
+    let verified_within = Duration::from_secs(2);
+    let world = World::with(Setup {
+        settings: Settings {
+            verify_ms: verified_within.as_millis() as u64,
+            ..Settings::default()
+        },
+        sessions: outlast_sessions::Settings {
+            grace_ms: 100,
+            ..outlast_sessions::Settings::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    // So many that looking after them takes several turns: some are lost between being listed and their turn.
+    let mut clients = Vec::new();
+    for _ in 0..160 {
+        clients.push(world.open().await);
+    }
+    let attached = async || {
+        let mut owners = Vec::new();
+        for shard in world.broker.layout().all_shards() {
+            owners.extend(world.broker.owners(shard).await.unwrap());
+        }
+        !owners.is_empty()
+    };
+    assert!(attached().await);
+    // From here on there is always somebody under way.
+    tokio::time::sleep(verified_within).await;
+    drop(clients);
+    // Until all that were listed have had their turn.
+    tokio::time::sleep(2 * verified_within).await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while attached().await {
+        assert!(Instant::now() < deadline, "one was taken back, for ever");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
