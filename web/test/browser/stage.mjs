@@ -45,7 +45,8 @@ export async function browser(t) {
       page.mistakes = [];
       page.on("pageerror", (error) => page.mistakes.push(error.message));
       page.on("console", (message) => {
-        if (message.type() === "error" && !/WebSocket|ERR_|status of 5/.test(message.text())) page.mistakes.push(message.text());
+        const asksForIcon = message.location().url.endsWith("/favicon.ico"); // what is no page names none
+        if (message.type() === "error" && !asksForIcon && !/WebSocket|ERR_|status of 5/.test(message.text())) page.mistakes.push(message.text());
       });
       await page.goto(url);
       return page;

@@ -25,7 +25,6 @@ export function secretFlags(t) {
 export async function withToken(page, url, path, text) {
   const one = await page(`${url}favicon.svg`); // begins no session
   await one.evaluate((text) => sessionStorage.setItem("my token", text), text);
-  one.mistakes.length = 0; // a picture has no icon
   await one.goto(url + path);
   return one;
 }
