@@ -167,19 +167,16 @@ impl Socket {
             ..
         } = *self;
         let lost = Instant::now();
-        let wire = match &end {
-            End::Bye(_) => {
-                drop(rooms);
-                Some(wire)
-            }
+        // A few at a time: where thousands are lost at once, those who are still there come first (F4).
+        let turn = match &end {
+            End::Bye(_) => None,
             End::Closed => {
-                // A few at a time: where thousands are lost at once, those who are still there come first (F4).
                 let turn = shared.farewells.acquire().await;
                 tokio::task::yield_now().await;
-                drop((rooms, wire, turn));
-                None
+                Some(turn)
             }
         };
+        drop(rooms);
         // The client was promised its end; of anything else nobody would hear.
         let promised = job.filter(|job| matches!(job.what, What::End));
         let leave = async {
@@ -193,8 +190,9 @@ impl Socket {
             }
         };
         let farewell = async {
-            if let (End::Bye(bye), Some(wire)) = (&end, wire) {
-                wire.close(bye).await;
+            match &end {
+                End::Bye(bye) => wire.close(bye).await,
+                End::Closed => drop((wire, turn)),
             }
         };
         tokio::join!(leave, farewell);

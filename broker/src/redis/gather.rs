@@ -38,13 +38,16 @@ pub(super) trait Batch: Send + Sync + 'static {
     /// About how many bytes it sends.
     fn bytes(ask: &Self::Ask) -> usize;
 
-    /// Asks for all of it, and answers each in its place. An error is everybody's; nobody's mistake may be
-    /// the others' error.
+    /// Asks for all of it, and answers each in its place. An error of the round trip is everybody's; what goes
+    /// wrong with one is not the others' error.
     fn send(
         &self,
         asks: &[Self::Ask],
-    ) -> impl Future<Output = Result<Vec<Self::Answer>, BrokerError>> + Send;
+    ) -> impl Future<Output = Result<Answers<Self>, BrokerError>> + Send;
 }
+
+/// An answer for each that asked, in the order in which they did.
+pub(super) type Answers<B> = Vec<Result<<B as Batch>::Answer, BrokerError>>;
 
 /// Puts what is asked at about the same time into one round trip. It holds no more than there are tasks that wait.
 #[derive(Debug)]
@@ -111,7 +114,7 @@ impl<B: Batch> Gather<B> {
         match all(&self.batch, &asks).await {
             Ok(answers) => {
                 for (tell, answer) in tells.into_iter().zip(answers) {
-                    let _ = tell.send(Ok(answer));
+                    let _ = tell.send(answer);
                 }
             }
             Err(error) => {
@@ -141,7 +144,7 @@ fn apart<B: Batch>(waiting: Vec<Waiting<B>>) -> Vec<Vec<Waiting<B>>> {
 }
 
 /// Asks for all of it, and has as many answers.
-async fn all<B: Batch>(batch: &B, asks: &[B::Ask]) -> Result<Vec<B::Answer>, BrokerError> {
+async fn all<B: Batch>(batch: &B, asks: &[B::Ask]) -> Result<Answers<B>, BrokerError> {
     let answers = batch.send(asks).await?;
     if answers.len() != asks.len() {
         let (asked, answered) = (asks.len(), answers.len());
@@ -155,7 +158,7 @@ async fn all<B: Batch>(batch: &B, asks: &[B::Ask]) -> Result<Vec<B::Answer>, Bro
 async fn alone<B: Batch>(batch: &B, ask: B::Ask) -> Result<B::Answer, BrokerError> {
     let answers = all(batch, &[ask]).await?;
     let none = || BrokerError::Unavailable("no answer".into());
-    answers.into_iter().next().ok_or_else(none)
+    answers.into_iter().next().ok_or_else(none)?
 }
 
 impl<'a> Trip<'a> {
@@ -226,13 +229,13 @@ mod tests {
             if *ask >= LARGE { BYTES_MAX / 2 } else { 4 }
         }
 
-        async fn send(&self, asks: &[u32]) -> Result<Vec<u32>, BrokerError> {
+        async fn send(&self, asks: &[u32]) -> Result<Answers<Self>, BrokerError> {
             self.trips.lock().push(asks.to_vec());
             yield_now().await;
             if asks.contains(&UNLUCKY) {
                 return Err(BrokerError::TooLate);
             }
-            Ok(asks.to_vec())
+            Ok(asks.iter().copied().map(Ok).collect())
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     Redis, clock_ms,
     errand::Call,
     fault::broker_error,
-    gather::Batch,
+    gather::{Answers, Batch},
     keys,
     nodes::{Nodes, read_value},
 };
@@ -32,14 +32,14 @@ pub(super) struct Reads {
 
 impl Batch for Reads {
     type Ask = (Shard, Sid);
-    type Answer = Result<Read, BrokerError>;
+    type Answer = Read;
 
     fn bytes(_: &(Shard, Sid)) -> usize {
         const KEY: usize = 64;
         KEY
     }
 
-    async fn send(&self, asks: &[(Shard, Sid)]) -> Result<Vec<Self::Answer>, BrokerError> {
+    async fn send(&self, asks: &[(Shard, Sid)]) -> Result<Answers<Self>, BrokerError> {
         let mut all = Pipeline::new();
         all.cmd("TIME");
         let homes: Vec<_> = asks
@@ -96,14 +96,14 @@ impl Writes {
 
 impl Batch for Writes {
     type Ask = (Shard, Write);
-    type Answer = Result<Written, BrokerError>;
+    type Answer = Written;
 
     fn bytes((_, write): &(Shard, Write)) -> usize {
         const KEYS: usize = 256;
         KEYS + write.value.as_ref().map_or(0, Bytes::len)
     }
 
-    async fn send(&self, asks: &[(Shard, Write)]) -> Result<Vec<Self::Answer>, BrokerError> {
+    async fn send(&self, asks: &[(Shard, Write)]) -> Result<Answers<Self>, BrokerError> {
         let touched = asks.iter().flat_map(|(shard, write)| {
             [
                 keys::session(*shard, &write.sid),
@@ -141,7 +141,7 @@ impl Batch for Writes {
 #[async_trait]
 impl Records for Redis {
     async fn read(&self, shard: Shard, sid: &Sid) -> Result<Read, BrokerError> {
-        self.reads.ask((shard, *sid)).await?
+        self.reads.ask((shard, *sid)).await
     }
 
     async fn write(&self, shard: Shard, write: Write) -> Result<Written, BrokerError> {
@@ -150,7 +150,7 @@ impl Records for Redis {
         } else {
             &self.changes
         };
-        writes.ask((shard, write)).await?
+        writes.ask((shard, write)).await
     }
 
     async fn due(&self, shard: Shard, max: usize) -> Result<Vec<Sid>, BrokerError> {

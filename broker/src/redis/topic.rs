@@ -3,7 +3,13 @@ use std::{sync::LazyLock, time::Duration};
 use async_trait::async_trait;
 use redis::Script;
 
-use super::{Redis, errand::Call, gather::Batch, keys, nodes::Nodes};
+use super::{
+    Redis,
+    errand::Call,
+    gather::{Answers, Batch},
+    keys,
+    nodes::Nodes,
+};
 use crate::{BrokerError, Deadline, Input, Partition, Topic, TopicEntry, TopicId};
 
 static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("append.lua")));
@@ -25,13 +31,13 @@ pub(super) struct Append {
 
 impl Batch for Appends {
     type Ask = Append;
-    type Answer = Result<(), BrokerError>;
+    type Answer = ();
 
     fn bytes(append: &Append) -> usize {
         append.inputs.iter().map(String::len).sum()
     }
 
-    async fn send(&self, asks: &[Append]) -> Result<Vec<Self::Answer>, BrokerError> {
+    async fn send(&self, asks: &[Append]) -> Result<Answers<Self>, BrokerError> {
         let topics: Vec<_> = asks.iter().map(|append| &append.topic).collect();
         let mut script = Call::new(&APPEND, &topics);
         script.arg(self.entries_max);
@@ -68,7 +74,7 @@ impl Topic for Redis {
             deadline,
             inputs: inputs.iter().map(to_json).collect(),
         };
-        self.appends.ask(append).await?
+        self.appends.ask(append).await
     }
 
     async fn read_topic(
