@@ -19,16 +19,15 @@
 //! | `ol:{p7}:epoch` | string | the newest epoch that was granted; stays when the lease expires |
 //! | `ol:{p7}:cursor` | string | where the newest commit left the partition |
 //! | `ol:{p7}:log:<room>` | stream, ids `<off>-<tag>` | the room's entries |
-//! | `ol:{p7}:room:<room>` | hash | `end` (the log's last id), `head`, `snapshot`, `snapshot_off`, and `seat:<sid>` for each seat |
+//! | `ol:{p7}:room:<room>` | hash | `end` (the log's last id), `wake_ms` and `gone_ms` if it does, `head`, `snapshot`, `snapshot_off`, and `seat:<sid>` for each seat |
 //! | `ol:{p7}:parked:<room>` | list | inputs set aside for a version that can read the room |
 //! | `ol:{p7}:wakes` | sorted set | rooms that want to be woken, by when |
 //! | `ol:{p7}:unread` | list | inputs that no worker so far could read |
 //! | `ol:{s3}:lease`, `:epoch` | as above | who keeps the shard's sessions |
-//! | `ol:{s3}:session:<sid>` | hash | `version`, `value`, `owner`, `group` |
+//! | `ol:{s3}:session:<sid>` | hash | `version`, `value`, `due`, `owner`, `group` |
 //! | `ol:{s3}:due` | sorted set | sids, by when they are due |
 //! | `ol:{s3}:owned` | sorted set, by name | `owner sid` of every record with an owner |
-//! | `ol:{s3}:owners` | hash | how many records each owner has |
-//! | `ol:{s3}:groups` | hash | how many records each group has |
+//! | `ol:{s3}:groups` | sorted set, by name | `length:group sid` of every record with a group |
 //!
 //! | channel | carries |
 //! | --- | --- |

@@ -9,15 +9,19 @@ local entries_max = tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
+local lengths = {}
+
 local function append(topic, deadline, first, count)
+  local length = lengths[topic] or redis.call('XLEN', topic)
   if now_ms > deadline then
     return 'late'
-  elseif redis.call('XLEN', topic) + count > entries_max then
+  elseif length + count > entries_max then
     return 'full'
   end
   for input = first, first + count - 1 do
     redis.call('XADD', topic, '*', 'input', ARGV[input])
   end
+  lengths[topic] = length + count
   return 'done'
 end
 

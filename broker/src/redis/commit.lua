@@ -26,7 +26,9 @@ elseif cursor ~= commit.from then
 end
 
 for _, room in ipairs(commit.rooms) do
-  local last = redis.call('HGET', room.ROOM, 'end') or '0-0'
+  local old = redis.call('HMGET', room.ROOM, 'end', 'wake_ms', 'gone_ms')
+  local last = old[1] or '0-0'
+  room.is_new, room.old_wake_ms, room.old_gone_ms = not old[1], old[2], old[3]
   if last ~= room.behind then
     return {'moved', room.name .. ' ends at ' .. last .. ', not at ' .. room.behind}
   end
@@ -39,6 +41,14 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- One command for all that is in the list, or a few: a call takes only so many arguments.
+local function all(command, key, list)
+  local AT_ONCE = 1000
+  for first = 1, #list, AT_ONCE do
+    redis.call(command, key, unpack(list, first, math.min(first + AT_ONCE - 1, #list)))
+  end
+end
+
 -- First, so that users who may not do this yet (an older ACL file) have changed nothing.
 if commit.reread then
   redis.call('LTRIM', UNREAD, commit.reread, -1)
@@ -47,11 +57,11 @@ redis.call('SET', CURSOR, commit.to)
 if commit.topic_from then
   redis.call('XTRIM', TOPIC, 'MINID', '~', commit.topic_from)
 end
-for _, text in ipairs(commit.unread) do
-  redis.call('RPUSH', UNREAD, text)
-end
+all('RPUSH', UNREAD, commit.unread)
 
 for _, room in ipairs(commit.rooms) do
+  local set, forget = room.set, room.forget
+
   for i, json in ipairs(room.entries) do
     redis.call('XADD', room.LOG, room.positions[i], 'entry', json)
   end
@@ -59,32 +69,37 @@ for _, room in ipairs(commit.rooms) do
     redis.call('XTRIM', room.LOG, 'MINID', room.log_from)
   end
 
-  for field, value in pairs(room.set) do
-    redis.call('HSET', room.ROOM, field, value)
-  end
-  for _, field in ipairs(room.forget) do
-    redis.call('HDEL', room.ROOM, field)
-  end
-
   if room.unpark then
     redis.call('DEL', room.PARKED)
   end
-  for _, input in ipairs(room.park) do
-    redis.call('RPUSH', room.PARKED, input)
+  all('RPUSH', room.PARKED, room.park)
+
+  if not room.wake_ms then
+    -- One that went and is there again may have left its wake behind.
+    if room.old_wake_ms or room.is_new then
+      redis.call('ZREM', WAKES, room.name)
+      forget[#forget + 1] = 'wake_ms'
+    end
+  elseif room.wake_ms ~= room.old_wake_ms then
+    redis.call('ZADD', WAKES, room.wake_ms, room.name)
+    set[#set + 1], set[#set + 2] = 'wake_ms', room.wake_ms
   end
 
-  if room.wake_ms then
-    redis.call('ZADD', WAKES, room.wake_ms, room.name)
-  else
-    redis.call('ZREM', WAKES, room.name)
+  local gone_ms = room.ttl_ms and string.format('%.0f', now_ms() + room.ttl_ms)
+  if gone_ms then
+    set[#set + 1], set[#set + 2] = 'gone_ms', gone_ms
+  elseif room.old_gone_ms then
+    forget[#forget + 1] = 'gone_ms'
   end
+
+  all('HSET', room.ROOM, set)
+  all('HDEL', room.ROOM, forget)
 
   -- All at the same moment, so that a room is never half there.
-  local gone_ms = room.ttl_ms and string.format('%.0f', now_ms() + room.ttl_ms)
   for _, key in ipairs({room.LOG, room.ROOM, room.PARKED}) do
     if gone_ms then
       redis.call('PEXPIREAT', key, gone_ms)
-    else
+    elseif room.old_gone_ms then
       redis.call('PERSIST', key)
     end
   end

@@ -36,8 +36,8 @@ struct PackedRoom<'a> {
     entries: Vec<String>,
     /// Log entries before this off go.
     log_from: Option<String>,
-    /// Fields of the room's hash.
-    set: BTreeMap<String, String>,
+    /// Fields of the room's hash, each followed by its value.
+    set: Vec<String>,
     forget: Vec<String>,
     wake_ms: Option<String>,
     ttl_ms: Option<String>,
@@ -115,25 +115,25 @@ impl<'a> PackedCommit<'a> {
 
 impl<'a> PackedRoom<'a> {
     fn new(commit: &Commit, room: &'a RoomCommit, channels: &Channels) -> Self {
-        let mut set = BTreeMap::new();
+        let mut set = Vec::new();
         let mut forget = Vec::new();
         for (sid, seat) in &room.seats {
             let field = format!("{SEAT}{sid}");
             match seat {
-                Some(seat) => drop(set.insert(field, to_json(seat))),
+                Some(seat) => set.extend([field, to_json(seat)]),
                 None => forget.push(field),
             }
         }
         if let Some(head) = &room.head {
-            set.insert(HEAD.into(), head.clone());
+            set.extend([HEAD.into(), head.clone()]);
         }
         if let Some(snapshot) = &room.snapshot {
-            set.insert(SNAPSHOT.into(), to_json(snapshot));
-            set.insert(SNAPSHOT_OFF.into(), snapshot.pos.off.to_string());
+            set.extend([SNAPSHOT.into(), to_json(snapshot)]);
+            set.extend([SNAPSHOT_OFF.into(), snapshot.pos.off.to_string()]);
         }
         let end = room.entries.last().map_or(room.behind, |entry| entry.pos);
         if end != room.behind {
-            set.insert(END.into(), end.to_string());
+            set.extend([END.into(), end.to_string()]);
         }
         PackedRoom {
             name: room.room.as_str(),

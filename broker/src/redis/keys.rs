@@ -71,10 +71,6 @@ pub(super) fn owned(Shard(s): Shard) -> String {
     format!("ol:{{s{s}}}:owned")
 }
 
-pub(super) fn owners(Shard(s): Shard) -> String {
-    format!("ol:{{s{s}}}:owners")
-}
-
 pub(super) fn groups(Shard(s): Shard) -> String {
     format!("ol:{{s{s}}}:groups")
 }

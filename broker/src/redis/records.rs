@@ -23,6 +23,7 @@ static CHANGE: LazyLock<Script> = LazyLock::new(|| Script::new(WRITE));
 static CREATE: LazyLock<Script> =
     LazyLock::new(|| Script::new(&WRITE.replacen(" flags=allow-oom", "", 1)));
 static DUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("due.lua")));
+static OWNERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("owners.lua")));
 
 /// Reads of records, gathered.
 #[derive(Debug, Clone)]
@@ -109,7 +110,6 @@ impl Batch for Writes {
                 keys::session(*shard, &write.sid),
                 keys::due(*shard),
                 keys::owned(*shard),
-                keys::owners(*shard),
                 keys::groups(*shard),
             ]
         });
@@ -165,9 +165,8 @@ impl Records for Redis {
     }
 
     async fn owners(&self, shard: Shard) -> Result<Vec<NodeId>, BrokerError> {
-        let mut fields = redis::cmd("HKEYS");
-        let owners = keys::owners(shard);
-        let owners: Vec<String> = self.nodes.query(&owners, fields.arg(&owners)).await?;
+        let script = Call::reading(&OWNERS, &[keys::owned(shard)]);
+        let owners: Vec<String> = self.nodes.run(&script).await?;
         Ok(owners
             .iter()
             .map(|owner| NodeId::from(owner.as_str()))

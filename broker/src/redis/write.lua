@@ -3,7 +3,7 @@
 -- records.rs takes the flag away where records are created: at the memory limit there are no new
 -- sessions, and those that are there are kept (W7).
 --
--- KEYS  for each record session, due, owned, owners, groups
+-- KEYS  for each record session, due, owned, groups
 -- ARGV  for each record sid, the expected version (0 for none), due (ms), owner, group, how many the group
 --       may hold, 'keep' or 'delete', the value; '' stands for nothing
 -- Returns for each record 'done', 'conflict', 'full', or what went wrong
@@ -13,15 +13,8 @@ local function in_group(name)
   return #name .. ':' .. name .. ' '
 end
 
--- Counts a name up or down, and forgets it at 0.
-local function count(key, name, by)
-  if redis.call('HINCRBY', key, name, by) == 0 then
-    redis.call('HDEL', key, name)
-  end
-end
-
 local function write(keys, args)
-  local SESSION, DUE, OWNED, OWNERS, GROUPS = unpack(KEYS, keys, keys + 4)
+  local SESSION, DUE, OWNED, GROUPS = unpack(KEYS, keys, keys + 3)
   local sid, expect, due_ms, owner, group, group_max, fate, value = unpack(ARGV, args, args + 7)
 
   if fate == 'delete' then
@@ -29,8 +22,8 @@ local function write(keys, args)
     due_ms, owner, group = '', '', ''
   end
 
-  local old = redis.call('HMGET', SESSION, 'version', 'owner', 'group')
-  local version, old_owner, old_group = old[1] or '0', old[2] or '', old[3] or ''
+  local old = redis.call('HMGET', SESSION, 'version', 'due', 'owner', 'group')
+  local version, old_due_ms, old_owner, old_group = old[1] or '0', old[2] or '', old[3] or '', old[4] or ''
 
   if version ~= expect then
     return 'conflict'
@@ -45,11 +38,9 @@ local function write(keys, args)
   if old_owner ~= owner then
     if old_owner ~= '' then
       redis.call('ZREM', OWNED, old_owner .. ' ' .. sid)
-      count(OWNERS, old_owner, -1)
     end
     if owner ~= '' then
       redis.call('ZADD', OWNED, 0, owner .. ' ' .. sid)
-      count(OWNERS, owner, 1)
     end
   end
 
@@ -62,16 +53,16 @@ local function write(keys, args)
     end
   end
 
-  if due_ms ~= '' then
-    redis.call('ZADD', DUE, due_ms, sid)
-  else
+  if due_ms == '' and old_due_ms ~= '' then
     redis.call('ZREM', DUE, sid)
+  elseif due_ms ~= old_due_ms then
+    redis.call('ZADD', DUE, due_ms, sid)
   end
 
   if fate == 'keep' then
     local next_version = string.format('%.0f', version + 1)
     redis.call('HSET', SESSION,
-      'version', next_version, 'value', value, 'owner', owner, 'group', group)
+      'version', next_version, 'value', value, 'due', due_ms, 'owner', owner, 'group', group)
   else
     redis.call('DEL', SESSION)
   end
@@ -80,8 +71,8 @@ end
 
 -- What goes wrong with one is not the others' error.
 local outcomes = {}
-for i = 1, #KEYS / 5 do
-  local ran, outcome = pcall(write, 5 * i - 4, 8 * i - 7)
+for i = 1, #KEYS / 4 do
+  local ran, outcome = pcall(write, 4 * i - 3, 8 * i - 7)
   outcomes[i] = ran and outcome or type(outcome) == 'table' and outcome.err or tostring(outcome)
 end
 return outcomes

@@ -34,7 +34,7 @@ fn what_one_role_needs_another_may_not() {
         ("SPUBLISH ol:{p1}:live:chat/a x", &[worker]),
         ("HMGET ol:{s1}:session:x value", &[gateway, sessions]),
         ("EVALSHA x 2 ol:{s1}:lease ol:{s1}:epoch", &[sessions]),
-        ("HKEYS ol:{s1}:owners", &[sessions]),
+        ("ZRANGE ol:{s1}:owned - + BYLEX", &[gateway, sessions]),
         ("SSUBSCRIBE ol:{p1}:live:chat/a", &[gateway, worker]),
         (
             "SSUBSCRIBE ol:{p1}:live:stats/fleet",
