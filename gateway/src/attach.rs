@@ -44,11 +44,8 @@ async fn open(shared: &Shared, token: Option<&str>, local: bool) -> Result<Attac
     if shared.is_down() {
         return Err(busy());
     }
-    shared
-        .sessions
-        .open(identity, &shared.me)
-        .await
-        .map_err(refused)
+    let open = shared.sessions.open(identity, &shared.me);
+    Box::pin(open).await.map_err(refused)
 }
 
 async fn resume(
@@ -64,11 +61,8 @@ async fn resume(
     if shared.is_down() {
         return Err(busy());
     }
-    shared
-        .sessions
-        .resume(sid, key, newer, &shared.me)
-        .await
-        .map_err(refused)
+    let resume = shared.sessions.resume(sid, key, newer.as_ref(), &shared.me);
+    Box::pin(resume).await.map_err(refused)
 }
 
 fn unauthorized(error: AuthError) -> Bye {

@@ -84,6 +84,8 @@ const VERIFY_AT_ONCE: usize = 16;
 const RETRY: Duration = Duration::from_millis(500);
 /// How long a lost socket's session may go without a word in its record.
 const LINGERS: Duration = Duration::from_secs(1);
+/// How long it may go on so after anybody else has come back.
+const LINGERS_ON: Duration = Duration::from_millis(200);
 
 impl Gateway {
     /// A gateway that does nothing yet; see [`Gateway::serve`].
@@ -212,7 +214,7 @@ impl Shared {
     }
 
     /// Leaves a session that has `lost` its socket to whoever has it next. Most clients of a herd are back
-    /// within a moment, here or elsewhere: then nothing is written.
+    /// within a moment, here or elsewhere, or while others still come: then nothing is written.
     pub(crate) async fn part(
         &self,
         who: Who,
@@ -220,17 +222,24 @@ impl Shared {
         wake: &Wake,
         registration: Registration,
     ) {
-        let pause = LINGERS.min(self.sessions.grace() / 2);
-        let gone = tokio::select! {
-            biased;
-            bye = wake.bye() => End::Bye(bye),
-            () = self.closing.cancelled() => End::Closed,
-            () = sleep(pause.mul_f64(rand::random_range(0.5..=1.0))) => End::Closed,
+        let longest = self.sessions.grace() / 2;
+        let mut pause = LINGERS.min(longest).mul_f64(rand::random_range(0.5..=1.0));
+        let gone = loop {
+            tokio::select! {
+                biased;
+                bye = wake.bye() => break End::Bye(bye),
+                () = self.closing.cancelled() => break End::Closed,
+                () = sleep(pause) => {}
+            }
+            pause = LINGERS_ON.min(longest.saturating_sub(lost.elapsed()));
+            if pause.is_zero() || self.hub.sockets.registered().elapsed() > LINGERS_ON {
+                break End::Closed;
+            }
         };
         // Before that is noted: nobody shall take back what has no socket any more.
         drop(registration);
         if gone.keeps_session() {
-            self.detach(who, lost.elapsed()).await;
+            Box::pin(self.detach(who, lost.elapsed())).await;
         }
     }
 

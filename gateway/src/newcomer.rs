@@ -81,7 +81,7 @@ impl Attach {
         Attach { shared }
     }
 
-    async fn attach(self, newcomer: Newcomer) -> Result<Box<Socket>, Refused> {
+    pub(crate) async fn attach(self, newcomer: Newcomer) -> Result<Box<Socket>, Refused> {
         let Attach { shared } = self;
         let Newcomer { wire, hello, .. } = newcomer;
         let session = match attach(&shared, &hello).await {
@@ -102,7 +102,7 @@ impl Attach {
             return Err(Refused::Newcomer { wire, bye });
         };
         let identity = session.identity.clone();
-        let socket = Socket::new(*wire, shared, who, identity, wake, registration);
+        let socket = Socket::new(wire, shared, who, identity, wake, registration);
         let mut socket = Box::new(socket);
         match greet(&mut socket, session, hello).await {
             Ok(()) => {
@@ -159,6 +159,8 @@ async fn greet(socket: &mut Socket, session: Attachment, hello: Hello) -> Result
             socket.wire.send(&ServerFrame::Welcome { welcome });
             Ok(())
         }
-        Hello::Resume { rooms, .. } => resume(socket, welcome, session.rooms, &rooms).await,
+        Hello::Resume { rooms, .. } => {
+            Box::pin(resume(socket, welcome, session.rooms, &rooms)).await
+        }
     }
 }

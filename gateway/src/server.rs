@@ -193,6 +193,9 @@ async fn serve_http(
         .timer(TokioTimer::new())
         .header_read_timeout(first_frame)
         .max_buf_size(HTTP_BYTES_MAX)
+        // Nobody waits for long for an answer here: to look meanwhile whether the client has gone costs each socket
+        // a system call and a buffer.
+        .half_close(true)
         .serve_connection(TokioIo::new(tcp), service)
         .with_upgrades();
     if let Err(error) = connection.await {

@@ -42,7 +42,7 @@ use crate::{
 /// It has no queue: what its rooms say lies in their feeds, and it writes from there whenever the client
 /// has read what was written before (F3).
 pub(crate) struct Socket {
-    pub(crate) wire: Wire,
+    pub(crate) wire: Box<Wire>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) who: Who,
     pub(crate) identity: Identity,
@@ -93,7 +93,7 @@ const UNSENT_MAX: usize = TURN_BYTES + 16 * 1024;
 
 impl Socket {
     pub(crate) fn new(
-        wire: Wire,
+        wire: Box<Wire>,
         shared: Arc<Shared>,
         who: Who,
         identity: Identity,
@@ -185,13 +185,15 @@ impl Socket {
                     drop(registration);
                     drop(doing.await);
                 }
-                None if end.keeps_session() => shared.part(who, lost, &wake, registration).await,
+                None if end.keeps_session() => {
+                    Box::pin(shared.part(who, lost, &wake, registration)).await
+                }
                 None => drop(registration),
             }
         };
         let farewell = async {
             match &end {
-                End::Bye(bye) => wire.close(bye).await,
+                End::Bye(bye) => Box::pin(wire.close(bye)).await,
                 End::Closed => drop((wire, turn)),
             }
         };

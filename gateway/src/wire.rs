@@ -63,6 +63,7 @@ const SLICES_MAX: usize = 64;
 /// that is closed with unread input is reset, and the client may never see what was sent last.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
+const LINGER_READ_BYTES: usize = 1024;
 
 impl Wire {
     /// Takes a connection over after its upgrade. `read` has been read from it already.
@@ -149,7 +150,7 @@ impl Wire {
     }
 
     /// Says why, closes, and waits a moment for the client to have read it.
-    pub(crate) async fn close(mut self, bye: &Bye) {
+    pub(crate) async fn close(mut self: Box<Self>, bye: &Bye) {
         if let CloseCode::Busy = bye.code {
             self.send(&ServerFrame::Busy {
                 retry_ms: bye.retry_ms.unwrap_or_default(),
@@ -160,12 +161,13 @@ impl Wire {
         let _ = tokio::time::timeout(LINGER, self.linger()).await;
     }
 
-    async fn linger(mut self) -> io::Result<()> {
+    async fn linger(mut self: Box<Self>) -> io::Result<()> {
         while self.outbox.bytes > 0 {
             std::future::poll_fn(|cx| self.poll_write(cx)).await?;
         }
         tokio::io::AsyncWriteExt::shutdown(&mut self.tcp).await?;
-        let (mut scratch, mut read) = ([0; 1024], 0);
+        let mut scratch = vec![0; LINGER_READ_BYTES];
+        let mut read = 0;
         while read < LINGER_BYTES_MAX {
             match self.tcp.read(&mut scratch).await? {
                 0 => break,
@@ -222,12 +224,17 @@ impl Outbox {
 
     /// Writes as much as one system call takes.
     fn write(&mut self, tcp: &TcpStream) -> io::Result<()> {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        for (slice, frame) in slices.iter_mut().zip(&self.frames) {
-            *slice = IoSlice::new(frame);
-        }
-        let count = self.frames.len().min(SLICES_MAX);
-        let written = tcp.try_write_vectored(&slices[..count])?;
+        let written = match self.frames.as_slices() {
+            ([frame], []) => tcp.try_write(frame)?,
+            _ => {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+                    *slice = IoSlice::new(frame);
+                }
+                let count = self.frames.len().min(SLICES_MAX);
+                tcp.try_write_vectored(&slices[..count])?
+            }
+        };
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }

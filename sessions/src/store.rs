@@ -74,8 +74,8 @@ impl Sessions {
         Ok(attachment(sid, key, session))
     }
 
-    /// Attaches a session to this gateway anew, with a new key and the next generation (S3). The gateway
-    /// that held the older socket is nudged to close it, also when it is this one (S5).
+    /// Attaches a session to this gateway anew, with a new key and the next generation (S3). Another gateway
+    /// that held the older socket is nudged to close it; this one sees to its own sockets (S5).
     ///
     /// # Errors
     /// [`SessionError::Gone`] for an unknown sid, an ended session and a wrong key alike, in the same
@@ -85,7 +85,7 @@ impl Sessions {
         &self,
         sid: &str,
         key: &str,
-        newer: Option<Identity>,
+        newer: Option<&Identity>,
         gateway: &NodeId,
     ) -> Result<Attachment, SessionError> {
         let presented = KeyHash::of(key);
@@ -103,13 +103,13 @@ impl Sessions {
                     return Ok(()); // It had happened; only the answer was lost.
                 }
                 let before = session.clone();
-                session.attach(presented, next_hash, newer.clone(), gateway)?;
+                session.attach(presented, next_hash, newer.cloned(), gateway)?;
                 // Whoever resumed in between came later than this, as far as anybody can tell. To take
                 // the session from that one would close the socket that the client is using (S5).
                 if *found.get_or_insert(before.generation) != before.generation {
                     return Err(SessionError::Superseded);
                 }
-                older = before.gateway().cloned();
+                older = before.gateway().filter(|older| *older != gateway).cloned();
                 attach.writing();
                 Ok(())
             })

@@ -62,13 +62,16 @@ impl Shelf {
     ) -> Result<Session, SessionError> {
         let mut unanswered = 0;
         for _ in 0..ATTEMPTS_MAX {
-            let found = self.read(sid).await?.ok_or(SessionError::Gone)?;
-            let mut session = found.session.clone();
-            event(&mut session, found.now_ms)?;
-            if session == found.session {
-                return Ok(session);
-            }
-            match self.write(sid, found.version, &session).await {
+            let (version, session) = {
+                let found = self.read(sid).await?.ok_or(SessionError::Gone)?;
+                let mut session = found.session.clone();
+                event(&mut session, found.now_ms)?;
+                if session == found.session {
+                    return Ok(session);
+                }
+                (found.version, session)
+            };
+            match self.write(sid, version, &session).await {
                 Ok(Written::Done { .. }) => return Ok(session),
                 Ok(Written::Conflict | Written::GroupFull) => {}
                 Err(error) => unanswered = tolerate(error, unanswered).await?,

@@ -79,7 +79,8 @@ impl<B: Batch> Gather<B> {
     /// Asks, along with others. Who gives up before it is sent has not asked.
     pub(super) async fn ask(self: &Arc<Self>, ask: B::Ask) -> Result<B::Answer, BrokerError> {
         if let Some(_trip) = Trip::first(&self.trips) {
-            return alone(&self.batch, ask).await;
+            // In a box, as it is large, and few go this way when there are many.
+            return Box::pin(alone(&self.batch, ask)).await;
         }
         let (tell, answer) = oneshot::channel();
         let is_first = {
@@ -200,7 +201,7 @@ impl<B: Batch> Gathered<B> {
     pub(super) async fn ask(&self, ask: B::Ask) -> Result<B::Answer, BrokerError> {
         match self {
             Gathered::Together(gather) => gather.ask(ask).await,
-            Gathered::Alone(batch) => alone(batch, ask).await,
+            Gathered::Alone(batch) => Box::pin(alone(batch, ask)).await,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use metrics::{Gauge, Histogram, counter, gauge, histogram};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, oneshot},
@@ -22,12 +23,20 @@ pub(crate) struct Queue {
     changed: Notify,
     /// Nobody can choose a name that hashes like another's.
     names: RandomState,
+    waited: Lanes<Histogram>,
 }
 
 struct Inner {
     schedule: Schedule,
     waiting: HashMap<Ticket, oneshot::Sender<()>>,
     closed: bool,
+    counted: Lanes<Gauge>,
+}
+
+/// One of something for each lane.
+struct Lanes<T> {
+    resume: T,
+    open: T,
 }
 
 /// What became of somebody who wants in.
@@ -56,9 +65,11 @@ impl Queue {
                 schedule: Schedule::new(limits, Instant::now()),
                 waiting: HashMap::new(),
                 closed: false,
+                counted: Lanes::new(|lane| gauge!(telemetry::ADMISSION_WAITING, "lane" => lane)),
             }),
             changed: Notify::new(),
             names: RandomState::new(),
+            waited: Lanes::new(|lane| histogram!(telemetry::ADMISSION_WAIT, "lane" => lane)),
         })
     }
 
@@ -97,7 +108,7 @@ impl Queue {
         match inner.schedule.apply(since, &applied, rand::random()) {
             Verdict::Later(wait) => {
                 drop(inner);
-                metrics::counter!(telemetry::ADMISSION_REFUSED, "lane" => rank.lane()).increment(1);
+                counter!(telemetry::ADMISSION_REFUSED, "lane" => rank.lane()).increment(1);
                 Entry::Busy {
                     retry_ms: wait.as_millis() as u64 + 1,
                 }
@@ -125,6 +136,22 @@ impl Queue {
     }
 }
 
+impl<T> Lanes<T> {
+    fn new(of_lane: impl Fn(&'static str) -> T) -> Self {
+        Lanes {
+            resume: of_lane(Rank::Resume.lane()),
+            open: of_lane(Rank::Open.lane()),
+        }
+    }
+
+    fn of(&self, rank: Rank) -> &T {
+        match rank {
+            Rank::Current | Rank::Resume => &self.resume,
+            Rank::Open => &self.open,
+        }
+    }
+}
+
 impl Inner {
     /// Lets in whom there is room for; answers when there will be for the next.
     fn let_in(&mut self) -> Option<Instant> {
@@ -140,7 +167,7 @@ impl Inner {
     fn count(&self) {
         for rank in [Rank::Resume, Rank::Open] {
             let waiting = self.schedule.waiting(rank) as f64;
-            metrics::gauge!(telemetry::ADMISSION_WAITING, "lane" => rank.lane()).set(waiting);
+            self.counted.of(rank).set(waiting);
         }
     }
 }
@@ -153,9 +180,8 @@ impl Place {
         };
         let turn = ready!(Pin::new(turn).poll(cx));
         self.turn = None;
-        let lane = self.ticket.rank().lane();
-        metrics::histogram!(telemetry::ADMISSION_WAIT, "lane" => lane)
-            .record(self.since.elapsed().as_secs_f64());
+        let waited = self.queue.waited.of(self.ticket.rank());
+        waited.record(self.since.elapsed());
         Poll::Ready(turn.is_ok())
     }
 }

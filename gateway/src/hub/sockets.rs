@@ -14,11 +14,23 @@ pub(crate) struct Sockets {
     inner: Mutex<Inner>,
 }
 
-#[derive(Default)]
 struct Inner {
     attached: HashMap<Sid, Attached>,
     strays: Strays,
     stay: Stay,
+    /// When the last socket came.
+    registered: Instant,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Inner {
+            attached: HashMap::new(),
+            strays: Strays::default(),
+            stay: Stay::default(),
+            registered: Instant::now(),
+        }
+    }
 }
 
 /// How long sockets may stay.
@@ -38,8 +50,8 @@ struct Attached {
     wake: Arc<Wake>,
 }
 
-/// Nudges about sessions that are not here, or not yet: a nudge may come before the socket that it is
-/// about has registered.
+/// Newer sockets that were heard of, or were here, of sessions that have none here now: an older one may only be
+/// about to register.
 #[derive(Default)]
 struct Strays {
     /// The newest generation that was heard of.
@@ -54,7 +66,7 @@ pub(crate) struct Registration {
     who: Who,
 }
 
-/// How many stray nudges are remembered. Those above are forgotten: a socket that should have heard of
+/// How many strays are remembered. Those above are forgotten: a socket that should have heard of
 /// one has no say any more, and finds out when it asks for something.
 const STRAYS_MAX: usize = 10_000;
 
@@ -73,9 +85,10 @@ impl Sockets {
             }
             other.wake.close(Bye::taken_over());
         }
+        inner.registered = Instant::now();
         match inner.stay {
             Stay::Open => {}
-            Stay::Until(window) => wake.move_on(window.late(Instant::now(), rand::random())),
+            Stay::Until(window) => wake.move_on(window.late(inner.registered, rand::random())),
             Stay::Over => wake.close(Bye::moved()),
         }
         inner.attached.insert(sid, Attached { generation, wake });
@@ -83,6 +96,11 @@ impl Sockets {
             sockets: self.clone(),
             who,
         })
+    }
+
+    /// When the last socket came.
+    pub(crate) fn registered(&self) -> Instant {
+        self.inner.lock().registered
     }
 
     /// Everybody who is here.
@@ -173,7 +191,7 @@ impl Sockets {
         }
     }
 
-    /// Forgets nudges that no socket has come for. Called every few seconds.
+    /// Forgets strays that no socket has come for. Called every few seconds.
     pub(crate) fn age(&self) {
         let strays = &mut self.inner.lock().strays;
         strays.older = std::mem::take(&mut strays.newest);
@@ -197,13 +215,12 @@ impl Strays {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let attached = &mut self.sockets.inner.lock().attached;
         let Who { sid, generation } = self.who;
-        if attached
-            .get(&sid)
-            .is_some_and(|held| held.generation == generation)
-        {
-            attached.remove(&sid);
+        let mut inner = self.sockets.inner.lock();
+        let held = inner.attached.get(&sid);
+        if held.is_some_and(|held| held.generation == generation) {
+            inner.attached.remove(&sid);
+            inner.strays.add(sid, generation);
         }
     }
 }
@@ -245,6 +262,7 @@ mod tests {
         assert!(sockets.register(who(4), first.clone()).is_none());
         let held_fifth = sockets.register(who(5), second).unwrap();
         drop(held_fifth);
+        assert!(sockets.register(who(4), first.clone()).is_none());
         sockets.nudge(Nudge::Over { sid });
         assert!(sockets.register(who(6), first).is_none());
         sockets.age();
