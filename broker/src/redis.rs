@@ -33,7 +33,7 @@
 //! | --- | --- |
 //! | `ol:{p7}:live:<room>`, sharded | announcements of the room's commits |
 //! | `ol:{p7}:gw:<id>`, sharded | lists of replies to the sessions of one gateway |
-//! | `ol:nudge:<id>`, `ol:nudge` | nudges to one process, to everybody |
+//! | `ol:nudge:<id>`, `ol:nudge` | lists of nudges to one process, to everybody |
 //!
 //! # Connections
 //! To each Redis (`nodes.rs`: one, the one that sentinels name, or every master of a Cluster) one for all
@@ -76,10 +76,11 @@ mod topic;
 mod url;
 
 pub use access::{Access, Certificate};
+use announcements::Nudges;
 use checkup::Checkup;
 use cluster::Cluster;
 use dialer::Dialer;
-use gather::Gathered;
+use gather::{Gather, Gathered};
 use keys::Channels;
 use link::{Link, Manner};
 use nodes::Nodes;
@@ -133,6 +134,7 @@ pub struct Redis {
     creates: Gathered<Writes>,
     changes: Gathered<Writes>,
     appends: Gathered<Appends>,
+    nudges: Arc<Gather<Nudges>>,
     _tasks: JoinSet<()>,
 }
 
@@ -204,6 +206,10 @@ impl Redis {
             creates: Gathered::new(creates, &nodes),
             changes: Gathered::new(changes, &nodes),
             appends: Gathered::new(appends, &nodes),
+            // No key is moved along with what is published: it goes by any node.
+            nudges: Gather::new(Nudges {
+                nodes: nodes.clone(),
+            }),
             nodes,
             _tasks: tasks,
         }))

@@ -147,12 +147,7 @@ async fn enter(socket: &mut Socket, returning: &[Returning]) -> Result<(), Broke
         .map(|Returning { name, slot, .. }| async move {
             Ok::<_, BrokerError>((*slot, hub.enter(name, wake.clone(), *slot).await?))
         });
-    let entering: Vec<_> = entering.collect();
-    let seats: Vec<_> = stream::iter(entering)
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await?;
-    for (slot, seat) in seats {
+    for (slot, seat) in all(entering.collect()).await? {
         if let Some(room) = socket.rooms.get(slot) {
             room.seat = Some(seat);
         }
@@ -173,11 +168,18 @@ async fn ask(shared: &Shared, who: Who, returning: &[Returning]) -> Result<(), B
     let appends = inputs
         .into_iter()
         .map(|(partition, inputs)| shared.append(partition, inputs));
-    let appends: Vec<_> = appends.collect();
-    stream::iter(appends)
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await
+    all(appends.collect()).await.map(drop)
+}
+
+/// Does all of it, some at once. Most sessions are in one room, and need nothing around that.
+async fn all<T, E>(doing: Vec<impl Future<Output = Result<T, E>>>) -> Result<Vec<T>, E> {
+    match <[_; 1]>::try_from(doing) {
+        Ok([only]) => Ok(vec![only.await?]),
+        Err(many) => {
+            let done = stream::iter(many).buffer_unordered(AT_ONCE);
+            done.try_collect().await
+        }
+    }
 }
 
 /// Waits for the rooms' answers. Whatever else they say now, they say again when the client sends its

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -7,6 +7,7 @@ use std::{
 use async_trait::async_trait;
 use outlast_protocol::RoomName;
 use parking_lot::Mutex;
+use redis::Pipeline;
 use serde::de::DeserializeOwned;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -17,11 +18,13 @@ use tokio::{
 use super::{
     Redis,
     ear::{Ear, Wish, away},
+    gather::{Answers, Batch},
     inbox::{Inbox, Mail},
     keys::{self, Channels, Subject},
+    nodes::Nodes,
     topic::to_json,
 };
-use crate::{Announcements, BrokerError, Heard, Listener, NodeId, Nudge, Reply, Subscriptions};
+use crate::{Announcements, BrokerError, Heard, Listener, NodeId, Nudge, Subscriptions};
 
 /// How many wishes may lie before the connection; who has more waits.
 const WISHES_MAX: usize = 4096;
@@ -49,20 +52,52 @@ impl Announcements for Redis {
         let hearer = Hearer {
             inbox,
             channels: self.channels.clone(),
-            replies: VecDeque::new(),
+            heard: VecDeque::new(),
             _tasks: tasks,
         };
         Ok((Arc::new(wisher), Box::new(hearer)))
     }
 
     async fn nudge(&self, to: Option<&NodeId>, nudge: &Nudge) -> Result<(), BrokerError> {
-        let mut publish = redis::cmd("PUBLISH");
-        self.nodes
-            .query(
-                keys::MEMBERS,
-                publish.arg(self.channels.nudges(to)).arg(to_json(nudge)),
-            )
-            .await
+        let channel = self.channels.nudges(to);
+        let text = to_json(nudge);
+        self.nudges.ask(Said { channel, text }).await
+    }
+}
+
+/// Nudges, gathered: what is said to one process at about the same time is one message.
+#[derive(Debug)]
+pub(super) struct Nudges {
+    pub(super) nodes: Nodes,
+}
+
+/// A nudge on its way.
+#[derive(Debug)]
+pub(super) struct Said {
+    channel: String,
+    text: String,
+}
+
+impl Batch for Nudges {
+    type Ask = Said;
+    type Answer = ();
+
+    fn bytes(said: &Said) -> usize {
+        said.channel.len() + said.text.len()
+    }
+
+    async fn send(&self, asks: &[Said]) -> Result<Answers<Self>, BrokerError> {
+        let mut messages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for Said { channel, text } in asks {
+            messages.entry(channel).or_default().push(text);
+        }
+        let mut all = Pipeline::new();
+        for (channel, texts) in messages {
+            let list = format!("[{}]", texts.join(","));
+            all.cmd("PUBLISH").arg(channel).arg(list).ignore();
+        }
+        let () = self.nodes.query_all(keys::MEMBERS, &all).await?;
+        Ok(asks.iter().map(|_| Ok(())).collect())
     }
 }
 
@@ -132,8 +167,8 @@ impl Subscriptions for Wisher {
 struct Hearer {
     inbox: Arc<Inbox>,
     channels: Channels,
-    /// Replies that came in one message and were not yet asked for.
-    replies: VecDeque<Reply>,
+    /// What came in one message and was not yet asked for.
+    heard: VecDeque<Heard>,
     _tasks: JoinSet<()>,
 }
 
@@ -141,33 +176,35 @@ struct Hearer {
 impl Listener for Hearer {
     async fn hear(&mut self) -> Heard {
         loop {
-            if let Some(reply) = self.replies.pop_front() {
-                return Heard::Reply(reply);
+            if let Some(heard) = self.heard.pop_front() {
+                return heard;
             }
             // Nothing is awaited behind this, so that nothing is lost where `hear` is cancelled.
             match self.inbox.next().await {
                 Mail::Missed => return Heard::Missed,
-                Mail::Message { channel, message } => {
-                    if let Some(heard) = self.read(&channel, &message) {
-                        return heard;
-                    }
-                }
+                Mail::Message { channel, message } => self.read(&channel, &message),
             }
         }
     }
 }
 
 impl Hearer {
-    fn read(&mut self, channel: &[u8], message: &[u8]) -> Option<Heard> {
-        match self.channels.subject(channel)? {
+    fn read(&mut self, channel: &[u8], message: &[u8]) {
+        match self.channels.subject(channel) {
             // Whoever reads the log instead learns what is wrong with it (W6).
-            Subject::Room => Some(parsed(message).map_or(Heard::Missed, Heard::Room)),
-            Subject::Nudge => parsed(message).map(Heard::Nudge),
-            Subject::Replies => {
-                self.replies = parsed(message)?;
-                self.replies.pop_front().map(Heard::Reply)
+            Some(Subject::Room) => {
+                let heard = parsed(message).map_or(Heard::Missed, Heard::Room);
+                self.heard.push_back(heard);
             }
+            Some(Subject::Nudges) => self.read_all(message, Heard::Nudge),
+            Some(Subject::Replies) => self.read_all(message, Heard::Reply),
+            None => {}
         }
+    }
+
+    fn read_all<T: DeserializeOwned>(&mut self, message: &[u8], heard: fn(T) -> Heard) {
+        let all: Vec<T> = parsed(message).unwrap_or_default();
+        self.heard.extend(all.into_iter().map(heard));
     }
 }
 

@@ -13,7 +13,7 @@ use super::url::Address;
 pub(super) enum Errand<'a> {
     Call(&'a Call<'a>),
     Command(&'a Cmd),
-    /// For commands that change nothing.
+    /// For commands that change nothing, or that every node takes.
     All(&'a Pipeline),
 }
 
@@ -51,17 +51,25 @@ pub(super) struct Call<'a> {
 
 impl<'a> Call<'a> {
     pub(super) fn new<K: AsRef<str>>(script: &'a Script, keys: &[K]) -> Self {
-        Call::by("EVALSHA", script, keys)
+        Call::by("EVALSHA", script, keys, 0)
+    }
+
+    /// One that is about to be given so many bytes.
+    pub(super) fn of_bytes<K: AsRef<str>>(script: &'a Script, keys: &[K], bytes: usize) -> Self {
+        Call::by("EVALSHA", script, keys, bytes)
     }
 
     /// One of a script that only reads, so that who may only read may run it.
     pub(super) fn reading<K: AsRef<str>>(script: &'a Script, keys: &[K]) -> Self {
-        Call::by("EVALSHA_RO", script, keys)
+        Call::by("EVALSHA_RO", script, keys, 0)
     }
 
-    fn by<K: AsRef<str>>(name: &str, script: &'a Script, keys: &[K]) -> Self {
-        let mut command = redis::cmd(name);
-        command.arg(script.get_hash()).arg(keys.len());
+    fn by<K: AsRef<str>>(name: &str, script: &'a Script, keys: &[K], bytes: usize) -> Self {
+        const HASH: usize = 40;
+        let touched: usize = keys.iter().map(|key| key.as_ref().len()).sum();
+        let bytes = name.len() + HASH + touched + bytes;
+        let mut command = Cmd::with_capacity(3 * keys.len() + 3, bytes);
+        command.arg(name).arg(script.get_hash()).arg(keys.len());
         for key in keys {
             command.arg(key.as_ref());
         }

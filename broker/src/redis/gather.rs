@@ -98,10 +98,13 @@ impl<B: Batch> Gather<B> {
 
     async fn go(self: Arc<Self>) {
         yield_now().await;
-        let mut waiting = mem::take(&mut *self.waiting.lock());
+        let room = Vec::with_capacity(AT_ONCE);
+        let mut waiting = mem::replace(&mut *self.waiting.lock(), room);
         waiting.retain(|waiting| !waiting.tell.is_closed());
-        for together in apart(waiting) {
-            tokio::spawn(self.clone().send(together));
+        while !waiting.is_empty() {
+            let later = waiting.split_off(fits(&waiting));
+            tokio::spawn(self.clone().send(waiting));
+            waiting = later;
         }
     }
 
@@ -127,21 +130,14 @@ impl<B: Batch> Gather<B> {
     }
 }
 
-/// What goes in one round trip each, in the order in which it was asked.
-fn apart<B: Batch>(waiting: Vec<Waiting<B>>) -> Vec<Vec<Waiting<B>>> {
-    let mut trips: Vec<Vec<_>> = Vec::new();
+/// How many of them go in one round trip: at least one.
+fn fits<B: Batch>(waiting: &[Waiting<B>]) -> usize {
     let mut bytes = 0;
-    for one in waiting {
+    let fit = waiting.iter().take(AT_ONCE).take_while(|one| {
         bytes += B::bytes(&one.ask);
-        match trips.last_mut() {
-            Some(trip) if trip.len() < AT_ONCE && bytes <= BYTES_MAX => trip.push(one),
-            _ => {
-                bytes = B::bytes(&one.ask);
-                trips.push(vec![one]);
-            }
-        }
-    }
-    trips
+        bytes <= BYTES_MAX
+    });
+    fit.count().max(1).min(waiting.len())
 }
 
 /// Asks for all of it, and has as many answers.

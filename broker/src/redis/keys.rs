@@ -118,7 +118,7 @@ impl Channels {
         match kind {
             "live" => Some(Subject::Room),
             "gw" => Some(Subject::Replies),
-            "nudge" => Some(Subject::Nudge),
+            "nudge" => Some(Subject::Nudges),
             _ => None,
         }
     }
@@ -129,7 +129,7 @@ impl Channels {
 pub(super) enum Subject {
     Room,
     Replies,
-    Nudge,
+    Nudges,
 }
 
 #[cfg(test)]
@@ -151,8 +151,8 @@ mod tests {
                 subject(channels.replies(Partition(7), &me)),
                 Some(Subject::Replies)
             );
-            assert_eq!(subject(channels.nudges(Some(&me))), Some(Subject::Nudge));
-            assert_eq!(subject(channels.nudges(None)), Some(Subject::Nudge));
+            assert_eq!(subject(channels.nudges(Some(&me))), Some(Subject::Nudges));
+            assert_eq!(subject(channels.nudges(None)), Some(Subject::Nudges));
             assert_eq!(subject("something:else".into()), None);
         }
     }

@@ -48,7 +48,7 @@ impl Leases for Redis {
         script
             .arg(epoch)
             .arg(self.channels.nudges(None))
-            .arg(to_json(&Nudge::Released));
+            .arg(to_json(&[Nudge::Released]));
         self.nodes.run(&script).await
     }
 

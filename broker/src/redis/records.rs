@@ -100,8 +100,8 @@ impl Batch for Writes {
     type Answer = Written;
 
     fn bytes((_, write): &(Shard, Write)) -> usize {
-        const KEYS: usize = 256;
-        KEYS + write.value.as_ref().map_or(0, Bytes::len)
+        const INDEXES: usize = 256;
+        INDEXES + write.value.as_ref().map_or(0, Bytes::len)
     }
 
     async fn send(&self, asks: &[(Shard, Write)]) -> Result<Answers<Self>, BrokerError> {
@@ -113,7 +113,9 @@ impl Batch for Writes {
                 keys::groups(*shard),
             ]
         });
-        let mut script = Call::new(self.script, &touched.collect::<Vec<_>>());
+        let touched: Vec<_> = touched.collect();
+        let bytes = asks.iter().map(Self::bytes).sum();
+        let mut script = Call::of_bytes(self.script, &touched, bytes);
         for (_, write) in asks {
             script.arg(write.sid.to_string()).arg(write.expect);
             script.arg(write.due_ms.map_or(String::new(), |ms| ms.to_string()));

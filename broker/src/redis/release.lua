@@ -2,7 +2,7 @@
 -- Gives a lease up, if it is held, and tells everybody.
 --
 -- KEYS  lease
--- ARGV  epoch, channel, message
+-- ARGV  epoch, channel, what is said there
 
 local LEASE = KEYS[1]
 local epoch, channel, message = unpack(ARGV)

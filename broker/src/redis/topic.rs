@@ -39,7 +39,8 @@ impl Batch for Appends {
 
     async fn send(&self, asks: &[Append]) -> Result<Answers<Self>, BrokerError> {
         let topics: Vec<_> = asks.iter().map(|append| &append.topic).collect();
-        let mut script = Call::new(&APPEND, &topics);
+        let bytes = asks.iter().map(Self::bytes).sum();
+        let mut script = Call::of_bytes(&APPEND, &topics, bytes);
         script.arg(self.entries_max);
         for append in asks {
             script.arg(append.deadline.0).arg(append.inputs.len());

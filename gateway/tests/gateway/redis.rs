@@ -93,7 +93,7 @@ impl Server {
         connection
             .write_all(format!("{command}\r\n").as_bytes())
             .ok()?;
-        let mut answer = [0; 64];
+        let mut answer = [0; 4096];
         let length = connection
             .read(&mut answer)
             .ok()

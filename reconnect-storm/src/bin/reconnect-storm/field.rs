@@ -3,16 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
+use parking_lot::Mutex;
 use reconnect_storm::{Settings, Socket};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     bare::BareServer,
     options::{Jitter, Options, ScenarioName, address, trust},
-    probe::{Probe, now_us},
+    probe::{Probe, Watched, now_us},
     progress::Progress,
     stage::{Metrics, Stage},
-    swarm::{Crowd, Done, Journey, Kind, Order, Swarm},
+    swarm::{Crowd, Done, Journey, Kind, Order, Swarm, Timeline},
 };
 
 /// How many clients may be on their way in at once.
@@ -36,6 +37,19 @@ pub(crate) struct Field {
     pub(crate) rate_per_s: f64,
     run: String,
     clients: u32,
+}
+
+/// What is left of a field when everything in it has been stopped.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) options: Options,
+    pub(crate) times: Times,
+    pub(crate) rate_per_s: f64,
+    pub(crate) timeline: Arc<Mutex<Timeline>>,
+    /// Processes and what they took.
+    pub(crate) processes: Vec<Watched>,
+    /// What the gateways counted from the storm on, if they are ours.
+    pub(crate) counted: Option<Metrics>,
 }
 
 /// When what began, in microseconds.
@@ -180,6 +194,25 @@ impl Field {
             stage.check()?;
         }
         Ok(done)
+    }
+
+    /// Stops everything.
+    pub(crate) async fn end(mut self) -> Seen {
+        let counted = match &mut self.stage {
+            Some(stage) => {
+                let now = stage.gateway_metrics().await;
+                Some(Metrics::grown(&self.metrics_before, &now))
+            }
+            None => None,
+        };
+        Seen {
+            times: self.times,
+            rate_per_s: self.rate_per_s,
+            timeline: self.swarm.timeline(),
+            processes: self.probe.seen(),
+            counted,
+            options: self.options,
+        }
     }
 
     pub(crate) fn stage(&mut self) -> anyhow::Result<&mut Stage> {

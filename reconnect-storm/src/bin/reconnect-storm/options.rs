@@ -15,8 +15,9 @@ use crate::swarm::CLIENTS_MAX;
 /// Sends every client back at the same moment, and shows how outlast bears it.
 ///
 /// Without --url it starts what it needs on this machine (redis-server, two gateways, a worker, a
-/// keeper), storms it and stops it all. Each run has a baseline of its own, `bare`: as many clients that
-/// lose their sockets in the same way, and come back to a WebSocket server that does nothing but upgrade.
+/// keeper), storms it and stops it all. Each run has a baseline of its own, `bare`, measured before and after
+/// the storm: as many clients that lose their sockets in the same way, and come back to a WebSocket server that
+/// does nothing but upgrade.
 ///
 /// Every client's record is checked. Anything lost, doubled, out of order or reset without a reason makes
 /// the exit status 1.

@@ -11,7 +11,7 @@ mod store;
 mod worker;
 
 use crate::{
-    field::{Baseline, Field},
+    field::{Baseline, Field, Seen},
     options::{Jitter, Options, ScenarioName},
     progress::say,
     report::{self, Fact, Machine, Run, Unit},
@@ -23,11 +23,12 @@ use crate::{
 pub(crate) async fn run(name: ScenarioName, options: &Options) -> anyhow::Result<Run> {
     let machine = Machine::look();
     say(&format!("── {}", name.as_str()));
-    let bare = if name.cuts() && !options.no_bare {
-        Some(Baseline::run(name, options).await?)
-    } else {
-        None
-    };
+    // On both sides of the storm: a machine that others use as well is not always as fast.
+    let has_bare = name.cuts() && !options.no_bare;
+    let mut bare = Vec::new();
+    if has_bare {
+        bare.push(Baseline::run(name, options).await?);
+    }
     let mut field = Field::prepare(name, options).await?;
     arrive(name, &mut field).await?;
     if name != ScenarioName::Idle {
@@ -46,7 +47,11 @@ pub(crate) async fn run(name: ScenarioName, options: &Options) -> anyhow::Result
     if name == ScenarioName::Rude {
         facts.extend(rude::facts(&field, &done));
     }
-    tell(name, field, done, facts, bare, machine).await
+    let seen = field.end().await;
+    if has_bare {
+        bare.push(Baseline::run(name, options).await?);
+    }
+    Ok(tell(name, &seen, done, facts, bare, machine))
 }
 
 async fn arrive(name: ScenarioName, field: &mut Field) -> anyhow::Result<()> {
@@ -112,16 +117,15 @@ fn what(name: ScenarioName, options: &Options) -> String {
 }
 
 /// Puts together what a run has shown.
-async fn tell(
+fn tell(
     name: ScenarioName,
-    mut field: Field,
+    seen: &Seen,
     done: Done,
     scenario_facts: Vec<Fact>,
-    bare: Option<Baseline>,
+    bare: Vec<Baseline>,
     machine: Machine,
-) -> anyhow::Result<Run> {
-    let options = field.options.clone();
-    let times = field.times;
+) -> Run {
+    let (options, times) = (&seen.options, seen.times);
     let last_us = report::polite(&done.journeys)
         .filter_map(|journey| journey.caught_up_us.max(journey.moved_us))
         .max();
@@ -129,15 +133,9 @@ async fn tell(
         Some(last_us) => times.storm_us + last_us.max(1_000_000),
         None => times.end_us,
     };
-    let seen = field.probe.seen();
-    let counted = match &mut field.stage {
-        Some(stage) => Metrics::grown(&field.metrics_before, &stage.gateway_metrics().await),
-        None => Metrics::default(),
-    };
-    let timeline = field.swarm.timeline();
-    let timeline = timeline.lock();
-    let bare_journeys = bare.as_ref().map(|bare| &bare.journeys[..]);
-    let mut facts = report::facts_of_return(&done.journeys, bare_journeys);
+    let timeline = seen.timeline.lock();
+    let bare_journeys: Vec<_> = bare.iter().map(|bare| &bare.journeys[..]).collect();
+    let mut facts = report::facts_of_return(&done.journeys, &bare_journeys);
     facts.extend(scenario_facts);
     if name != ScenarioName::Idle && name != ScenarioName::Fanout {
         let quiet = (times.quiet_us, times.storm_us);
@@ -159,12 +157,14 @@ async fn tell(
         .map(|sample| sample.lag_us)
         .max();
     let warnings = report::warnings(
-        &seen,
+        &seen.processes,
         &machine,
         (times.storm_us, over_us),
         lag_us.unwrap_or(0),
     );
-    if cut > 0 && field.stage.is_some() {
+    if let Some(counted) = &seen.counted
+        && cut > 0
+    {
         let reads = counted.sum("outlast_gateway_log_reads_total");
         let name = "log reads a client that came back";
         facts.push(
@@ -177,7 +177,11 @@ async fn tell(
             .note(format!("{reads} in all; goal: at most 0.1")),
         );
     }
-    facts.extend(report::facts_of_cost(&seen, times.storm_us, over_us));
+    facts.extend(report::facts_of_cost(
+        &seen.processes,
+        times.storm_us,
+        over_us,
+    ));
     let mut failures = Vec::new();
     if away > 0 {
         failures.push(format!(
@@ -188,12 +192,12 @@ async fn tell(
     if name.cuts() && cut == 0 {
         failures.push("nobody lost a socket, so there was no storm".into());
     }
-    Ok(Run {
+    Run {
         scenario: name.as_str(),
-        what: what(name, &options),
+        what: what(name, options),
         clients: options.clients(),
         rooms: options.rooms(),
-        rate_per_s: field.rate_per_s,
+        rate_per_s: seen.rate_per_s,
         jitter: match options.jitter {
             Jitter::Off => "off",
             Jitter::Sdk => "sdk",
@@ -205,10 +209,18 @@ async fn tell(
         failures,
         warnings,
         curves,
-        bare_curves: bare.map(|bare| bare.curves).unwrap_or_default(),
-        memory: report::memory(&seen, times.storm_us, times.end_us),
-        counters: counted.changed(),
-    })
+        bare_curves: bare
+            .into_iter()
+            .next()
+            .map(|bare| bare.curves)
+            .unwrap_or_default(),
+        memory: report::memory(&seen.processes, times.storm_us, times.end_us),
+        counters: seen
+            .counted
+            .as_ref()
+            .map(Metrics::changed)
+            .unwrap_or_default(),
+    }
 }
 
 /// Lets actions rest, or go on at another rate.

@@ -52,8 +52,9 @@ pub(crate) fn memory(seen: &[Watched], storm_us: u64, end_us: u64) -> Vec<Memory
     processes.collect()
 }
 
-/// How those that were cut came back: of the polite ones, if others were there.
-pub(crate) fn facts_of_return(journeys: &[Journey], bare: Option<&[Journey]>) -> Vec<Fact> {
+/// How those that were cut came back: of the polite ones, if others were there. Beside the mean of how long that
+/// took in each of the baselines.
+pub(crate) fn facts_of_return(journeys: &[Journey], bare: &[&[Journey]]) -> Vec<Fact> {
     let cut: Vec<&Journey> = polite(journeys)
         .filter(|journey| journey.out_us.is_some())
         .collect();
@@ -90,19 +91,22 @@ pub(crate) fn facts_of_return(journeys: &[Journey], bare: Option<&[Journey]>) ->
         .note(spread(&caught_up))
         .headline(),
     ];
-    if let Some(bare) = bare {
-        let bare = seconds(bare.iter().filter_map(|journey| journey.back_us));
-        let note = format!("{} clients upgrade again; {}", bare.len(), spread(&bare));
-        let ratio = at(&caught_up, 1.0) / at(&bare, 1.0).max(1e-3);
-        facts.push(
-            Fact::new(
-                "bare_s",
-                "bare: all back after",
-                at(&bare, 1.0),
-                Unit::Seconds,
-            )
-            .note(note),
+    let bare: Vec<_> = bare
+        .iter()
+        .map(|bare| seconds(bare.iter().filter_map(|journey| journey.back_us)))
+        .collect();
+    if let Some(first) = bare.first() {
+        let took: Vec<f64> = bare.iter().map(|bare| at(bare, 1.0)).collect();
+        let mean_s = took.iter().sum::<f64>() / took.len() as f64;
+        let each: Vec<String> = took.iter().map(|took_s| format!("{took_s:.2} s")).collect();
+        let each = each.join(" before the storm, and after it ");
+        let note = format!(
+            "{each}; {} clients upgrade again; {}",
+            first.len(),
+            spread(first)
         );
+        let ratio = at(&caught_up, 1.0) / mean_s.max(1e-3);
+        facts.push(Fact::new("bare_s", "bare: all back after", mean_s, Unit::Seconds).note(note));
         facts.push(
             Fact::new("times_bare", "caught up, beside bare", ratio, Unit::Times)
                 .note("goal: 2.5 ×; 3 × for rude")
@@ -276,15 +280,16 @@ mod tests {
             journey(false, 900_000),
             journey(true, 5_000_000),
         ];
-        let bare = [journey(false, 500_000)];
-        let facts = facts_of_return(&journeys, Some(&bare));
+        let bare = [[journey(false, 400_000)], [journey(false, 600_000)]];
+        let facts = facts_of_return(&journeys, &bare.each_ref().map(|bare| &bare[..]));
         let value = |key| facts.iter().find(|fact| fact.key == key).unwrap().value;
         assert_eq!(value("cut"), 2.0);
         assert_eq!(value("all_back_s"), 0.9);
         assert_eq!(value("all_caught_up_s"), 1.0);
+        assert_eq!(value("bare_s"), 0.5);
         assert_eq!(value("times_bare"), 2.0);
         assert_eq!(value("attempts_per_client"), 2.0);
-        assert!(facts_of_return(&[Journey::default()], None).is_empty());
+        assert!(facts_of_return(&[Journey::default()], &[]).is_empty());
     }
 
     #[test]
