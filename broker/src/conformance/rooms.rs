@@ -267,6 +267,7 @@ pub async fn e2_a_rooms_time_runs_out(harness: &dyn Harness) {
         head: Some("head".into()),
         snapshot: Some(snapshot(2)),
         park: vec![act(room, 1)],
+        wake_ms: Some(1),
         ..more(room, Pos::START, 4)
     };
     writer
@@ -274,6 +275,7 @@ pub async fn e2_a_rooms_time_runs_out(harness: &dyn Harness) {
         .await;
     let ending = |ttl_ms| RoomCommit {
         ttl_ms: Some(ttl_ms),
+        wake_ms: Some(1),
         ..unchanged(&room, at(4))
     };
     writer.write(ending(600_000)).await;
@@ -293,6 +295,8 @@ pub async fn e2_a_rooms_time_runs_out(harness: &dyn Harness) {
         ..RoomLoad::default()
     };
     assert_eq!(store.load(&room).await, Ok(expected));
+    let wakes = store.wakes(writer.partition, 9).await;
+    assert_eq!(wakes, Ok(vec![(neighbour, 1)]));
 }
 
 pub async fn e2_a_rooms_time_is_stopped(harness: &dyn Harness) {

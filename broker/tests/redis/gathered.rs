@@ -1,7 +1,10 @@
 //! Requests that share a round trip.
 
 use futures_util::future::join_all;
-use outlast_broker::{BrokerError, Input, Partition, Records, Topic, TopicId, Write, Written};
+use outlast_broker::{
+    Announcements, BrokerError, Heard, Input, NodeId, Nudge, Partition, Records, Topic, TopicId,
+    Write, Written,
+};
 use outlast_protocol::{RoomName, Sid};
 
 use crate::{
@@ -56,6 +59,32 @@ async fn a_topic_that_cannot_be_read_is_nobody_elses_error() {
         assert_eq!(appended, Ok(()));
         let read = store.read_topic(partition, TopicId::default(), 9, PATIENCE);
         assert_eq!(read.await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn nudges_that_share_a_round_trip_reach_whom_they_are_meant_for_in_order() {
+    let server = Server::start();
+    let store = server.connect(LAYOUT).await.unwrap();
+    let names = ["one", "two"].map(NodeId::from);
+    let (_one, mut one) = store.listen(&names[0]).await.unwrap();
+    let (_two, mut two) = store.listen(&names[1]).await.unwrap();
+    let sid = Sid::now_v7();
+    let taken = |generation| Nudge::TakenOver { sid, generation };
+    let nudges: Vec<_> = (0..60).map(taken).collect();
+    let said = nudges
+        .iter()
+        .zip(names.iter().cycle())
+        .map(|(nudge, to)| store.nudge(Some(to), nudge));
+    assert!(join_all(said).await.iter().all(Result::is_ok));
+    for generation in 0..60 {
+        let listener = if generation % 2 == 0 {
+            &mut one
+        } else {
+            &mut two
+        };
+        let heard = tokio::time::timeout(PATIENCE, listener.hear()).await;
+        assert_eq!(heard, Ok(Heard::Nudge(taken(generation))));
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     handshake::{SECRET, token},
-    support::{Client, Setup, World},
+    support::{Client, SOON, Setup, World},
 };
 
 const ROOM: &str = "chat/lobby";
@@ -247,6 +247,52 @@ async fn s7_a_lost_socket_is_told_to_rooms_after_the_grace_and_its_return_too() 
     bob.resume(&welcome, json!({ROOM: null})).await;
     bob.expect("resumed").await;
     assert_eq!(ada.expect("event").await["data"], json!({"back": 2}));
+}
+
+/// While a herd comes back, nothing is written of those who have yet to.
+#[tokio::test]
+async fn s2_a_lost_session_is_left_alone_while_others_come() {
+    let sessions = outlast_sessions::Settings {
+        grace_ms: 120_000,
+        ..Default::default()
+    };
+    let world = World::with(Setup {
+        sessions,
+        ..Setup::default()
+    })
+    .await;
+    let life = async |sid| {
+        let shard = world.broker.layout().shard(&sid);
+        let record = world.broker.read(shard, &sid).await.unwrap().record;
+        let value: serde_json::Value = serde_json::from_slice(&record.unwrap().value).unwrap();
+        value["life"].as_object().unwrap().keys().next().cloned()
+    };
+    // Again where the machine paused for so long that the herd seemed to be over.
+    for attempt in 1.. {
+        let (lost, welcome) = world.open().await;
+        let sid = welcome["sid"].as_str().unwrap().parse().unwrap();
+        drop(lost);
+        let start = Instant::now();
+        let mut longest = Duration::ZERO;
+        while start.elapsed() < Duration::from_secs(2) {
+            let last = Instant::now();
+            world.open().await;
+            longest = longest.max(last.elapsed());
+        }
+        let left_alone = life(sid).await.as_deref() == Some("attached");
+        let deadline = Instant::now() + SOON;
+        while life(sid).await.as_deref() != Some("detached") {
+            assert!(Instant::now() < deadline, "it is never detached");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if left_alone {
+            return;
+        }
+        assert!(
+            longest > Duration::from_millis(50) && attempt < 10,
+            "{longest:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -31,7 +31,9 @@ pub(crate) struct BareServer {
 
 impl BareServer {
     pub(crate) async fn start() -> anyhow::Result<BareServer> {
-        let mut child = part::command(Part::BareServer)?
+        let mut command = part::command(Part::BareServer)?;
+        part::share_cores(&mut command);
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -1,6 +1,6 @@
 //! This program, started again to play a part of its own.
 
-use std::{env, os::unix::process::CommandExt, process::Stdio};
+use std::{env, num::NonZero, os::unix::process::CommandExt, process::Stdio};
 
 use anyhow::{Context, bail};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
@@ -54,6 +54,21 @@ pub(crate) fn command(part: Part) -> anyhow::Result<Command> {
     let mut command = Command::new(env::current_exe().context("where is this program?")?);
     command.env(VARIABLE, part.name());
     Ok(command)
+}
+
+/// Read by Tokio's runtime, of outlast and of the baseline alike.
+const THREADS: &str = "TOKIO_WORKER_THREADS";
+
+/// How many threads a server on this machine has, unless the variable says otherwise: gateways are two, and each
+/// takes its half of the cores, as a pod takes what it is given.
+pub(crate) fn server_threads() -> String {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+    env::var(THREADS).unwrap_or_else(|_| cores().div_ceil(2).to_string())
+}
+
+/// Has a server take no more than its part.
+pub(crate) fn share_cores(command: &mut Command) {
+    command.env(THREADS, server_threads());
 }
 
 /// A program that does not outlive this one, however this one ends. To be spawned from the main

@@ -16,7 +16,7 @@ pub(crate) use self::{
     story::{curves, facts_of_cost, facts_of_latency, facts_of_return, memory, polite, warnings},
     table::table,
 };
-use crate::options::Options;
+use crate::{options::Options, part};
 
 /// One run of one scenario.
 #[derive(Debug, Serialize)]
@@ -55,6 +55,8 @@ impl Run {
 pub(crate) struct Machine {
     pub(crate) cores: usize,
     pub(crate) processor: String,
+    /// How many threads each server has that was started here.
+    pub(crate) server_threads: String,
     /// How many processes wanted to run just before, on average of a minute.
     pub(crate) load: f64,
 }
@@ -72,6 +74,7 @@ impl Machine {
             .and_then(|load| load.parse().ok());
         Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            server_threads: part::server_threads(),
             processor: model.map_or("unknown", |(_, name)| name).trim().to_owned(),
             load: load.unwrap_or(0.0),
         }

@@ -120,7 +120,7 @@ fn section(page: &mut String, run: &Run) {
     }
     write!(
         page,
-        r#"<p class="small">{}.<br>Of {} entries seen, {} actions with an outcome, {} resumes, {} replays, snapshots {}.<br>{}, {} cores; load {:.1} before the run; jitter {}, seed {}.</p>"#,
+        r#"<p class="small">{}.<br>Of {} entries seen, {} actions with an outcome, {} resumes, {} replays, snapshots {}.<br>{}, {} cores, threads of a server {}; load {:.1} before the run; jitter {}, seed {}.</p>"#,
         escape(&tally.to_string()),
         thousands(tally.entries as f64),
         thousands(tally.actions_settled as f64),
@@ -129,6 +129,7 @@ fn section(page: &mut String, run: &Run) {
         escape(&format!("{:?}", tally.snapshots)),
         escape(&machine.processor),
         machine.cores,
+        escape(&machine.server_threads),
         machine.load,
         run.jitter,
         run.seed

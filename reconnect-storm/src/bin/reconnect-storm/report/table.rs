@@ -16,8 +16,8 @@ pub(crate) fn table(run: &Run) -> String {
     writeln!(text, "\n{scenario}: {what}").ok();
     writeln!(
         text,
-        "{}, {} cores, load {:.1} before",
-        machine.processor, machine.cores, machine.load
+        "{}, {} cores, threads of a server {}, load {:.1} before",
+        machine.processor, machine.cores, machine.server_threads, machine.load
     )
     .ok();
     let width = |of: fn(&super::Fact) -> usize| run.facts.iter().map(of).max().unwrap_or(0);

@@ -43,6 +43,7 @@ impl Process {
                 command.env_remove(variable);
             }
         }
+        part::share_cores(&mut command);
         let stderr = File::options().create(true).append(true).open(&log)?;
         let child = command
             .args(words)
