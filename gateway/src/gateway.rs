@@ -84,8 +84,10 @@ const VERIFY_AT_ONCE: usize = 16;
 const RETRY: Duration = Duration::from_millis(500);
 /// How long a lost socket's session may go without a word in its record.
 const LINGERS: Duration = Duration::from_secs(1);
-/// How long it may go on so after anybody else has come back.
+/// How long it may go on so after anybody else has come back, and how long at most: should the gateway die before it
+/// wrote that word, then whoever finds out tells its rooms in time all the same (S7).
 const LINGERS_ON: Duration = Duration::from_millis(200);
+const LINGERS_MAX: Duration = Duration::from_millis(1_500);
 
 impl Gateway {
     /// A gateway that does nothing yet; see [`Gateway::serve`].
@@ -222,7 +224,7 @@ impl Shared {
         wake: &Wake,
         registration: Registration,
     ) {
-        let longest = self.sessions.grace() / 2;
+        let longest = LINGERS_MAX.min(self.sessions.grace() / 2);
         let mut pause = LINGERS.min(longest).mul_f64(rand::random_range(0.5..=1.0));
         let gone = loop {
             tokio::select! {
@@ -231,8 +233,10 @@ impl Shared {
                 () = self.closing.cancelled() => break End::Closed,
                 () = sleep(pause) => {}
             }
-            pause = LINGERS_ON.min(longest.saturating_sub(lost.elapsed()));
-            if pause.is_zero() || self.hub.sockets.registered().elapsed() > LINGERS_ON {
+            pause = LINGERS_ON.mul_f64(rand::random_range(0.5..=1.0));
+            if lost.elapsed() + pause > longest
+                || self.hub.sockets.registered().elapsed() > LINGERS_ON
+            {
                 break End::Closed;
             }
         };

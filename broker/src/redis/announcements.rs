@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use outlast_protocol::RoomName;
 use parking_lot::Mutex;
 use redis::Pipeline;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -196,20 +197,25 @@ impl Hearer {
                 let heard = parsed(message).map_or(Heard::Missed, Heard::Room);
                 self.heard.push_back(heard);
             }
-            Some(Subject::Nudges) => self.read_all(message, Heard::Nudge),
-            Some(Subject::Replies) => self.read_all(message, Heard::Reply),
+            Some(Subject::Nudges) => {
+                // Each by itself: they only went along with each other.
+                let texts: Vec<&RawValue> = parsed(message).unwrap_or_default();
+                let nudges = texts
+                    .iter()
+                    .filter_map(|text| parsed(text.get().as_bytes()));
+                self.heard.extend(nudges.map(Heard::Nudge));
+            }
+            Some(Subject::Replies) => {
+                let replies: Vec<_> = parsed(message).unwrap_or_default();
+                self.heard.extend(replies.into_iter().map(Heard::Reply));
+            }
             None => {}
         }
-    }
-
-    fn read_all<T: DeserializeOwned>(&mut self, message: &[u8], heard: fn(T) -> Heard) {
-        let all: Vec<T> = parsed(message).unwrap_or_default();
-        self.heard.extend(all.into_iter().map(heard));
     }
 }
 
 /// Messages of a version that says more than this one are passed over.
-fn parsed<T: DeserializeOwned>(message: &[u8]) -> Option<T> {
+fn parsed<'a, T: Deserialize<'a>>(message: &'a [u8]) -> Option<T> {
     let parsed = serde_json::from_slice(message);
     parsed
         .inspect_err(|error| tracing::warn!("cannot read what was announced: {error}"))

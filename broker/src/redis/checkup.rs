@@ -8,7 +8,7 @@ use super::{fault::broker_error, keys, nodes::NOT_ONE};
 use crate::{BrokerError, Layout};
 
 /// The version of everything that this backend keeps in Redis.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 
 static STORE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("store.lua")));
 

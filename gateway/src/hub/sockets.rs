@@ -186,9 +186,10 @@ impl Sockets {
         let mut inner = self.inner.lock();
         match inner.attached.get(&sid) {
             Some(attached) if attached.generation < generation => attached.wake.close(bye),
-            Some(_) => {}
-            None => inner.strays.add(sid, generation),
+            Some(_) => return,
+            None => {}
         }
+        inner.strays.add(sid, generation, STRAYS_MAX);
     }
 
     /// Forgets strays that no socket has come for. Called every few seconds.
@@ -199,10 +200,10 @@ impl Sockets {
 }
 
 impl Strays {
-    fn add(&mut self, sid: Sid, generation: u64) {
-        if self.newest.len() < STRAYS_MAX {
-            self.newest
-                .insert(sid, generation.max(self.generation(&sid)));
+    fn add(&mut self, sid: Sid, generation: u64, max: usize) {
+        let generation = generation.max(self.generation(&sid));
+        if self.newest.len() < max || self.newest.contains_key(&sid) {
+            self.newest.insert(sid, generation);
         }
     }
 
@@ -220,7 +221,8 @@ impl Drop for Registration {
         let held = inner.attached.get(&sid);
         if held.is_some_and(|held| held.generation == generation) {
             inner.attached.remove(&sid);
-            inner.strays.add(sid, generation);
+            // Those that were here leave room for those that were heard of.
+            inner.strays.add(sid, generation, STRAYS_MAX / 2);
         }
     }
 }

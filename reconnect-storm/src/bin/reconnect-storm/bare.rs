@@ -31,9 +31,7 @@ pub(crate) struct BareServer {
 
 impl BareServer {
     pub(crate) async fn start() -> anyhow::Result<BareServer> {
-        let mut command = part::command(Part::BareServer)?;
-        part::share_cores(&mut command);
-        let mut child = command
+        let mut child = part::command(Part::BareServer)?
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -86,6 +84,7 @@ async fn serve_one(tcp: TcpStream) {
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(10))
         .max_buf_size(16 * 1024)
+        .half_close(true)
         .serve_connection(TokioIo::new(tcp), service_fn(upgrade))
         .with_upgrades();
     // A client that goes ends it with an error.

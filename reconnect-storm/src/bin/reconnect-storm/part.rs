@@ -56,17 +56,17 @@ pub(crate) fn command(part: Part) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Read by Tokio's runtime, of outlast and of the baseline alike.
+/// Read by Tokio's runtime.
 const THREADS: &str = "TOKIO_WORKER_THREADS";
 
-/// How many threads a server on this machine has, unless the variable says otherwise: gateways are two, and each
-/// takes its half of the cores, as a pod takes what it is given.
+/// How many threads a process of outlast has that is started here, unless the variable says otherwise: gateways are
+/// two, and each takes its half of the cores, as a pod takes what it is given. The baseline's servers take all.
 pub(crate) fn server_threads() -> String {
     let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
     env::var(THREADS).unwrap_or_else(|_| cores().div_ceil(2).to_string())
 }
 
-/// Has a server take no more than its part.
+/// Has a process take no more than its part.
 pub(crate) fn share_cores(command: &mut Command) {
     command.env(THREADS, server_threads());
 }

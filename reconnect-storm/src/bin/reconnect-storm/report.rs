@@ -5,7 +5,7 @@ mod html;
 mod story;
 mod table;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fmt, fs, path::Path};
 
 use anyhow::Context;
 use reconnect_storm::Tally;
@@ -55,14 +55,15 @@ impl Run {
 pub(crate) struct Machine {
     pub(crate) cores: usize,
     pub(crate) processor: String,
-    /// How many threads each server has that was started here.
-    pub(crate) server_threads: String,
+    /// How many threads each process of outlast has that was started here.
+    pub(crate) threads: Option<String>,
     /// How many processes wanted to run just before, on average of a minute.
     pub(crate) load: f64,
 }
 
 impl Machine {
-    pub(crate) fn look() -> Machine {
+    /// `serves`: whether outlast was started here, too.
+    pub(crate) fn look(serves: bool) -> Machine {
         let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpus
             .lines()
@@ -74,10 +75,20 @@ impl Machine {
             .and_then(|load| load.parse().ok());
         Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            server_threads: part::server_threads(),
+            threads: serves.then(part::server_threads),
             processor: model.map_or("unknown", |(_, name)| name).trim().to_owned(),
             load: load.unwrap_or(0.0),
         }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} cores", self.processor, self.cores)?;
+        if let Some(threads) = &self.threads {
+            write!(f, ", threads of a process {threads}")?;
+        }
+        write!(f, ", load {:.1} before", self.load)
     }
 }
 

@@ -120,17 +120,14 @@ fn section(page: &mut String, run: &Run) {
     }
     write!(
         page,
-        r#"<p class="small">{}.<br>Of {} entries seen, {} actions with an outcome, {} resumes, {} replays, snapshots {}.<br>{}, {} cores, threads of a server {}; load {:.1} before the run; jitter {}, seed {}.</p>"#,
+        r#"<p class="small">{}.<br>Of {} entries seen, {} actions with an outcome, {} resumes, {} replays, snapshots {}.<br>{}; jitter {}, seed {}.</p>"#,
         escape(&tally.to_string()),
         thousands(tally.entries as f64),
         thousands(tally.actions_settled as f64),
         thousands(tally.resumed as f64),
         thousands(tally.replays as f64),
         escape(&format!("{:?}", tally.snapshots)),
-        escape(&machine.processor),
-        machine.cores,
-        escape(&machine.server_threads),
-        machine.load,
+        escape(&machine.to_string()),
         run.jitter,
         run.seed
     )

@@ -94,6 +94,7 @@ pub(crate) fn facts_of_return(journeys: &[Journey], bare: &[&[Journey]]) -> Vec<
     let bare: Vec<_> = bare
         .iter()
         .map(|bare| seconds(bare.iter().filter_map(|journey| journey.back_us)))
+        .filter(|back| !back.is_empty())
         .collect();
     if let Some(first) = bare.first() {
         let took: Vec<f64> = bare.iter().map(|bare| at(bare, 1.0)).collect();

@@ -14,12 +14,7 @@ pub(crate) fn table(run: &Run) -> String {
     } = run;
     // Writing into a string cannot fail.
     writeln!(text, "\n{scenario}: {what}").ok();
-    writeln!(
-        text,
-        "{}, {} cores, threads of a server {}, load {:.1} before",
-        machine.processor, machine.cores, machine.server_threads, machine.load
-    )
-    .ok();
+    writeln!(text, "{machine}").ok();
     let width = |of: fn(&super::Fact) -> usize| run.facts.iter().map(of).max().unwrap_or(0);
     let (name, value) = (
         width(|fact| fact.name.chars().count()),
