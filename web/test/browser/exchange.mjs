@@ -115,6 +115,8 @@ test("b3_offers_are_met_and_cancelled_by_keyboard_and_heard", async (t) => {
   await bob.waitForFunction(() => document.querySelector("#news").textContent === "You sold 4 at 90. ");
 
   await market.order(ada, "buy", 50, 3);
+  // On its way, an offer has nothing to press yet.
+  await market.offers(ada, 1);
   await ada.focus("#offers .cancel");
   await ada.keyboard.press("Enter");
   await market.offers(ada, 0);
