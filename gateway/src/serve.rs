@@ -119,19 +119,18 @@ mod tests {
     /// again; when everybody comes back at once that is a fifth of a gateway's time.
     const AT_HAND: usize = 1032;
 
+    fn size<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
+        std::mem::size_of::<F>()
+    }
+
     #[test]
     fn f3_an_idle_socket_takes_about_a_kilobyte() {
-        fn size<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
-            std::mem::size_of::<F>()
-        }
         assert!(size(serve) <= 256, "the task: {} bytes", size(serve));
         assert!(std::mem::size_of::<Socket>() <= 1024);
     }
+
     #[test]
     fn what_a_socket_needs_once_comes_in_pieces_that_are_at_hand() {
-        fn size<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
-            std::mem::size_of::<F>()
-        }
         assert!(size(begin) <= AT_HAND, "{}", size(begin));
         let attach = size(Attach::attach);
         assert!(attach <= AT_HAND - 64, "with its span: {attach}");

@@ -62,6 +62,7 @@ impl Shelf {
     ) -> Result<Session, SessionError> {
         let mut unanswered = 0;
         for _ in 0..ATTEMPTS_MAX {
+            // What was read is not kept while the change is written.
             let (version, session) = {
                 let found = self.read(sid).await?.ok_or(SessionError::Gone)?;
                 let mut session = found.session.clone();

@@ -163,17 +163,16 @@ async fn r4_an_act_that_the_store_acknowledged_and_lost_is_asked_for_again() {
     }
     .partition(&ROOM.parse().unwrap());
     let inputs = format!("XRANGE ol:{{p{}}}:topic - +", topic.0);
-    let is_there = || server.run(&inputs).unwrap().contains("acknowledged");
+    let has_it = |server: &Server| server.run(&inputs).unwrap().contains("acknowledged");
     client.say(ROOM, 2, "acknowledged").await;
     let deadline = Instant::now() + SOON;
-    while !is_there() {
+    while !has_it(&server) {
         assert!(Instant::now() < deadline, "it was not appended");
         sleep(Duration::from_millis(5)).await;
     }
     server.kill_and_start().await;
     // The gateway may have asked the room again meanwhile.
-    let lost = !server.run(&inputs).unwrap().contains("acknowledged");
-    assert!(lost, "it was not lost");
+    assert!(!has_it(&server), "it was not lost");
     world.start_worker();
     let gap = client.expect("gap").await;
     assert_eq!((&gap["room"], &gap["expect"]), (&json!(ROOM), &json!(2)));

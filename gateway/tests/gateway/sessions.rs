@@ -227,17 +227,21 @@ async fn s6_end_leaves_every_room_and_nothing_behind_it_counts() {
     bob.expect_bye(4001).await;
 }
 
-#[tokio::test]
-async fn s7_a_lost_socket_is_told_to_rooms_after_the_grace_and_its_return_too() {
+async fn with_grace(grace_ms: u64) -> World {
     let sessions = outlast_sessions::Settings {
-        grace_ms: 300,
+        grace_ms,
         ..Default::default()
     };
-    let world = World::with(Setup {
+    World::with(Setup {
         sessions,
         ..Setup::default()
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn s7_a_lost_socket_is_told_to_rooms_after_the_grace_and_its_return_too() {
+    let world = with_grace(300).await;
     let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
     let (bob, welcome) = world.in_chat(ROOM, "Bob").await;
     ada.expect("event").await;
@@ -252,15 +256,7 @@ async fn s7_a_lost_socket_is_told_to_rooms_after_the_grace_and_its_return_too() 
 /// While a herd comes back, nothing is written of those who have yet to.
 #[tokio::test]
 async fn s2_a_lost_session_is_left_alone_while_others_come() {
-    let sessions = outlast_sessions::Settings {
-        grace_ms: 120_000,
-        ..Default::default()
-    };
-    let world = World::with(Setup {
-        sessions,
-        ..Setup::default()
-    })
-    .await;
+    let world = with_grace(120_000).await;
     let life = async |sid| {
         let shard = world.broker.layout().shard(&sid);
         let record = world.broker.read(shard, &sid).await.unwrap().record;
