@@ -43,18 +43,31 @@ pub(super) fn key(number: usize) -> KeyHash {
 #[derive(Debug, Default)]
 pub(super) struct Seat {
     generation: u64,
+    member: bool,
     pub(super) away: bool,
     pub(super) over: Option<Reason>,
 }
 
 impl Seat {
+    /// A socket of this generation joins; who sits here already stays as it is.
+    fn join(&mut self, generation: u64) {
+        self.generation = self.generation.max(generation);
+        self.member = true;
+    }
+
+    /// Who has left is not away any more.
+    fn leave(&mut self) {
+        self.member = false;
+        self.away = false;
+    }
+
     fn hear(&mut self, generation: u64, tell: Tell) {
         if self.over.is_some() || (generation < self.generation && !matches!(tell, Tell::Over(_))) {
             return;
         }
         self.generation = self.generation.max(generation);
         match tell {
-            Tell::Detached => self.away = true,
+            Tell::Detached => self.away = self.member,
             Tell::Attached => self.away = false,
             Tell::Over(reason) => self.over = Some(reason),
         }
@@ -127,18 +140,21 @@ impl World {
                 None
             }
             Event::AddRoom { socket, room: r } => {
-                let added = session.add_room(self.pick(socket), &room(r));
+                let generation = self.pick(socket);
+                let added = session.add_room(generation, &room(r));
                 if added.is_ok() {
                     // Only now is the join appended.
                     self.joined.insert(room(r));
-                    self.seats.entry(room(r)).or_default();
+                    self.seats.entry(room(r)).or_default().join(generation);
                 }
                 added.err()
             }
             Event::RemoveRoom { socket, room: r } => {
                 let removed = session.remove_room(self.pick(socket), &room(r));
                 if removed.is_ok() {
+                    // The room has said before that it has been left.
                     self.joined.remove(&room(r));
+                    self.seats.entry(room(r)).or_default().leave();
                 }
                 removed.err()
             }
