@@ -59,7 +59,7 @@ impl Settings {
     /// How many sockets may be about to attach at once at a gateway with so many cores: what those take of a core
     /// is what all the others wait for (F4).
     pub fn attaches_max_of(cores: usize) -> usize {
-        const PER_CORE: usize = 36;
+        const PER_CORE: usize = 48;
         PER_CORE.saturating_mul(cores.max(1))
     }
 

@@ -6,11 +6,15 @@ use outlast_broker::{BrokerError, Member, NodeId, Shard};
 use tracing::Instrument;
 
 use super::{PAGE, Work, silence::Silence, unreadable::Unreadable};
-use crate::{advance::lose, shelf::Shelf, telemetry};
+use crate::{Settings, advance::lose, shelf::Shelf, telemetry};
 
 /// How long any member of the fleet may be silent, in milliseconds, before it is struck off for
 /// tidiness' sake.
 const FORGOTTEN_MS: u64 = 60_000;
+
+/// How long what a dead gateway held is left alone at most, in milliseconds: of a herd nearly all are back at another
+/// gateway by then, and nothing is written for those.
+const LEFT_ALONE_MS: u64 = 2_500;
 
 /// Gateways that died, and what they held.
 #[derive(Debug, Default)]
@@ -30,10 +34,14 @@ impl Deaths {
         unreadable: &mut Unreadable,
     ) -> Result<Work, BrokerError> {
         let mut work = Work::Done;
+        let alone_ms = left_alone_ms(&shelf.settings);
         for gateway in shelf.broker.owners(shard).await? {
             let Some(since_ms) = self.silence.dead_since(&gateway) else {
                 continue;
             };
+            if self.silence.now_ms() < since_ms + alone_ms {
+                continue;
+            }
             let most = PAGE + unreadable.len();
             let owned = shelf.broker.owned(shard, &gateway, most).await?;
             if owned.len() == most {
@@ -93,4 +101,9 @@ impl Deaths {
         }
         Ok(())
     }
+}
+
+/// Half of what is left before anything has to happen to a session, so that there is time for all of them (S7).
+fn left_alone_ms(settings: &Settings) -> u64 {
+    LEFT_ALONE_MS.min(settings.grace_ms.min(settings.ttl_ms) / 2)
 }

@@ -54,6 +54,11 @@ impl Silence {
         }
     }
 
+    /// The store's clock at the last poll.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
     /// A poll failed.
     pub(super) fn missed(&mut self) {
         self.missed = true;
