@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use futures_util::future;
 use metrics::counter;
@@ -21,8 +21,9 @@ const LEFT_ALONE_MS: u64 = 2_500;
 pub(super) struct Deaths {
     /// Who has been silent.
     pub(super) silence: Silence,
-    /// Gateways whose sessions have been detached here, and that have not been struck off since.
-    declared: BTreeSet<NodeId>,
+    /// Gateways that were silent while they held sessions, and that have not been struck off since; and whether
+    /// any of those have been detached here.
+    declared: BTreeMap<NodeId, bool>,
 }
 
 impl Deaths {
@@ -39,6 +40,10 @@ impl Deaths {
             let Some(since_ms) = self.silence.dead_since(&gateway) else {
                 continue;
             };
+            let detached = self.declared.entry(gateway.clone()).or_insert_with(|| {
+                tracing::warn!(%gateway, since_ms, "a gateway is silent");
+                false
+            });
             if self.silence.now_ms() < since_ms + alone_ms {
                 continue;
             }
@@ -52,9 +57,7 @@ impl Deaths {
                 continue;
             }
             // Before the first of them, since from then on it has to be struck off, come what may.
-            if self.declared.insert(gateway.clone()) {
-                tracing::warn!(%gateway, since_ms, "a gateway is silent: detaching its sessions");
-            }
+            *detached = true;
             let losing = tracing::debug_span!("detach_silent", %gateway, sessions = sids.len());
             let lost = lose(shelf, sids, &gateway, since_ms).instrument(losing);
             unreadable.add(lost.await?);
@@ -65,8 +68,8 @@ impl Deaths {
     /// Strikes off whom it declared dead, once nothing of theirs is left to detach: not before, since a
     /// keeper that takes over in between needs to know when they were last heard of.
     ///
-    /// They are struck off even if they have beaten meanwhile, and because they have: a gateway that lives
-    /// finds out by that, and reclaims its sessions.
+    /// Where sessions were detached, they are struck off even if they have beaten meanwhile, and because they have: a
+    /// gateway that lives finds out by that, and reclaims its sessions.
     pub(super) async fn strike(
         &mut self,
         shelf: &Shelf,
@@ -78,17 +81,17 @@ impl Deaths {
             let shards = broker.layout().all_shards();
             let owners = future::try_join_all(shards.map(|shard| broker.owners(shard))).await?;
             let owners: HashSet<_> = owners.into_iter().flatten().collect();
-            for gateway in self.declared.clone() {
+            for (gateway, detached) in self.declared.clone() {
                 let dead = self.silence.dead_since(&gateway).is_some();
                 if dead && owners.contains(&gateway) {
                     continue;
                 }
-                let struck = broker.strike(&gateway, None).await?;
+                let struck = (dead || detached) && broker.strike(&gateway, None).await?;
                 if dead && struck {
                     counter!(telemetry::GATEWAYS_DEAD).increment(1);
                 }
                 if !dead {
-                    tracing::warn!(%gateway, "a gateway lives after all: it has to reclaim");
+                    tracing::warn!(%gateway, has_to_reclaim = detached, "a gateway lives after all");
                 }
                 self.declared.remove(&gateway);
             }
@@ -106,4 +109,111 @@ impl Deaths {
 /// Half of what is left before anything has to happen to a session, so that there is time for all of them (S7).
 fn left_alone_ms(settings: &Settings) -> u64 {
     LEFT_ALONE_MS.min(settings.grace_ms.min(settings.ttl_ms) / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use outlast_broker::{Layout, Role, SharedBroker, embedded::Embedded};
+
+    use super::*;
+    use crate::{Attachment, Identity, Presence, Sessions};
+
+    /// A gateway that holds a session, and falls silent.
+    struct Scene {
+        shelf: Shelf,
+        sessions: Sessions,
+        gateway: NodeId,
+        opened: Attachment,
+        deaths: Deaths,
+        members: Vec<Member>,
+        heard_ms: u64,
+    }
+
+    impl Scene {
+        async fn begin() -> Self {
+            let broker: SharedBroker = Embedded::memory(Layout::default());
+            let settings = Settings::default();
+            let sessions = Sessions::new(broker.clone(), settings.clone());
+            let gateway = NodeId::from("gateway1");
+            broker.beat(&gateway, Role::Gateway).await.unwrap();
+            let identity = Identity {
+                user: "ada".into(),
+                expires_at: None,
+                rooms: None,
+                admin: false,
+            };
+            let opened = sessions.open(identity, &gateway).await.unwrap();
+            let (heard_ms, members) = broker.members().await.unwrap();
+            Scene {
+                shelf: Shelf { broker, settings },
+                sessions,
+                gateway,
+                opened,
+                deaths: Deaths::default(),
+                members,
+                heard_ms,
+            }
+        }
+
+        /// Polls and does what there is to do, until so long after the gateway was last heard of.
+        async fn keep(&mut self, from_ms: u64, to_ms: u64) {
+            for ms in (from_ms..=to_ms).step_by(200) {
+                let now_ms = self.heard_ms + ms;
+                self.deaths.silence.heard(now_ms, &self.members);
+                for shard in self.shelf.broker.layout().all_shards() {
+                    let mut unreadable = Unreadable::default();
+                    let detached = self.deaths.detach(&self.shelf, shard, &mut unreadable);
+                    assert_eq!(detached.await, Ok(Work::Done));
+                }
+                let struck = self.deaths.strike(&self.shelf, now_ms, &self.members);
+                struck.await.unwrap();
+            }
+        }
+
+        async fn is_attached(&self) -> bool {
+            let found = self.sessions.find(self.opened.sid).await.unwrap();
+            matches!(found.presence, Presence::Attached { .. })
+        }
+
+        async fn is_member(&self) -> bool {
+            let (_, members) = self.shelf.broker.members().await.unwrap();
+            members.iter().any(|member| member.id == self.gateway)
+        }
+    }
+
+    #[tokio::test]
+    async fn s7_a_dead_gateway_is_struck_off_when_nothing_of_its_is_left() {
+        let mut scene = Scene::begin().await;
+        scene.keep(0, 2_800).await;
+        assert!(scene.is_attached().await, "left alone");
+        assert!(scene.is_member().await, "it holds something");
+        let (sid, key) = (scene.opened.sid.to_string(), scene.opened.key.clone());
+        let other = NodeId::from("gateway2");
+        let resumed = scene.sessions.resume(&sid, &key, None, &other);
+        resumed.await.unwrap();
+        scene.keep(3_000, 3_000).await;
+        assert!(!scene.is_member().await);
+        assert!(scene.is_attached().await);
+    }
+
+    #[tokio::test]
+    async fn s7_what_a_dead_gateway_held_is_detached_when_it_has_been_left_alone() {
+        let mut scene = Scene::begin().await;
+        scene.keep(0, 3_000).await;
+        assert!(!scene.is_attached().await);
+        assert!(!scene.is_member().await);
+    }
+
+    #[tokio::test]
+    async fn s7_a_gateway_that_was_silent_for_a_moment_has_lost_nothing() {
+        let mut scene = Scene::begin().await;
+        scene.keep(0, 2_000).await;
+        for member in &mut scene.members {
+            member.heard_ms = scene.heard_ms + 2_100;
+        }
+        scene.keep(2_200, 3_000).await;
+        assert!(scene.is_attached().await);
+        assert!(scene.is_member().await, "and need not reclaim anything");
+        assert!(scene.deaths.declared.is_empty());
+    }
 }
