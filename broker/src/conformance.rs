@@ -50,6 +50,8 @@ macro_rules! conformance_suite {
                 an_append_is_taken_as_a_whole,
                 partitions_do_not_mix,
                 of_many_appends_at_once_each_has_its_own_answer,
+                who_arrives_sees_its_seat_as_of_the_last_commit,
+                of_many_who_arrive_at_once_each_sees_its_own_seat,
                 a_read_waits_for_the_next_entry,
                 a_read_that_waits_in_vain_is_empty,
                 s6_an_append_behind_its_deadline_is_too_late,

@@ -47,7 +47,7 @@ pub use member::{Beat, Member, Membership, NodeId, Role};
 pub use metered::metered;
 pub use record::{Group, Read, Record, Records, Write, Written};
 pub use reply::{Answer, Nudge, Reply};
-pub use seat::{Outcome, OutcomeBody, Seat};
+pub use seat::{Outcome, OutcomeBody, Seat, Standing};
 pub use seldom::Seldom;
 pub use topic::{Topic, TopicEntry, TopicId};
 

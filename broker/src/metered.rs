@@ -10,8 +10,8 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     Announcements, Beat, Broker, BrokerError, Commit, Committed, Cursor, Deadline, Health, Input,
     Layout, Lease, LeaseName, Leases, Listener, Member, Membership, NodeId, Nudge, Partition, Read,
-    Records, Role, RoomLoad, Rooms, Shard, SharedBroker, Stretch, Subscriptions, Survey, Topic,
-    TopicEntry, TopicId, Write, Written, telemetry,
+    Records, Role, RoomLoad, Rooms, Shard, SharedBroker, Standing, Stretch, Subscriptions, Survey,
+    Topic, TopicEntry, TopicId, Write, Written, telemetry,
 };
 
 /// The same store, with its requests and its leases counted at `/metrics`.
@@ -29,6 +29,7 @@ pub fn metered(inner: SharedBroker) -> SharedBroker {
         owned: Meter::new("owned"),
         grouped: Meter::new("grouped"),
         append: Meter::new("append"),
+        arrive: Meter::new("arrive"),
         read_topic: Meter::new("read_topic"),
         cursor: Meter::new("cursor"),
         commit: Meter::new("commit"),
@@ -60,6 +61,7 @@ struct Metered {
     owned: Meter,
     grouped: Meter,
     append: Meter,
+    arrive: Meter,
     read_topic: Meter,
     cursor: Meter,
     commit: Meter,
@@ -190,6 +192,16 @@ impl Topic for Metered {
     ) -> Result<(), BrokerError> {
         let append = self.inner.append(partition, deadline, inputs);
         self.append.time(append).await
+    }
+
+    async fn arrive(
+        &self,
+        partition: Partition,
+        deadline: Deadline,
+        inputs: Vec<Input>,
+    ) -> Result<Vec<Option<Standing>>, BrokerError> {
+        let arrive = self.inner.arrive(partition, deadline, inputs);
+        self.arrive.time(arrive).await
     }
 
     async fn read_topic(

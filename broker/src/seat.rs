@@ -33,6 +33,15 @@ pub struct Seat {
     pub outcomes: Vec<Outcome>,
 }
 
+/// Where a session stands in a room, by the room's last commit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// What the room knows of it.
+    pub seat: Seat,
+    /// The room's last entry.
+    pub last: Pos,
+}
+
 /// What became of an action.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {

@@ -2,7 +2,7 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::{BrokerError, Deadline, Input, Partition};
+use crate::{BrokerError, Deadline, Input, Partition, Standing};
 
 /// Where an entry stands in a topic: the store's clock in milliseconds, and a count within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
@@ -56,6 +56,19 @@ pub trait Topic {
         deadline: Deadline,
         inputs: Vec<Input>,
     ) -> Result<(), BrokerError>;
+
+    /// Appends as [`append`](Topic::append) does, and answers for each input where its session stood in its room at
+    /// that moment, as of the room's last commit; `None` where it had no seat. What it did before that still lies in
+    /// the topic has not been done there.
+    ///
+    /// # Errors
+    /// As [`append`](Topic::append); and [`BrokerError::Unreadable`], after which it has been appended.
+    async fn arrive(
+        &self,
+        partition: Partition,
+        deadline: Deadline,
+        inputs: Vec<Input>,
+    ) -> Result<Vec<Option<Standing>>, BrokerError>;
 
     /// Reads up to `max` entries behind `after`; waits up to `wait` for the first. Empty when none came.
     async fn read_topic(

@@ -9,6 +9,7 @@ use std::{
 use futures_util::{StreamExt, stream};
 use outlast_broker::{
     BrokerError, Deadline, Health, Input, Listener, NodeId, Partition, Request, Role, SharedBroker,
+    Standing,
 };
 use outlast_protocol::{Limits, RoomName, Sid, Welcome};
 use outlast_sessions::{Attachment, SessionError, Sessions};
@@ -175,13 +176,29 @@ impl Shared {
         partition: Partition,
         inputs: Vec<Input>,
     ) -> Result<(), BrokerError> {
+        let deadline = self.append_until()?;
+        self.broker.append(partition, deadline, inputs).await
+    }
+
+    /// Appends inputs to a partition's topic, and looks where their sessions stand.
+    pub(crate) async fn arrive(
+        &self,
+        partition: Partition,
+        inputs: Vec<Input>,
+    ) -> Result<Vec<Option<Standing>>, BrokerError> {
+        let deadline = self.append_until()?;
+        self.broker.arrive(partition, deadline, inputs).await
+    }
+
+    /// Until when this gateway may append what it has to say now (S6).
+    fn append_until(&self) -> Result<Deadline, BrokerError> {
         if self.is_down() {
             return Err(BrokerError::Unavailable(
                 "it has not come back yet".to_owned(),
             ));
         }
-        let deadline = Deadline(self.heard_at_ms.load(Ordering::Acquire) + APPEND_WITHIN_MS);
-        self.broker.append(partition, deadline, inputs).await
+        let heard_at_ms = self.heard_at_ms.load(Ordering::Acquire);
+        Ok(Deadline(heard_at_ms + APPEND_WITHIN_MS))
     }
 
     /// What a session says to a room.

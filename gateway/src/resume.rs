@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, future::poll_fn, task::Poll, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use outlast_broker::{Answer, BrokerError, Reply, Request};
+use outlast_broker::{Answer, BrokerError, Input, Reply, Request, Standing};
 use outlast_protocol::{CatchUp, Pos, RoomName, ServerFrame, SnapshotReason, Welcome};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
@@ -39,7 +39,8 @@ struct Seated {
     n: u64,
     pos: Pos,
     joined: Option<Pos>,
-    answer: Answer,
+    /// What it said itself, if it was asked.
+    answer: Option<Answer>,
 }
 
 /// How long the rooms may take to answer: longer than a worker takes to follow a dead one (W4). One that
@@ -72,6 +73,9 @@ pub(crate) async fn resume(
         .await
         .map_err(|error| no_answer(&error))?;
     let (shared, who, wake) = (socket.shared.clone(), socket.who, socket.wake.clone());
+    arrive(&shared, who, &mut returning)
+        .await
+        .map_err(|error| no_answer(&error))?;
     ask(&shared, who, &returning)
         .await
         .map_err(|error| no_answer(&error))?;
@@ -103,7 +107,7 @@ pub(crate) async fn resume(
         rooms: catch_up,
     });
     for Returning { slot, seated, .. } in returning {
-        if let Some(Seated { answer, .. }) = seated
+        if let Some(answer) = seated.and_then(|seated| seated.answer)
             && let Some(room) = socket.rooms.get(slot)
             && let Some(frame) = room.hear(answer, Instant::now())
         {
@@ -155,7 +159,33 @@ async fn enter(socket: &mut Socket, returning: &[Returning]) -> Result<(), Broke
     Ok(())
 }
 
-/// Tells the rooms that have not answered of the new socket.
+/// Tells the rooms of the new socket that the client knows its place in, and looks where the session sits there: as of
+/// the room's last commit, which is behind all that the client has seen. From here on older sockets have no say; what
+/// they had said before is the room's to apply, and comes with the log. Nobody waits for the room. Where the session
+/// does not sit, by that commit, the room is asked.
+async fn arrive(shared: &Shared, who: Who, returning: &mut [Returning]) -> Result<(), BrokerError> {
+    let mut topics: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for room in returning.iter_mut().filter(|room| room.pos.is_some()) {
+        topics
+            .entry(shared.broker.layout().partition(&room.name))
+            .or_default()
+            .push(room);
+    }
+    let arrivals = topics.into_iter().map(|(partition, rooms)| async move {
+        let inputs = rooms.iter().map(|room| Input {
+            gateway: None,
+            ..shared.input(who, &room.name, Request::Attached { view: false })
+        });
+        let found = shared.arrive(partition, inputs.collect()).await?;
+        for (room, standing) in rooms.into_iter().zip(found) {
+            room.seated = standing.and_then(|standing| Seated::at(standing, who.generation));
+        }
+        Ok(())
+    });
+    all(arrivals.collect()).await.map(drop)
+}
+
+/// Asks the rooms that the session does not sit in yet, and tells them of the new socket.
 async fn ask(shared: &Shared, who: Who, returning: &[Returning]) -> Result<(), BrokerError> {
     let mut inputs: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for Returning { name, view, .. } in returning.iter().filter(|room| room.seated.is_none()) {
@@ -323,6 +353,18 @@ async fn letter(wake: &Wake) -> Letter {
 }
 
 impl Seated {
+    /// The place of a member, unless a newer socket has it.
+    fn at(Standing { seat, last }: Standing, generation: u64) -> Option<Self> {
+        let stays = seat.joined.is_some() && seat.generation <= generation;
+        stays.then_some(Seated {
+            member: seat.member,
+            n: seat.n,
+            pos: last,
+            joined: seat.joined,
+            answer: None,
+        })
+    }
+
     fn of(reply: Reply, asked: u64) -> Option<Self> {
         match reply.answer {
             Answer::Seated {
@@ -337,7 +379,7 @@ impl Seated {
                 n,
                 pos,
                 joined,
-                answer: reply.answer,
+                answer: Some(reply.answer),
             }),
             Answer::Seated { .. }
             | Answer::Joined { .. }

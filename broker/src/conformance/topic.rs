@@ -1,12 +1,14 @@
 use std::time::{Duration, Instant};
 
-use outlast_protocol::Sid;
+use outlast_protocol::{Pos, RoomName, Sid};
 
 use super::{
     Harness,
-    fixture::{NEVER, PATIENCE, act, input, json, room},
+    fixture::{NEVER, PATIENCE, Writer, act, at, input, json, more, neighbours, room, unchanged},
 };
-use crate::{BrokerError, Deadline, Request, TopicEntry, TopicId};
+use crate::{
+    BrokerError, Deadline, Input, Request, RoomCommit, Seat, Standing, TopicEntry, TopicId,
+};
 
 pub async fn entries_come_back_in_order_behind_a_position(harness: &dyn Harness) {
     let store = harness.connect().await;
@@ -116,6 +118,103 @@ pub async fn of_many_appends_at_once_each_has_its_own_answer(harness: &dyn Harne
         assert!(wholes.all(|whole| whole.len() as u64 == whole[0] % 3 + 1));
         read.sort_unstable();
         assert_eq!(read, expected.collect::<Vec<_>>());
+    }
+}
+
+pub async fn who_arrives_sees_its_seat_as_of_the_last_commit(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let [lobby, empty] = neighbours(store.layout());
+    let partition = store.layout().partition(&lobby);
+    let attached = |room: &RoomName| input(room, Request::Attached { view: false });
+    let (mine, strangers, nowhere) = (attached(&lobby), attached(&lobby), attached(&empty));
+    let all = vec![strangers, mine.clone(), nowhere, mine.clone()];
+    let arrive = async |inputs: &[Input]| {
+        let arrived = store.arrive(partition, NEVER, inputs.to_vec()).await;
+        arrived.unwrap()
+    };
+    assert_eq!(arrive(&all).await, [None, None, None, None]);
+
+    let mut writer = Writer::of(&store, &lobby).await;
+    let mut last = Pos::START;
+    for n in 1..=3 {
+        let seat = Seat {
+            member: Some(4),
+            n,
+            generation: 2,
+            joined: Some(at(1)),
+            ..Seat::default()
+        };
+        let seats = vec![(mine.sid, Some(seat.clone()))];
+        let commit = RoomCommit {
+            seats,
+            ..more(&lobby, last, n)
+        };
+        last = at(last.off + n);
+        writer.write(commit).await;
+        let mine = Some(Standing { seat, last });
+        assert_eq!(arrive(&all).await, [None, mine.clone(), None, mine.clone()]);
+    }
+    writer
+        .write(RoomCommit {
+            seats: vec![(mine.sid, None)],
+            ..unchanged(&lobby, last)
+        })
+        .await;
+    assert_eq!(arrive(&all).await, [None, None, None, None]);
+
+    // And all of them were appended.
+    let read = store.read_topic(partition, writer.cursor.topic, 99, PATIENCE);
+    let read = understood(&read.await.unwrap());
+    assert_eq!(read[read.len() - 4..], all);
+    let late = store.arrive(partition, Deadline(1), all.clone()).await;
+    assert_eq!(late, Err(BrokerError::TooLate));
+}
+
+pub async fn of_many_who_arrive_at_once_each_sees_its_own_seat(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let [lobby] = neighbours(store.layout());
+    let partition = store.layout().partition(&lobby);
+    let inputs: Vec<_> = (0..200).map(|n| act(&lobby, n)).collect();
+    let seat = |n: u64| Seat {
+        n,
+        ..Seat::default()
+    };
+    let seats = (0..)
+        .zip(&inputs)
+        .map(|(n, input)| (input.sid, Some(seat(n))));
+    let mut writer = Writer::of(&store, &lobby).await;
+    writer
+        .write(RoomCommit {
+            seats: seats.collect(),
+            ..more(&lobby, Pos::START, 5)
+        })
+        .await;
+    // Every third only appends, and some bring two at a time.
+    let asks = inputs.chunks(2).zip(0..).map(|(some, ask)| {
+        let store = &store;
+        async move {
+            match ask % 3 {
+                0 => store
+                    .append(partition, NEVER, some.to_vec())
+                    .await
+                    .map(|()| Vec::new()),
+                1 => store.arrive(partition, NEVER, some[..1].to_vec()).await,
+                _ => store.arrive(partition, NEVER, some.to_vec()).await,
+            }
+        }
+    });
+    let answers = futures_util::future::join_all(asks).await;
+    for (ask, answer) in answers.into_iter().enumerate() {
+        let standing = |n: usize| {
+            let (seat, last) = (seat(n as u64), at(5));
+            Some(Standing { seat, last })
+        };
+        let expected = match ask % 3 {
+            0 => vec![],
+            1 => vec![standing(2 * ask)],
+            _ => vec![standing(2 * ask), standing(2 * ask + 1)],
+        };
+        assert_eq!(answer, Ok(expected), "ask {ask}");
     }
 }
 

@@ -1,15 +1,17 @@
 use std::ops::RangeInclusive;
 
+use outlast_protocol::{RoomName, Sid};
 use redb::{Database, ReadableTable, WriteTransaction};
 
 use super::{
     Shared,
-    halt::Halt,
+    halt::{Halt, json},
+    room::RoomRow,
     step::{Promise, Step},
-    tables::{CURSORS, TOPIC, TOPIC_ENDS},
+    tables::{CURSORS, ROOMS, SEATS, TOPIC, TOPIC_ENDS},
     writer::Operation,
 };
-use crate::{BrokerError, Deadline, Partition, TopicId};
+use crate::{BrokerError, Deadline, Partition, Standing, TopicId};
 
 /// Puts inputs, written as JSON, behind a partition's topic.
 ///
@@ -44,6 +46,45 @@ impl Append {
             texts,
             appended: Vec::new(),
         }
+    }
+}
+
+/// Puts inputs behind a partition's topic, and looks where their sessions stand in their rooms.
+pub(super) struct Arrive {
+    append: Append,
+    /// Whose seats, and in which rooms.
+    who: Vec<(RoomName, Sid)>,
+}
+
+impl Arrive {
+    pub(super) fn new(append: Append, who: Vec<(RoomName, Sid)>) -> Self {
+        Arrive { append, who }
+    }
+}
+
+impl Operation for Arrive {
+    type Output = Vec<Option<Standing>>;
+
+    fn run(&mut self, step: &Step<'_>) -> Result<Self::Output, Halt> {
+        self.append.run(step)?;
+        let txn = step.look()?;
+        let (rooms, seats) = (txn.open_table(ROOMS)?, txn.open_table(SEATS)?);
+        let standing = |(room, sid): &(RoomName, Sid)| {
+            let row = RoomRow::read(&rooms, room, step.now_ms)?;
+            let seat = seats.get((room.as_str(), sid.as_u128()))?;
+            let (Some(row), Some(seat)) = (row, seat) else {
+                return Ok(None);
+            };
+            Ok(Some(Standing {
+                seat: json::read(room.as_str(), seat.value())?,
+                last: row.last,
+            }))
+        };
+        self.who.iter().map(standing).collect()
+    }
+
+    fn announce(self, _: &Self::Output, shared: &Shared) {
+        self.append.announce(&(), shared);
     }
 }
 

@@ -5,11 +5,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Embedded,
-    append::Append,
+    append::{Append, Arrive},
     halt::{Halt, json},
     tables::TOPIC,
 };
-use crate::{BrokerError, Deadline, Input, Partition, Topic, TopicEntry, TopicId};
+use crate::{BrokerError, Deadline, Input, Partition, Standing, Topic, TopicEntry, TopicId};
 
 #[async_trait]
 impl Topic for Embedded {
@@ -19,10 +19,18 @@ impl Topic for Embedded {
         deadline: Deadline,
         inputs: Vec<Input>,
     ) -> Result<(), BrokerError> {
-        let texts = inputs.iter().map(json::write).collect();
-        self.writer
-            .run(Append::new(partition, deadline, texts))
-            .await
+        self.writer.run(append(partition, deadline, &inputs)).await
+    }
+
+    async fn arrive(
+        &self,
+        partition: Partition,
+        deadline: Deadline,
+        inputs: Vec<Input>,
+    ) -> Result<Vec<Option<Standing>>, BrokerError> {
+        let append = append(partition, deadline, &inputs);
+        let who = inputs.into_iter().map(|input| (input.room, input.sid));
+        self.writer.run(Arrive::new(append, who.collect())).await
     }
 
     async fn read_topic(
@@ -43,6 +51,11 @@ impl Topic for Embedded {
             }
         }
     }
+}
+
+fn append(partition: Partition, deadline: Deadline, inputs: &[Input]) -> Append {
+    let texts = inputs.iter().map(json::write).collect();
+    Append::new(partition, deadline, texts)
 }
 
 impl Embedded {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     keys::{self, Channels},
+    rooms::seat_field,
     topic::to_json,
 };
 use crate::{Commit, LeaseName, RoomCommit, TopicId};
@@ -118,7 +119,7 @@ impl<'a> PackedRoom<'a> {
         let mut set = Vec::new();
         let mut forget = Vec::new();
         for (sid, seat) in &room.seats {
-            let field = format!("{SEAT}{sid}");
+            let field = seat_field(sid);
             match seat {
                 Some(seat) => set.extend([field, to_json(seat)]),
                 None => forget.push(field),

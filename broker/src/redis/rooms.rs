@@ -12,7 +12,8 @@ use super::{
     keys, unexpected,
 };
 use crate::{
-    BrokerError, Commit, Committed, Cursor, Entry, Input, Partition, RoomLoad, Rooms, Stretch,
+    BrokerError, Commit, Committed, Cursor, Entry, Input, Partition, RoomLoad, Rooms, Standing,
+    Stretch,
 };
 
 static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
@@ -173,6 +174,26 @@ impl Redis {
             last: read_end(room, last)?,
         })
     }
+}
+
+/// The field of a room's hash where a session's seat lies.
+pub(super) fn seat_field(sid: &Sid) -> String {
+    format!("{SEAT}{sid}")
+}
+
+/// Where a session stands, by where the room ends and by its seat, if there are any.
+pub(super) fn standing(
+    room: &RoomName,
+    end: String,
+    seat: &str,
+) -> Result<Option<Standing>, BrokerError> {
+    if seat.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Standing {
+        seat: read(room, "a seat", seat)?,
+        last: read_end(room, Some(end).filter(|end| !end.is_empty()))?,
+    }))
 }
 
 fn read_entries(room: &RoomName, entries: Vec<LogEntry>) -> Result<Vec<Entry>, BrokerError> {

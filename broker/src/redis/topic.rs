@@ -9,8 +9,9 @@ use super::{
     gather::{Answers, Batch},
     keys,
     nodes::Nodes,
+    rooms::{seat_field, standing},
 };
-use crate::{BrokerError, Deadline, Input, Partition, Topic, TopicEntry, TopicId};
+use crate::{BrokerError, Deadline, Input, Partition, Standing, Topic, TopicEntry, TopicId};
 
 static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("append.lua")));
 
@@ -27,33 +28,86 @@ pub(super) struct Append {
     deadline: Deadline,
     /// As they lie in the topic.
     inputs: Vec<String>,
+    looks: Vec<Look>,
 }
+
+/// A seat that is wanted: the room's key, and the seat's field.
+#[derive(Debug)]
+struct Look {
+    room: String,
+    seat: String,
+}
+
+/// Where each room ended, and the seat.
+type Seen = Vec<(String, String)>;
 
 impl Batch for Appends {
     type Ask = Append;
-    type Answer = ();
+    type Answer = Seen;
 
     fn bytes(append: &Append) -> usize {
         append.inputs.iter().map(String::len).sum()
     }
 
     async fn send(&self, asks: &[Append]) -> Result<Answers<Self>, BrokerError> {
-        let topics: Vec<_> = asks.iter().map(|append| &append.topic).collect();
+        let keys: Vec<_> = asks.iter().flat_map(Append::keys).collect();
         let bytes = asks.iter().map(Self::bytes).sum();
-        let mut script = Call::of_bytes(&APPEND, &topics, bytes);
+        let mut script = Call::of_bytes(&APPEND, &keys, bytes);
         script.arg(self.entries_max);
         for append in asks {
-            script.arg(append.deadline.0).arg(append.inputs.len());
+            script.arg(append.deadline.0);
+            script.arg(append.inputs.len()).arg(append.looks.len());
             script.arg(&append.inputs);
+            for look in &append.looks {
+                script.arg(&look.seat);
+            }
         }
-        let outcomes: Vec<String> = self.nodes.run(&script).await?;
-        let appended = |outcome: String| match outcome.as_str() {
-            "done" => Ok(()),
-            "late" => Err(BrokerError::TooLate),
-            "full" => Err(BrokerError::Full("the topic is at its bound".into())),
-            why => Err(BrokerError::Unavailable(why.to_owned())),
-        };
+        let outcomes: Vec<Vec<String>> = self.nodes.run(&script).await?;
         Ok(outcomes.into_iter().map(appended).collect())
+    }
+}
+
+impl Append {
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        let rooms = self.looks.iter().map(|look| look.room.as_str());
+        std::iter::once(self.topic.as_str()).chain(rooms)
+    }
+}
+
+fn appended(outcome: Vec<String>) -> Result<Seen, BrokerError> {
+    let mut outcome = outcome.into_iter();
+    match outcome.next().as_deref() {
+        Some("done") => Ok(pairs(outcome)),
+        Some("late") => Err(BrokerError::TooLate),
+        Some("full") => Err(BrokerError::Full("the topic is at its bound".into())),
+        why => Err(BrokerError::Unavailable(why.unwrap_or_default().to_owned())),
+    }
+}
+
+fn pairs(mut texts: impl Iterator<Item = String>) -> Seen {
+    std::iter::from_fn(|| Some((texts.next()?, texts.next()?))).collect()
+}
+
+impl Redis {
+    async fn append_looking(
+        &self,
+        partition: Partition,
+        deadline: Deadline,
+        inputs: &[Input],
+        looks: Vec<Look>,
+    ) -> Result<Seen, BrokerError> {
+        if self.nodes.link(&keys::topic(partition))?.crowded() {
+            return Err(BrokerError::Full(
+                "Redis is close to its memory limit".into(),
+            ));
+        }
+        let append = Append {
+            topic: keys::topic(partition),
+            deadline,
+            inputs: inputs.iter().map(to_json).collect(),
+            looks,
+        };
+        self.appends.ask(append).await
     }
 }
 
@@ -65,17 +119,28 @@ impl Topic for Redis {
         deadline: Deadline,
         inputs: Vec<Input>,
     ) -> Result<(), BrokerError> {
-        if self.nodes.link(&keys::topic(partition))?.crowded() {
-            return Err(BrokerError::Full(
-                "Redis is close to its memory limit".into(),
-            ));
-        }
-        let append = Append {
-            topic: keys::topic(partition),
-            deadline,
-            inputs: inputs.iter().map(to_json).collect(),
+        self.append_looking(partition, deadline, &inputs, Vec::new())
+            .await
+            .map(drop)
+    }
+
+    async fn arrive(
+        &self,
+        partition: Partition,
+        deadline: Deadline,
+        inputs: Vec<Input>,
+    ) -> Result<Vec<Option<Standing>>, BrokerError> {
+        let look = |input: &Input| Look {
+            room: keys::room(partition, &input.room),
+            seat: seat_field(&input.sid),
         };
-        self.appends.ask(append).await
+        let looks = inputs.iter().map(look).collect();
+        let seen = self
+            .append_looking(partition, deadline, &inputs, looks)
+            .await?;
+        let seen = inputs.iter().zip(seen);
+        seen.map(|(input, (end, seat))| standing(&input.room, end, &seat))
+            .collect()
     }
 
     async fn read_topic(

@@ -106,7 +106,7 @@ async fn r1_rooms_that_do_not_answer_do_not_keep_the_client_from_its_session() {
     world.stop_worker().await;
     drop(bob);
     let mut bob = world.connect().await;
-    bob.resume(&welcome, json!({ROOM: "1-1"})).await;
+    bob.resume(&welcome, json!({ROOM: null})).await;
     bob.say(ROOM, 2, "anybody?").await;
     let resumed = tokio::time::timeout(2 * SOON, bob.socket.next()).await;
     let Ok(Some(Ok(Message::Text(resumed)))) = resumed else {
@@ -123,6 +123,82 @@ async fn r1_rooms_that_do_not_answer_do_not_keep_the_client_from_its_session() {
     } else {
         bob.expect("live").await;
     }
+}
+
+#[tokio::test]
+async fn r1_who_knows_its_place_is_back_though_nobody_runs_the_room() {
+    let mut world = World::start().await;
+    let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+    let (bob, welcome) = world.in_chat(ROOM, "Bob").await;
+    drop(bob);
+    ada.until("event").await;
+    let positions = talk(&mut ada, 2, 5).await;
+    world.stop_worker().await;
+    let mut bob = world.connect().await;
+    bob.resume(&welcome, json!({ROOM: positions[1]})).await;
+    let resumed = bob.expect("resumed").await;
+    assert_eq!(resumed["rooms"], json!({ROOM: "replay"}));
+    let (replay, live) = replayed(&mut bob).await;
+    assert_eq!((&replay[..], &live), (&positions[2..], &positions[4]));
+    bob.say(ROOM, 2, "anybody?").await;
+    world.start_worker();
+    assert_eq!(bob.until("event").await["n"], 2);
+}
+
+#[tokio::test]
+async fn a3_what_an_older_socket_left_in_the_topic_counts_once() {
+    let mut world = World::start().await;
+    let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
+    bob.say(ROOM, 2, "two").await;
+    let last = bob.until("event").await["pos"].clone();
+    world.stop_worker().await;
+    // One goes into the topic, and its outcome is heard of by nobody.
+    bob.say(ROOM, 3, "three").await;
+    world.appended(ROOM).await;
+    drop(bob);
+    let mut bob = world.connect().await;
+    bob.resume(&welcome, json!({ROOM: last})).await;
+    assert_eq!(
+        bob.expect("resumed").await["rooms"],
+        json!({ROOM: "replay"})
+    );
+    for n in 3..=4 {
+        bob.say(ROOM, n, &format!("{n}")).await;
+    }
+    bob.expect("live").await;
+    world.start_worker();
+    for (n, text) in [(3, "three"), (4, "4")] {
+        let event = bob.expect("event").await;
+        assert_eq!(
+            (&event["n"], &event["data"]["said"]),
+            (&json!(n), &json!(text))
+        );
+    }
+    bob.say(ROOM, 5, "five").await;
+    assert_eq!(bob.expect("event").await["n"], 5);
+}
+
+#[tokio::test]
+async fn a3_a_leave_that_an_older_socket_left_in_the_topic_is_told_when_it_comes_again() {
+    let mut world = World::start().await;
+    let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
+    bob.say(ROOM, 2, "two").await;
+    let last = bob.until("event").await["pos"].clone();
+    world.stop_worker().await;
+    bob.send(json!({"t": "leave", "room": ROOM, "n": 3})).await;
+    world.appended(ROOM).await;
+    drop(bob);
+    let mut bob = world.connect().await;
+    bob.resume(&welcome, json!({ROOM: last})).await;
+    assert_eq!(
+        bob.expect("resumed").await["rooms"],
+        json!({ROOM: "replay"})
+    );
+    bob.send(json!({"t": "leave", "room": ROOM, "n": 3})).await;
+    bob.expect("live").await;
+    world.start_worker();
+    assert_eq!(bob.expect("left").await["n"], 3);
+    bob.join(ROOM, 4, "Bob").await;
 }
 
 #[tokio::test]

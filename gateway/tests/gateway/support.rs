@@ -115,6 +115,14 @@ impl World {
         running.await.unwrap();
     }
 
+    /// Waits until the room's topic holds something that no worker has taken up.
+    pub async fn appended(&self, room: &str) {
+        let partition = self.broker.layout().partition(&room.parse().unwrap());
+        let cursor = self.broker.cursor(partition).await.unwrap();
+        let read = self.broker.read_topic(partition, cursor.topic, 1, SOON);
+        assert_eq!(read.await.unwrap().len(), 1);
+    }
+
     pub async fn add_gateway(&mut self, auth: Auth, mut settings: Settings) {
         // Nobody here has to answer pings who did not ask for them, however long a test takes.
         if settings.heartbeat_ms == Settings::default().heartbeat_ms {

@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use outlast_broker::{Entry, Input, TopicId};
+use outlast_broker::{Entry, Input, Request, TopicId};
 use outlast_protocol::RoomName;
 
 use super::{Batch, Want};
@@ -121,6 +121,16 @@ impl Task {
         match self {
             Task::Parked(_) | Task::Kept(_) => true,
             Task::Take(..) | Task::Unread(..) | Task::Wake(_) => false,
+        }
+    }
+
+    /// Whether nobody waits for it. Rooms are told that sessions are there, and mostly knew.
+    pub(super) fn is_patient(&self) -> bool {
+        match self {
+            Task::Take(_, input) => {
+                matches!(input.request, Request::Attached { .. }) && input.gateway.is_none()
+            }
+            Task::Parked(_) | Task::Kept(_) | Task::Unread(..) | Task::Wake(_) => false,
         }
     }
 

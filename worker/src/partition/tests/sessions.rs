@@ -1,4 +1,4 @@
-use outlast_broker::{Answer, Request, Seat};
+use outlast_broker::{Answer, Input, Request, Seat};
 
 use super::{
     bench::{Asked, Bench, answers, entries, event, input, quiet, request, sid},
@@ -222,6 +222,10 @@ fn what_a_keeper_says_is_answered_to_nobody() {
     let mut attached = input(7, 1, Request::Attached { view: true });
     attached.gateway = None;
     bench.append(attached);
+    bench.append(Input {
+        gateway: None,
+        ..input(7, 1, Request::View)
+    });
     assert_eq!(answers(&bench.batch().unwrap()), []);
 }
 
@@ -235,4 +239,86 @@ fn a_session_that_left_long_ago_is_forgotten() {
     bench.do_(8, Leave);
     let left: Vec<(_, Seat)> = bench.room().load.seats.clone();
     assert_eq!(left.iter().map(|(of, _)| *of).collect::<Vec<_>>(), [sid(8)]);
+}
+
+/// A room is told that a session is there, and nobody waits for its answer.
+fn arrival(session: u64, generation: u64) -> Input {
+    Input {
+        gateway: None,
+        ..input(session, generation, Request::Attached { view: false })
+    }
+}
+
+#[test]
+fn arrivals_are_kept_for_company_and_committed_with_it() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.do_(8, Join);
+    for (session, generation) in [(7, 2), (8, 2), (7, 3)] {
+        bench.append(arrival(session, generation));
+        assert_eq!(bench.batch(), None);
+        assert!(!bench.core.is_behind());
+    }
+    // What an older socket says behind them is refused, as if each had had a commit of its own.
+    bench.append(input(7, 2, request(2, Act(Action::Add(1)))));
+    bench.append(input(8, 2, request(2, Act(Action::Add(4)))));
+    let commit = bench.batch().unwrap();
+    assert_eq!(answers(&commit), [Answer::Superseded { generation: 2 }]);
+    assert_eq!((bench.seat(7).generation, bench.seat(8).generation), (3, 2));
+    assert_eq!(bench.state(7).total, 4);
+}
+
+#[test]
+fn arrivals_without_company_are_committed_soon() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.append(arrival(7, 2));
+    assert_eq!(bench.batch(), None);
+    let due_ms = bench.core.next_wake_ms().unwrap();
+    assert!((1..=200).contains(&(due_ms - bench.now_ms)));
+    bench.now_ms = due_ms - 1;
+    bench.append(arrival(7, 3));
+    assert_eq!(bench.batch(), None, "the first of them sets the time");
+    bench.now_ms = due_ms;
+    assert!(bench.batch().is_some());
+    assert_eq!(bench.seat(7).generation, 3);
+    assert_eq!(bench.core.next_wake_ms(), None);
+}
+
+#[test]
+fn arrivals_that_were_kept_are_not_lost_with_the_worker() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.append(arrival(7, 2));
+    assert_eq!(bench.batch(), None);
+    bench.crash();
+    assert!(bench.batch().is_some());
+    assert_eq!(bench.seat(7).generation, 2);
+}
+
+#[test]
+fn no_more_arrivals_are_kept_than_the_bound() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    for generation in 2..2_000 {
+        bench.append(arrival(7, generation));
+        if bench.batch().is_some() {
+            assert_eq!(bench.seat(7).generation, generation);
+            return;
+        }
+    }
+    panic!("all of them were kept");
+}
+
+#[test]
+fn s7_an_arrival_of_who_was_away_is_told_soon() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.tell(7, 1, Request::Detached);
+    assert!(bench.seat(7).away);
+    bench.append(arrival(7, 2));
+    assert_eq!(bench.batch(), None);
+    bench.now_ms = bench.core.next_wake_ms().unwrap();
+    let commit = bench.batch().unwrap();
+    assert_eq!((entries(&commit).len(), bench.seat(7).away), (1, false));
 }
