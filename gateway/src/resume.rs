@@ -1,8 +1,8 @@
 //! How a session that came back stands in its rooms (R1).
 //!
-//! Every room is told of the new socket before the client is, and answers where the session stands. That
-//! answer comes behind all that the session's older sockets had appended, so the client is told exactly
-//! where it stands, and older sockets have no say any more (S5).
+//! Every room is told of the new socket before the client is: older sockets have no say from then on (S5). Where the
+//! session stands is what the room last committed, or what the room answers, which is behind all that the session's
+//! older sockets had appended.
 
 use std::{collections::BTreeMap, future::poll_fn, task::Poll, time::Duration};
 
@@ -73,13 +73,16 @@ pub(crate) async fn resume(
         .await
         .map_err(|error| no_answer(&error))?;
     let (shared, who, wake) = (socket.shared.clone(), socket.who, socket.wake.clone());
-    arrive(&shared, who, &mut returning)
-        .await
-        .map_err(|error| no_answer(&error))?;
-    ask(&shared, who, &returning)
-        .await
-        .map_err(|error| no_answer(&error))?;
-    wait(&shared, who, &wake, &mut returning)
+    let seated = async {
+        arrive(&shared, who, &mut returning)
+            .await
+            .map_err(|error| no_answer(&error))?;
+        ask(&shared, who, &returning)
+            .await
+            .map_err(|error| no_answer(&error))?;
+        wait(&shared, who, &wake, &mut returning).await
+    };
+    seated
         .instrument(tracing::debug_span!("attach.rooms"))
         .await?;
     let places = check(socket, &returning)
