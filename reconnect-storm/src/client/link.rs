@@ -212,9 +212,13 @@ impl Client {
             return self.end_session(now, close);
         }
         let retry = retry.filter(|_| self.settings.is_polite);
+        // A slot is worth nothing elsewhere.
+        let keeps_gateway = close == Some(CloseCode::Busy) && retry.is_some();
         match (side, self.successor.take()) {
             (Side::Second, second) => {
-                self.turn_to_the_next_gateway();
+                if !keeps_gateway {
+                    self.turn_to_the_next_gateway();
+                }
                 self.successor = Some(self.down(now, retry));
                 if matches!(second, Some(Link::Greeting { .. })) {
                     // What was sent on it may not have arrived; the first goes on.
@@ -232,7 +236,9 @@ impl Client {
                     Some(second @ Link::Dialling { .. }) => second,
                     Some(_) => self.down(now, retry),
                     None => {
-                        self.turn_to_the_next_gateway();
+                        if !keeps_gateway {
+                            self.turn_to_the_next_gateway();
+                        }
                         self.down(now, retry)
                     }
                 };
@@ -279,10 +285,13 @@ impl Client {
     }
 
     fn down(&mut self, now: Instant, retry: Option<Duration>) -> Link {
-        let delay = self.settings.backoff.delay(self.attempt, &mut self.rng);
-        self.attempt = self.attempt.saturating_add(1);
+        let wait = retry.unwrap_or_else(|| {
+            let delay = self.settings.backoff.delay(self.attempt, &mut self.rng);
+            self.attempt = self.attempt.saturating_add(1);
+            delay
+        });
         Link::Down {
-            retry_at: now + retry.unwrap_or(delay),
+            retry_at: now + wait,
         }
     }
 

@@ -1,0 +1,94 @@
+//! D1, D2: what a client does with a slot.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::{Duration, Instant};
+
+use outlast_protocol::ServerFrame;
+use reconnect_storm::{Backoff, Client, Output, Settings, SocketId};
+
+const RETRY_MS: u64 = 700;
+
+fn client(is_polite: bool, now: Instant) -> Client {
+    let settings = Settings {
+        is_polite,
+        backoff: Backoff::Fixed(Duration::from_millis(100)),
+        ..Settings::new(["a", "b"])
+    };
+    Client::new(settings, now)
+}
+
+/// The socket that the client dials when it is time, and at which gateway; and when that was.
+fn dialled(client: &mut Client, now: &mut Instant) -> (SocketId, usize) {
+    loop {
+        while let Some(output) = client.poll() {
+            if let Output::Connect { socket, gateway } = output {
+                return (socket, gateway);
+            }
+        }
+        *now = client.wake_at().unwrap();
+        client.tick(*now);
+    }
+}
+
+fn busy(client: &mut Client, now: Instant, socket: SocketId) {
+    client.connected(now, socket);
+    let retry_ms = RETRY_MS;
+    client.heard(now, socket, ServerFrame::Busy { retry_ms });
+}
+
+#[test]
+fn d1_a_client_comes_back_in_its_slot_where_it_was_given_it() {
+    let mut now = Instant::now();
+    let mut client = client(true, now);
+    for _ in 0..5 {
+        let (socket, gateway) = dialled(&mut client, &mut now);
+        assert_eq!(gateway, 0);
+        let told = now;
+        busy(&mut client, now, socket);
+        let (_, again) = dialled(&mut client, &mut now);
+        assert_eq!((again, now - told), (0, Duration::from_millis(RETRY_MS)));
+        client.lost(now, socket + 1, None);
+        // Who finds nobody there tries the next one, and from there the first.
+        let (socket, elsewhere) = dialled(&mut client, &mut now);
+        assert_eq!(elsewhere, 1);
+        client.lost(now, socket, None);
+    }
+}
+
+#[test]
+fn d2_a_slot_is_no_attempt_that_failed() {
+    let mut now = Instant::now();
+    let backoff = Backoff::Prompt {
+        base: Duration::from_millis(500),
+        cap: Duration::from_secs(30),
+    };
+    let settings = Settings {
+        backoff,
+        ..Settings::new(["a", "b"])
+    };
+    let mut client = Client::new(settings, now);
+    for _ in 0..10 {
+        let (socket, _) = dialled(&mut client, &mut now);
+        busy(&mut client, now, socket);
+    }
+    let (socket, _) = dialled(&mut client, &mut now);
+    let lost = now;
+    client.lost(now, socket, None);
+    dialled(&mut client, &mut now);
+    assert_eq!(now, lost, "the first time at once");
+}
+
+#[test]
+fn a_rude_client_goes_by_its_backoff_and_turns() {
+    let mut now = Instant::now();
+    let mut client = client(false, now);
+    let (socket, gateway) = dialled(&mut client, &mut now);
+    let told = now;
+    busy(&mut client, now, socket);
+    let (_, again) = dialled(&mut client, &mut now);
+    assert_eq!(
+        (gateway, again, now - told),
+        (0, 1, Duration::from_millis(100))
+    );
+}
