@@ -92,6 +92,11 @@ pub enum Request {
         /// Whether the answer should bring what the room shows to this session.
         view: bool,
     },
+    /// A socket of this generation has been attached, and the gateway has seen the session's seat
+    /// ([`Topic::arrive`](crate::Topic::arrive)). Answered with [`crate::Answer::Seated`] too, but only where the
+    /// session is no member any more.
+    #[serde(rename = "arrived")]
+    Arrived,
     /// The gateway wants what the room shows to this session. Answered with
     /// [`crate::Answer::Seated`] too; changes nothing.
     #[serde(rename = "view")]
@@ -160,6 +165,7 @@ mod tests {
             Request::Look,
             Request::Leave { n: 3 },
             Request::Attached { view: true },
+            Request::Arrived,
             Request::View,
             Request::Detached,
             Request::Over {

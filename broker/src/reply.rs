@@ -61,7 +61,7 @@ pub enum Answer {
         #[serde(rename = "gen")]
         generation: u64,
     },
-    /// Answers `Attached` and `View`: where the session stands in the room.
+    /// Answers `Attached`, `Arrived` and `View`: where the session stands in the room.
     #[serde(rename = "seated")]
     Seated {
         /// The generation that asked.

@@ -1,5 +1,9 @@
-use outlast_protocol::{Payload, Pos};
+use std::time::Duration;
+
+use outlast_protocol::{Payload, Pos, RoomName};
 use serde::{Deserialize, Serialize};
+
+use crate::Seldom;
 
 /// What a room knows of one session: its dedup state and membership, kept in the store beside the log
 /// and changed by the same commits (A1).
@@ -40,6 +44,24 @@ pub struct Standing {
     pub seat: Seat,
     /// The room's last entry.
     pub last: Pos,
+}
+
+/// While two versions run side by side, there may be one such seat for each session.
+static STRANGE: Seldom = Seldom::every(Duration::from_secs(60));
+
+impl Standing {
+    /// By a seat as it lies in the store. One that this version cannot read is left to who can: the room (W6).
+    pub(crate) fn read(room: &RoomName, seat: &str, last: Pos) -> Option<Self> {
+        match serde_json::from_str(seat) {
+            Ok(seat) => Some(Standing { seat, last }),
+            Err(error) => {
+                if STRANGE.passes() {
+                    tracing::warn!(%room, %error, "a seat cannot be read by this version, and maybe others");
+                }
+                None
+            }
+        }
+    }
 }
 
 /// What became of an action.

@@ -58,11 +58,11 @@ pub trait Topic {
     ) -> Result<(), BrokerError>;
 
     /// Appends as [`append`](Topic::append) does, and answers for each input where its session stood in its room at
-    /// that moment, as of the room's last commit; `None` where it had no seat. What it did before that still lies in
-    /// the topic has not been done there.
+    /// that moment, as of the room's last commit; `None` where it had no seat that this version can read. What it did
+    /// before and still lies in the topic has not been done there.
     ///
     /// # Errors
-    /// As [`append`](Topic::append); and [`BrokerError::Unreadable`], after which it has been appended.
+    /// As [`append`](Topic::append).
     async fn arrive(
         &self,
         partition: Partition,

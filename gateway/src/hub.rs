@@ -175,7 +175,7 @@ impl Seat {
     }
 
     /// Whether what follows the cursor can be replayed: [`Pulled::End`] or [`Pulled::More`] if so. The
-    /// log ended at `seated` when the room answered.
+    /// log ended at `seated` when the session's place was looked up.
     pub(crate) fn check(&self, cursor: &mut Cursor, seated: Pos) -> Pulled {
         self.feed.check(&self.hub.source, self.key, cursor, seated)
     }

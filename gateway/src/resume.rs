@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, future::poll_fn, task::Poll, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use outlast_broker::{Answer, BrokerError, Input, Reply, Request, Standing};
+use outlast_broker::{Answer, BrokerError, Reply, Request, Standing};
 use outlast_protocol::{CatchUp, Pos, RoomName, ServerFrame, SnapshotReason, Welcome};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
@@ -33,7 +33,7 @@ struct Returning {
     seated: Option<Seated>,
 }
 
-/// The room's answer.
+/// Where the session sits, as the room answered, or as its last commit says.
 struct Seated {
     member: Option<u32>,
     n: u64,
@@ -72,23 +72,9 @@ pub(crate) async fn resume(
     enter(socket, &returning)
         .await
         .map_err(|error| no_answer(&error))?;
-    let (shared, who, wake) = (socket.shared.clone(), socket.who, socket.wake.clone());
-    let seated = async {
-        arrive(&shared, who, &mut returning)
-            .await
-            .map_err(|error| no_answer(&error))?;
-        ask(&shared, who, &returning)
-            .await
-            .map_err(|error| no_answer(&error))?;
-        wait(&shared, who, &wake, &mut returning).await
-    };
-    seated
-        .instrument(tracing::debug_span!("attach.rooms"))
-        .await?;
-    let places = check(socket, &returning)
-        .instrument(tracing::debug_span!("attach.log"))
-        .await?;
+    let places = find(socket, &mut returning).await?;
 
+    let who = socket.who;
     let mut catch_up = BTreeMap::new();
     for (returning, place) in returning.iter().zip(places) {
         let how = stand(socket, returning, place);
@@ -119,6 +105,42 @@ pub(crate) async fn resume(
     }
     socket.news = u128::MAX;
     Ok(())
+}
+
+/// Finds the session's place in each room, and the client's in its log.
+async fn find(socket: &mut Socket, returning: &mut [Returning]) -> Result<Vec<Option<Place>>, Bye> {
+    let (shared, who) = (socket.shared.clone(), socket.who);
+    arrive(&shared, who, returning)
+        .instrument(tracing::debug_span!("attach.rooms"))
+        .await
+        .map_err(|error| no_answer(&error))?;
+    let places = check(socket, returning)
+        .instrument(tracing::debug_span!("attach.log"))
+        .await?;
+    let mut all_here = true;
+    for (room, place) in returning.iter_mut().zip(&places) {
+        if !matches!(place, Some(Place::Here(_))) {
+            // It has to be shown anew, which is the room's to do: then the room says where the session stands, too,
+            // behind all that older sockets had said.
+            room.seated = None;
+            all_here = false;
+        }
+    }
+    if all_here {
+        return Ok(places);
+    }
+    let asked = async {
+        ask(&shared, who, returning)
+            .await
+            .map_err(|error| no_answer(&error))?;
+        wait(&shared, who, &socket.wake, returning).await
+    };
+    asked
+        .instrument(tracing::debug_span!("attach.rooms"))
+        .await?;
+    check(socket, returning)
+        .instrument(tracing::debug_span!("attach.log"))
+        .await
 }
 
 fn places(
@@ -164,8 +186,8 @@ async fn enter(socket: &mut Socket, returning: &[Returning]) -> Result<(), Broke
 
 /// Tells the rooms of the new socket that the client knows its place in, and looks where the session sits there: as of
 /// the room's last commit, which is behind all that the client has seen. From here on older sockets have no say; what
-/// they had said before is the room's to apply, and comes with the log. Nobody waits for the room. Where the session
-/// does not sit, by that commit, the room is asked.
+/// they had said before is the room's to apply, and comes with the log. Nobody waits for the room, which speaks only if
+/// the session has left by then.
 async fn arrive(shared: &Shared, who: Who, returning: &mut [Returning]) -> Result<(), BrokerError> {
     let mut topics: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for room in returning.iter_mut().filter(|room| room.pos.is_some()) {
@@ -175,10 +197,8 @@ async fn arrive(shared: &Shared, who: Who, returning: &mut [Returning]) -> Resul
             .push(room);
     }
     let arrivals = topics.into_iter().map(|(partition, rooms)| async move {
-        let inputs = rooms.iter().map(|room| Input {
-            gateway: None,
-            ..shared.input(who, &room.name, Request::Attached { view: false })
-        });
+        let arrived = |room: &&mut Returning| shared.input(who, &room.name, Request::Arrived);
+        let inputs = rooms.iter().map(arrived);
         let found = shared.arrive(partition, inputs.collect()).await?;
         for (room, standing) in rooms.into_iter().zip(found) {
             room.seated = standing.and_then(|standing| Seated::at(standing, who.generation));
@@ -227,12 +247,7 @@ async fn wait(
     let mut again = Instant::now() + ASK_AGAIN;
     while returning.iter().any(|room| room.seated.is_none()) {
         match timeout_at(again.min(deadline), letter(wake)).await {
-            Ok(Letter::Reply(reply)) => {
-                let room = returning.iter_mut().find(|room| room.name == reply.room);
-                if let (Some(room), Some(seated)) = (room, Seated::of(reply, who.generation)) {
-                    room.seated.get_or_insert(seated);
-                }
-            }
+            Ok(Letter::Reply(reply)) => hear(returning, reply, who),
             Ok(Letter::Order(Order::Leave(bye))) => return Err(bye),
             Ok(Letter::Order(Order::AskAgain)) => again = Instant::now(),
             Ok(Letter::News) => {}
@@ -248,8 +263,19 @@ async fn wait(
     Ok(())
 }
 
+/// A room's own word counts more than what was seen of it before.
+fn hear(returning: &mut [Returning], reply: Reply, who: Who) {
+    let room = returning.iter_mut().find(|room| room.name == reply.room);
+    if let (Some(room), Some(seated)) = (room, Seated::of(reply, who.generation)) {
+        room.seated = Some(seated);
+    }
+}
+
 /// Looks the client's positions up in the logs.
-async fn check(socket: &mut Socket, returning: &[Returning]) -> Result<Vec<Option<Place>>, Bye> {
+async fn check(
+    socket: &mut Socket,
+    returning: &mut [Returning],
+) -> Result<Vec<Option<Place>>, Bye> {
     let deadline = Instant::now() + CHECKED_WITHIN;
     let mut cursors: Vec<_> = returning
         .iter()
@@ -288,7 +314,8 @@ async fn check(socket: &mut Socket, returning: &[Returning]) -> Result<Vec<Optio
         }
         match timeout_at(deadline, letter(&socket.wake)).await {
             Ok(Letter::Order(Order::Leave(bye))) => return Err(bye),
-            Ok(Letter::Order(Order::AskAgain) | Letter::Reply(_) | Letter::News) => {}
+            Ok(Letter::Reply(reply)) => hear(returning, reply, socket.who),
+            Ok(Letter::Order(Order::AskAgain) | Letter::News) => {}
             Err(_) => return Err(busy()),
         }
     }

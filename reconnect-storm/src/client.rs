@@ -43,6 +43,8 @@ pub struct Client {
     sockets: SocketId,
     /// Attempts since the last that succeeded.
     attempt: u32,
+    /// Slots that it was given in a row.
+    slots: u32,
 }
 
 /// What a client calls one of its sockets: 0, 1, 2 … in the order in which it dials them.
@@ -99,6 +101,7 @@ impl Client {
             gateway,
             sockets: 0,
             attempt: 0,
+            slots: 0,
         };
         client.tick(now);
         client

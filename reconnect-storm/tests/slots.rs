@@ -57,6 +57,19 @@ fn d1_a_client_comes_back_in_its_slot_where_it_was_given_it() {
 }
 
 #[test]
+fn d2_a_client_that_gets_nothing_but_slots_tries_elsewhere() {
+    let mut now = Instant::now();
+    let mut client = client(true, now);
+    let mut gateways = Vec::new();
+    for _ in 0..7 {
+        let (socket, gateway) = dialled(&mut client, &mut now);
+        gateways.push(gateway);
+        busy(&mut client, now, socket);
+    }
+    assert_eq!(gateways, [0, 0, 0, 1, 1, 1, 0]);
+}
+
+#[test]
 fn d2_a_slot_is_no_attempt_that_failed() {
     let mut now = Instant::now();
     let backoff = Backoff::Prompt {

@@ -112,7 +112,16 @@ impl Host {
         match request {
             Request::Over { reason } => self.over(&asker, reason, batch),
             Request::View => self.show(&asker, true, batch),
-            Request::Attached { view } => self.attached(&asker, view, batch),
+            Request::Attached { view } => {
+                if self.attached(&asker, batch) {
+                    self.show(&asker, view, batch);
+                }
+            }
+            Request::Arrived => {
+                if self.attached(&asker, batch) && self.sitting(&asker).is_none() {
+                    self.show(&asker, false, batch);
+                }
+            }
             Request::Detached => self.detached(&asker, batch),
             Request::Join { n, user, data } => {
                 let data = data.unwrap_or_else(Payload::null);
@@ -151,7 +160,7 @@ impl Host {
             batch.reply(&split(input).0, &self.name, answer);
         } else if matches!(
             input.request,
-            Request::Attached { .. } | Request::View | Request::Look
+            Request::Attached { .. } | Request::Arrived | Request::View | Request::Look
         ) {
             let (asker, _) = split(input);
             let answer = self.seated(&asker, None);
@@ -191,6 +200,7 @@ fn number(request: &Request) -> Option<u64> {
         Request::Join { n, .. } | Request::Act { n, .. } | Request::Leave { n } => Some(*n),
         Request::Post { .. } => Some(POST_N),
         Request::Attached { .. }
+        | Request::Arrived
         | Request::View
         | Request::Look
         | Request::Report { .. }

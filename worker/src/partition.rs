@@ -175,7 +175,8 @@ impl Partition {
     fn keep(&self, new: usize, now_ms: u64) -> Option<u64> {
         let until_ms = match self.kept_until_ms {
             None if new > 0 => None,
-            until_ms => Some(until_ms.unwrap_or(now_ms + KEPT_MS)),
+            // The store's clock may be set back.
+            until_ms => Some(until_ms.unwrap_or(u64::MAX).min(now_ms + KEPT_MS)),
         };
         let due = |at_ms: u64| at_ms <= now_ms;
         let hurries = self.queue.range(new..).any(|task| !task.is_patient())

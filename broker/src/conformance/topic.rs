@@ -125,7 +125,7 @@ pub async fn who_arrives_sees_its_seat_as_of_the_last_commit(harness: &dyn Harne
     let store = harness.connect().await;
     let [lobby, empty] = neighbours(store.layout());
     let partition = store.layout().partition(&lobby);
-    let attached = |room: &RoomName| input(room, Request::Attached { view: false });
+    let attached = |room: &RoomName| input(room, Request::Arrived);
     let (mine, strangers, nowhere) = (attached(&lobby), attached(&lobby), attached(&empty));
     let all = vec![strangers, mine.clone(), nowhere, mine.clone()];
     let arrive = async |inputs: &[Input]| {
@@ -316,6 +316,7 @@ pub async fn unusual_inputs_come_back_as_they_were(harness: &dyn Harness) {
         },
         Request::Leave { n: 3 },
         Request::Attached { view: true },
+        Request::Arrived,
         Request::View,
         Request::Detached,
         Request::Over {

@@ -5,7 +5,7 @@ use redb::{Database, ReadableTable, WriteTransaction};
 
 use super::{
     Shared,
-    halt::{Halt, json},
+    halt::Halt,
     room::RoomRow,
     step::{Promise, Step},
     tables::{CURSORS, ROOMS, SEATS, TOPIC, TOPIC_ENDS},
@@ -16,9 +16,10 @@ use crate::{BrokerError, Deadline, Partition, Standing, TopicId};
 /// Puts inputs, written as JSON, behind a partition's topic.
 ///
 /// It promises no more than [`Promise::Committed`], and so costs no sync of the disk. That is enough
-/// because nobody is promised anything on the strength of an append alone: a client hears of its action
-/// when the room has committed it, a keeper records what it has told a room behind having told it, and
-/// both of those are durable batches, which take every append before them along.
+/// because nobody is promised anything beyond this process on the strength of an append alone: a client hears of
+/// its action when the room has committed it, a keeper records what it has told a room behind having told it, and
+/// both of those are durable batches, which take every append before them along. A client that comes back is
+/// promised that older sockets have no say, and those die with the process.
 pub(super) struct Append {
     partition: Partition,
     deadline: Deadline,
@@ -72,13 +73,8 @@ impl Operation for Arrive {
         let standing = |(room, sid): &(RoomName, Sid)| {
             let row = RoomRow::read(&rooms, room, step.now_ms)?;
             let seat = seats.get((room.as_str(), sid.as_u128()))?;
-            let (Some(row), Some(seat)) = (row, seat) else {
-                return Ok(None);
-            };
-            Ok(Some(Standing {
-                seat: json::read(room.as_str(), seat.value())?,
-                last: row.last,
-            }))
+            let found = row.zip(seat);
+            Ok(found.and_then(|(row, seat)| Standing::read(room, seat.value(), row.last)))
         };
         self.who.iter().map(standing).collect()
     }

@@ -182,18 +182,11 @@ pub(super) fn seat_field(sid: &Sid) -> String {
 }
 
 /// Where a session stands, by where the room ends and by its seat, if there are any.
-pub(super) fn standing(
-    room: &RoomName,
-    end: String,
-    seat: &str,
-) -> Result<Option<Standing>, BrokerError> {
-    if seat.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Standing {
-        seat: read(room, "a seat", seat)?,
-        last: read_end(room, Some(end).filter(|end| !end.is_empty()))?,
-    }))
+pub(super) fn standing(room: &RoomName, end: String, seat: &str) -> Option<Standing> {
+    let last = read_end(room, Some(end).filter(|end| !end.is_empty())).ok()?;
+    Some(seat)
+        .filter(|seat| !seat.is_empty())
+        .and_then(|seat| Standing::read(room, seat, last))
 }
 
 fn read_entries(room: &RoomName, entries: Vec<LogEntry>) -> Result<Vec<Entry>, BrokerError> {

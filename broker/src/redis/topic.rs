@@ -46,7 +46,9 @@ impl Batch for Appends {
     type Answer = Seen;
 
     fn bytes(append: &Append) -> usize {
-        append.inputs.iter().map(String::len).sum()
+        let looks = append.looks.iter();
+        let looks = looks.map(|look| look.room.len() + look.seat.len());
+        append.inputs.iter().map(String::len).chain(looks).sum()
     }
 
     async fn send(&self, asks: &[Append]) -> Result<Answers<Self>, BrokerError> {
@@ -139,8 +141,8 @@ impl Topic for Redis {
             .append_looking(partition, deadline, &inputs, looks)
             .await?;
         let seen = inputs.iter().zip(seen);
-        seen.map(|(input, (end, seat))| standing(&input.room, end, &seat))
-            .collect()
+        let standings = seen.map(|(input, (end, seat))| standing(&input.room, end, &seat));
+        Ok(standings.collect())
     }
 
     async fn read_topic(

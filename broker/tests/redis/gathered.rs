@@ -8,7 +8,7 @@ use outlast_broker::{
 use outlast_protocol::{RoomName, Sid};
 
 use crate::{
-    scene::{ANY_TIME, LAYOUT, PATIENCE, input, new_record},
+    scene::{ANY_TIME, LAYOUT, PATIENCE, input, new_record, partition},
     server::Server,
 };
 
@@ -37,6 +37,29 @@ async fn a_record_that_cannot_be_read_is_nobody_elses_error() {
             assert_eq!(read.unwrap().record.unwrap().version, 1);
         }
     }
+}
+
+#[tokio::test]
+async fn w6_a_seat_that_cannot_be_read_is_as_good_as_none() {
+    let server = Server::start();
+    let store = server.connect(LAYOUT).await.unwrap();
+    let (strange, known) = (input(), input());
+    let key = format!("ol:{{p{}}}:room:{}", partition().0, strange.room);
+    let (strange_field, known_field) = (
+        format!("seat:{}", strange.sid),
+        format!("seat:{}", known.sid),
+    );
+    let seats = [
+        &strange_field,
+        r#"{"n":"seven"}"#,
+        &known_field,
+        r#"{"n":7}"#,
+    ];
+    server.run::<()>(&[&["HSET", &key][..], &seats].concat());
+    let arrived = store.arrive(partition(), ANY_TIME, vec![strange, known]);
+    let seen: Vec<_> = arrived.await.unwrap();
+    let numbers = seen.into_iter().map(|seen| seen.map(|seen| seen.seat.n));
+    assert_eq!(numbers.collect::<Vec<_>>(), [None, Some(7)]);
 }
 
 #[tokio::test]

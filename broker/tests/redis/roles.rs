@@ -1,12 +1,12 @@
 //! What each role may, and may not.
 
 use outlast_broker::{
-    BrokerError, NodeId, Rooms,
-    redis::{Redis, Settings},
+    BrokerError, Input, NodeId, Rooms, Seat, Standing, Topic,
+    redis::{Access, Redis, Settings},
 };
 
 use crate::{
-    scene::{LAYOUT, TTL, claim, next_commit, partition},
+    scene::{ANY_TIME, LAYOUT, TTL, claim, input, next_commit, partition},
     server::{Server, patient},
     users,
 };
@@ -25,6 +25,12 @@ fn what_one_role_needs_another_may_not() {
             "EVALSHA x 1 ol:{p1}:topic",
             &[gateway, worker, sessions][..],
         ),
+        (
+            "EVALSHA x 2 ol:{p1}:topic ol:{p1}:room:chat/a",
+            &[gateway, worker],
+        ),
+        ("HMGET ol:{p1}:room:chat/a end", &[gateway, worker]),
+        ("DEL ol:{p1}:room:chat/a", &[worker]),
         ("EVALSHA_RO x 1 ol:{p1}:log:chat/a", &[gateway, worker]),
         ("XREAD STREAMS ol:{p1}:topic 0", &[worker]),
         ("XADD ol:{p1}:log:chat/a 1-1 entry x", &[worker]),
@@ -99,4 +105,33 @@ async fn w2_who_may_not_do_all_of_a_commit_does_nothing_of_it() {
     server.run::<()>(&["ACL", "SETUSER", "outlast", "+ltrim"]);
     store.commit(&second).await.unwrap();
     assert_eq!(store.unread(partition(), 9).await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_gateway_may_see_where_sessions_sit() {
+    let server = Server::start_for_users(&[]);
+    let connect = async |access| {
+        let settings = Settings {
+            access,
+            ..patient()
+        };
+        let store = Redis::connect(&server.url(), LAYOUT, settings).await;
+        store.unwrap()
+    };
+    let everything = connect(users::everything()).await;
+    let epoch = claim(&*everything, TTL).await;
+    let commit = next_commit(&*everything, epoch, &NodeId::from("gateway")).await;
+    everything.commit(&commit).await.unwrap();
+
+    let gateway = Access {
+        user: Some("outlast-gateway".into()),
+        ..users::everything()
+    };
+    let store = connect(gateway).await;
+    let (sid, _) = commit.rooms[0].seats[0];
+    let inputs = vec![Input { sid, ..input() }, input()];
+    let seen = store.arrive(partition(), ANY_TIME, inputs).await.unwrap();
+    let last = commit.rooms[0].entries[0].pos;
+    let seat = Seat::default();
+    assert_eq!(seen, [Some(Standing { seat, last }), None]);
 }

@@ -263,7 +263,7 @@ impl Core {
     }
 
     /// Whether what follows the cursor can be replayed (R1): [`Pulled::End`] or [`Pulled::More`] if so.
-    /// The log ended at `seated` when the reader's room was asked, after the reader had got its place.
+    /// The log ended at `seated` when it was looked up where the session sits, after the reader had got its place.
     /// What the log need not hold any more has to be found there; the window may remember more.
     pub(crate) fn check(&mut self, cursor: &mut Cursor, seated: Pos) -> Pulled {
         if cursor.pos.off > seated.off {

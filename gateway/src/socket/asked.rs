@@ -80,6 +80,7 @@ impl Asked {
             Request::Act { data, .. } => bytes(data),
             Request::Leave { .. } => 0,
             Request::Attached { .. }
+            | Request::Arrived
             | Request::View
             | Request::Look
             | Request::Post { .. }

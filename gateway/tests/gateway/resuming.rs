@@ -202,6 +202,118 @@ async fn a3_a_leave_that_an_older_socket_left_in_the_topic_is_told_when_it_comes
 }
 
 #[tokio::test]
+async fn a2_what_was_done_before_a_leave_has_its_outcome_wherever_the_client_stood() {
+    for trimmed in [true, false] {
+        let mut world = World::start().await;
+        let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
+        bob.say(ROOM, 2, "two").await;
+        let last = bob.until("event").await["pos"].clone();
+        world.stop_worker().await;
+        let acts = [
+            json!({"t": "act", "room": ROOM, "n": 3, "data": {"say": "three"}}),
+            json!({"t": "leave", "room": ROOM, "n": 4}),
+        ];
+        for act in &acts {
+            bob.send(act.clone()).await;
+        }
+        world.appended(ROOM).await;
+        drop(bob);
+        let mut bob = world.connect().await;
+        let pos = if trimmed { json!("1-1") } else { last };
+        bob.resume(&welcome, json!({ROOM: pos})).await;
+        for act in &acts {
+            bob.send(act.clone()).await;
+        }
+        world.start_worker();
+        bob.expect("resumed").await;
+        let mut outcomes = Vec::new();
+        while outcomes.last() != Some(&json!(["left", 4])) {
+            let frame = bob.frame().await;
+            match frame["t"].as_str().unwrap() {
+                "live" => {}
+                t => outcomes.push(json!([t, frame["n"]])),
+            }
+        }
+        let third = if trimmed { "result" } else { "event" };
+        assert_eq!(
+            outcomes,
+            [json!([third, 3]), json!(["left", 4])],
+            "{trimmed}"
+        );
+        bob.join(ROOM, 5, "Bob").await;
+    }
+}
+
+#[tokio::test]
+async fn r1_who_left_and_does_not_say_so_again_reads_no_more() {
+    let mut world = World::start().await;
+    let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+    let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
+    bob.say(ROOM, 2, "two").await;
+    let last = bob.until("event").await["pos"].clone();
+    world.stop_worker().await;
+    bob.send(json!({"t": "leave", "room": ROOM, "n": 3})).await;
+    world.appended(ROOM).await;
+    drop(bob);
+    let mut bob = world.connect().await;
+    bob.resume(&welcome, json!({ROOM: last})).await;
+    bob.expect("resumed").await;
+    bob.expect("live").await;
+    world.start_worker();
+    let left = bob.expect("left").await;
+    assert_eq!(
+        (&left["n"], &left["reason"]),
+        (&Value::Null, &json!("lost"))
+    );
+    talk(&mut ada, 2, 3).await;
+    // Nothing of that has come when the outcome of what it sends again does.
+    bob.send(json!({"t": "leave", "room": ROOM, "n": 3})).await;
+    assert_eq!(bob.expect("left").await["n"], 3);
+}
+
+#[tokio::test]
+async fn r1_each_of_several_rooms_is_caught_up_with_in_its_own_way() {
+    const OTHERS: [&str; 3] = ["chat/known", "chat/left", "chat/null"];
+    let world = World::start().await;
+    let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+    let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
+    ada.until("event").await;
+    for room in OTHERS {
+        bob.join(room, 1, "Bob").await;
+    }
+    bob.say("chat/known", 2, "mine").await;
+    let known = bob.until("event").await["pos"].clone();
+    bob.send(json!({"t": "leave", "room": "chat/left", "n": 2}))
+        .await;
+    bob.until("left").await;
+    drop(bob);
+    talk(&mut ada, 2, 2).await;
+    let mut bob = world.connect().await;
+    let rooms = json!({ROOM: "1-1", "chat/known": known, "chat/left": known, "chat/null": null});
+    bob.resume(&welcome, rooms).await;
+    assert_eq!(
+        bob.expect("resumed").await["rooms"],
+        json!({ROOM: "snapshot", "chat/known": "replay", "chat/left": "gone", "chat/null": "snapshot"})
+    );
+    let (mut live, mut shown) = (Vec::new(), Vec::new());
+    while live.len() < 3 {
+        let frame = bob.frame().await;
+        let room = frame["room"].as_str().unwrap().to_owned();
+        match frame["t"].as_str().unwrap() {
+            "live" => live.push(room),
+            "snapshot" => shown.push((room, frame["reason"].clone())),
+            _ => panic!("{frame}"),
+        }
+    }
+    shown.sort_by(|a, b| a.0.cmp(&b.0));
+    let expected = [(ROOM, "trimmed"), ("chat/null", "requested")];
+    assert_eq!(
+        shown,
+        expected.map(|(room, why)| (room.to_owned(), json!(why)))
+    );
+}
+
+#[tokio::test]
 async fn r1_a_room_that_the_session_is_not_in_is_gone() {
     let world = World::start().await;
     let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;

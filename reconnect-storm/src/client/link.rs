@@ -35,6 +35,9 @@ pub(super) enum Side {
     Second,
 }
 
+/// How many slots in a row a client waits for at one gateway.
+const SLOTS_MAX: u32 = 3;
+
 impl Link {
     /// The one that is dialled or open.
     pub(super) fn socket(&self) -> Option<SocketId> {
@@ -181,7 +184,7 @@ impl Client {
             self.rooms.values_mut().for_each(Room::overlap);
             seen.push(Seen::Moved);
         }
-        self.attempt = 0;
+        (self.attempt, self.slots) = (0, 0);
         self.session = Some(Session {
             sid: welcome.sid,
             key: welcome.key,
@@ -212,8 +215,10 @@ impl Client {
             return self.end_session(now, close);
         }
         let retry = retry.filter(|_| self.settings.is_polite);
-        // A slot is worth nothing elsewhere.
-        let keeps_gateway = close == Some(CloseCode::Busy) && retry.is_some();
+        // A slot is worth nothing elsewhere. But a gateway that says so again and again may have lost its store.
+        let busy = close == Some(CloseCode::Busy) && retry.is_some();
+        self.slots = if busy { self.slots + 1 } else { 0 };
+        let keeps_gateway = busy && !self.slots.is_multiple_of(SLOTS_MAX);
         match (side, self.successor.take()) {
             (Side::Second, second) => {
                 if !keeps_gateway {

@@ -248,6 +248,7 @@ impl Seat {
             Request::Join { .. }
             | Request::Act { .. }
             | Request::Leave { .. }
+            | Request::Arrived
             | Request::View
             | Request::Look
             | Request::Post { .. }

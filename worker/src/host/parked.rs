@@ -35,7 +35,7 @@ impl Parked {
     /// Whether an input is to be set aside, behind those that were.
     pub(super) fn admits(&mut self, input: &Input) -> bool {
         let what = match input.request {
-            Request::Attached { .. } => What::Attached,
+            Request::Attached { .. } | Request::Arrived => What::Attached,
             Request::Detached => What::Detached,
             Request::Over { .. } => What::Over,
             Request::Join { .. }

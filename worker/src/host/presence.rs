@@ -16,11 +16,12 @@ use crate::{
 static DEAF: Seldom = Seldom::every(Duration::from_secs(1));
 
 impl Host {
-    /// A socket of this generation was attached: older ones count no more (S5).
-    pub(super) fn attached(&mut self, asker: &Asker, view: bool, batch: &mut Batch) {
+    /// A socket of this generation was attached: older ones count no more (S5). Answers whether this one counts.
+    pub(super) fn attached(&mut self, asker: &Asker, batch: &mut Batch) -> bool {
         let now_ms = self.head.now_ms();
         if !self.seats.meet(asker.sid, asker.generation, now_ms) {
-            return self.turn_away(asker, batch);
+            self.turn_away(asker, batch);
+            return false;
         }
         let away = self.seats.get(&asker.sid).is_some_and(|seat| seat.away);
         if let Some(member) = self.sitting(asker).filter(|_| away) {
@@ -29,7 +30,7 @@ impl Host {
             tracing::debug!(sid = %asker.sid, room = %self.name, member, "is back");
             self.tell(Input::Attached { member }, Cause::default(), batch);
         }
-        self.show(asker, view, batch);
+        true
     }
 
     /// The session has been without a socket for longer than the grace (S7).

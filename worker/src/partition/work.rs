@@ -127,9 +127,7 @@ impl Task {
     /// Whether nobody waits for it. Rooms are told that sessions are there, and mostly knew.
     pub(super) fn is_patient(&self) -> bool {
         match self {
-            Task::Take(_, input) => {
-                matches!(input.request, Request::Attached { .. }) && input.gateway.is_none()
-            }
+            Task::Take(_, input) => matches!(input.request, Request::Arrived),
             Task::Parked(_) | Task::Kept(_) | Task::Unread(..) | Task::Wake(_) => false,
         }
     }

@@ -65,21 +65,30 @@ impl Room {
             } => {
                 let reason = match &self.stand {
                     Stand::Out => return None,
+                    // An older socket had asked to leave, and this one does not ask again.
+                    Stand::In(_) if member.is_none() && self.asked.is_empty() => {
+                        return Some(self.lost());
+                    }
                     Stand::In(_) if state.is_none() => return self.check(n),
                     // It was asked before the room was shown.
                     Stand::In(_) => return None,
                     Stand::Lost(lost) => lost.reason,
                 };
                 let Some(member) = member else {
-                    self.leave();
-                    return Some(ServerFrame::Left {
-                        room,
-                        n: None,
-                        reason: "lost".to_owned(),
-                    });
+                    return Some(self.lost());
                 };
                 Some(self.show(member, n, pos, state?, reason))
             }
+        }
+    }
+
+    /// The room says that the session is no member.
+    fn lost(&mut self) -> ServerFrame {
+        self.leave();
+        ServerFrame::Left {
+            room: self.name.clone(),
+            n: None,
+            reason: "lost".to_owned(),
         }
     }
 

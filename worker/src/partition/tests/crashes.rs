@@ -56,6 +56,7 @@ fn said() -> impl Strategy<Value = Input> {
     let said = prop_oneof![
         20 => (1..12u64, asked).prop_map(|(n, asked)| request(n, asked)),
         2 => any::<bool>().prop_map(|view| Request::Attached { view }),
+        2 => Just(Request::Arrived),
         2 => Just(Request::Detached),
         1 => Just(Request::View),
         1 => Just(Request::Over { reason: "expired".into() }),

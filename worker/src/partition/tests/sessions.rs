@@ -222,10 +222,6 @@ fn what_a_keeper_says_is_answered_to_nobody() {
     let mut attached = input(7, 1, Request::Attached { view: true });
     attached.gateway = None;
     bench.append(attached);
-    bench.append(Input {
-        gateway: None,
-        ..input(7, 1, Request::View)
-    });
     assert_eq!(answers(&bench.batch().unwrap()), []);
 }
 
@@ -241,12 +237,43 @@ fn a_session_that_left_long_ago_is_forgotten() {
     assert_eq!(left.iter().map(|(of, _)| *of).collect::<Vec<_>>(), [sid(8)]);
 }
 
-/// A room is told that a session is there, and nobody waits for its answer.
+/// A room is told that a session is there, and mostly nobody waits for its answer.
 fn arrival(session: u64, generation: u64) -> Input {
-    Input {
-        gateway: None,
-        ..input(session, generation, Request::Attached { view: false })
-    }
+    input(session, generation, Request::Arrived)
+}
+
+#[test]
+fn r1_who_arrives_and_has_left_by_then_is_told() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.post(7, Leave);
+    bench.append(arrival(7, 2));
+    let commit = bench.batch().unwrap();
+    let answers = answers(&commit);
+    let [
+        Answer::Outcome(_),
+        Answer::Seated {
+            generation: 2,
+            member: None,
+            ..
+        },
+    ] = &answers[..]
+    else {
+        panic!("{answers:?}")
+    };
+}
+
+#[test]
+fn arrivals_are_kept_no_longer_when_the_clock_is_set_back() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.append(arrival(7, 2));
+    assert_eq!(bench.batch(), None);
+    bench.now_ms -= 60_000;
+    assert_eq!(bench.batch(), None);
+    bench.now_ms = bench.core.next_wake_ms().unwrap();
+    assert!(bench.now_ms < 1_000_000);
+    assert!(bench.batch().is_some());
 }
 
 #[test]
