@@ -60,12 +60,12 @@ const WAKE_AFTER_FAULT_MS: u64 = 1_000;
 /// How soon a room is looked at again that cannot be read here, in milliseconds.
 const WAKE_STOPPED_AGAIN_MS: u64 = 60_000;
 
-/// How long what nobody waits for is kept for company, in milliseconds, so that one commit serves many: a herd
+/// How long what nobody waits for is held for company, in milliseconds, so that one commit serves many: a herd
 /// that comes back is thousands …
-const KEPT_MS: u64 = 100;
+const HELD_MS: u64 = 100;
 
 /// … and how much of it.
-const KEPT_MAX: usize = 256;
+const HELD_MAX: usize = 256;
 
 /// One partition, under one lease.
 pub(crate) struct Partition {
@@ -77,8 +77,8 @@ pub(crate) struct Partition {
     rooms: HashMap<RoomName, Host>,
     alarms: Alarms,
     queue: VecDeque<Task>,
-    /// Until when the queue is kept for company, if nobody waits for anything in it.
-    kept_until_ms: Option<u64>,
+    /// Until when the queue is held for company, if nobody waits for anything in it.
+    held_until_ms: Option<u64>,
     /// Whether there may be inputs that were kept unread and can be read now.
     wants_unread: bool,
     work: Option<Work>,
@@ -120,7 +120,7 @@ impl Partition {
             rooms: HashMap::new(),
             alarms: Alarms::unknown(),
             queue: VecDeque::new(),
-            kept_until_ms: None,
+            held_until_ms: None,
             wants_unread: true,
             work: None,
         }
@@ -135,14 +135,14 @@ impl Partition {
         last.unwrap_or(self.cursor.topic)
     }
 
-    /// Whether entries that were read still wait for a batch, and are not kept for company.
+    /// Whether entries that were read still wait for a batch, and are not held for company.
     pub(crate) fn is_behind(&self) -> bool {
-        !self.queue.is_empty() && self.kept_until_ms.is_none()
+        !self.queue.is_empty() && self.held_until_ms.is_none()
     }
 
     /// When the next batch is due, whether or not anything comes in.
     pub(crate) fn next_wake_ms(&self) -> Option<u64> {
-        let due_ms = [self.alarms.next_ms(), self.kept_until_ms];
+        let due_ms = [self.alarms.next_ms(), self.held_until_ms];
         due_ms.into_iter().flatten().min()
     }
 
@@ -157,10 +157,10 @@ impl Partition {
             Ok(input) => Task::Take(entry.id, input),
             Err(raw) => Task::Unread(entry.id, raw),
         };
-        let first = self.queue.len();
+        let new = self.queue.len();
         self.queue.extend(entries.into_iter().map(task));
-        self.kept_until_ms = self.keep(first, now_ms);
-        if self.kept_until_ms.is_some() {
+        self.held_until_ms = self.hold(new, now_ms);
+        if self.held_until_ms.is_some() {
             return;
         }
         self.work = Some(Work {
@@ -171,17 +171,17 @@ impl Partition {
         });
     }
 
-    /// Until when the queue can be kept for company; what stands in it from `new` on has just come.
-    fn keep(&self, new: usize, now_ms: u64) -> Option<u64> {
-        let until_ms = match self.kept_until_ms {
+    /// Until when the queue can be held for company; what stands in it from `new` on has just come.
+    fn hold(&self, new: usize, now_ms: u64) -> Option<u64> {
+        let until_ms = match self.held_until_ms {
             None if new > 0 => None,
             // The store's clock may be set back.
-            until_ms => Some(until_ms.unwrap_or(u64::MAX).min(now_ms + KEPT_MS)),
+            until_ms => Some(until_ms.unwrap_or(u64::MAX).min(now_ms + HELD_MS)),
         };
         let due = |at_ms: u64| at_ms <= now_ms;
         let hurries = self.queue.range(new..).any(|task| !task.is_patient())
             || self.queue.is_empty()
-            || self.queue.len() >= KEPT_MAX
+            || self.queue.len() >= HELD_MAX
             || self.wants_unread
             || self.alarms.next_ms().is_some_and(due);
         until_ms.filter(|until_ms| !hurries && !due(*until_ms))

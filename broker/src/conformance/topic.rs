@@ -125,8 +125,8 @@ pub async fn who_arrives_sees_its_seat_as_of_the_last_commit(harness: &dyn Harne
     let store = harness.connect().await;
     let [lobby, empty] = neighbours(store.layout());
     let partition = store.layout().partition(&lobby);
-    let attached = |room: &RoomName| input(room, Request::Arrived);
-    let (mine, strangers, nowhere) = (attached(&lobby), attached(&lobby), attached(&empty));
+    let arrived = |room: &RoomName| input(room, Request::Arrived);
+    let (mine, strangers, nowhere) = (arrived(&lobby), arrived(&lobby), arrived(&empty));
     let all = vec![strangers, mine.clone(), nowhere, mine.clone()];
     let arrive = async |inputs: &[Input]| {
         let arrived = store.arrive(partition, NEVER, inputs.to_vec()).await;

@@ -37,6 +37,28 @@ async fn replayed(client: &mut Client) -> (Vec<Value>, Value) {
     }
 }
 
+fn act(n: u64, text: &str) -> Value {
+    json!({"t": "act", "room": ROOM, "n": n, "data": {"say": text}})
+}
+
+fn leave(n: u64) -> Value {
+    json!({"t": "leave", "room": ROOM, "n": n})
+}
+
+/// A member loses its socket, and what it asked last lies in a topic that no worker takes up: its outcome will be heard
+/// of by nobody. Answers the session, and the position that the member has seen.
+async fn cut_off(world: &mut World, asked: &[Value]) -> (Value, Value) {
+    let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
+    bob.say(ROOM, 2, "two").await;
+    let last = bob.until("event").await["pos"].clone();
+    world.stop_worker().await;
+    for frame in asked {
+        bob.send(frame.clone()).await;
+    }
+    world.appended(ROOM, asked.len()).await;
+    (welcome, last)
+}
+
 #[tokio::test]
 async fn r1_replays_after_position_and_then_says_live() {
     let world = World::start().await;
@@ -148,14 +170,7 @@ async fn r1_who_knows_its_place_is_back_though_nobody_runs_the_room() {
 #[tokio::test]
 async fn a3_what_an_older_socket_left_in_the_topic_counts_once() {
     let mut world = World::start().await;
-    let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
-    bob.say(ROOM, 2, "two").await;
-    let last = bob.until("event").await["pos"].clone();
-    world.stop_worker().await;
-    // One goes into the topic, and its outcome is heard of by nobody.
-    bob.say(ROOM, 3, "three").await;
-    world.appended(ROOM).await;
-    drop(bob);
+    let (welcome, last) = cut_off(&mut world, &[act(3, "three")]).await;
     let mut bob = world.connect().await;
     bob.resume(&welcome, json!({ROOM: last})).await;
     assert_eq!(
@@ -181,20 +196,14 @@ async fn a3_what_an_older_socket_left_in_the_topic_counts_once() {
 #[tokio::test]
 async fn a3_a_leave_that_an_older_socket_left_in_the_topic_is_told_when_it_comes_again() {
     let mut world = World::start().await;
-    let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
-    bob.say(ROOM, 2, "two").await;
-    let last = bob.until("event").await["pos"].clone();
-    world.stop_worker().await;
-    bob.send(json!({"t": "leave", "room": ROOM, "n": 3})).await;
-    world.appended(ROOM).await;
-    drop(bob);
+    let (welcome, last) = cut_off(&mut world, &[leave(3)]).await;
     let mut bob = world.connect().await;
     bob.resume(&welcome, json!({ROOM: last})).await;
     assert_eq!(
         bob.expect("resumed").await["rooms"],
         json!({ROOM: "replay"})
     );
-    bob.send(json!({"t": "leave", "room": ROOM, "n": 3})).await;
+    bob.send(leave(3)).await;
     bob.expect("live").await;
     world.start_worker();
     assert_eq!(bob.expect("left").await["n"], 3);
@@ -205,19 +214,8 @@ async fn a3_a_leave_that_an_older_socket_left_in_the_topic_is_told_when_it_comes
 async fn a2_what_was_done_before_a_leave_has_its_outcome_wherever_the_client_stood() {
     for trimmed in [true, false] {
         let mut world = World::start().await;
-        let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
-        bob.say(ROOM, 2, "two").await;
-        let last = bob.until("event").await["pos"].clone();
-        world.stop_worker().await;
-        let acts = [
-            json!({"t": "act", "room": ROOM, "n": 3, "data": {"say": "three"}}),
-            json!({"t": "leave", "room": ROOM, "n": 4}),
-        ];
-        for act in &acts {
-            bob.send(act.clone()).await;
-        }
-        world.appended(ROOM).await;
-        drop(bob);
+        let acts = [act(3, "three"), leave(4)];
+        let (welcome, last) = cut_off(&mut world, &acts).await;
         let mut bob = world.connect().await;
         let pos = if trimmed { json!("1-1") } else { last };
         bob.resume(&welcome, json!({ROOM: pos})).await;
@@ -248,13 +246,7 @@ async fn a2_what_was_done_before_a_leave_has_its_outcome_wherever_the_client_sto
 async fn r1_who_left_and_does_not_say_so_again_reads_no_more() {
     let mut world = World::start().await;
     let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
-    let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
-    bob.say(ROOM, 2, "two").await;
-    let last = bob.until("event").await["pos"].clone();
-    world.stop_worker().await;
-    bob.send(json!({"t": "leave", "room": ROOM, "n": 3})).await;
-    world.appended(ROOM).await;
-    drop(bob);
+    let (welcome, last) = cut_off(&mut world, &[leave(3)]).await;
     let mut bob = world.connect().await;
     bob.resume(&welcome, json!({ROOM: last})).await;
     bob.expect("resumed").await;
@@ -267,7 +259,7 @@ async fn r1_who_left_and_does_not_say_so_again_reads_no_more() {
     );
     talk(&mut ada, 2, 3).await;
     // Nothing of that has come when the outcome of what it sends again does.
-    bob.send(json!({"t": "leave", "room": ROOM, "n": 3})).await;
+    bob.send(leave(3)).await;
     assert_eq!(bob.expect("left").await["n"], 3);
 }
 

@@ -115,12 +115,14 @@ impl World {
         running.await.unwrap();
     }
 
-    /// Waits until the room's topic holds something that no worker has taken up.
-    pub async fn appended(&self, room: &str) {
+    /// Waits until the room's topic holds so many inputs that no worker has taken up.
+    pub async fn appended(&self, room: &str, count: usize) {
         let partition = self.broker.layout().partition(&room.parse().unwrap());
-        let cursor = self.broker.cursor(partition).await.unwrap();
-        let read = self.broker.read_topic(partition, cursor.topic, 1, SOON);
-        assert_eq!(read.await.unwrap().len(), 1);
+        let mut after = self.broker.cursor(partition).await.unwrap().topic;
+        for _ in 0..count {
+            let read = self.broker.read_topic(partition, after, 1, SOON).await;
+            after = read.unwrap().first().expect("it was appended").id;
+        }
     }
 
     pub async fn add_gateway(&mut self, auth: Auth, mut settings: Settings) {

@@ -124,7 +124,7 @@ impl Task {
         }
     }
 
-    /// Whether nobody waits for it. Rooms are told that sessions are there, and mostly knew.
+    /// Whether nobody waits for it: a room is told that a session is there, and mostly knew.
     pub(super) fn is_patient(&self) -> bool {
         match self {
             Task::Take(_, input) => matches!(input.request, Request::Arrived),

@@ -105,7 +105,7 @@ fn run(steps: &[Step], crashes: bool) -> Vec<Option<Lasting>> {
         }
     }
     while bench.batch().is_some() {}
-    // What is kept for company goes alone after a while.
+    // What is held for company goes alone after a while.
     bench.now_ms += 1_000;
     while bench.batch().is_some() {}
     ROOMS.iter().map(|room| lasting(&mut bench, room)).collect()

@@ -242,6 +242,15 @@ fn arrival(session: u64, generation: u64) -> Input {
     input(session, generation, Request::Arrived)
 }
 
+/// A member's arrival waits for company.
+fn holding() -> Bench {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.append(arrival(7, 2));
+    assert_eq!(bench.batch(), None);
+    bench
+}
+
 #[test]
 fn r1_who_arrives_and_has_left_by_then_is_told() {
     let mut bench = Bench::new();
@@ -264,11 +273,8 @@ fn r1_who_arrives_and_has_left_by_then_is_told() {
 }
 
 #[test]
-fn arrivals_are_kept_no_longer_when_the_clock_is_set_back() {
-    let mut bench = Bench::new();
-    bench.do_(7, Join);
-    bench.append(arrival(7, 2));
-    assert_eq!(bench.batch(), None);
+fn arrivals_are_held_no_longer_when_the_clock_is_set_back() {
+    let mut bench = holding();
     bench.now_ms -= 60_000;
     assert_eq!(bench.batch(), None);
     bench.now_ms = bench.core.next_wake_ms().unwrap();
@@ -277,7 +283,7 @@ fn arrivals_are_kept_no_longer_when_the_clock_is_set_back() {
 }
 
 #[test]
-fn arrivals_are_kept_for_company_and_committed_with_it() {
+fn arrivals_are_held_for_company_and_committed_with_it() {
     let mut bench = Bench::new();
     bench.do_(7, Join);
     bench.do_(8, Join);
@@ -297,10 +303,7 @@ fn arrivals_are_kept_for_company_and_committed_with_it() {
 
 #[test]
 fn arrivals_without_company_are_committed_soon() {
-    let mut bench = Bench::new();
-    bench.do_(7, Join);
-    bench.append(arrival(7, 2));
-    assert_eq!(bench.batch(), None);
+    let mut bench = holding();
     let due_ms = bench.core.next_wake_ms().unwrap();
     assert!((1..=200).contains(&(due_ms - bench.now_ms)));
     bench.now_ms = due_ms - 1;
@@ -313,18 +316,15 @@ fn arrivals_without_company_are_committed_soon() {
 }
 
 #[test]
-fn arrivals_that_were_kept_are_not_lost_with_the_worker() {
-    let mut bench = Bench::new();
-    bench.do_(7, Join);
-    bench.append(arrival(7, 2));
-    assert_eq!(bench.batch(), None);
+fn arrivals_that_were_held_are_not_lost_with_the_worker() {
+    let mut bench = holding();
     bench.crash();
     assert!(bench.batch().is_some());
     assert_eq!(bench.seat(7).generation, 2);
 }
 
 #[test]
-fn no_more_arrivals_are_kept_than_the_bound() {
+fn no_more_arrivals_are_held_than_the_bound() {
     let mut bench = Bench::new();
     bench.do_(7, Join);
     for generation in 2..2_000 {
@@ -334,7 +334,7 @@ fn no_more_arrivals_are_kept_than_the_bound() {
             return;
         }
     }
-    panic!("all of them were kept");
+    panic!("all of them were held");
 }
 
 #[test]
