@@ -23,6 +23,7 @@ mod observe;
 mod pages;
 mod probe;
 mod roles;
+mod signals;
 mod stats;
 mod store;
 mod tokens;

@@ -22,6 +22,7 @@ use rust_embed::RustEmbed;
 #[include = "*.svg"]
 #[exclude = "test/*"]
 #[exclude = "node_modules/*"]
+#[exclude = "cjs/*"]
 struct Pages;
 
 /// A router that serves them at `/`, a folder's `index.html` as the folder. What lies in `own` comes first.

@@ -8,11 +8,7 @@ use outlast_broker::{BrokerError, NodeId, SharedBroker};
 use outlast_gateway::{Gateway, Keys};
 use outlast_sessions::Sessions;
 use outlast_worker::Registry;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -20,7 +16,7 @@ use crate::{
     api::{Api, Callers},
     cli::RoleName,
     config::Config,
-    observe, pages,
+    observe, pages, signals,
     stats::{self, Publisher},
     store, tokens,
 };
@@ -36,7 +32,7 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     let keys = tokens::keys(&config)?;
     let gateway = Front::prepare(&config, keys.clone())?;
     let store = outlast_broker::metered(store::open(&config).await?);
-    let told = on_signal()?;
+    let told = signals::on_stop()?;
     tracing::info!(
         role = config.role.as_str(),
         version = env!("CARGO_PKG_VERSION"),
@@ -187,27 +183,6 @@ async fn first_to_end(front: &mut Parts, behind: &mut Parts) -> anyhow::Result<(
     };
     ended.context("a part of the process panicked")??;
     anyhow::bail!("a part of the process ended by itself")
-}
-
-/// Told to stop by the first SIGTERM or SIGINT; a second one ends the process at once.
-fn on_signal() -> anyhow::Result<CancellationToken> {
-    let told = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let tell = told.clone();
-    tokio::spawn(async move {
-        for _ in 0..2 {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if tell.is_cancelled() {
-                std::process::exit(130);
-            }
-            tell.cancel();
-        }
-    });
-    Ok(told)
 }
 
 /// The one line on standard output that says it serves (L4).
