@@ -5,9 +5,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
 mod books;
+#[path = "../support/clock.rs"]
+mod clock;
 mod fleet;
 mod logs;
 mod people;
+#[path = "../support/proxy.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod proxy;
 #[path = "../support/support.rs"]
 #[allow(
     dead_code,
@@ -15,6 +20,7 @@ mod people;
     reason = "shared with the tests of the contract"
 )]
 mod support;
+mod tools;
 mod traders;
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,47 @@
+use std::{path::PathBuf, process::Command, sync::OnceLock};
+
+/// The wall clock of a process that is started with it, and of its children; the monotonic clock stays right.
+pub(crate) struct WallClock {
+    file: tempfile::NamedTempFile,
+}
+
+impl WallClock {
+    /// A clock that is right.
+    pub(crate) fn new() -> WallClock {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let clock = WallClock { file };
+        clock.shift_ms(0);
+        clock
+    }
+
+    /// Lets a process run by this clock.
+    pub(crate) fn rules(&self, command: &mut Command) {
+        command.env("LD_PRELOAD", library());
+        command.env("WALL_CLOCK_SHIFT", self.file.path());
+    }
+
+    /// Sets the clock this far ahead of the right time, or behind it, at once.
+    pub(crate) fn shift_ms(&self, ms: i64) {
+        use std::os::unix::fs::FileExt;
+        let shift = (ms * 1_000_000).to_ne_bytes();
+        self.file.as_file().write_all_at(&shift, 0).unwrap();
+    }
+}
+
+/// What `LD_PRELOAD` names; compiled once.
+fn library() -> &'static PathBuf {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        let library = folder.join(format!("wall-clock-{}.so", std::process::id()));
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/clock.c");
+        let compiled = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&library)
+            .args([source, "-ldl"])
+            .status()
+            .expect("cc is installed");
+        assert!(compiled.success(), "cc cannot compile {source}");
+        library
+    })
+}
