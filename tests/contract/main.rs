@@ -15,6 +15,7 @@ mod metrics;
 mod observing;
 mod sessions;
 mod skew;
+mod socket;
 mod stats;
 mod storms;
 #[path = "../support/support.rs"]

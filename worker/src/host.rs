@@ -176,7 +176,8 @@ impl Host {
         self.draft.entries.push(Entry { pos, at, body });
     }
 
-    /// Settles what a member is owed, so that it stands before whatever the member is told next (A2).
+    /// Settles what a member is owed, so that it stands before whatever the member is told next: outcomes come in
+    /// the order of their numbers (A2).
     fn settle(&mut self, member: Member, batch: &mut Batch) {
         if let Some(n) = self.draft.owed.remove(&member) {
             let body = accepted(member, n, None, None);

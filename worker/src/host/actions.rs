@@ -184,8 +184,10 @@ impl Host {
     fn refuse(&mut self, asker: &Asker, n: u64, refusal: Refusal, batch: &mut Batch) {
         metrics::counter!(crate::telemetry::REFUSALS).increment(1);
         let Refusal { code, message } = refusal;
+        let member = self.number(asker);
+        self.settle(member, batch);
         let body = Body::Result {
-            to: self.number(asker),
+            to: member,
             n,
             ok: false,
             data: None,

@@ -1,7 +1,7 @@
 //! What a session is told that repeats an action (A3).
 
 use outlast_broker::{Answer, Body, Entry, Input, Outcome, OutcomeBody, Request, Seat};
-use outlast_protocol::Member;
+use outlast_protocol::{Member, Pos};
 
 use super::{Host, Life, actions::Action};
 use crate::partition::{Asker, Batch};
@@ -48,10 +48,18 @@ impl Host {
                 seat.member.and_then(|member| logged(entries, member, n))
             }
         });
-        if let Some(outcome) = outcome {
-            batch.reply(asker, &self.name, Answer::Outcome(outcome));
-        }
+        let outcome = outcome.unwrap_or_else(|| forgotten(n, self.log.last));
+        batch.reply(asker, &self.name, Answer::Outcome(outcome));
     }
+}
+
+/// What is said where the outcome is known no more: silence would be asked again, for ever (A8).
+fn forgotten(n: u64, pos: Pos) -> Outcome {
+    let body = OutcomeBody::Refused {
+        code: "unknown".into(),
+        message: "this was done or refused, and the room does not remember which".into(),
+    };
+    Outcome { n, pos, body }
 }
 
 fn kept(seat: &Seat, n: u64) -> Option<&Outcome> {

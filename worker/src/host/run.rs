@@ -52,6 +52,14 @@ impl Host {
         };
         let now_ms = self.head.now_ms();
         let handled = room.handle(ask.into(), now_ms, &mut batch.rng);
+        if let (Ok(effects), Some((member, _))) = (&handled, cause.act())
+            && effects.outcome() == Settled::ByEvent
+        {
+            self.settle(member, batch);
+        }
+        let Life::Running(room) = &mut self.life else {
+            return Err(room_error());
+        };
         let applied = handled.and_then(|effects| {
             if effects.kept.is_some() && cause.act().is_none() {
                 return Err(Fault::Kept.into());

@@ -173,11 +173,37 @@ fn a2_one_result_settles_the_acts_of_a_batch_that_have_no_outcome() {
     assert_eq!(
         entries(&commit),
         [
-            event(Some(1), Some(5), r#"{"added":1}"#),
             ok(1, 4),
+            event(Some(1), Some(5), r#"{"added":1}"#),
             ok(2, 4)
-        ]
+        ],
+        "in the order of their numbers"
     );
+}
+
+#[test]
+fn a7_outcomes_come_in_the_order_of_their_numbers() {
+    for (next, settles) in [
+        (Action::Add(1), event(Some(1), Some(3), r#"{"added":1}"#)),
+        (Action::Refuse, refused(1, 3, "no", "not like this")),
+        (
+            Action::Panic,
+            refused(
+                1,
+                3,
+                "room_error",
+                "the room failed at this; nothing has changed",
+            ),
+        ),
+    ] {
+        let mut bench = Bench::new();
+        bench.do_(7, Join);
+        bench.post(7, Act(Action::Nothing));
+        bench.post(7, Act(next));
+        bench.post(7, Act(Action::Nothing));
+        let commit = bench.batch().unwrap();
+        assert_eq!(entries(&commit), [ok(1, 2), settles, ok(1, 4)]);
+    }
 }
 
 #[test]
@@ -353,6 +379,32 @@ fn a3_a_resent_act_of_a_session_that_has_left_is_answered_from_the_log() {
         "one result covers both"
     );
     assert_eq!(told(&mut bench, 6), (5, done(None)));
+}
+
+#[test]
+fn a8_a_resent_act_whose_outcome_the_log_holds_no_more_is_answered_all_the_same() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.do_(7, Act(Action::Add(1)));
+    bench.do_(7, Leave);
+    bench
+        .shelf
+        .rooms
+        .get_mut(&ROOM.parse().unwrap())
+        .unwrap()
+        .log
+        .clear();
+    let commit = bench.tell(7, 2, request(2, Act(Action::Add(1))));
+    match &answers(&commit)[..] {
+        [
+            Answer::Outcome(Outcome {
+                n: 2,
+                body: OutcomeBody::Refused { code, .. },
+                ..
+            }),
+        ] => assert_eq!(code, "unknown"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

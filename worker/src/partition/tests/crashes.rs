@@ -151,7 +151,7 @@ fn placeless((sid, mut seat): (Sid, Seat)) -> (Sid, Seat) {
     (sid, seat)
 }
 
-/// Each act that was applied has exactly one outcome (A2).
+/// Each act that was applied has exactly one outcome (A2), in the order of their numbers (A7).
 fn check_outcomes(steps: &[Step]) {
     let mut bench = Bench::new();
     let mut said = Vec::new();
@@ -174,17 +174,15 @@ fn check_outcomes(steps: &[Step]) {
     let Some(room) = room else { return };
     for (_, seat) in &room.load.seats {
         let Some(member) = seat.member else { continue };
+        let outcomes = room.log.iter().map(|entry| entry.body.settles(member));
+        let outcomes: Vec<u64> = outcomes.flatten().collect();
+        assert!(
+            outcomes.is_sorted(),
+            "member {member}'s outcomes come in the order {outcomes:?}"
+        );
         let mut settled: BTreeMap<u64, u32> = BTreeMap::new();
-        for entry in &room.log {
-            match &entry.body {
-                Body::Event { by, n: Some(n), .. } if *by == Some(member) => {
-                    *settled.entry(*n).or_default() += 1;
-                }
-                Body::Result { to, n, .. } if *to == member => {
-                    *settled.entry(*n).or_default() += 1;
-                }
-                Body::Event { .. } | Body::Notice { .. } | Body::Result { .. } => {}
-            }
+        for n in outcomes {
+            *settled.entry(n).or_default() += 1;
         }
         for (n, times) in settled {
             assert_eq!(
