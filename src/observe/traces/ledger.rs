@@ -24,11 +24,13 @@ pub(in crate::observe) fn count_from_start() {
     }
 }
 
-/// How often at most it is said that spans are lost.
-const SAY_EVERY: Duration = Duration::from_secs(60);
+/// How long nothing more is said after a line that spans are lost; twice as long after each further one.
+const SAY_AFTER: Duration = Duration::from_secs(60);
 
-/// Which spans wait for the collector, and what has become of the others. However many are lost, that is
-/// a line a minute.
+/// And no longer than that: a collector that is never there is a line an hour.
+const SAY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Which spans wait for the collector, and what has become of the others.
 #[derive(Debug)]
 pub(super) struct Ledger {
     waiting: AtomicUsize,
@@ -40,7 +42,33 @@ pub(super) struct Ledger {
 struct Losses {
     /// Since it was last said that there are some.
     spans: usize,
-    said: Option<Instant>,
+    /// When, and how long nothing more is said.
+    said: Option<(Instant, Duration)>,
+}
+
+impl Losses {
+    /// Returns how many spans have been lost since that was last said, where it is time to say so.
+    fn lose(&mut self, spans: usize, now: Instant) -> Option<usize> {
+        self.spans += spans;
+        let pause = match self.said {
+            None => SAY_AFTER,
+            Some((said, pause)) if now.duration_since(said) >= pause => {
+                SAY_AFTER_MAX.min(2 * pause)
+            }
+            Some(_) => return None,
+        };
+        self.said = Some((now, pause));
+        Some(std::mem::take(&mut self.spans))
+    }
+
+    /// Returns how many more have been lost, where it is time to say that none are any more.
+    fn recover(&mut self, now: Instant) -> Option<usize> {
+        let (said, _) = self.said?;
+        (now.duration_since(said) >= SAY_AFTER).then(|| {
+            self.said = None;
+            std::mem::take(&mut self.spans)
+        })
+    }
 }
 
 impl Ledger {
@@ -92,23 +120,50 @@ impl Ledger {
     }
 
     fn lose(&self, spans: usize, why: &str) {
-        let mut losses = self.losses.lock();
-        losses.spans += spans;
-        if losses.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-            let spans = std::mem::take(&mut losses.spans);
-            losses.said = Some(Instant::now());
-            drop(losses);
+        let said = self.losses.lock().lose(spans, Instant::now());
+        if let Some(spans) = said {
             tracing::warn!(spans, why, "spans of traces are lost, and nothing else is");
         }
     }
 
     fn recover(&self) {
-        let mut losses = self.losses.lock();
-        if losses.said.is_some_and(|said| said.elapsed() >= SAY_EVERY) {
-            let spans = std::mem::take(&mut losses.spans);
-            losses.said = None;
-            drop(losses);
+        let said = self.losses.lock().recover(Instant::now());
+        if let Some(spans) = said {
             tracing::info!(spans, "spans of traces reach the collector again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collector_that_is_never_there_is_named_once_and_then_seldom() {
+        let start = Instant::now();
+        let minute = |minute: u64| start + Duration::from_secs(60 * minute);
+        let mut losses = Losses::default();
+        let lines: Vec<_> = (0..24 * 60)
+            .filter_map(|now| Some((now, losses.lose(10, minute(now))?)))
+            .collect();
+        let first: Vec<_> = lines.iter().map(|(now, _)| *now).take(8).collect();
+        assert_eq!(first, [0, 1, 3, 7, 15, 31, 63, 123]);
+        assert!(lines.len() < 32, "{lines:?}");
+        let told: usize = lines.iter().map(|(_, spans)| spans).sum();
+        assert_eq!(told + losses.spans, 24 * 60 * 10);
+    }
+
+    #[test]
+    fn a_collector_that_is_back_is_told_and_then_a_loss_is_again() {
+        let start = Instant::now();
+        let second = |second: u64| start + Duration::from_secs(second);
+        let mut losses = Losses::default();
+        assert_eq!(losses.recover(second(0)), None);
+        assert_eq!(losses.lose(1, second(0)), Some(1));
+        assert_eq!(losses.lose(2, second(10)), None);
+        assert_eq!(losses.recover(second(20)), None);
+        assert_eq!(losses.recover(second(60)), Some(2));
+        assert_eq!(losses.recover(second(120)), None);
+        assert_eq!(losses.lose(4, second(121)), Some(4));
     }
 }
