@@ -9,7 +9,7 @@ use outlast_broker::Health;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::AdminListen;
+use crate::{api, config::AdminListen};
 
 /// What the admin listener tells.
 #[derive(Clone)]
@@ -39,17 +39,8 @@ impl Admin {
         }
     }
 
-    /// Serves on an address of its own, until the process ends; `api` is what is served beside.
-    pub(crate) async fn spawn(
-        self,
-        listen: AdminListen,
-        api: impl FnOnce(SocketAddr) -> Router,
-    ) -> anyhow::Result<()> {
-        let Some(listener) = bind(listen).await? else {
-            return Ok(());
-        };
-        let address = listener.local_addr()?;
-        tracing::info!("admin on http://{address}");
+    /// Serves on its listener until the process ends; `api` is what is served beside.
+    pub(crate) fn spawn(self, listener: TcpListener, api: Router) {
         let upkeep = self.metrics.clone();
         tokio::spawn(async move {
             loop {
@@ -57,22 +48,30 @@ impl Admin {
                 upkeep.run_upkeep();
             }
         });
-        let router = Router::new()
-            .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(ready))
-            .route(
-                "/metrics",
-                get(|State(admin): State<Admin>| async move { admin.metrics.render() }),
-            )
-            .with_state(self)
-            .merge(api(address));
+        let router = alive(self.metrics.clone())
+            .merge(Router::new().route("/readyz", get(ready)).with_state(self))
+            .merge(api);
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the admin listener stopped");
             }
         });
-        Ok(())
     }
+}
+
+/// What it tells while there is no store yet (L12).
+pub(crate) fn waiting(metrics: PrometheusHandle) -> Router {
+    let unready = (StatusCode::SERVICE_UNAVAILABLE, "waits for the store\n");
+    alive(metrics)
+        .route("/readyz", get(async move || unready))
+        .fallback(api::not_yet)
+}
+
+/// What it tells in any case.
+fn alive(metrics: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/metrics", get(async move || metrics.render()))
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
@@ -88,20 +87,23 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn bind(listen: AdminListen) -> anyhow::Result<Option<TcpListener>> {
+/// Its listener, if it is to have one.
+pub(crate) async fn bind(listen: AdminListen) -> anyhow::Result<Option<TcpListener>> {
     let bind = async |address: SocketAddr| TcpListener::bind(address).await;
-    match listen {
-        AdminListen::Off => Ok(None),
-        AdminListen::At(address) => Ok(Some(bind(address).await.with_context(|| {
+    let listener = match listen {
+        AdminListen::Off => return Ok(None),
+        AdminListen::At(address) => bind(address).await.with_context(|| {
             format!("cannot listen on --admin-listen {address}; give another address, or `off`")
-        })?)),
+        })?,
         AdminListen::Prefer(address) => match bind(address).await {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                Ok(Some(bind(SocketAddr::new(address.ip(), 0)).await?))
+                bind(SocketAddr::new(address.ip(), 0)).await?
             }
-            bound => Ok(Some(bound.with_context(|| {
+            bound => bound.with_context(|| {
                 format!("cannot listen on {address}; give --admin-listen ADDRESS, or `off`")
-            })?)),
+            })?,
         },
-    }
+    };
+    tracing::info!("admin on http://{}", listener.local_addr()?);
+    Ok(Some(listener))
 }

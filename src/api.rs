@@ -3,7 +3,12 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::DefaultBodyLimit, routing::get};
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use outlast_broker::SharedBroker;
 use outlast_sessions::Sessions;
 use utoipa::OpenApi;
@@ -16,8 +21,8 @@ mod problem;
 mod rooms;
 mod sessions;
 
-use self::asks::Asks;
 pub(crate) use self::callers::Callers;
+use self::{asks::Asks, problem::Problem};
 
 /// The largest action that a backend may post, in bytes: what a browser may send in a frame (F2).
 const BODY_BYTES_MAX: usize = 65_536;
@@ -81,6 +86,11 @@ fn routes() -> (Router<Desk>, utoipa::openapi::OpenApi) {
         .routes(routes!(sessions::find))
         .routes(routes!(sessions::look, sessions::end))
         .split_for_parts()
+}
+
+/// The answer while there is no store yet (L12).
+pub(crate) async fn not_yet() -> Response {
+    Problem::busy("the store is not there yet; try again").into_response()
 }
 
 #[cfg(test)]

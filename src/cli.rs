@@ -129,6 +129,12 @@ pub(crate) struct Flags {
     #[arg(long, env = "OUTLAST_STORE_KEY_FILE", value_name = "FILE")]
     pub(crate) store_key_file: Option<PathBuf>,
 
+    /// How long a Redis that cannot be reached is waited for at the start, not ready meanwhile; with 0 the
+    /// process ends within 5 s and says why [default: 0]
+    #[arg(long, env = "OUTLAST_STORE_WAIT_MS", value_name = "MS",
+          value_parser = clap::value_parser!(u64).range(..=86_400_000))]
+    pub(crate) store_wait_ms: Option<u64>,
+
     /// Partitions of the rooms; fixed when the store is created [default: 16]
     #[arg(long, env = "OUTLAST_PARTITIONS", value_name = "P",
           value_parser = clap::value_parser!(u16).range(1..=1024))]

@@ -27,6 +27,7 @@ mod signals;
 mod stats;
 mod store;
 mod tokens;
+mod waiting;
 
 use config::Asked;
 use observe::Observer;

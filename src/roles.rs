@@ -12,13 +12,14 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::Admin,
+    admin::{self, Admin},
     api::{Api, Callers},
     cli::RoleName,
     config::Config,
     observe, pages, signals,
     stats::{self, Publisher},
     store, tokens,
+    waiting::Early,
 };
 
 /// How long the parts may take to end, once their sockets have moved.
@@ -31,8 +32,16 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     observe::describe();
     let keys = tokens::keys(&config)?;
     let gateway = Front::prepare(&config, keys.clone())?;
-    let store = outlast_broker::metered(store::open(&config).await?);
+    let admin = admin::bind(config.admin_listen).await?;
     let told = signals::on_stop()?;
+    let early = Early {
+        admin: admin.as_ref().zip(Some(&metrics)),
+        clients: gateway.as_ref().map(|front| &front.listener),
+    };
+    let Some(store) = early.until_store(&config, &told).await? else {
+        return Ok(());
+    };
+    let store = outlast_broker::metered(store);
     tracing::info!(
         role = config.role.as_str(),
         version = env!("CARGO_PKG_VERSION"),
@@ -41,11 +50,11 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     );
     let sessions = Sessions::new(store.clone(), session_settings(&config));
     let api = Api::new(store.clone(), sessions);
-    Admin::new(metrics.clone(), store.health(), told.clone())
-        .spawn(config.admin_listen, |address| {
-            api.router(Callers::at(address, keys.as_ref()))
-        })
-        .await?;
+    if let Some(listener) = admin {
+        let callers = Callers::at(listener.local_addr()?, keys.as_ref());
+        Admin::new(metrics.clone(), store.health(), told.clone())
+            .spawn(listener, api.router(callers));
+    }
     let mut pages = pages::router(config.flags.pages.clone());
     if let Some(callers) = Callers::beside_clients(&config, keys.as_ref()) {
         pages = pages.merge(api.router(callers));

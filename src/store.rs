@@ -17,7 +17,7 @@ use crate::{
     config::Config,
 };
 
-/// How long the store may take to answer at the start (L5).
+/// How long the store may take to answer at the start (L5), beyond what it is waited for (L12).
 const CONNECT_WAIT: Duration = Duration::from_millis(4_500);
 
 pub(crate) async fn open(config: &Config) -> anyhow::Result<SharedBroker> {
@@ -35,12 +35,15 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<SharedBroker> {
         "memory" => Ok(Embedded::memory(config.layout)),
         "redis" | "rediss" | "redis-sentinel" | "rediss-sentinel" | "redis-cluster"
         | "rediss-cluster" => {
+            let start_wait_ms = config.flags.store_wait_ms.unwrap_or(0);
             let settings = Settings {
                 access: access(&config.flags)?,
+                start_wait_ms,
                 ..Settings::default()
             };
             let connect = Redis::connect(&config.store, config.layout, settings);
-            let store = tokio::time::timeout(CONNECT_WAIT, connect).await;
+            let wait = CONNECT_WAIT + Duration::from_millis(start_wait_ms);
+            let store = tokio::time::timeout(wait, connect).await;
             let store = store
                 .unwrap_or_else(|_| Err(BrokerError::Unavailable("no answer in time".to_owned())));
             Ok(store.map_err(|error| {

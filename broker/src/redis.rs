@@ -65,6 +65,7 @@ mod line;
 mod link;
 mod members;
 mod nodes;
+mod patience;
 mod place;
 mod readers;
 mod records;
@@ -100,6 +101,9 @@ pub struct Settings {
     pub command_timeout_ms: u64,
     /// How often an idle connection is tried, in milliseconds.
     pub probe_ms: u64,
+    /// How long a Redis that cannot be reached is waited for at the start, in milliseconds; 3 s at least, so that
+    /// both may be started together (L12).
+    pub start_wait_ms: u64,
     /// How many inputs may lie in one partition's topic before appends are refused.
     pub topic_entries_max: usize,
     /// From which part of Redis's `maxmemory` on appends are refused, so that what was taken in can
@@ -115,6 +119,7 @@ impl Default for Settings {
             access: Access::default(),
             command_timeout_ms: 2_000,
             probe_ms: 500,
+            start_wait_ms: 0,
             topic_entries_max: 100_000,
             intake_memory_percent: 90,
             inbox_bytes_max: 32 << 20,
@@ -150,7 +155,8 @@ impl Redis {
     /// # Errors
     /// [`BrokerError::Unavailable`] where Redis cannot be reached or refuses us, and
     /// [`BrokerError::Incompatible`] where the store was made with another format or layout, or Redis is
-    /// older than 7.0. Both come within 5 s and say what to do.
+    /// older than 7.0. Both say what to do. The first comes within [`Settings::start_wait_ms`] and 1.3 s more, or
+    /// within 5 s; at once, where Redis answers and does not want us. The other comes at once.
     pub async fn connect(
         url: &str,
         layout: Layout,
@@ -166,6 +172,7 @@ impl Redis {
             },
             command_timeout: Duration::from_millis(settings.command_timeout_ms),
             probe_every: Duration::from_millis(settings.probe_ms),
+            start_wait: Duration::from_millis(settings.start_wait_ms),
         };
         let channels = Channels::of_database(url.database);
         let one = |(link, tasks)| (Nodes::One(link), tasks);

@@ -119,7 +119,7 @@ CASES = {
         {'outlast_gateway_actions_refused_total{code="rate_limited"}': "0+600x30"},
     ),
     "OutlastStoreAway": (
-        {'outlast_store_requests_failed_total{request="beat"}': "0x10 0+60x20"},
+        {'outlast_store_requests_failed_total{request="connect"}': "0x10 0+60x20"},
         {'outlast_store_requests_failed_total{request="beat"}': "0x10 40x20", 'outlast_store_requests_failed_total{request="append"}': "0+60x30"},
     ),
     "OutlastStoreSlow": (

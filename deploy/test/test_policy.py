@@ -164,6 +164,11 @@ class Life(unittest.TestCase):
         base = {item["metadata"]["name"]: item for item in of_kind("k8s/base", "Deployment")}
         self.assertNotIn("replicas", base["gateway"]["spec"])
 
+    def test_a_start_waits_for_redis(self):
+        for folder in OVERLAYS:
+            # A container that ran for ten minutes is started again at once.
+            self.assertGreaterEqual(int(settings(folder)["OUTLAST_STORE_WAIT_MS"]), 600_000)
+
     def test_a_node_that_vanishes_is_noticed(self):
         for folder in OVERLAYS:
             heartbeat_ms = int(settings(folder)["OUTLAST_HEARTBEAT_MS"])

@@ -57,7 +57,7 @@ fn exchange(
 }
 
 /// It failed in time, and its last line names the cause and the remedy.
-fn refused(exit: &Exit, names: &[&str]) {
+pub(crate) fn refused(exit: &Exit, names: &[&str]) {
     assert_ne!(exit.code, Some(0), "{exit:?}");
     assert!(
         exit.code.is_some(),

@@ -16,6 +16,7 @@ mod observing;
 mod sessions;
 mod skew;
 mod socket;
+mod start;
 mod stats;
 mod storms;
 #[path = "../support/support.rs"]

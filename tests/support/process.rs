@@ -110,43 +110,8 @@ impl Server {
         Server::spawn(command(args))
     }
 
-    pub(crate) fn spawn(mut command: Command) -> Server {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
-        let log = Arc::new(Mutex::new(String::new()));
-        let (stderr, into) = (child.stderr.take().unwrap(), log.clone());
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                into.lock().unwrap().push_str(&(line + "\n"));
-            }
-        });
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let (told, ready) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            stdout.read_line(&mut line).ok();
-            told.send(line).ok();
-            stdout.read_to_string(&mut String::new()).ok();
-        });
-        let line = ready.recv_timeout(PATIENCE).unwrap_or_default();
-        let address = line
-            .trim()
-            .rsplit_once("http://")
-            .map_or("", |(_, address)| address);
-        let server = Server {
-            child,
-            address: address.to_owned(),
-            log,
-        };
-        assert!(
-            line.contains(" ready"),
-            "no ready line, but {line:?}\n{}",
-            server.log()
-        );
-        server
+    pub(crate) fn spawn(command: Command) -> Server {
+        Starting::spawn(command).ready()
     }
 
     /// Runs the binary until it ends by itself.
@@ -249,6 +214,76 @@ impl Server {
         let mut client = self.open().await;
         client.join(room, 1, name).await;
         client
+    }
+}
+
+/// A process of the real binary that may not be ready yet.
+pub(crate) struct Starting {
+    server: Server,
+    said: mpsc::Receiver<String>,
+}
+
+impl Starting {
+    /// Starts the binary.
+    pub(crate) fn spawn(mut command: Command) -> Starting {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (stderr, into) = (child.stderr.take().unwrap(), log.clone());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                into.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let (told, said) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            stdout.read_line(&mut line).ok();
+            told.send(line).ok();
+            stdout.read_to_string(&mut String::new()).ok();
+        });
+        let address = String::new();
+        let server = Server {
+            child,
+            address,
+            log,
+        };
+        Starting { server, said }
+    }
+
+    /// Whether it still runs and has not said that it is ready.
+    pub(crate) fn is_waiting(&mut self) -> bool {
+        let runs = self.server.child.try_wait().unwrap().is_none();
+        runs && matches!(self.said.try_recv(), Err(mpsc::TryRecvError::Empty))
+    }
+
+    /// Waits until it is ready.
+    pub(crate) fn ready(self) -> Server {
+        let line = self.said.recv_timeout(PATIENCE).unwrap_or_default();
+        let address = line.trim().rsplit_once("http://");
+        let mut server = self.server;
+        server.address = address.map_or("", |(_, address)| address).to_owned();
+        assert!(
+            line.contains(" ready"),
+            "no ready line, but {line:?}\n{}",
+            server.log()
+        );
+        server
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.server.log()
+    }
+
+    /// Sends a signal, and answers the exit code.
+    pub(crate) fn end(self, signal: &str) -> Option<i32> {
+        self.server.signal(signal);
+        self.server.wait()
     }
 }
 

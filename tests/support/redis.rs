@@ -16,8 +16,12 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) fn start() -> Redis {
+        Redis::start_at(free_port())
+    }
+
+    /// Starts one on this port.
+    pub(crate) fn start_at(port: u16) -> Redis {
         let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
         let child = spawn(port, folder.path());
         Redis {
             child,

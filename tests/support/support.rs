@@ -5,7 +5,7 @@ mod process;
 mod redis;
 
 pub(crate) use client::{Client, act, join, leave, room_of, said};
-pub(crate) use process::{Exit, Server, command};
+pub(crate) use process::{Exit, Server, Starting, command};
 pub(crate) use redis::Redis;
 
 use std::{

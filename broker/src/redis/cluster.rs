@@ -16,12 +16,13 @@ use redis::aio::MultiplexedConnection;
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
-    time::{Instant, sleep, timeout_at},
+    time::{sleep, timeout_at},
 };
 
 use super::{
-    dialer::{DialError, Dialer},
-    link::{FIRST_WAIT, FIRST_WAIT_MAX, Link, Manner},
+    dialer::{DialError, Dialer, backoff},
+    link::{Link, Manner},
+    patience::Patience,
     place::Place,
     slots::slot,
     table::Table,
@@ -37,6 +38,9 @@ const LOOK_EVERY_IN_DOUBT: Duration = Duration::from_millis(200);
 
 /// How long after one look the next one may follow.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
+
+/// How often it is looked at the start before the pauses grow: the nodes' links come about one after the other.
+const LOOKS_BEFORE_BACKOFF: u32 = 8;
 
 /// How many nodes are asked for the table.
 const ASKED_MAX: usize = 5;
@@ -139,12 +143,14 @@ impl Cluster {
 
     /// Looks for the nodes until all are there that have a slot of ours.
     async fn first(&self) -> Result<(), BrokerError> {
-        let (patience, end) = (Instant::now() + FIRST_WAIT, Instant::now() + FIRST_WAIT_MAX);
-        loop {
-            let looked = timeout_at(end, self.look()).await.unwrap_or_else(|_| {
-                let message = "the Cluster takes connections and does not answer";
-                Err(DialError::Away(BrokerError::Unavailable(message.into())))
-            });
+        let mut patience = Patience::new(self.manner.start_wait);
+        for attempt in 0.. {
+            let looked = timeout_at(patience.end(), self.look())
+                .await
+                .unwrap_or_else(|_| {
+                    let message = "the Cluster takes connections and does not answer";
+                    Err(DialError::Away(BrokerError::Unavailable(message.into())))
+                });
             let missing = match looked {
                 Err(DialError::Refused(error)) => return Err(error),
                 Err(DialError::Away(error)) => Some(error),
@@ -156,10 +162,13 @@ impl Cluster {
                     return Ok(());
                 }
                 Some(error @ BrokerError::Incompatible(_)) => return Err(error),
-                Some(error) if Instant::now() > patience => return Err(error),
-                Some(_) => sleep(LOOK_PAUSE).await,
+                Some(error) if patience.goes_on(&error) => {
+                    sleep(LOOK_PAUSE + backoff(attempt / LOOKS_BEFORE_BACKOFF)).await;
+                }
+                Some(error) => return Err(error),
             }
         }
+        unreachable!("there are more attempts than anybody waits for")
     }
 
     async fn look_after(self: Arc<Self>) {

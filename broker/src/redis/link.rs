@@ -13,22 +13,17 @@ use redis::aio::MultiplexedConnection;
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{sleep, timeout_at},
 };
 
 use super::{
     checkup::{Checkup, Findings},
     dialer::{DialError, Dialer, Wire, backoff},
+    patience::Patience,
     place::Place,
     url::Address,
 };
 use crate::{BrokerError, Health};
-
-/// How long a store may be away when a process starts, so that both may be started together.
-pub(super) const FIRST_WAIT: Duration = Duration::from_secs(3);
-
-/// How long the attempts of that time may take in all (L5).
-pub(super) const FIRST_WAIT_MAX: Duration = Duration::from_millis(4_300);
 
 /// A connection that is replaced when it breaks. Commands of all tasks are pipelined over it; while it
 /// is broken they fail at once rather than queue up.
@@ -61,17 +56,20 @@ pub(super) struct Manner {
     pub(super) checkup: Checkup,
     pub(super) command_timeout: Duration,
     pub(super) probe_every: Duration,
+    /// How long one that is away is waited for at the start.
+    pub(super) start_wait: Duration,
 }
 
 impl Link {
-    /// Connects to a Redis that has to be there. The task that looks after the connection ends with the
+    /// Connects to a Redis that has to be there, or has to come in time. The task that looks after the connection ends with the
     /// set.
     pub(super) async fn connect(
         place: Place,
         manner: &Manner,
     ) -> Result<(Arc<Self>, JoinSet<()>), BrokerError> {
         let link = Arc::new(Link::new(place, manner));
-        let first = timeout(FIRST_WAIT_MAX, link.first()).await;
+        let patience = Patience::new(manner.start_wait);
+        let first = timeout_at(patience.end(), link.first(patience)).await;
         let (wire, findings) = first.unwrap_or_else(|_| {
             let message = format!("{} takes connections and does not answer", link.place);
             Err(BrokerError::Unavailable(message))
@@ -144,12 +142,11 @@ impl Link {
         let _ = self.health().wait_for(|now| *now == health).await;
     }
 
-    async fn first(&self) -> Result<(Wire, Findings), BrokerError> {
-        let started = Instant::now();
+    async fn first(&self, mut patience: Patience) -> Result<(Wire, Findings), BrokerError> {
         for attempt in 0.. {
             match self.attempt().await {
                 Ok(connected) => return Ok(connected),
-                Err(DialError::Away(_)) if started.elapsed() < FIRST_WAIT => {
+                Err(DialError::Away(error)) if patience.goes_on(&error) => {
                     sleep(backoff(attempt)).await;
                 }
                 Err(DialError::Away(error) | DialError::Refused(error)) => return Err(error),
