@@ -7,6 +7,8 @@ import re
 import tempfile
 import unittest
 
+import yaml
+
 import manifests
 from manifests import FOLDERS, OVERLAYS, of_kind, pods, selects, settings
 from rollout import moves_each
@@ -168,6 +170,9 @@ class Life(unittest.TestCase):
         for folder in OVERLAYS:
             # A container that ran for ten minutes is started again at once.
             self.assertGreaterEqual(int(settings(folder)["OUTLAST_STORE_WAIT_MS"]), 600_000)
+        services = yaml.load((manifests.ROOT / "docker-compose.yml").read_text(), manifests.Loader)["services"]
+        for name in ("gateway-1", "gateway-2", "worker", "sessions"):
+            self.assertGreaterEqual(int(services[name]["environment"]["OUTLAST_STORE_WAIT_MS"]), 600_000)
 
     def test_a_node_that_vanishes_is_noticed(self):
         for folder in OVERLAYS:
