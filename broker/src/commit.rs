@@ -120,9 +120,9 @@ pub enum Committed {
 pub struct RoomLoad {
     /// The newest snapshot.
     pub snapshot: Option<Snapshot>,
-    /// The log's entries behind the snapshot, or all of them when there is none.
+    /// The log's entries behind the snapshot, or all of them when there is none; fewer where the log was lost (W14).
     pub entries: Vec<Entry>,
-    /// The log's last position; [`Pos::START`] when it has no entry.
+    /// The log's last position; [`Pos::START`] when it never had an entry. As for [`Stretch::last`].
     pub last: Pos,
     /// The log's first `off`; 0 when it has no entry.
     pub first_off: u64,
@@ -141,7 +141,8 @@ pub struct Stretch {
     pub entries: Vec<Entry>,
     /// The first `off` that the log still holds; 0 when it has no entry.
     pub first_off: u64,
-    /// The log's last position; [`Pos::START`] when it has no entry.
+    /// The log's last position; [`Pos::START`] when it never had an entry. Where the log is gone and the room
+    /// remembers that it had entries, the room's: no position of that room stands in it any more (W14).
     pub last: Pos,
 }
 

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use outlast_protocol::RoomName;
+
 use crate::{Partition, SharedBroker};
 
 pub mod announcements;
@@ -37,6 +39,9 @@ pub trait Harness: Send + Sync {
 
     /// Appends a text as it is, such as another version might have written (W6).
     async fn append_text(&self, partition: Partition, text: &str);
+
+    /// Drops a room's log and nothing else of the room, as a store does that loses acknowledged writes (W14).
+    async fn lose_log(&self, room: &RoomName);
 }
 
 /// Makes a test of each case of the suite: `conformance_suite!(expression)`, where the expression is a
@@ -83,6 +88,7 @@ macro_rules! conformance_suite {
                 e1_a_log_is_read_from_where_one_stands,
                 e2_what_is_trimmed_is_told_by_the_first_off,
                 e2_the_last_entry_always_stays,
+                w14_a_log_that_is_gone_is_told_from_one_that_never_was,
                 e2_a_rooms_time_runs_out,
                 e2_a_rooms_time_is_stopped,
                 w6_inputs_are_set_aside_and_taken_up,

@@ -69,6 +69,7 @@ mod patience;
 mod place;
 mod readers;
 mod records;
+mod replay;
 mod rooms;
 mod sentinels;
 mod slots;
@@ -248,5 +249,5 @@ fn clock_ms((seconds, microseconds): (u64, u64)) -> u64 {
 
 /// A script of ours answered something that it never answers.
 fn unexpected(answer: &str) -> BrokerError {
-    BrokerError::Unreadable(format!("a script's answer {answer:?}"))
+    BrokerError::Unavailable(format!("a script's answer {answer:?}"))
 }

@@ -258,9 +258,16 @@ class Store(unittest.TestCase):
                 flags += ["--listen", "127.0.0.1:0", "--allow-anonymous"]
                 stop.enter_context(manifests.running(str(manifests.OUTLAST), role, *flags, ready=b"ready"))
             ask = ["redis-cli", "-p", str(port)]
-            self.assertEqual(manifests.run(*ask, "PING").strip(), "PONG")
-            for words in (["GET", "ol:store"], ["AUTH", "outlast-worker", "the password of gateway"]):
-                self.assertRegex(manifests.run(*ask, *words, check=False), "^(NOPERM|WRONGPASS)")
+            _, *probe = redis["readinessProbe"]["exec"]["command"]
+            self.assertEqual(manifests.run(*ask, *probe).strip(), "PONG")
+            as_probe = [word for word in probe if word not in ("-e", "ping")]
+            for words, refusal in (
+                (["PING"], "NOAUTH"),
+                ([*as_probe, "GET", "ol:store"], "NOPERM"),
+                (["AUTH", "outlast-worker", "the password of gateway"], "WRONGPASS"),
+                (["AUTH", "default", ""], "WRONGPASS"),
+            ):
+                self.assertIn(refusal, manifests.run(*ask, *words, check=False))
 
 
     def test_redis_keeps_its_address(self):

@@ -258,6 +258,39 @@ pub async fn e2_the_last_entry_always_stays(harness: &dyn Harness) {
     );
 }
 
+pub async fn w14_a_log_that_is_gone_is_told_from_one_that_never_was(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let room = room("chat/lobby");
+    let mut writer = Writer::of(&store, &room).await;
+    let full = RoomCommit {
+        snapshot: Some(snapshot(3)),
+        ..more(&room, Pos::START, 5)
+    };
+    writer.write(full).await;
+    harness.lose_log(&room).await;
+
+    let nothing = Stretch {
+        entries: Vec::new(),
+        first_off: 0,
+        last: at(5),
+    };
+    for from in [0, 1, 4, 5, 9] {
+        assert_eq!(store.read_log(&room, from, 9).await, Ok(nothing.clone()));
+    }
+    assert_eq!(store.read_tail(&room, 9).await, Ok(nothing));
+    let load = store.load(&room).await.unwrap();
+    assert_eq!((load.entries, load.first_off), (Vec::new(), 0));
+    assert_eq!((load.last, load.snapshot), (at(5), Some(snapshot(3))));
+
+    // It goes on from where it ended: nothing is numbered twice.
+    writer.write(more(&room, at(5), 1)).await;
+    let log = store.read_log(&room, 1, 9).await.unwrap();
+    assert_eq!(
+        (log.entries, log.first_off, log.last),
+        (events(at(5), 1), 6, at(6))
+    );
+}
+
 pub async fn e2_a_rooms_time_runs_out(harness: &dyn Harness) {
     let store = harness.connect().await;
     let [room, neighbour] = neighbours(store.layout());

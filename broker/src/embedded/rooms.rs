@@ -127,7 +127,7 @@ impl Embedded {
             let (from_off, max) = which(&row);
             Ok(Stretch {
                 entries: entries(txn, room, from_off, max)?,
-                first_off: row.first_off,
+                first_off: first_off(txn, room)?,
                 last: row.last,
             })
         })
@@ -145,7 +145,7 @@ fn load(txn: &ReadTransaction, room: &RoomName, now_ms: u64) -> Result<RoomLoad,
         entries: entries(txn, room, behind + 1, usize::MAX)?,
         snapshot,
         last: row.last,
-        first_off: row.first_off,
+        first_off: first_off(txn, room)?,
         seats: seats(txn, room)?,
         head: row.head,
         parked: parked(txn, room)?,
@@ -181,6 +181,15 @@ fn entries(
         Ok(json::read(room.as_str(), text.value())?)
     });
     entries.collect()
+}
+
+/// The first `off` that the log holds; what the room's row says of it may be lost (W14).
+fn first_off(txn: &ReadTransaction, room: &RoomName) -> Result<u64, Halt> {
+    let log = txn.open_table(LOG)?;
+    let first = log
+        .range((room.as_str(), 0)..=(room.as_str(), u64::MAX))?
+        .next();
+    Ok(first.transpose()?.map_or(0, |(key, _)| key.value().1))
 }
 
 fn seats(txn: &ReadTransaction, room: &RoomName) -> Result<Vec<(Sid, Seat)>, Halt> {

@@ -1,9 +1,31 @@
 use std::time::Duration;
 
+use outlast_protocol::RoomName;
 use redb::{ReadTransaction, ReadableTableMetadata};
 
-use super::{Embedded, append::Append, tables::ROOMS};
+use super::{
+    Embedded, Shared,
+    append::Append,
+    halt::Halt,
+    step::{Promise, Step},
+    tables::{LOG, ROOMS},
+    writer::Operation,
+};
 use crate::{BrokerError, Deadline, Partition};
+
+struct LoseLog(RoomName);
+
+impl Operation for LoseLog {
+    type Output = ();
+
+    fn run(&mut self, step: &Step<'_>) -> Result<(), Halt> {
+        let txn = step.write(Promise::Durable)?;
+        let all = (self.0.as_str(), 0)..=(self.0.as_str(), u64::MAX);
+        Ok(txn.open_table(LOG)?.retain_in(all, |_, _| false)?)
+    }
+
+    fn announce(self, (): &(), _: &Shared) {}
+}
 
 /// For tests alone.
 impl Embedded {
@@ -16,6 +38,11 @@ impl Embedded {
     pub async fn append_text(&self, partition: Partition, text: &str) -> Result<(), BrokerError> {
         let append = Append::new(partition, Deadline(u64::MAX), vec![text.to_owned()]);
         self.writer.run(append).await
+    }
+
+    /// Drops a room's log and nothing else of the room (W14).
+    pub async fn lose_log(&self, room: &RoomName) -> Result<(), BrokerError> {
+        self.writer.run(LoseLog(room.clone())).await
     }
 
     /// How many rooms lie in the store, those included whose time has run out.

@@ -4,7 +4,7 @@
 -- KEYS  for each append its topic, and the room of each seat that it wants to see
 -- ARGV  how many entries a topic may hold; for each append its deadline (ms), how many inputs, how many seats,
 --       input, input …, seat, seat …
--- Returns for each append 'done', 'late', 'full', or what went wrong; behind 'done', for each seat where the
+-- Returns for each append 'done', 'late', 'full', or what went wrong, which leaves open whether it was made; behind 'done', for each seat where the
 -- room ends and the seat, '' standing for nothing
 
 local entries_max = tonumber(ARGV[1])

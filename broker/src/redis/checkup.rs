@@ -4,7 +4,11 @@ use std::sync::LazyLock;
 
 use redis::{InfoDict, RedisResult, Script, Value, aio::MultiplexedConnection};
 
-use super::{fault::broker_error, keys, nodes::NOT_ONE};
+use super::{
+    fault::{broker_error, read_value},
+    keys,
+    nodes::NOT_ONE,
+};
 use crate::{BrokerError, Layout};
 
 /// The version of everything that this backend keeps in Redis.
@@ -141,6 +145,5 @@ async fn role(connection: &mut MultiplexedConnection) -> Result<String, BrokerEr
         .await;
     let role = role.map_err(broker_error)?;
     let name = role.into_iter().next().unwrap_or(Value::Nil);
-    redis::from_redis_value(name)
-        .map_err(|error| BrokerError::Unreadable(format!("the role: {error}")))
+    read_value(name)
 }

@@ -20,6 +20,7 @@ local now_us = time[1] * 1000000 + time[2]
 local epoch = math.max(redis.call('GET', EPOCH) or 0, now_us) + 1 + chance
 local text = string.format('%.0f', epoch)
 
+-- The epoch first: one that was raised for nothing harms nobody.
 redis.call('SET', EPOCH, text)
 redis.call('SET', LEASE, text .. ' ' .. owner, 'PX', ttl_ms)
 return {epoch, now_ms}

@@ -34,7 +34,10 @@ for _, room in ipairs(commit.rooms) do
   end
 end
 
--- Write.
+-- Write. What goes wrong here (a key of another type, a right that an older ACL file does not grant) leaves
+-- what stands before it. So the cursor comes last: until then a repetition is not told that this has happened,
+-- and whoever starts over finds the inputs where they were, and each room either as it was or as it is to be,
+-- which tells what it has seen already (A1). What comes after the cursor may be left out.
 
 local function now_ms()
   local time = redis.call('TIME')
@@ -49,38 +52,25 @@ local function all(command, key, list)
   end
 end
 
--- First, so that users who may not do this yet (an older ACL file) have changed nothing.
+-- It drops nothing yet: who may not (an older ACL file) has changed nothing.
 if commit.reread then
-  redis.call('LTRIM', UNREAD, commit.reread, -1)
+  redis.call('LTRIM', UNREAD, 0, -1)
 end
-redis.call('SET', CURSOR, commit.to)
-if commit.topic_from then
-  redis.call('XTRIM', TOPIC, 'MINID', '~', commit.topic_from)
-end
-all('RPUSH', UNREAD, commit.unread)
 
 for _, room in ipairs(commit.rooms) do
   local set, forget = room.set, room.forget
 
-  for i, json in ipairs(room.entries) do
-    redis.call('XADD', room.LOG, room.positions[i], 'entry', json)
-  end
-  if room.log_from then
-    redis.call('XTRIM', room.LOG, 'MINID', room.log_from)
-  end
-
-  if room.unpark then
-    redis.call('DEL', room.PARKED)
-  end
-  all('RPUSH', room.PARKED, room.park)
-
-  if not room.wake_ms then
-    -- One that went and is there again may have left its wake behind.
-    if room.old_wake_ms or room.is_new then
-      redis.call('ZREM', WAKES, room.name)
-      forget[#forget + 1] = 'wake_ms'
+  -- First what does no harm where the room's own step fails: a key that stays too long, a wake too many.
+  if room.old_gone_ms then
+    for _, key in ipairs({room.LOG, room.ROOM, room.PARKED}) do
+      redis.call('PERSIST', key)
     end
-  elseif room.wake_ms ~= room.old_wake_ms then
+  end
+  -- One that went and is there again may have left its wake behind.
+  local wake_goes = not room.wake_ms and (room.old_wake_ms or room.is_new)
+  if wake_goes then
+    forget[#forget + 1] = 'wake_ms'
+  elseif room.wake_ms and room.wake_ms ~= room.old_wake_ms then
     redis.call('ZADD', WAKES, room.wake_ms, room.name)
     set[#set + 1], set[#set + 2] = 'wake_ms', room.wake_ms
   end
@@ -92,20 +82,45 @@ for _, room in ipairs(commit.rooms) do
     forget[#forget + 1] = 'gone_ms'
   end
 
+  -- The step: its first XADD fails, if any does, and the hash was read above.
+  for i, json in ipairs(room.entries) do
+    redis.call('XADD', room.LOG, room.positions[i], 'entry', json)
+  end
   all('HSET', room.ROOM, set)
   all('HDEL', room.ROOM, forget)
 
+  if wake_goes then
+    redis.call('ZREM', WAKES, room.name)
+  end
+  if room.log_from then
+    redis.call('XTRIM', room.LOG, 'MINID', room.log_from)
+  end
+  if room.unpark then
+    redis.call('DEL', room.PARKED)
+  end
+  all('RPUSH', room.PARKED, room.park)
+
   -- All at the same moment, so that a room is never half there.
-  for _, key in ipairs({room.LOG, room.ROOM, room.PARKED}) do
-    if gone_ms then
+  if gone_ms then
+    for _, key in ipairs({room.LOG, room.ROOM, room.PARKED}) do
       redis.call('PEXPIREAT', key, gone_ms)
-    elseif room.old_gone_ms then
-      redis.call('PERSIST', key)
     end
   end
 end
 
--- Announce: all rooms before all replies. Entries go out as the very text that was stored.
+all('RPUSH', UNREAD, commit.unread)
+redis.call('SET', CURSOR, commit.to)
+
+-- It has happened. What was taken up goes, and everybody is told.
+
+if commit.reread then
+  redis.call('LTRIM', UNREAD, commit.reread, -1)
+end
+if commit.topic_from then
+  redis.call('XTRIM', TOPIC, 'MINID', '~', commit.topic_from)
+end
+
+-- All rooms before all replies. Entries go out as the very text that was stored.
 
 for _, room in ipairs(commit.rooms) do
   if #room.entries + #room.signals > 0 then

@@ -1,24 +1,37 @@
 //! What an error of Redis's means for whoever asked.
 
-use redis::{ErrorKind, RedisError};
+use std::{fmt::Display, str};
+
+use redis::{ErrorKind, FromRedisValue, RedisError, Value};
 
 use crate::BrokerError;
 
 /// Redis refuses every change before it has made any, at its memory limit and where its disk fails;
-/// everything else leaves open whether the change was made.
+/// everything else leaves open whether the change was made: an answer that breaks off with its connection, too,
+/// which is a parse error to the client library.
 pub(super) fn broker_error(error: RedisError) -> BrokerError {
     match error.code() {
         Some("OOM") => BrokerError::Full("Redis is at its memory limit".into()),
         Some("MISCONF") => BrokerError::Full("Redis cannot write to its disk".into()),
-        _ if matches!(
-            error.kind(),
-            ErrorKind::Parse | ErrorKind::UnexpectedReturnType
-        ) =>
-        {
-            BrokerError::Unreadable(error.to_string())
-        }
         _ => BrokerError::Unavailable(error.to_string()),
     }
+}
+
+/// The parts of an answer. Only what stands in them, whole, may be unreadable (W6), which its reader says:
+/// an answer that is made of other parts says nothing about the store.
+pub(super) fn read_value<T: FromRedisValue>(value: Value) -> Result<T, BrokerError> {
+    redis::from_redis_value(value)
+        .map_err(|error| BrokerError::Unavailable(format!("an unexpected answer: {error}")))
+}
+
+/// A text of the store's, which came whole.
+pub(super) fn text(what: impl Display, bytes: &[u8]) -> Result<&str, BrokerError> {
+    str::from_utf8(bytes).map_err(|error| unreadable(what, error))
+}
+
+/// What came whole and is not what this version writes (W6).
+pub(super) fn unreadable(what: impl Display, error: impl Display) -> BrokerError {
+    BrokerError::Unreadable(format!("{what}: {error}"))
 }
 
 /// Whether Redis refuses who we are, so that trying again is of no use.

@@ -21,6 +21,7 @@ use super::{
     dialer::{DialError, Dialer, Wire, backoff},
     patience::Patience,
     place::Place,
+    replay,
     url::Address,
 };
 use crate::{BrokerError, Health};
@@ -155,6 +156,16 @@ impl Link {
         unreachable!("there are more attempts than anybody waits for")
     }
 
+    /// Says so where Redis would drop at a restart what it acknowledges (L8).
+    async fn look_at_replay(&self, wire: &Wire) {
+        if let Some(why) = replay::dropped(&mut wire.connection.clone()).await {
+            tracing::error!(
+                "{} will lose acknowledged writes when it restarts: {why}",
+                self.place
+            );
+        }
+    }
+
     async fn look_after(self: Arc<Self>, connected: Option<(Wire, Findings)>) {
         let (mut wire, mut findings) = match connected {
             Some(connected) => connected,
@@ -165,6 +176,7 @@ impl Link {
             }
         };
         loop {
+            self.look_at_replay(&wire).await;
             let why = self.until_broken(&wire, &mut findings).await;
             tracing::warn!("{} is gone: {why}", self.place);
             self.fall(why);

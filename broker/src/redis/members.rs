@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 use async_trait::async_trait;
 use redis::{Pipeline, Script};
 
-use super::{Redis, clock_ms, errand::Call, keys};
+use super::{Redis, clock_ms, errand::Call, fault::text, keys};
 use crate::{Beat, BrokerError, Member, Membership, NodeId, Role};
 
 static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("beat.lua")));
@@ -25,7 +25,7 @@ impl Membership for Redis {
             .arg(0)
             .arg(-1)
             .arg("WITHSCORES");
-        let (time, members): ((u64, u64), Vec<(String, f64)>) =
+        let (time, members): ((u64, u64), Vec<(Vec<u8>, f64)>) =
             self.nodes.query_all(keys::MEMBERS, &all).await?;
         let members = members
             .iter()
@@ -55,7 +55,8 @@ fn written(role: Role, id: &NodeId) -> String {
     format!("{role} {id}")
 }
 
-fn read(member: &str, heard_ms: u64) -> Result<Member, BrokerError> {
+fn read(member: &[u8], heard_ms: u64) -> Result<Member, BrokerError> {
+    let member = text("a member", member)?;
     let is = |role: &Role, id: &NodeId| written(*role, id) == member;
     let (_, id) = member.split_once(' ').unwrap_or_default();
     let id = NodeId::from(id);

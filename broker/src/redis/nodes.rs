@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{Cmd, FromRedisValue, Pipeline, Value};
+use redis::{Cmd, FromRedisValue, Pipeline};
 use tokio::{sync::watch, time::timeout};
 
 use super::{
     cluster::Cluster,
     dialer::Dialer,
     errand::{Call, Errand, Redirect},
-    fault::broker_error,
+    fault::{broker_error, read_value},
     link::Link,
     url::Address,
 };
@@ -153,7 +153,3 @@ impl Nodes {
 /// What a node of a Cluster is told that was taken for a Redis of its own.
 pub(super) const NOT_ONE: &str =
     "this Redis is a node of a Cluster: give --store redis-cluster://…";
-
-pub(super) fn read_value<T: FromRedisValue>(value: Value) -> Result<T, BrokerError> {
-    redis::from_redis_value(value).map_err(|error| BrokerError::Unreadable(error.to_string()))
-}

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{
     dialer::DialError,
     errand::{Errand, Redirect},
-    fault::broker_error,
+    fault::{broker_error, read_value},
     keys,
     link::Link,
     nodes::Nodes,
@@ -77,9 +77,7 @@ impl Readers {
             }
         };
         match answer {
-            Ok(value) => redis::from_redis_value(value)
-                .map(Ok)
-                .map_err(|error| BrokerError::Unreadable(error.to_string())),
+            Ok(value) => read_value(value).map(Ok),
             Err(error) => match Redirect::of(&error, &at) {
                 Some(redirect) => Ok(Err(redirect)),
                 None => Err(broker_error(error)),

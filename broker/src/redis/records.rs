@@ -8,10 +8,10 @@ use redis::{Pipeline, Script, Value};
 use super::{
     Redis, clock_ms,
     errand::Call,
-    fault::broker_error,
+    fault::{broker_error, read_value, text, unreadable},
     gather::{Answers, Batch},
     keys,
-    nodes::{Nodes, read_value},
+    nodes::Nodes,
 };
 use crate::{BrokerError, NodeId, Read, Record, Records, Shard, Write, Written};
 
@@ -67,11 +67,18 @@ fn read(answer: Value, now_ms: u64) -> Result<Read, BrokerError> {
     if let Value::ServerError(error) = answer {
         return Err(broker_error(error.into()));
     }
-    let (version, value): (Option<u64>, Option<Bytes>) = read_value(answer)?;
+    let (version, value): (Option<Bytes>, Option<Bytes>) = read_value(answer)?;
     let record = version
         .zip(value)
-        .map(|(version, value)| Record { value, version });
-    Ok(Read { now_ms, record })
+        .map(|(version, value)| -> Result<_, BrokerError> {
+            let version = text("a record's version", &version)?.parse();
+            let version = version.map_err(|error| unreadable("a record's version", error))?;
+            Ok(Record { value, version })
+        });
+    Ok(Read {
+        now_ms,
+        record: record.transpose()?,
+    })
 }
 
 /// Writes of records, gathered.
@@ -157,7 +164,7 @@ impl Records for Redis {
 
     async fn due(&self, shard: Shard, max: usize) -> Result<Vec<Sid>, BrokerError> {
         let mut script = Call::reading(&DUE, &[keys::due(shard)]);
-        let sids: Vec<String> = self.nodes.run(script.arg(max)).await?;
+        let sids: Vec<Bytes> = self.nodes.run(script.arg(max)).await?;
         sids.iter().map(|sid| read_sid(sid)).collect()
     }
 
@@ -168,11 +175,9 @@ impl Records for Redis {
 
     async fn owners(&self, shard: Shard) -> Result<Vec<NodeId>, BrokerError> {
         let script = Call::reading(&OWNERS, &[keys::owned(shard)]);
-        let owners: Vec<String> = self.nodes.run(&script).await?;
-        Ok(owners
-            .iter()
-            .map(|owner| NodeId::from(owner.as_str()))
-            .collect())
+        let owners: Vec<Bytes> = self.nodes.run(&script).await?;
+        let owner = |owner: &Bytes| text("an owner", owner).map(NodeId::from);
+        owners.iter().map(owner).collect()
     }
 
     async fn owned(
@@ -211,13 +216,21 @@ impl Redis {
             .arg(format!("[{prefix}"))
             .arg(format!("({prefix}~"));
         range.arg("BYLEX").arg("LIMIT").arg(0).arg(max);
-        let listed: Vec<String> = self.nodes.query(&index, &range).await?;
-        let sid = |member: &String| read_sid(member.rsplit(' ').next().unwrap_or_default());
+        let listed: Vec<Bytes> = self.nodes.query(&index, &range).await?;
+        let sid = |member: &Bytes| {
+            read_sid(
+                member
+                    .rsplit(|&byte| byte == b' ')
+                    .next()
+                    .unwrap_or_default(),
+            )
+        };
         listed.iter().map(sid).collect()
     }
 }
 
-fn read_sid(text: &str) -> Result<Sid, BrokerError> {
-    text.parse()
-        .map_err(|error| BrokerError::Unreadable(format!("the sid {text:?}: {error}")))
+fn read_sid(sid: &[u8]) -> Result<Sid, BrokerError> {
+    let sid = text("a sid", sid)?;
+    sid.parse()
+        .map_err(|error| unreadable(format_args!("the sid {sid:?}"), error))
 }

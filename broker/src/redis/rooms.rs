@@ -1,6 +1,7 @@
 use std::{fmt::Display, sync::LazyLock};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use outlast_protocol::{Pos, RoomName, Sid};
 use redis::Script;
 use serde::de::DeserializeOwned;
@@ -9,6 +10,7 @@ use super::{
     Redis,
     commit::{END, HEAD, PackedCommit, SEAT, SNAPSHOT, is_sound, keys_of},
     errand::Call,
+    fault::{text, unreadable},
     keys, unexpected,
 };
 use crate::{
@@ -20,16 +22,18 @@ static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("com
 static LOAD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("load.lua")));
 static STRETCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("stretch.lua")));
 
-/// A log entry as XRANGE answers it: its id, and its one field with its value.
-type LogEntry = (String, (String, String));
+/// A log entry as XRANGE answers it: its id, and its fields with their values.
+type LogEntry = (Bytes, Vec<Bytes>);
 
 #[async_trait]
 impl Rooms for Redis {
     async fn cursor(&self, partition: Partition) -> Result<Cursor, BrokerError> {
         let mut get = redis::cmd("GET");
         let cursor = keys::cursor(partition);
-        let text: Option<String> = self.nodes.query(&cursor, get.arg(&cursor)).await?;
-        text.map_or(Ok(Cursor::default()), |text| text.parse())
+        let found: Option<Bytes> = self.nodes.query(&cursor, get.arg(&cursor)).await?;
+        found.map_or(Ok(Cursor::default()), |found| {
+            text("the cursor", &found)?.parse()
+        })
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, BrokerError> {
@@ -52,10 +56,10 @@ impl Rooms for Redis {
 
     async fn load(&self, room: &RoomName) -> Result<RoomLoad, BrokerError> {
         type Loaded = (
-            Vec<(String, String)>,
+            Vec<(Bytes, Bytes)>,
             Vec<LogEntry>,
-            Option<String>,
-            Vec<String>,
+            Option<Bytes>,
+            Vec<Bytes>,
         );
         let p = self.layout.partition(room);
         let all = [
@@ -67,25 +71,26 @@ impl Rooms for Redis {
         let (fields, entries, first, parked): Loaded = self.nodes.run(&script).await?;
 
         let mut load = RoomLoad {
-            entries: read_entries(room, entries)?,
-            first_off: read_end(room, first)?.off,
+            entries: read_entries(room, &entries)?,
+            first_off: read_end(room, first.as_deref())?.off,
             ..RoomLoad::default()
         };
         for json in &parked {
             load.parked.push(read(room, "a parked input", json)?);
         }
-        for (field, value) in fields {
+        for (field, value) in &fields {
+            let field = text(format_args!("a field of {room}"), field)?;
             if field == HEAD {
-                load.head = Some(value);
+                load.head = Some(text(format_args!("the head of {room}"), value)?.to_owned());
             } else if field == END {
                 load.last = read_end(room, Some(value))?;
             } else if field == SNAPSHOT {
-                load.snapshot = Some(read(room, "the snapshot", &value)?);
+                load.snapshot = Some(read(room, "the snapshot", value)?);
             } else if let Some(sid) = field.strip_prefix(SEAT) {
                 let sid = sid
                     .parse::<Sid>()
-                    .map_err(|error| unreadable(room, &field, error))?;
-                load.seats.push((sid, read(room, &field, &value)?));
+                    .map_err(|error| unreadable(format_args!("{field} of {room}"), error))?;
+                load.seats.push((sid, read(room, field, value)?));
             }
         }
         Ok(load)
@@ -103,17 +108,19 @@ impl Rooms for Redis {
         let mut range = redis::cmd("LRANGE");
         let key = keys::unread(partition);
         range.arg(&key).arg(0).arg(last);
-        let kept: Vec<String> = self.nodes.query(&key, &range).await?;
-        let read = |text: String| serde_json::from_str(&text).map_err(|_| text);
-        Ok(kept.into_iter().map(read).collect())
+        let kept: Vec<Bytes> = self.nodes.query(&key, &range).await?;
+        let read = |kept: &Bytes| {
+            serde_json::from_slice(kept).map_err(|_| String::from_utf8_lossy(kept).into_owned())
+        };
+        Ok(kept.iter().map(read).collect())
     }
 
     async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, BrokerError> {
         let mut range = redis::cmd("LRANGE");
         let key = keys::parked(self.layout.partition(room), room);
         range.arg(&key).arg(0).arg(-1);
-        let parked: Vec<String> = self.nodes.query(&key, &range).await?;
-        let inputs = parked.iter().map(|json| serde_json::from_str(json));
+        let parked: Vec<Bytes> = self.nodes.query(&key, &range).await?;
+        let inputs = parked.iter().map(|json| serde_json::from_slice(json));
         Ok(inputs.filter_map(Result::ok).collect())
     }
 
@@ -145,10 +152,10 @@ impl Rooms for Redis {
             .arg("+inf")
             .arg("BYSCORE");
         range.arg("LIMIT").arg(0).arg(max).arg("WITHSCORES");
-        let wakes: Vec<(String, f64)> = self.nodes.query(&keys::wakes(partition), &range).await?;
-        let room = |name: &str| {
-            name.parse()
-                .map_err(|error| BrokerError::Unreadable(format!("a wake: {error}")))
+        let wakes: Vec<(Bytes, f64)> = self.nodes.query(&keys::wakes(partition), &range).await?;
+        let room = |name: &[u8]| {
+            let name = text("a wake", name)?.parse();
+            name.map_err(|error| unreadable("a wake", error))
         };
         wakes
             .iter()
@@ -164,14 +171,39 @@ impl Redis {
         range: [&str; 3],
         max: usize,
     ) -> Result<Stretch, BrokerError> {
-        type Read = (Vec<LogEntry>, Option<String>, Option<String>);
+        let read = self.log_stretch(room, range, max).await?;
+        if read.last != Pos::START {
+            return Ok(read);
+        }
+        // There is no log: it never was, or it is lost (W14). Not in the script, since on a Cluster whose slot is
+        // being moved the two keys may lie apart.
+        let key = keys::room(self.layout.partition(room), room);
+        let mut get = redis::cmd("HGET");
+        let end: Option<Bytes> = self.nodes.query(&key, get.arg(&key).arg(END)).await?;
+        let Some(end) = end else { return Ok(read) };
+        let last = read_end(room, Some(&end))?;
+        // It may have begun just now.
+        let read = self.log_stretch(room, range, max).await?;
+        match read.last {
+            Pos::START => Ok(Stretch { last, ..read }),
+            _ => Ok(read),
+        }
+    }
+
+    async fn log_stretch(
+        &self,
+        room: &RoomName,
+        range: [&str; 3],
+        max: usize,
+    ) -> Result<Stretch, BrokerError> {
+        type Read = (Vec<LogEntry>, Option<Bytes>, Option<Bytes>);
         let log = keys::log(self.layout.partition(room), room);
         let mut script = Call::reading(&STRETCH, &[log]);
         let (entries, first, last): Read = self.nodes.run(script.arg(&range).arg(max)).await?;
         Ok(Stretch {
-            entries: read_entries(room, entries)?,
-            first_off: read_end(room, first)?.off,
-            last: read_end(room, last)?,
+            entries: read_entries(room, &entries)?,
+            first_off: read_end(room, first.as_deref())?.off,
+            last: read_end(room, last.as_deref())?,
         })
     }
 }
@@ -182,33 +214,41 @@ pub(super) fn seat_field(sid: &Sid) -> String {
 }
 
 /// Where a session stands, by where the room ends and by its seat, if there are any.
-pub(super) fn standing(room: &RoomName, end: String, seat: &str) -> Option<Standing> {
-    let last = read_end(room, Some(end).filter(|end| !end.is_empty())).ok()?;
+pub(super) fn standing(room: &RoomName, end: &str, seat: &str) -> Option<Standing> {
+    let end = Some(end.as_bytes()).filter(|end| !end.is_empty());
+    let last = read_end(room, end).ok()?;
     Some(seat)
         .filter(|seat| !seat.is_empty())
         .and_then(|seat| Standing::read(room, seat, last))
 }
 
-fn read_entries(room: &RoomName, entries: Vec<LogEntry>) -> Result<Vec<Entry>, BrokerError> {
-    let entry = |(id, (_, json)): LogEntry| read(room, format_args!("entry {id}"), &json);
-    entries.into_iter().map(entry).collect()
+fn read_entries(room: &RoomName, entries: &[LogEntry]) -> Result<Vec<Entry>, BrokerError> {
+    let entry = |(id, fields): &LogEntry| {
+        let what = format!("entry {}", String::from_utf8_lossy(id));
+        match fields.as_slice() {
+            [_, json] => read(room, what, json),
+            _ => Err(unreadable(
+                format_args!("{what} of {room}"),
+                "it has other fields",
+            )),
+        }
+    };
+    entries.iter().map(entry).collect()
 }
 
 /// One end of a log; [`Pos::START`] for one that has no entries.
-fn read_end(room: &RoomName, id: Option<String>) -> Result<Pos, BrokerError> {
+fn read_end(room: &RoomName, id: Option<&[u8]>) -> Result<Pos, BrokerError> {
     let Some(id) = id else { return Ok(Pos::START) };
+    let id = text(format_args!("an end of {room}"), id)?;
     id.parse()
-        .map_err(|error| unreadable(room, format_args!("entry {id}"), error))
+        .map_err(|error| unreadable(format_args!("entry {id} of {room}"), error))
 }
 
 fn read<T: DeserializeOwned>(
     room: &RoomName,
     what: impl Display,
-    json: &str,
+    json: &[u8],
 ) -> Result<T, BrokerError> {
-    serde_json::from_str(json).map_err(|error| unreadable(room, what, error))
-}
-
-fn unreadable(room: &RoomName, what: impl Display, error: impl Display) -> BrokerError {
-    BrokerError::Unreadable(format!("{what} of {room}: {error}"))
+    serde_json::from_slice(json)
+        .map_err(|error| unreadable(format_args!("{what} of {room}"), error))
 }

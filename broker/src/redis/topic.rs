@@ -1,4 +1,4 @@
-use std::{sync::LazyLock, time::Duration};
+use std::{borrow::Cow, sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
 use redis::Script;
@@ -10,6 +10,7 @@ use super::{
     keys,
     nodes::Nodes,
     rooms::{seat_field, standing},
+    unexpected,
 };
 use crate::{BrokerError, Deadline, Input, Partition, Standing, Topic, TopicEntry, TopicId};
 
@@ -64,8 +65,9 @@ impl Batch for Appends {
                 script.arg(&look.seat);
             }
         }
-        let outcomes: Vec<Vec<String>> = self.nodes.run(&script).await?;
-        Ok(outcomes.into_iter().map(appended).collect())
+        let outcomes: Vec<Vec<Vec<u8>>> = self.nodes.run(&script).await?;
+        let appended = |(append, outcome): (&Append, _)| appended(outcome, append.looks.len());
+        Ok(asks.iter().zip(outcomes).map(appended).collect())
     }
 }
 
@@ -76,10 +78,13 @@ impl Append {
     }
 }
 
-fn appended(outcome: Vec<String>) -> Result<Seen, BrokerError> {
-    let mut outcome = outcome.into_iter();
+fn appended(outcome: Vec<Vec<u8>>, looks: usize) -> Result<Seen, BrokerError> {
+    // What is no text is no seat that this version can read.
+    let mut outcome = outcome.iter().map(|part| String::from_utf8_lossy(part));
     match outcome.next().as_deref() {
-        Some("done") => Ok(pairs(outcome)),
+        Some("done") => Some(pairs(outcome.map(Cow::into_owned)))
+            .filter(|seen| seen.len() == looks)
+            .ok_or_else(|| unexpected("seats are missing")),
         Some("late") => Err(BrokerError::TooLate),
         Some("full") => Err(BrokerError::Full("the topic is at its bound".into())),
         why => Err(BrokerError::Unavailable(why.unwrap_or_default().to_owned())),
@@ -141,7 +146,7 @@ impl Topic for Redis {
             .append_looking(partition, deadline, &inputs, looks)
             .await?;
         let seen = inputs.iter().zip(seen);
-        let standings = seen.map(|(input, (end, seat))| standing(&input.room, end, &seat));
+        let standings = seen.map(|(input, (end, seat))| standing(&input.room, &end, &seat));
         Ok(standings.collect())
     }
 

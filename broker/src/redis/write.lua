@@ -35,27 +35,15 @@ local function write(keys, args)
     end
   end
 
-  if old_owner ~= owner then
-    if old_owner ~= '' then
-      redis.call('ZREM', OWNED, old_owner .. ' ' .. sid)
-    end
-    if owner ~= '' then
-      redis.call('ZADD', OWNED, 0, owner .. ' ' .. sid)
-    end
+  -- A script does not roll back: what goes wrong leaves what stands before it. So the record is never missing
+  -- from an index that should find it; one that finds too much looks at the record.
+  if owner ~= '' and owner ~= old_owner then
+    redis.call('ZADD', OWNED, 0, owner .. ' ' .. sid)
   end
-
-  if old_group ~= group then
-    if old_group ~= '' then
-      redis.call('ZREM', GROUPS, in_group(old_group) .. sid)
-    end
-    if group ~= '' then
-      redis.call('ZADD', GROUPS, 0, in_group(group) .. sid)
-    end
+  if group ~= '' and group ~= old_group then
+    redis.call('ZADD', GROUPS, 0, in_group(group) .. sid)
   end
-
-  if due_ms == '' and old_due_ms ~= '' then
-    redis.call('ZREM', DUE, sid)
-  elseif due_ms ~= old_due_ms then
+  if due_ms ~= '' and due_ms ~= old_due_ms then
     redis.call('ZADD', DUE, due_ms, sid)
   end
 
@@ -65,6 +53,16 @@ local function write(keys, args)
       'version', next_version, 'value', value, 'due', due_ms, 'owner', owner, 'group', group)
   else
     redis.call('DEL', SESSION)
+  end
+
+  if old_owner ~= '' and old_owner ~= owner then
+    redis.call('ZREM', OWNED, old_owner .. ' ' .. sid)
+  end
+  if old_group ~= '' and old_group ~= group then
+    redis.call('ZREM', GROUPS, in_group(old_group) .. sid)
+  end
+  if old_due_ms ~= '' and due_ms == '' then
+    redis.call('ZREM', DUE, sid)
   end
   return 'done'
 end

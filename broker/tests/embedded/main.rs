@@ -12,6 +12,7 @@ use outlast_broker::{
     Announcements, Heard, Layout, Nudge, Partition, SharedBroker, conformance::Harness,
     conformance_suite, embedded::Embedded,
 };
+use outlast_protocol::RoomName;
 
 /// A store on disk: what holds there holds in memory, which is the same but for the file.
 struct OnDisk {
@@ -50,6 +51,10 @@ impl Harness for OnDisk {
 
     async fn append_text(&self, partition: Partition, text: &str) {
         self.store.append_text(partition, text).await.unwrap();
+    }
+
+    async fn lose_log(&self, room: &RoomName) {
+        self.store.lose_log(room).await.unwrap();
     }
 }
 

@@ -1,12 +1,15 @@
 //! What commits are made of in Redis.
 
+use std::time::Duration;
+
 use outlast_broker::{
-    Announcements, BrokerError, Committed, Heard, NodeId, Nudge, RoomCommit, Rooms, Seat, Snapshot,
+    Announcements, BrokerError, Committed, Heard, NodeId, Nudge, Partition, RoomCommit, Rooms,
+    Seat, Snapshot, Topic, TopicId,
 };
-use outlast_protocol::{Payload, Pos, Sid};
+use outlast_protocol::{Payload, Pos, RoomName, Sid};
 
 use crate::{
-    scene::{LAYOUT, TTL, claim, entry, hear, next_commit, partition, room},
+    scene::{LAYOUT, TTL, append, claim, entry, hear, next_commit, partition, room},
     server::Server,
 };
 
@@ -87,4 +90,70 @@ async fn w2_entries_that_leave_a_gap_are_refused_as_a_whole() {
         Err(BrokerError::Moved(_))
     ));
     assert_eq!(store.cursor(partition()).await, Ok(commit.from));
+}
+
+/// A script does not roll back: what goes wrong within one leaves what stands before it. Repeating that commit
+/// must not be told that it has happened, and the inputs must still be there for the next one.
+#[tokio::test]
+async fn w2_a_commit_that_broke_off_within_has_not_happened() {
+    let server = Server::start();
+    let store = server.connect(LAYOUT).await.unwrap();
+    let epoch = claim(&*store, TTL).await;
+    let me = NodeId::from("gateway");
+    append(&*store).await.unwrap();
+    let read = async || {
+        let all = store.read_topic(partition(), TopicId::default(), 9, Duration::ZERO);
+        all.await.unwrap()
+    };
+    let inputs = read().await;
+    let mut commit = next_commit(&*store, epoch, &me).await;
+    commit.to.topic = inputs[0].id;
+    let mut names = (0..).map(|n| format!("chat/{n}").parse().unwrap());
+    let here = |room: &RoomName| LAYOUT.partition(room) == partition();
+    let other = names.find(here).unwrap();
+    let one = commit.rooms[0].clone();
+    commit.rooms.push(RoomCommit {
+        room: other.clone(),
+        ..one
+    });
+    commit.unread = vec!["kept".into()];
+
+    let Partition(p) = partition();
+    let wrong = [
+        format!("ol:{{p{p}}}:log:{other}"),
+        format!("ol:{{p{p}}}:wakes"),
+        format!("ol:{{p{p}}}:unread"),
+    ];
+    for key in &wrong {
+        server.run::<()>(&["SET", key, "no such thing"]);
+        for _ in 0..2 {
+            let refused = store.commit(&commit).await;
+            let told = matches!(
+                refused,
+                Err(BrokerError::Unavailable(_) | BrokerError::Moved(_))
+            );
+            assert!(told, "{key}: {refused:?}");
+            assert_eq!(store.cursor(partition()).await, Ok(commit.from), "{key}");
+            assert_eq!(read().await, inputs, "{key}: the inputs are still there");
+        }
+        server.run::<()>(&["DEL", key]);
+        // Where the store has got to, as a worker finds it that starts over.
+        for room in &mut commit.rooms {
+            let load = store.load(&room.room).await.unwrap();
+            let written = load.entries.last().map_or(Pos::START, |entry| entry.pos);
+            assert_eq!(load.last, written, "{key}: a room ends where its log does");
+            room.behind = load.last;
+            commit.to.tag += 1;
+            let pos = Pos {
+                off: load.last.off + 1,
+                tag: commit.to.tag,
+            };
+            room.entries = vec![entry(pos, "hello")];
+            room.wake_ms = Some(5 + pos.off);
+        }
+    }
+    assert_eq!(store.commit(&commit).await, Ok(Committed::Now));
+    assert_eq!(store.commit(&commit).await, Ok(Committed::Before));
+    assert_eq!(store.wakes(partition(), 9).await.unwrap().len(), 2);
+    assert_eq!(store.unread(partition(), 9).await.unwrap().len(), 1);
 }

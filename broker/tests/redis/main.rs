@@ -4,6 +4,7 @@
 
 mod cluster;
 mod commits;
+mod cut;
 mod failovers;
 mod gathered;
 mod identity;
@@ -12,6 +13,7 @@ mod logins;
 mod memory;
 mod moving;
 mod outages;
+mod replay;
 mod roles;
 mod scene;
 mod server;
@@ -25,6 +27,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use outlast_broker::{Layout, Partition, SharedBroker, conformance::Harness, conformance_suite};
+use outlast_protocol::RoomName;
 
 use cluster::Cluster;
 use server::Server;
@@ -47,6 +50,12 @@ impl Harness for Server {
 
     async fn append_text(&self, Partition(p): Partition, text: &str) {
         self.run::<()>(&["XADD", &format!("ol:{{p{p}}}:topic"), "*", "input", text]);
+    }
+
+    async fn lose_log(&self, room: &RoomName) {
+        let Partition(p) = Layout::default().partition(room);
+        let lost: u8 = self.run(&["DEL", &format!("ol:{{p{p}}}:log:{room}")]);
+        assert_eq!(lost, 1);
     }
 }
 

@@ -103,6 +103,14 @@ impl Server {
     pub(crate) fn run_as<T: FromRedisValue>(&self, who: &str, words: &[&str]) -> T {
         try_run(&format!("redis://{who}127.0.0.1:{}", self.port()), words).unwrap()
     }
+
+    /// Waits until it has read what it kept, which it can only tell to somebody whom it knows.
+    pub(crate) fn has_loaded(&self, who: &str) {
+        let url = format!("redis://{who}127.0.0.1:{}", self.port());
+        wait("it has read what it kept", || {
+            try_run::<()>(&url, &["EXISTS", "x"]).is_ok()
+        });
+    }
 }
 
 /// Runs a command at any port of this machine; `who` is the part of a URL that names a user and a password.

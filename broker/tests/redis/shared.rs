@@ -11,6 +11,7 @@ use outlast_broker::{
     conformance::Harness,
     redis::{Redis, Settings},
 };
+use outlast_protocol::RoomName;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use crate::{server::patient, site::Site, users};
@@ -74,5 +75,13 @@ impl<S: Site> Harness for Shared<S> {
         let taken = self.0.masters().into_iter();
         let taken = taken.filter(|master| master.try_run::<()>(&add).is_ok());
         assert_eq!(taken.count(), 1, "one master has the slot");
+    }
+
+    async fn lose_log(&self, room: &RoomName) {
+        let Partition(p) = Layout::default().partition(room);
+        let log = format!("ol:{{p{p}}}:log:{room}");
+        let lost = self.0.masters().into_iter();
+        let lost = lost.filter(|master| matches!(master.try_run::<u8>(&["DEL", &log]), Ok(1)));
+        assert_eq!(lost.count(), 1, "one master has the log");
     }
 }

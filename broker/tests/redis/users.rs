@@ -10,7 +10,11 @@ pub(crate) const PASSWORD: &str = "a-secret";
 
 /// What a server is started with so that it knows the users.
 pub(crate) fn options() -> Vec<String> {
-    let users = USERS.lines().map(|line| {
+    // The tests' own commands are `default`'s.
+    let users = USERS
+        .lines()
+        .filter(|line| !line.starts_with("user default"));
+    let users = users.map(|line| {
         let rules = line.strip_prefix("user ").expect("one user a line");
         let words = rules.split_whitespace().map(String::from);
         let password = format!(">{PASSWORD}");
@@ -20,6 +24,27 @@ pub(crate) fn options() -> Vec<String> {
             .chain([password])
     });
     users.flatten().collect()
+}
+
+/// The shipped file as an operator completes it: a password for each user, and somebody who may look.
+pub(crate) fn file() -> String {
+    let lines = USERS
+        .lines()
+        .map(|line| match line.starts_with("user default") {
+            true => format!("{line}\n"),
+            false => format!("{line} >{PASSWORD}\n"),
+        });
+    lines.collect::<String>() + &operator()
+}
+
+/// A line of an ACL file: who may look at everything.
+pub(crate) fn operator() -> String {
+    format!("user operator on >{PASSWORD} ~* &* +@all\n")
+}
+
+/// The part of a URL that says who that is.
+pub(crate) fn as_operator() -> String {
+    format!("operator:{PASSWORD}@")
 }
 
 /// Who does everything.
