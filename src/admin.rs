@@ -80,6 +80,10 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
     }
     match *admin.store.borrow() {
         Health::Up => (StatusCode::OK, "ready\n"),
+        Health::Refusing => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the store refuses writes or throws keys away\n",
+        ),
         Health::Down => (
             StatusCode::SERVICE_UNAVAILABLE,
             "the store does not answer\n",

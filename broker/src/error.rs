@@ -33,6 +33,8 @@ pub enum BrokerError {
 pub enum Health {
     /// It does.
     Up,
+    /// It answers, and is not to be relied on: it refuses what would change it, or throws away what it holds.
+    Refusing,
     /// It does not; the backend keeps trying.
     Down,
 }

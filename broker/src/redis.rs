@@ -73,6 +73,7 @@ mod replay;
 mod rooms;
 mod sentinels;
 mod slots;
+mod spot;
 mod table;
 mod topic;
 mod url;
@@ -90,6 +91,7 @@ use place::Place;
 use readers::Readers;
 use records::{Reads, Writes};
 use sentinels::Sentinels;
+pub use spot::Names;
 use topic::Appends;
 use url::{Site, StoreUrl};
 
@@ -98,6 +100,8 @@ use url::{Site, StoreUrl};
 pub struct Settings {
     /// Who we are to Redis, and whom we take for it.
     pub access: Access,
+    /// What tells the addresses of a name; this machine's resolver without.
+    pub names: Option<Names>,
     /// How long a command may take before its answer is given up, in milliseconds.
     pub command_timeout_ms: u64,
     /// How often an idle connection is tried, in milliseconds.
@@ -118,6 +122,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             access: Access::default(),
+            names: None,
             command_timeout_ms: 2_000,
             probe_ms: 500,
             start_wait_ms: 0,
@@ -165,7 +170,12 @@ impl Redis {
     ) -> Result<Arc<Self>, BrokerError> {
         let url = StoreUrl::parse(url)?;
         let manner = Manner {
-            dialer: Arc::new(Dialer::to_servers(&url, &settings.access, CONNECT_TIMEOUT)?),
+            dialer: Arc::new(Dialer::to_servers(
+                &url,
+                &settings.access,
+                settings.names.clone(),
+                CONNECT_TIMEOUT,
+            )?),
             checkup: Checkup {
                 layout,
                 clustered: matches!(url.site, Site::Cluster { .. }),
@@ -183,7 +193,12 @@ impl Redis {
                 one(Link::connect(place, &manner).await?)
             }
             Site::Sentinel { sentinels, name } => {
-                let dialer = Dialer::to_sentinels(&url, &settings.access, CONNECT_TIMEOUT)?;
+                let dialer = Dialer::to_sentinels(
+                    &url,
+                    &settings.access,
+                    settings.names.clone(),
+                    CONNECT_TIMEOUT,
+                )?;
                 let sentinels =
                     Sentinels::new(sentinels.clone(), name.clone(), dialer, CONNECT_TIMEOUT);
                 one(Link::connect(Place::Watched(sentinels.into()), &manner).await?)

@@ -5,16 +5,18 @@ use std::sync::LazyLock;
 use redis::{InfoDict, RedisResult, Script, Value, aio::MultiplexedConnection};
 
 use super::{
-    fault::{broker_error, read_value},
+    fault::{broker_error, is_refused_write, read_value},
     keys,
     nodes::NOT_ONE,
 };
-use crate::{BrokerError, Layout};
+use crate::{BrokerError, Health, Layout};
 
 /// The version of everything that this backend keeps in Redis.
 const FORMAT: &str = "2";
 
 static STORE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("store.lua")));
+
+static WRITABLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("writable.lua")));
 
 /// Format, P, S and id.
 type Identity = (String, u16, u16, String);
@@ -35,8 +37,37 @@ pub(super) struct Findings {
     pub(super) id: Option<String>,
     /// Whether its memory is so full that nothing more should be taken in.
     pub(super) crowded: bool,
-    /// The policy by which it throws away what we wrote, if it does.
+    /// What it says to whoever would change something, if it refuses that.
+    pub(super) refuses: Option<String>,
+    /// The policy by which it throws away what we wrote, if it has one.
     pub(super) evicts: Option<String>,
+}
+
+impl Findings {
+    /// Nothing out of the ordinary.
+    pub(super) fn of_a_sound(id: Option<String>) -> Self {
+        Findings {
+            id,
+            crowded: false,
+            refuses: None,
+            evicts: None,
+        }
+    }
+
+    pub(super) fn health(&self) -> Health {
+        match (&self.refuses, &self.evicts) {
+            (None, None) => Health::Up,
+            (Some(_), _) | (_, Some(_)) => Health::Refusing,
+        }
+    }
+}
+
+/// Why a Redis that evicts is not used.
+pub(super) fn evicting(policy: &str) -> BrokerError {
+    BrokerError::Incompatible(format!(
+        "this Redis throws keys away at its memory limit (maxmemory-policy {policy}), and with them rooms, sessions and \
+         leases: set maxmemory-policy noeviction (CONFIG SET, and in its configuration)"
+    ))
 }
 
 impl Checkup {
@@ -78,7 +109,8 @@ impl Checkup {
         Ok(Findings {
             id,
             crowded: max > 0 && used > max / 100 * self.intake_memory_percent,
-            evicts: policy.filter(|policy| max > 0 && policy != "noeviction"),
+            refuses: refusal(connection).await?,
+            evicts: policy.filter(|policy| policy != "noeviction"),
         })
     }
 
@@ -135,6 +167,16 @@ impl Checkup {
             }
             broker_error(error)
         })
+    }
+}
+
+/// What Redis says to whoever would change something, if it refuses that.
+async fn refusal(connection: &mut MultiplexedConnection) -> Result<Option<String>, BrokerError> {
+    let asked: RedisResult<u8> = WRITABLE.prepare_invoke().invoke_async(connection).await;
+    match asked {
+        Ok(_) => Ok(None),
+        Err(error) if is_refused_write(&error) => Ok(Some(error.to_string())),
+        Err(error) => Err(broker_error(error)),
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use super::{
+    checkup::evicting,
     dialer::{DialError, Dialer, backoff},
     link::{Link, Manner},
     patience::Patience,
@@ -124,7 +125,8 @@ impl Cluster {
         self.changes.subscribe()
     }
 
-    /// Up while any node is that has a slot of ours: what lies on the others fails by itself.
+    /// Up while any node is that has a slot of ours, and none of them throws away what it holds: what lies on the
+    /// others fails by itself.
     pub(super) fn health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
     }
@@ -154,11 +156,11 @@ impl Cluster {
             let missing = match looked {
                 Err(DialError::Refused(error)) => return Err(error),
                 Err(DialError::Away(error)) => Some(error),
-                Ok(()) => self.missing(),
+                Ok(()) => self.evicts().or_else(|| self.missing()),
             };
             match missing {
                 None => {
-                    self.health.send_replace(Health::Up);
+                    self.judge();
                     return Ok(());
                 }
                 Some(error @ BrokerError::Incompatible(_)) => return Err(error),
@@ -207,9 +209,9 @@ impl Cluster {
 
     /// Says how things stand.
     fn judge(&self) {
-        let health = match self.any_home_is_up() {
-            true => Health::Up,
-            false => Health::Down,
+        let health = match (self.health_of_homes(), self.evicts()) {
+            (Health::Up, Some(_)) => Health::Refusing,
+            (health, _) => health,
         };
         self.health.send_if_modified(|before| {
             let changed = *before != health;
@@ -231,15 +233,31 @@ impl Cluster {
         })
     }
 
-    fn any_home_is_up(&self) -> bool {
+    /// Why the Cluster is not fit, if a node with a slot of ours throws away what it holds.
+    fn evicts(&self) -> Option<BrokerError> {
+        let policy = self.home_links().iter().find_map(|link| link.evicts())?;
+        Some(evicting(&policy))
+    }
+
+    /// How the nodes are that have a slot of ours, the best if any answers.
+    fn health_of_homes(&self) -> Health {
+        let links = self.home_links();
+        let all = links.iter().map(|link| *link.health().borrow());
+        all.fold(Health::Down, |best, health| match (best, health) {
+            (Health::Up, _) | (_, Health::Up) => Health::Up,
+            (Health::Refusing, _) | (_, Health::Refusing) => Health::Refusing,
+            (Health::Down, Health::Down) => Health::Down,
+        })
+    }
+
+    fn home_links(&self) -> Vec<Arc<Link>> {
         let state = self.state.read();
-        let owners = self
-            .homes
-            .iter()
-            .filter_map(|home| state.table.owner(*home));
-        owners
-            .filter_map(|owner| state.nodes.get(owner))
-            .any(|node| node.link.connection().is_ok())
+        let owners = self.homes.iter();
+        let owners: BTreeSet<_> = owners.filter_map(|home| state.table.owner(*home)).collect();
+        let nodes = owners
+            .into_iter()
+            .filter_map(|owner| state.nodes.get(owner));
+        nodes.map(|node| node.link.clone()).collect()
     }
 
     fn links(&self) -> Vec<Arc<Link>> {
@@ -257,7 +275,7 @@ impl Cluster {
         let views = join_all(
             asked
                 .into_iter()
-                .map(|(connection, at)| Table::ask(connection, at)),
+                .map(|(connection, at)| Table::ask(connection, at.address)),
         );
         let newest = views.await.into_iter().flatten().max_by_key(Table::rank);
         let table = match newest {

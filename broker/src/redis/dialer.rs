@@ -1,6 +1,7 @@
 //! How connections to Redis are made.
 
 use std::{
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -8,17 +9,20 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{Stream, StreamExt, stream::FuturesUnordered};
 use rand::RngExt;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, Value,
-    aio::MultiplexedConnection, io::tcp::TcpSettings,
+    ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, RedisFuture, Value,
+    aio::MultiplexedConnection,
+    io::{AsyncDNSResolver, tcp::TcpSettings},
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
 use super::{
     access::Access,
     fault::is_refusal,
+    spot::{Names, Spot},
     url::{Address, StoreUrl},
 };
 use crate::BrokerError;
@@ -33,6 +37,7 @@ pub(super) struct Dialer {
     like: ConnectionInfo,
     whom: Whom,
     connect_timeout: Duration,
+    names: Option<Names>,
 }
 
 /// Whom a dialer connects to.
@@ -47,7 +52,7 @@ enum Whom {
 pub(super) struct Wire {
     pub(super) connection: MultiplexedConnection,
     /// Where it leads.
-    pub(super) at: Address,
+    pub(super) at: Spot,
     lost: Arc<Notify>,
     /// How many channels we have asked to hear no more, and are still to be let off from. Redis takes
     /// others away by itself: those whose slot it no longer has.
@@ -59,6 +64,7 @@ impl Dialer {
     pub(super) fn to_servers(
         url: &StoreUrl,
         access: &Access,
+        names: Option<Names>,
         connect_timeout: Duration,
     ) -> Result<Self, BrokerError> {
         let login = Login {
@@ -66,13 +72,15 @@ impl Dialer {
             password: access.password.as_ref().or(url.password.as_ref()),
             database: url.database,
         };
-        Dialer::new(Whom::Servers, url.tls, &login, access, connect_timeout)
+        let dialer = Dialer::new(Whom::Servers, url.tls, &login, access, connect_timeout)?;
+        Ok(Dialer { names, ..dialer })
     }
 
     /// A way to connect to the sentinels that watch them.
     pub(super) fn to_sentinels(
         url: &StoreUrl,
         access: &Access,
+        names: Option<Names>,
         connect_timeout: Duration,
     ) -> Result<Self, BrokerError> {
         let login = Login {
@@ -80,7 +88,8 @@ impl Dialer {
             password: access.sentinel_password.as_ref(),
             database: 0,
         };
-        Dialer::new(Whom::Sentinels, url.tls, &login, access, connect_timeout)
+        let dialer = Dialer::new(Whom::Sentinels, url.tls, &login, access, connect_timeout)?;
+        Ok(Dialer { names, ..dialer })
     }
 
     fn new(
@@ -113,23 +122,66 @@ impl Dialer {
             like,
             whom,
             connect_timeout,
+            names: None,
         })
     }
 
-    /// Connects for commands that are answered within `answer_timeout`; for ever, if that is `None`.
+    /// Connects for commands that are answered within `answer_timeout`; for ever, if that is `None`. Of several
+    /// machines behind the name, the first that answers will do.
     pub(super) async fn dial(
         &self,
         address: &Address,
         answer_timeout: Option<Duration>,
     ) -> Result<Wire, DialError> {
-        self.dial_to_hear(address, answer_timeout, |_, _| ()).await
+        let mut dialed = self.dial_all(address, answer_timeout).await?;
+        let mut why = DialErrors::default();
+        while let Some(dialed) = dialed.next().await {
+            match dialed {
+                Ok(wire) => return Ok(wire),
+                Err(error) => why.add(error),
+            }
+        }
+        Err(why.into_one(address))
+    }
+
+    /// Connects to every machine behind the name, as it is known now: in the order in which they answer.
+    pub(super) async fn dial_all<'a>(
+        &'a self,
+        address: &Address,
+        answer_timeout: Option<Duration>,
+    ) -> Result<impl Stream<Item = Result<Wire, DialError>> + Unpin + use<'a>, DialError> {
+        let found = timeout(
+            self.connect_timeout,
+            Spot::all(address, self.names.as_ref()),
+        )
+        .await;
+        let away = |why: &str| {
+            let message = format!("Redis at {address} cannot be reached: {why}");
+            DialError::Away(BrokerError::Unavailable(message))
+        };
+        let spots = found
+            .map_err(|_| away("its name is not resolved in time"))?
+            .map_err(|error| away(&error.to_string()))?;
+        let dials = spots
+            .into_iter()
+            .map(|spot| Box::pin(async move { self.dial_at(&spot, answer_timeout).await }));
+        Ok(dials.collect::<FuturesUnordered<_>>())
+    }
+
+    /// Connects to one machine.
+    pub(super) async fn dial_at(
+        &self,
+        spot: &Spot,
+        answer_timeout: Option<Duration>,
+    ) -> Result<Wire, DialError> {
+        self.dial_to_hear(spot, answer_timeout, |_, _| ()).await
     }
 
     /// The same, for a connection that will also subscribe: `hear` is given channel and message. It
     /// runs where the connection is read, so it must not wait.
     pub(super) async fn dial_to_hear(
         &self,
-        address: &Address,
+        spot: &Spot,
         answer_timeout: Option<Duration>,
         hear: impl Fn(Vec<u8>, Vec<u8>) + Send + Sync + 'static,
     ) -> Result<Wire, DialError> {
@@ -157,18 +209,19 @@ impl Dialer {
             .set_connection_timeout(Some(self.connect_timeout))
             .set_response_timeout(answer_timeout)
             .set_pipeline_buffer_size(COMMANDS_MAX)
+            .set_dns_resolver(Only(spot.ip))
             .set_push_sender(pushed);
         let connected = async {
-            Client::open(self.like_this(address))?
+            Client::open(self.like_this(&spot.address))?
                 .get_multiplexed_async_connection_with_config(&config)
                 .await
         };
         let connection = connected
             .await
-            .map_err(|error| explain(self.whom, address, &error))?;
+            .map_err(|error| explain(self.whom, spot, &error))?;
         Ok(Wire {
             connection,
-            at: address.clone(),
+            at: spot.clone(),
             lost,
             leaving,
         })
@@ -187,6 +240,21 @@ impl Dialer {
             (*like_host, *like_port) = (host.clone(), *port);
         }
         self.like.clone().set_addr(like)
+    }
+}
+
+/// The one address that is dialed, whatever the name is that TLS looks for.
+struct Only(IpAddr);
+
+impl AsyncDNSResolver for Only {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        _: &'b str,
+        port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        let only: Box<dyn Iterator<Item = _> + Send> =
+            Box::new(std::iter::once(SocketAddr::new(self.0, port)));
+        Box::pin(async { Ok(only) })
     }
 }
 
@@ -220,7 +288,7 @@ fn tls_like(access: &Access) -> Result<ConnectionAddr, BrokerError> {
 }
 
 /// What to do about a connection that did not come about.
-fn explain(whom: Whom, address: &Address, error: &RedisError) -> DialError {
+fn explain(whom: Whom, address: &Spot, error: &RedisError) -> DialError {
     let told = error.to_string();
     if is_refusal(error) {
         let (who, remedy) = match whom {
@@ -300,6 +368,27 @@ impl DialError {
         match self {
             DialError::Away(error) | DialError::Refused(error) => error,
         }
+    }
+}
+
+/// Why none of several machines is connected to.
+#[derive(Debug, Default)]
+pub(super) struct DialErrors(Option<DialError>);
+
+impl DialErrors {
+    /// One that may come back says more than one that never will.
+    pub(super) fn add(&mut self, error: DialError) {
+        match (&self.0, &error) {
+            (Some(DialError::Away(_)), _) => {}
+            (Some(DialError::Refused(_)), DialError::Refused(_)) => {}
+            (None | Some(DialError::Refused(_)), _) => self.0 = Some(error),
+        }
+    }
+
+    pub(super) fn into_one(self, address: &Address) -> DialError {
+        let nowhere = || format!("Redis at {address} cannot be reached: its name has no address");
+        self.0
+            .unwrap_or_else(|| DialError::Away(BrokerError::Unavailable(nowhere())))
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     keys::{self, Channels},
     line::Line,
     nodes::Nodes,
-    url::Address,
+    spot::Spot,
 };
 use crate::{BrokerError, Layout, NodeId, Partition, Shard};
 
@@ -55,10 +55,10 @@ pub(super) struct Ear {
     inbox: Arc<Inbox>,
     /// Rooms that are heard for now.
     rooms: HashSet<RoomName>,
-    lines: BTreeMap<Address, Line>,
+    lines: BTreeMap<Spot, Line>,
     /// Connections that are being made, and how often each node was tried.
-    dialing: JoinSet<(Address, u64, Result<Wire, DialError>)>,
-    attempts: HashMap<Address, Attempts>,
+    dialing: JoinSet<(Spot, u64, Result<Wire, DialError>)>,
+    attempts: HashMap<Spot, Attempts>,
 }
 
 #[derive(Debug, Default)]
@@ -147,7 +147,7 @@ impl Ear {
         }
     }
 
-    async fn dialed(&mut self, address: Address, number: u64, dialed: Result<Wire, DialError>) {
+    async fn dialed(&mut self, address: Spot, number: u64, dialed: Result<Wire, DialError>) {
         let parcels = self.deaf().into_iter();
         let parcels = parcels.filter(|(_, owner)| *owner == address);
         let parcels: BTreeSet<_> = parcels.map(|(parcel, _)| parcel).collect();
@@ -157,18 +157,22 @@ impl Ear {
             Ok(wire) => self.settle(wire, number, parcels).await,
             Err(error) => Err(error.into_inner()),
         };
-        let attempts = self.attempts.entry(address).or_default();
-        attempts.under_way = false;
         match settled {
             Ok(()) => {
-                attempts.failed = 0;
+                self.attempts.remove(&address);
                 self.inbox.push_missed(number);
             }
             Err(error) => {
                 tracing::debug!("cannot listen: {error}");
                 self.nodes.look_again();
+                let attempts = self.attempts.entry(address).or_default();
+                attempts.under_way = false;
                 attempts.failed = attempts.failed.saturating_add(1);
                 self.inbox.close(number);
+                // Who has nothing to say to us any more is not asked again.
+                let wanted: BTreeSet<_> = self.deaf().into_iter().map(|(_, owner)| owner).collect();
+                self.attempts
+                    .retain(|address, attempts| attempts.under_way || wanted.contains(address));
             }
         }
     }
@@ -264,7 +268,7 @@ impl Ear {
 
     /// Drops the lines to nodes that no longer have what is to be heard from them.
     fn leave_former_owners(&mut self) {
-        let moved = |(address, line): (&Address, &Line)| {
+        let moved = |(address, line): (&Spot, &Line)| {
             let owners = line.parcels().iter().map(|parcel| parcel.home());
             let mut owners = owners.filter_map(|home| self.nodes.owner(&home));
             owners
@@ -277,7 +281,7 @@ impl Ear {
         }
     }
 
-    fn lose(&mut self, address: &Address) {
+    fn lose(&mut self, address: &Spot) {
         if let Some(line) = self.lines.remove(address) {
             self.inbox.close(line.number());
             self.nodes.look_again();
@@ -285,7 +289,7 @@ impl Ear {
     }
 
     /// What is not heard, and could be: with who has it.
-    fn deaf(&self) -> Vec<(Parcel, Address)> {
+    fn deaf(&self) -> Vec<(Parcel, Spot)> {
         let heard = |parcel: &Parcel| self.lines.values().any(|line| line.has(*parcel));
         let deaf = self.parcels().filter(|parcel| !heard(parcel));
         deaf.filter_map(|parcel| Some((parcel, self.nodes.owner(&parcel.home())?)))
@@ -325,7 +329,7 @@ pub(super) fn away() -> BrokerError {
 
 async fn dial(
     dialer: &Dialer,
-    address: &Address,
+    address: &Spot,
     nodes: &Nodes,
     inbox: Arc<Inbox>,
     number: u64,
@@ -336,7 +340,7 @@ async fn dial(
 }
 
 /// Waits until one of the lines is lost.
-async fn lost(lines: &BTreeMap<Address, Line>) -> Address {
+async fn lost(lines: &BTreeMap<Spot, Line>) -> Spot {
     let closed = lines.iter().map(|(address, line)| {
         Box::pin(async move {
             line.closed().await;

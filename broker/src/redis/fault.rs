@@ -34,6 +34,14 @@ pub(super) fn unreadable(what: impl Display, error: impl Display) -> BrokerError
     BrokerError::Unreadable(format!("{what}: {error}"))
 }
 
+/// Whether Redis takes no changes for now, whoever makes them.
+pub(super) fn is_refused_write(error: &RedisError) -> bool {
+    matches!(
+        error.code(),
+        Some("OOM" | "MISCONF" | "NOREPLICAS" | "READONLY")
+    )
+}
+
 /// Whether Redis refuses who we are, so that trying again is of no use.
 pub(super) fn is_refusal(error: &RedisError) -> bool {
     error.kind() == ErrorKind::AuthenticationFailed

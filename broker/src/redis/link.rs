@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::StreamExt;
 use parking_lot::RwLock;
 use redis::aio::MultiplexedConnection;
 use tokio::{
@@ -17,12 +18,12 @@ use tokio::{
 };
 
 use super::{
-    checkup::{Checkup, Findings},
-    dialer::{DialError, Dialer, Wire, backoff},
+    checkup::{Checkup, Findings, evicting},
+    dialer::{DialError, DialErrors, Dialer, Wire, backoff},
     patience::Patience,
     place::Place,
     replay,
-    url::Address,
+    spot::Spot,
 };
 use crate::{BrokerError, Health};
 
@@ -41,13 +42,15 @@ pub(super) struct Link {
     /// How often there was another connection, or none any more.
     changes: watch::Sender<u64>,
     crowded: AtomicBool,
+    /// The policy by which it throws away what we wrote, if it has one.
+    evicts: RwLock<Option<String>>,
 }
 
 /// A connection that stands.
 #[derive(Debug, Clone)]
 struct Standing {
     connection: MultiplexedConnection,
-    at: Address,
+    at: Spot,
 }
 
 /// How a link is used.
@@ -75,6 +78,10 @@ impl Link {
             let message = format!("{} takes connections and does not answer", link.place);
             Err(BrokerError::Unavailable(message))
         })?;
+        if let Some(policy) = &findings.evicts {
+            return Err(evicting(policy));
+        }
+        link.note(&mut Findings::of_a_sound(None), findings.clone());
         link.rise(&wire, &findings);
         let mut tasks = JoinSet::new();
         tasks.spawn(link.clone().look_after(Some((wire, findings))));
@@ -101,11 +108,12 @@ impl Link {
             health: watch::Sender::new(Health::Down),
             changes: watch::Sender::new(0),
             crowded: AtomicBool::new(false),
+            evicts: RwLock::new(None),
         }
     }
 
     /// The connection and where it leads, or why there is none.
-    pub(super) fn connection(&self) -> Result<(MultiplexedConnection, Address), BrokerError> {
+    pub(super) fn connection(&self) -> Result<(MultiplexedConnection, Spot), BrokerError> {
         let current = self.current.read();
         let standing = current.as_ref().map_err(Clone::clone)?;
         Ok((standing.connection.clone(), standing.at.clone()))
@@ -137,10 +145,15 @@ impl Link {
         self.health.subscribe()
     }
 
-    /// Waits until the store is there, or is not.
-    pub(super) async fn becomes(&self, health: Health) {
+    /// The policy by which it throws away what we wrote, if it has one.
+    pub(super) fn evicts(&self) -> Option<String> {
+        self.evicts.read().clone()
+    }
+
+    /// Waits until the store answers.
+    pub(super) async fn answers(&self) {
         // It ends only where the sender is gone, and `self` has it.
-        let _ = self.health().wait_for(|now| *now == health).await;
+        let _ = self.health().wait_for(|now| *now != Health::Down).await;
     }
 
     async fn first(&self, mut patience: Patience) -> Result<(Wire, Findings), BrokerError> {
@@ -203,11 +216,14 @@ impl Link {
                 () = sleep(self.probe_every) => {}
             }
             match self.checkup.run(&mut connection).await {
-                Ok(found) => self.note(findings, found),
+                Ok(found) => {
+                    self.note(findings, found);
+                    self.take_up(findings);
+                }
                 Err(error @ BrokerError::Incompatible(_)) => return error,
                 Err(error) => return BrokerError::Unavailable(error.to_string()),
             }
-            if let Some(there) = self.place.elsewhere(&wire.at).await {
+            if let Some(there) = self.place.elsewhere(&wire.at.address).await {
                 let message = format!("it is at {there} now, and no longer at {}", wire.at);
                 return BrokerError::Unavailable(message);
             }
@@ -221,7 +237,7 @@ impl Link {
             sleep(backoff(attempt)).await;
             match self.attempt().await {
                 Ok((wire, found)) => {
-                    let mut findings = known.unwrap_or_else(|| found.clone());
+                    let mut findings = known.unwrap_or_else(|| Findings::of_a_sound(None));
                     self.note(&mut findings, found);
                     return (wire, findings);
                 }
@@ -240,7 +256,22 @@ impl Link {
 
     async fn attempt(&self) -> Result<(Wire, Findings), DialError> {
         let at = self.place.find().await?;
-        let mut wire = self.dialer.dial(&at, Some(self.command_timeout)).await?;
+        let mut dialed = self
+            .dialer
+            .dial_all(&at, Some(self.command_timeout))
+            .await?;
+        let mut why = DialErrors::default();
+        while let Some(wire) = dialed.next().await {
+            match self.check(wire).await {
+                Ok(sound) => return Ok(sound),
+                Err(error) => why.add(error),
+            }
+        }
+        Err(why.into_one(&at))
+    }
+
+    async fn check(&self, wire: Result<Wire, DialError>) -> Result<(Wire, Findings), DialError> {
+        let mut wire = wire?;
         match self.checkup.run(&mut wire.connection).await {
             Ok(findings) => Ok((wire, findings)),
             Err(error @ BrokerError::Incompatible(_)) => Err(DialError::Refused(error)),
@@ -259,37 +290,53 @@ impl Link {
         if !found.crowded && known.crowded {
             tracing::info!("{place} has memory to spare again");
         }
-        self.crowded.store(found.crowded, Ordering::Relaxed);
+        if let Some(why) = found.refuses.as_ref().filter(|_| known.refuses.is_none()) {
+            tracing::error!("{place} refuses writes: {why}");
+        }
+        if known.refuses.is_some() && found.refuses.is_none() {
+            tracing::info!("{place} takes writes again");
+        }
+        if let Some(policy) = found
+            .evicts
+            .as_ref()
+            .filter(|_| found.evicts != known.evicts)
+        {
+            tracing::error!("{place}: {}", evicting(policy));
+        }
+        if known.evicts.is_some() && found.evicts.is_none() {
+            tracing::info!("{place} has maxmemory-policy noeviction again");
+        }
         *known = found;
     }
 
-    fn rise(&self, wire: &Wire, findings: &Findings) {
-        if let Some(policy) = &findings.evicts {
-            tracing::warn!(
-                "{} throws keys away at its memory limit ({policy}), and with them sessions and rooms: \
-                 set maxmemory-policy noeviction",
-                self.place
-            );
-        }
+    /// What a connection is good for that stands.
+    fn take_up(&self, findings: &Findings) {
         self.crowded.store(findings.crowded, Ordering::Relaxed);
-        self.stand(Ok(Standing {
+        self.evicts.write().clone_from(&findings.evicts);
+        let health = findings.health();
+        let changed = self.health.send_if_modified(|before| {
+            let changed = *before != health;
+            *before = health;
+            changed
+        });
+        if changed {
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn rise(&self, wire: &Wire, findings: &Findings) {
+        let standing = Standing {
             connection: wire.connection.clone(),
             at: wire.at.clone(),
-        }));
+        };
+        *self.current.write() = Ok(standing);
+        self.take_up(findings);
     }
 
     /// From now on there is no connection.
     pub(super) fn fall(&self, why: BrokerError) {
-        self.stand(Err(why));
-    }
-
-    fn stand(&self, current: Result<Standing, BrokerError>) {
-        let health = match &current {
-            Ok(_) => Health::Up,
-            Err(_) => Health::Down,
-        };
-        *self.current.write() = current;
-        self.health.send_replace(health);
+        *self.current.write() = Err(why);
+        self.health.send_replace(Health::Down);
         self.changes.send_modify(|count| *count += 1);
     }
 }

@@ -11,7 +11,7 @@ use super::{
     errand::{Call, Errand, Redirect},
     fault::{broker_error, read_value},
     link::Link,
-    url::Address,
+    spot::Spot,
 };
 use crate::{BrokerError, Health};
 
@@ -62,7 +62,7 @@ impl Nodes {
                 Ok(value) => return read_value(value),
                 Err(error) => error,
             };
-            let Some(redirect) = Redirect::of(&error, &at) else {
+            let Some(redirect) = Redirect::of(&error, &at.address) else {
                 return Err(broker_error(error));
             };
             asking = redirect.ask;
@@ -92,7 +92,7 @@ impl Nodes {
             cluster.look_again();
         }
         // Nothing has been done yet, so it may wait a little.
-        let up = timeout(cluster.command_timeout(), link.becomes(Health::Up));
+        let up = timeout(cluster.command_timeout(), link.answers());
         match up.await {
             Ok(()) => Ok(link),
             Err(_) => Err(BrokerError::Unavailable("a node cannot be reached".into())),
@@ -107,7 +107,7 @@ impl Nodes {
     }
 
     /// Where a key lies now, if that node is there.
-    pub(super) fn owner(&self, key: &str) -> Option<Address> {
+    pub(super) fn owner(&self, key: &str) -> Option<Spot> {
         let link = self.link(key).ok()?;
         let (_, at) = link.connection().ok()?;
         Some(at)

@@ -13,7 +13,7 @@ use super::{
     keys,
     link::Link,
     nodes::Nodes,
-    url::Address,
+    spot::Spot,
 };
 use crate::{BrokerError, Input, Partition, TopicEntry, TopicId};
 
@@ -23,7 +23,7 @@ use crate::{BrokerError, Input, Partition, TopicEntry, TopicId};
 /// Redis, too; the next one then makes a new connection.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
-    idle: Mutex<HashMap<Partition, (MultiplexedConnection, Address)>>,
+    idle: Mutex<HashMap<Partition, (MultiplexedConnection, Spot)>>,
 }
 
 /// XREAD answers streams, each with its entries, each with its id and its fields.
@@ -78,7 +78,7 @@ impl Readers {
         };
         match answer {
             Ok(value) => read_value(value).map(Ok),
-            Err(error) => match Redirect::of(&error, &at) {
+            Err(error) => match Redirect::of(&error, &at.address) {
                 Some(redirect) => Ok(Err(redirect)),
                 None => Err(broker_error(error)),
             },
@@ -88,7 +88,7 @@ impl Readers {
     async fn query(
         &self,
         link: &Link,
-        at: &Address,
+        at: &Spot,
         partition: Partition,
         read: &redis::Cmd,
         asking: bool,
@@ -107,7 +107,7 @@ impl Readers {
                 answer => return Ok(answer),
             }
         }
-        let wire = link.dialer().dial(at, None).await;
+        let wire = link.dialer().dial_at(at, None).await;
         let connection = wire.map_err(DialError::into_inner)?.connection;
         Ok(self
             .query_on(connection, at, partition, read, asking, limit)
@@ -117,7 +117,7 @@ impl Readers {
     async fn query_on(
         &self,
         mut connection: MultiplexedConnection,
-        at: &Address,
+        at: &Spot,
         partition: Partition,
         read: &redis::Cmd,
         asking: bool,
@@ -132,7 +132,7 @@ impl Readers {
 }
 
 /// Waits until a link leads somewhere else, or nowhere.
-async fn left(link: &Link, at: &Address) {
+async fn left(link: &Link, at: &Spot) {
     let mut changes = link.changes();
     while link.connection().is_ok_and(|(_, now)| now == *at) {
         // It ends only where the sender is gone, and `link` has it.

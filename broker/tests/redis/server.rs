@@ -29,6 +29,12 @@ pub(crate) struct Server {
 /// and a server may share it.
 pub(crate) struct Port(TcpSocket);
 
+/// A server at another address of this machine, with nothing in it.
+pub(crate) struct Elsewhere {
+    _process: Process,
+    _folder: TempDir,
+}
+
 /// A process that does not outlive the test.
 pub(crate) struct Process(Child);
 
@@ -49,6 +55,17 @@ impl Server {
             port,
             options,
             process,
+        }
+    }
+
+    /// Starts another server, at 127.0.0.N.
+    pub(crate) fn start_at(last: u8, port: u16, options: &[&str]) -> Elsewhere {
+        let folder = tempfile::tempdir().unwrap();
+        let options: Vec<String> = options.iter().map(|&option| option.into()).collect();
+        let process = spawn_at(last, &folder, port, &options);
+        Elsewhere {
+            _process: process,
+            _folder: folder,
         }
     }
 
@@ -161,18 +178,26 @@ impl Port {
 
 /// What it has answered outlives SIGKILL; for a power cut it would have to wait for the disk.
 fn spawn(folder: &TempDir, port: u16, options: &[String]) -> Process {
+    spawn_at(1, folder, port, options)
+}
+
+fn spawn_at(last: u8, folder: &TempDir, port: u16, options: &[String]) -> Process {
     let mut command = Command::new("redis-server");
     command
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--port", &port.to_string(), "--bind", &format!("127.0.0.{last}")])
         .args(["--appendonly", "yes", "--appendfsync", "no"])
         .args(["--save", "", "--dir"])
         .arg(folder.path())
         .args(options);
-    spawn_with(command, port)
+    spawn_with_at(last, command, port)
 }
 
 /// Starts what will listen on a port.
-pub(crate) fn spawn_with(mut command: Command, port: u16) -> Process {
+pub(crate) fn spawn_with(command: Command, port: u16) -> Process {
+    spawn_with_at(1, command, port)
+}
+
+fn spawn_with_at(last: u8, mut command: Command, port: u16) -> Process {
     let process = command
         .stdout(Stdio::null())
         .spawn()
@@ -183,7 +208,7 @@ pub(crate) fn spawn_with(mut command: Command, port: u16) -> Process {
         if let Some(status) = process.0.try_wait().unwrap() {
             panic!("redis-server did not start: {status}");
         }
-        if answers(port) {
+        if answers(last, port) {
             return process;
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -207,8 +232,8 @@ pub(crate) fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Whether it has loaded its data; who wants a password is there, too.
-fn answers(port: u16) -> bool {
-    let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+fn answers(last: u8, port: u16) -> bool {
+    let client = redis::Client::open(format!("redis://127.0.0.{last}:{port}")).unwrap();
     let ping = client
         .get_connection()
         .and_then(|mut connection| redis::cmd("PING").exec(&mut connection));
