@@ -97,6 +97,10 @@ pub(crate) struct Flags {
     #[arg(long, env = "OUTLAST_STORE", value_name = "URL")]
     pub(crate) store: Option<String>,
 
+    /// What every key and channel in Redis begins with, so that two deployments may share one [default: ol]
+    #[arg(long, env = "OUTLAST_STORE_PREFIX", value_name = "PREFIX")]
+    pub(crate) store_prefix: Option<String>,
+
     /// The ACL user at Redis [default: the URL's, or `default`]
     #[arg(long, env = "OUTLAST_STORE_USER", value_name = "NAME")]
     pub(crate) store_user: Option<String>,

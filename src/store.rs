@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow, bail};
 use outlast_broker::{
     BrokerError, SharedBroker,
     embedded::Embedded,
-    redis::{Access, Certificate, Redis, Settings},
+    redis::{Access, Certificate, Prefix, Redis, Settings},
 };
 
 use crate::{
@@ -38,6 +38,7 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<SharedBroker> {
             let start_wait_ms = config.flags.store_wait_ms.unwrap_or(0);
             let settings = Settings {
                 access: access(&config.flags)?,
+                prefix: prefix(&config.flags)?,
                 start_wait_ms,
                 ..Settings::default()
             };
@@ -66,6 +67,16 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<SharedBroker> {
             without_password(&config.store)
         ),
     }
+}
+
+/// What every key and channel begins with.
+fn prefix(flags: &Flags) -> anyhow::Result<Prefix> {
+    let Some(text) = &flags.store_prefix else {
+        return Ok(Prefix::default());
+    };
+    text.parse().map_err(|error| {
+        anyhow!("--store-prefix {text:?}: {error}; for example --store-prefix staging")
+    })
 }
 
 /// Who we are to Redis and whom we trust, from the files that the flags name.
@@ -129,6 +140,18 @@ mod tests {
             "redis://…@host:1/0"
         );
         assert_eq!(without_password("redis://host:1"), "redis://host:1");
+    }
+
+    #[test]
+    fn l7_a_prefix_that_is_none_is_named() {
+        let flags = |prefix: &str| Flags {
+            store_prefix: Some(prefix.into()),
+            ..Flags::default()
+        };
+        assert_eq!(prefix(&flags("staging")).unwrap().as_str(), "staging");
+        assert_eq!(prefix(&Flags::default()).unwrap().as_str(), "ol");
+        let error = prefix(&flags("{a}")).unwrap_err().to_string();
+        assert!(error.contains("--store-prefix"), "{error}");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! Time is Redis's own.
 //!
 //! # Keys
-//! All keys of one script share the hash tag in braces: `{p7}` a partition, `{s3}` a session shard. So each
+//! `ol` stands for the deployment's [`Prefix`]. All keys of one script share the hash tag in braces: `{p7}` a partition, `{s3}` a session shard. So each
 //! lies in one slot of a Cluster. (What is gathered for a single Redis may span several.)
 //!
 //! | key | type | holds |
@@ -67,6 +67,7 @@ mod members;
 mod nodes;
 mod patience;
 mod place;
+mod prefix;
 mod readers;
 mod records;
 mod replay;
@@ -84,10 +85,11 @@ use checkup::Checkup;
 use cluster::Cluster;
 use dialer::Dialer;
 use gather::{Gather, Gathered};
-use keys::Channels;
+use keys::{Channels, Keys};
 use link::{Link, Manner};
 use nodes::Nodes;
 use place::Place;
+pub use prefix::{NotAPrefix, Prefix};
 use readers::Readers;
 use records::{Reads, Writes};
 use sentinels::Sentinels;
@@ -100,6 +102,8 @@ use url::{Site, StoreUrl};
 pub struct Settings {
     /// Who we are to Redis, and whom we take for it.
     pub access: Access,
+    /// What every key and channel begins with.
+    pub prefix: Prefix,
     /// What tells the addresses of a name; this machine's resolver without.
     pub names: Option<Names>,
     /// How long a command may take before its answer is given up, in milliseconds.
@@ -122,6 +126,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             access: Access::default(),
+            prefix: Prefix::default(),
             names: None,
             command_timeout_ms: 2_000,
             probe_ms: 500,
@@ -138,6 +143,7 @@ impl Default for Settings {
 pub struct Redis {
     layout: Layout,
     settings: Settings,
+    keys: Keys,
     channels: Channels,
     nodes: Nodes,
     readers: Readers,
@@ -169,6 +175,7 @@ impl Redis {
         settings: Settings,
     ) -> Result<Arc<Self>, BrokerError> {
         let url = StoreUrl::parse(url)?;
+        let keys = Keys::of(&settings.prefix);
         let manner = Manner {
             dialer: Arc::new(Dialer::to_servers(
                 &url,
@@ -178,6 +185,7 @@ impl Redis {
             )?),
             checkup: Checkup {
                 layout,
+                keys: keys.clone(),
                 clustered: matches!(url.site, Site::Cluster { .. }),
                 intake_memory_percent: settings.intake_memory_percent,
             },
@@ -185,7 +193,7 @@ impl Redis {
             probe_every: Duration::from_millis(settings.probe_ms),
             start_wait: Duration::from_millis(settings.start_wait_ms),
         };
-        let channels = Channels::of_database(url.database);
+        let channels = Channels::of(&settings.prefix, url.database);
         let one = |(link, tasks)| (Nodes::One(link), tasks);
         let (nodes, tasks) = match &url.site {
             Site::Single(address) => {
@@ -204,17 +212,18 @@ impl Redis {
                 one(Link::connect(Place::Watched(sentinels.into()), &manner).await?)
             }
             Site::Cluster { seeds } => {
-                let homes = keys::homes(layout);
+                let homes = keys.homes(layout);
                 let (cluster, tasks) = Cluster::connect(seeds.clone(), manner, homes).await?;
                 (Nodes::Many(cluster), tasks)
             }
         };
         let reads = Reads {
             nodes: nodes.clone(),
+            keys: keys.clone(),
         };
         let (creates, changes) = (
-            Writes::creating(nodes.clone()),
-            Writes::changing(nodes.clone()),
+            Writes::creating(nodes.clone(), keys.clone()),
+            Writes::changing(nodes.clone(), keys.clone()),
         );
         let appends = Appends {
             nodes: nodes.clone(),
@@ -232,7 +241,9 @@ impl Redis {
             // No key is moved along with what is published: it goes by any node.
             nudges: Gather::new(Nudges {
                 nodes: nodes.clone(),
+                home: keys.members(),
             }),
+            keys,
             nodes,
             _tasks: tasks,
         }))
@@ -240,7 +251,9 @@ impl Redis {
 
     async fn now_ms(&self) -> Result<u64, BrokerError> {
         let time = redis::cmd("TIME");
-        Ok(clock_ms(self.nodes.query(keys::MEMBERS, &time).await?))
+        Ok(clock_ms(
+            self.nodes.query(&self.keys.members(), &time).await?,
+        ))
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
     ear::{Ear, Wish, away},
     gather::{Answers, Batch},
     inbox::{Inbox, Mail},
-    keys::{self, Channels, Subject},
+    keys::{Channels, Subject},
     nodes::Nodes,
     topic::to_json,
 };
@@ -40,6 +40,7 @@ impl Announcements for Redis {
         let ear = Ear::connect(
             self.nodes.clone(),
             self.layout,
+            self.keys.clone(),
             self.channels.clone(),
             me.clone(),
             inbox.clone(),
@@ -70,6 +71,8 @@ impl Announcements for Redis {
 #[derive(Debug)]
 pub(super) struct Nudges {
     pub(super) nodes: Nodes,
+    /// A key at whose node they are said: every node passes them on to all.
+    pub(super) home: String,
 }
 
 /// A nudge on its way.
@@ -97,7 +100,7 @@ impl Batch for Nudges {
             let list = format!("[{}]", texts.join(","));
             all.cmd("PUBLISH").arg(channel).arg(list).ignore();
         }
-        let () = self.nodes.query_all(keys::MEMBERS, &all).await?;
+        let () = self.nodes.query_all(&self.home, &all).await?;
         Ok(asks.iter().map(|_| Ok(())).collect())
     }
 }

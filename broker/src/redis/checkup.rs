@@ -6,7 +6,7 @@ use redis::{InfoDict, RedisResult, Script, Value, aio::MultiplexedConnection};
 
 use super::{
     fault::{broker_error, is_refused_write, read_value},
-    keys,
+    keys::Keys,
     nodes::NOT_ONE,
 };
 use crate::{BrokerError, Health, Layout};
@@ -25,6 +25,7 @@ type Identity = (String, u16, u16, String);
 #[derive(Debug, Clone)]
 pub(super) struct Checkup {
     pub(super) layout: Layout,
+    pub(super) keys: Keys,
     /// Whether it is a node of a Cluster, where but one of them knows which store this is.
     pub(super) clustered: bool,
     pub(super) intake_memory_percent: u64,
@@ -145,7 +146,7 @@ impl Checkup {
     /// Only reads, so that it works where Redis refuses all writes.
     async fn read(&self, connection: &mut MultiplexedConnection) -> RedisResult<Option<Identity>> {
         let mut read = redis::cmd("HMGET");
-        read.arg(keys::STORE)
+        read.arg(self.keys.store())
             .arg(&["format", "partitions", "shards", "id"]);
         let (format, p, s, id) = read.query_async(connection).await?;
         let whole = |(((format, p), s), id)| (format, p, s, id);
@@ -158,7 +159,7 @@ impl Checkup {
     ) -> Result<Identity, BrokerError> {
         let Layout { partitions, shards } = self.layout;
         let fresh = uuid::Uuid::now_v7().to_string();
-        let mut script = STORE.key(keys::STORE);
+        let mut script = STORE.key(self.keys.store());
         script.arg(FORMAT).arg(partitions).arg(shards).arg(fresh);
         script.invoke_async(connection).await.map_err(|error| {
             if error.to_string().contains("near '#'") {

@@ -6,7 +6,7 @@ use outlast_protocol::NUMBER_MAX;
 use serde::Serialize;
 
 use super::{
-    keys::{self, Channels},
+    keys::{Channels, Keys},
     rooms::seat_field,
     topic::to_json,
 };
@@ -55,21 +55,17 @@ struct PackedReplies {
 }
 
 /// The keys that a commit touches, in the order in which its script expects them.
-pub(super) fn keys_of(commit: &Commit) -> Vec<String> {
+pub(super) fn keys_of(keys: &Keys, commit: &Commit) -> Vec<String> {
     let p = commit.partition;
     let mut all = vec![
-        keys::epoch(LeaseName::Partition(p)),
-        keys::cursor(p),
-        keys::topic(p),
-        keys::wakes(p),
-        keys::unread(p),
+        keys.epoch(LeaseName::Partition(p)),
+        keys.cursor(p),
+        keys.topic(p),
+        keys.wakes(p),
+        keys.unread(p),
     ];
     for RoomCommit { room, .. } in &commit.rooms {
-        all.extend([
-            keys::log(p, room),
-            keys::room(p, room),
-            keys::parked(p, room),
-        ]);
+        all.extend([keys.log(p, room), keys.room(p, room), keys.parked(p, room)]);
     }
     all
 }

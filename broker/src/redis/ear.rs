@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     dialer::{DialError, Dialer, Wire, backoff},
     inbox::Inbox,
-    keys::{self, Channels},
+    keys::{Channels, Keys},
     line::Line,
     nodes::Nodes,
     spot::Spot,
@@ -50,6 +50,7 @@ pub(super) enum Parcel {
 pub(super) struct Ear {
     nodes: Nodes,
     layout: Layout,
+    keys: Keys,
     channels: Channels,
     me: NodeId,
     inbox: Arc<Inbox>,
@@ -72,6 +73,7 @@ impl Ear {
     pub(super) async fn connect(
         nodes: Nodes,
         layout: Layout,
+        keys: Keys,
         channels: Channels,
         me: NodeId,
         inbox: Arc<Inbox>,
@@ -79,6 +81,7 @@ impl Ear {
         let mut ear = Ear {
             nodes,
             layout,
+            keys,
             channels,
             me,
             inbox,
@@ -89,7 +92,7 @@ impl Ear {
         };
         let mut shares = BTreeMap::<_, BTreeSet<_>>::new();
         for parcel in ear.parcels() {
-            let (_, owner) = ear.nodes.link(&parcel.home())?.connection()?;
+            let (_, owner) = ear.nodes.link(&parcel.home(&ear.keys))?.connection()?;
             shares.entry(owner).or_default().insert(parcel);
         }
         for (address, parcels) in shares {
@@ -269,7 +272,7 @@ impl Ear {
     /// Drops the lines to nodes that no longer have what is to be heard from them.
     fn leave_former_owners(&mut self) {
         let moved = |(address, line): (&Spot, &Line)| {
-            let owners = line.parcels().iter().map(|parcel| parcel.home());
+            let owners = line.parcels().iter().map(|parcel| parcel.home(&self.keys));
             let mut owners = owners.filter_map(|home| self.nodes.owner(&home));
             owners
                 .any(|owner| owner != *address)
@@ -292,7 +295,7 @@ impl Ear {
     fn deaf(&self) -> Vec<(Parcel, Spot)> {
         let heard = |parcel: &Parcel| self.lines.values().any(|line| line.has(*parcel));
         let deaf = self.parcels().filter(|parcel| !heard(parcel));
-        deaf.filter_map(|parcel| Some((parcel, self.nodes.owner(&parcel.home())?)))
+        deaf.filter_map(|parcel| Some((parcel, self.nodes.owner(&parcel.home(&self.keys))?)))
             .collect()
     }
 
@@ -314,11 +317,11 @@ impl Ear {
 
 impl Parcel {
     /// A key in its slot.
-    fn home(self) -> String {
+    fn home(self, keys: &Keys) -> String {
         match self {
-            Parcel::Partition(p) => keys::topic(p),
-            Parcel::Shard(s) => keys::due(s),
-            Parcel::Nudges => keys::MEMBERS.into(),
+            Parcel::Partition(p) => keys.topic(p),
+            Parcel::Shard(s) => keys.due(s),
+            Parcel::Nudges => keys.members(),
         }
     }
 }

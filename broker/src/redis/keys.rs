@@ -2,77 +2,113 @@
 //!
 //! The part in braces is the hash tag: all keys of a partition or shard share a Cluster slot.
 
+use std::sync::Arc;
+
 use outlast_protocol::{RoomName, Sid};
 
+use super::prefix::Prefix;
 use crate::{Layout, LeaseName, NodeId, Partition, Shard};
 
-pub(super) const STORE: &str = "ol:store";
-pub(super) const MEMBERS: &str = "ol:members";
-
-/// A key of each kind that lies by itself: wherever these lie, the whole store does.
-pub(super) fn homes(layout: Layout) -> impl Iterator<Item = String> {
-    let partitions = layout.all_partitions().map(topic);
-    let shards = layout.all_shards().map(due);
-    let own = [STORE, MEMBERS].map(String::from);
-    partitions.chain(shards).chain(own)
+/// The names of keys, which all begin with the deployment's prefix.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    prefix: Arc<str>,
 }
 
-pub(super) fn topic(Partition(p): Partition) -> String {
-    format!("ol:{{p{p}}}:topic")
-}
-
-pub(super) fn cursor(Partition(p): Partition) -> String {
-    format!("ol:{{p{p}}}:cursor")
-}
-
-pub(super) fn wakes(Partition(p): Partition) -> String {
-    format!("ol:{{p{p}}}:wakes")
-}
-
-pub(super) fn unread(Partition(p): Partition) -> String {
-    format!("ol:{{p{p}}}:unread")
-}
-
-pub(super) fn log(Partition(p): Partition, room: &RoomName) -> String {
-    format!("ol:{{p{p}}}:log:{room}")
-}
-
-pub(super) fn room(Partition(p): Partition, room: &RoomName) -> String {
-    format!("ol:{{p{p}}}:room:{room}")
-}
-
-pub(super) fn parked(Partition(p): Partition, room: &RoomName) -> String {
-    format!("ol:{{p{p}}}:parked:{room}")
-}
-
-pub(super) fn lease(name: LeaseName) -> String {
-    match name {
-        LeaseName::Partition(Partition(p)) => format!("ol:{{p{p}}}:lease"),
-        LeaseName::Shard(Shard(s)) => format!("ol:{{s{s}}}:lease"),
+impl Keys {
+    pub(super) fn of(prefix: &Prefix) -> Self {
+        let prefix = prefix.as_str().into();
+        Keys { prefix }
     }
-}
 
-pub(super) fn epoch(name: LeaseName) -> String {
-    match name {
-        LeaseName::Partition(Partition(p)) => format!("ol:{{p{p}}}:epoch"),
-        LeaseName::Shard(Shard(s)) => format!("ol:{{s{s}}}:epoch"),
+    pub(super) fn store(&self) -> String {
+        format!("{}:store", self.prefix)
     }
-}
 
-pub(super) fn session(Shard(s): Shard, sid: &Sid) -> String {
-    format!("ol:{{s{s}}}:session:{sid}")
-}
+    pub(super) fn members(&self) -> String {
+        format!("{}:members", self.prefix)
+    }
 
-pub(super) fn due(Shard(s): Shard) -> String {
-    format!("ol:{{s{s}}}:due")
-}
+    /// A key of each kind that lies by itself: wherever these lie, the whole store does.
+    pub(super) fn homes(&self, layout: Layout) -> Vec<String> {
+        let partitions = layout.all_partitions().map(|p| self.topic(p));
+        let shards = layout.all_shards().map(|s| self.due(s));
+        let own = [self.store(), self.members()];
+        partitions.chain(shards).chain(own).collect()
+    }
 
-pub(super) fn owned(Shard(s): Shard) -> String {
-    format!("ol:{{s{s}}}:owned")
-}
+    /// A key of a partition's.
+    fn of_partition(&self, Partition(p): Partition, kind: &str) -> String {
+        format!("{}:{{p{p}}}:{kind}", self.prefix)
+    }
 
-pub(super) fn groups(Shard(s): Shard) -> String {
-    format!("ol:{{s{s}}}:groups")
+    /// A key of a room's.
+    fn of_room(&self, Partition(p): Partition, kind: &str, room: &RoomName) -> String {
+        format!("{}:{{p{p}}}:{kind}:{room}", self.prefix)
+    }
+
+    /// A key of a shard's.
+    fn of_shard(&self, Shard(s): Shard, kind: &str) -> String {
+        format!("{}:{{s{s}}}:{kind}", self.prefix)
+    }
+
+    pub(super) fn topic(&self, p: Partition) -> String {
+        self.of_partition(p, "topic")
+    }
+
+    pub(super) fn cursor(&self, p: Partition) -> String {
+        self.of_partition(p, "cursor")
+    }
+
+    pub(super) fn wakes(&self, p: Partition) -> String {
+        self.of_partition(p, "wakes")
+    }
+
+    pub(super) fn unread(&self, p: Partition) -> String {
+        self.of_partition(p, "unread")
+    }
+
+    pub(super) fn log(&self, p: Partition, room: &RoomName) -> String {
+        self.of_room(p, "log", room)
+    }
+
+    pub(super) fn room(&self, p: Partition, room: &RoomName) -> String {
+        self.of_room(p, "room", room)
+    }
+
+    pub(super) fn parked(&self, p: Partition, room: &RoomName) -> String {
+        self.of_room(p, "parked", room)
+    }
+
+    pub(super) fn lease(&self, name: LeaseName) -> String {
+        match name {
+            LeaseName::Partition(p) => self.of_partition(p, "lease"),
+            LeaseName::Shard(s) => self.of_shard(s, "lease"),
+        }
+    }
+
+    pub(super) fn epoch(&self, name: LeaseName) -> String {
+        match name {
+            LeaseName::Partition(p) => self.of_partition(p, "epoch"),
+            LeaseName::Shard(s) => self.of_shard(s, "epoch"),
+        }
+    }
+
+    pub(super) fn session(&self, Shard(s): Shard, sid: &Sid) -> String {
+        format!("{}:{{s{s}}}:session:{sid}", self.prefix)
+    }
+
+    pub(super) fn due(&self, s: Shard) -> String {
+        self.of_shard(s, "due")
+    }
+
+    pub(super) fn owned(&self, s: Shard) -> String {
+        self.of_shard(s, "owned")
+    }
+
+    pub(super) fn groups(&self, s: Shard) -> String {
+        self.of_shard(s, "groups")
+    }
 }
 
 /// The names of channels. Redis does not divide channels by database as it does keys, so stores in
@@ -83,10 +119,11 @@ pub(super) struct Channels {
 }
 
 impl Channels {
-    pub(super) fn of_database(number: i64) -> Self {
-        let prefix = match number {
-            0 => "ol:".into(),
-            number => format!("ol/{number}:"),
+    pub(super) fn of(prefix: &Prefix, database: i64) -> Self {
+        let prefix = prefix.as_str();
+        let prefix = match database {
+            0 => format!("{prefix}:"),
+            number => format!("{prefix}/{number}:"),
         };
         Channels { prefix }
     }
@@ -141,7 +178,7 @@ mod tests {
         let room: RoomName = "chat/gw".parse().unwrap();
         let me = NodeId::from("nudge");
         for database in [0, 3] {
-            let channels = Channels::of_database(database);
+            let channels = Channels::of(&Prefix::default(), database);
             let subject = |channel: String| channels.subject(channel.as_bytes());
             assert_eq!(
                 subject(channels.live(Partition(7), &room)),
@@ -154,6 +191,8 @@ mod tests {
             assert_eq!(subject(channels.nudges(Some(&me))), Some(Subject::Nudges));
             assert_eq!(subject(channels.nudges(None)), Some(Subject::Nudges));
             assert_eq!(subject("something:else".into()), None);
+            let other = Channels::of(&"other".parse().unwrap(), database);
+            assert_eq!(subject(other.nudges(None)), None);
         }
     }
 }

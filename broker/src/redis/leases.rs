@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use redis::Script;
 
-use super::{Redis, errand::Call, keys, topic::to_json};
+use super::{Redis, errand::Call, topic::to_json};
 use crate::{BrokerError, Lease, LeaseName, Leases, NodeId, Nudge, Survey};
 
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("claim.lua")));
@@ -19,7 +19,7 @@ impl Leases for Redis {
         owner: &NodeId,
         ttl: Duration,
     ) -> Result<Option<Lease>, BrokerError> {
-        let mut script = Call::new(&CLAIM, &[keys::lease(name), keys::epoch(name)]);
+        let mut script = Call::new(&CLAIM, &[self.keys.lease(name), self.keys.epoch(name)]);
         let chance = rand::random_range(0..CHANCES);
         script.arg(owner.as_str()).arg(whole_ms(ttl)).arg(chance);
         let granted: Option<(u64, u64)> = self.nodes.run(&script).await?;
@@ -37,14 +37,14 @@ impl Leases for Redis {
     ) -> Result<(u64, Vec<bool>), BrokerError> {
         // Each lease lies in a slot of its own, so each is a script of its own. They travel together.
         let renewals = leases.iter().map(async |(name, epoch)| {
-            let mut script = Call::new(&RENEW, &[keys::lease(*name)]);
+            let mut script = Call::new(&RENEW, &[self.keys.lease(*name)]);
             self.nodes.run(script.arg(epoch).arg(whole_ms(ttl))).await
         });
         tokio::try_join!(self.now_ms(), try_join_all(renewals))
     }
 
     async fn release(&self, name: LeaseName, epoch: u64) -> Result<(), BrokerError> {
-        let mut script = Call::new(&RELEASE, &[keys::lease(name)]);
+        let mut script = Call::new(&RELEASE, &[self.keys.lease(name)]);
         script
             .arg(epoch)
             .arg(self.channels.nudges(None))
@@ -54,7 +54,7 @@ impl Leases for Redis {
 
     async fn survey(&self, names: &[LeaseName]) -> Result<Vec<Survey>, BrokerError> {
         let held = names.iter().map(async |name| {
-            let lease = keys::lease(*name);
+            let lease = self.keys.lease(*name);
             let mut get = redis::cmd("GET");
             self.nodes.query(&lease, get.arg(&lease)).await
         });

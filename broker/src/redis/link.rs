@@ -171,7 +171,7 @@ impl Link {
 
     /// Says so where Redis would drop at a restart what it acknowledges (L8).
     async fn look_at_replay(&self, wire: &Wire) {
-        if let Some(why) = replay::dropped(&mut wire.connection.clone()).await {
+        if let Some(why) = replay::dropped(&mut wire.connection.clone(), &self.checkup.keys).await {
             tracing::error!(
                 "{} will lose acknowledged writes when it restarts: {why}",
                 self.place

@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 use async_trait::async_trait;
 use redis::{Pipeline, Script};
 
-use super::{Redis, clock_ms, errand::Call, fault::text, keys};
+use super::{Redis, clock_ms, errand::Call, fault::text};
 use crate::{Beat, BrokerError, Member, Membership, NodeId, Role};
 
 static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("beat.lua")));
@@ -12,21 +12,22 @@ static STRIKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("str
 #[async_trait]
 impl Membership for Redis {
     async fn beat(&self, id: &NodeId, role: Role) -> Result<Beat, BrokerError> {
-        let mut script = Call::new(&BEAT, &[keys::MEMBERS]);
+        let mut script = Call::new(&BEAT, &[self.keys.members()]);
         let (now_ms, unknown) = self.nodes.run(script.arg(written(role, id))).await?;
         Ok(Beat { now_ms, unknown })
     }
 
     async fn members(&self) -> Result<(u64, Vec<Member>), BrokerError> {
+        let key = self.keys.members();
         let mut all = Pipeline::new();
         all.cmd("TIME")
             .cmd("ZRANGE")
-            .arg(keys::MEMBERS)
+            .arg(&key)
             .arg(0)
             .arg(-1)
             .arg("WITHSCORES");
         let (time, members): ((u64, u64), Vec<(Vec<u8>, f64)>) =
-            self.nodes.query_all(keys::MEMBERS, &all).await?;
+            self.nodes.query_all(&key, &all).await?;
         let members = members
             .iter()
             .map(|(member, heard)| read(member, *heard as u64));
@@ -34,7 +35,7 @@ impl Membership for Redis {
     }
 
     async fn strike(&self, id: &NodeId, heard_ms: Option<u64>) -> Result<bool, BrokerError> {
-        let mut script = Call::new(&STRIKE, &[keys::MEMBERS]);
+        let mut script = Call::new(&STRIKE, &[self.keys.members()]);
         script.arg(heard_ms.map_or(String::new(), |ms| ms.to_string()));
         for role in ROLES {
             script.arg(written(role, id));

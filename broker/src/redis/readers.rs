@@ -10,7 +10,7 @@ use super::{
     dialer::DialError,
     errand::{Errand, Redirect},
     fault::{broker_error, read_value},
-    keys,
+    keys::Keys,
     link::Link,
     nodes::Nodes,
     spot::Spot,
@@ -33,15 +33,16 @@ impl Readers {
     /// Reads what a topic holds behind `after`, and waits where that is nothing.
     pub(super) async fn read(
         &self,
-        nodes: &Nodes,
+        (nodes, keys): (&Nodes, &Keys),
         partition: Partition,
         after: TopicId,
         max: usize,
         wait: Duration,
     ) -> Result<Vec<TopicEntry>, BrokerError> {
-        let read = xread(partition, after, max, wait);
+        let topic = keys.topic(partition);
+        let read = xread(&topic, after, max, wait);
         let limit = wait + nodes.command_timeout();
-        let link = nodes.link(&keys::topic(partition))?;
+        let link = nodes.link(&topic)?;
         let answer = match self.read_at(&link, partition, &read, false, limit).await? {
             Ok(answer) => answer,
             // Reading once more does no harm, and if that is not enough, who reads asks again.
@@ -140,16 +141,14 @@ async fn left(link: &Link, at: &Spot) {
     }
 }
 
-fn xread(partition: Partition, after: TopicId, max: usize, wait: Duration) -> redis::Cmd {
+fn xread(topic: &str, after: TopicId, max: usize, wait: Duration) -> redis::Cmd {
     let mut read = redis::cmd("XREAD");
     read.arg("COUNT").arg(max);
     // BLOCK 0 would wait for ever.
     if !wait.is_zero() {
         read.arg("BLOCK").arg(wait.as_millis().max(1) as u64);
     }
-    read.arg("STREAMS")
-        .arg(keys::topic(partition))
-        .arg(after.to_string());
+    read.arg("STREAMS").arg(topic).arg(after.to_string());
     read
 }
 

@@ -10,7 +10,7 @@ use super::{
     errand::Call,
     fault::{broker_error, read_value, text, unreadable},
     gather::{Answers, Batch},
-    keys,
+    keys::Keys,
     nodes::Nodes,
 };
 use crate::{BrokerError, NodeId, Read, Record, Records, Shard, Write, Written};
@@ -29,6 +29,7 @@ static OWNERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("own
 #[derive(Debug, Clone)]
 pub(super) struct Reads {
     pub(super) nodes: Nodes,
+    pub(super) keys: Keys,
 }
 
 impl Batch for Reads {
@@ -45,7 +46,7 @@ impl Batch for Reads {
         all.cmd("TIME");
         let homes: Vec<_> = asks
             .iter()
-            .map(|(shard, sid)| keys::session(*shard, sid))
+            .map(|(shard, sid)| self.keys.session(*shard, sid))
             .collect();
         for home in &homes {
             all.cmd("HMGET").arg(home).arg("version").arg("value");
@@ -85,20 +86,29 @@ fn read(answer: Value, now_ms: u64) -> Result<Read, BrokerError> {
 #[derive(Debug, Clone)]
 pub(super) struct Writes {
     nodes: Nodes,
+    keys: Keys,
     script: &'static LazyLock<Script>,
 }
 
 impl Writes {
     /// Of records that must be there.
-    pub(super) fn changing(nodes: Nodes) -> Self {
+    pub(super) fn changing(nodes: Nodes, keys: Keys) -> Self {
         let script = &CHANGE;
-        Writes { nodes, script }
+        Writes {
+            nodes,
+            keys,
+            script,
+        }
     }
 
     /// Of records that must not be there yet.
-    pub(super) fn creating(nodes: Nodes) -> Self {
+    pub(super) fn creating(nodes: Nodes, keys: Keys) -> Self {
         let script = &CREATE;
-        Writes { nodes, script }
+        Writes {
+            nodes,
+            keys,
+            script,
+        }
     }
 }
 
@@ -114,10 +124,10 @@ impl Batch for Writes {
     async fn send(&self, asks: &[(Shard, Write)]) -> Result<Answers<Self>, BrokerError> {
         let touched = asks.iter().flat_map(|(shard, write)| {
             [
-                keys::session(*shard, &write.sid),
-                keys::due(*shard),
-                keys::owned(*shard),
-                keys::groups(*shard),
+                self.keys.session(*shard, &write.sid),
+                self.keys.due(*shard),
+                self.keys.owned(*shard),
+                self.keys.groups(*shard),
             ]
         });
         let touched: Vec<_> = touched.collect();
@@ -163,18 +173,18 @@ impl Records for Redis {
     }
 
     async fn due(&self, shard: Shard, max: usize) -> Result<Vec<Sid>, BrokerError> {
-        let mut script = Call::reading(&DUE, &[keys::due(shard)]);
+        let mut script = Call::reading(&DUE, &[self.keys.due(shard)]);
         let sids: Vec<Bytes> = self.nodes.run(script.arg(max)).await?;
         sids.iter().map(|sid| read_sid(sid)).collect()
     }
 
     async fn waiting(&self, shard: Shard) -> Result<u64, BrokerError> {
-        let due = keys::due(shard);
+        let due = self.keys.due(shard);
         self.nodes.query(&due, redis::cmd("ZCARD").arg(&due)).await
     }
 
     async fn owners(&self, shard: Shard) -> Result<Vec<NodeId>, BrokerError> {
-        let script = Call::reading(&OWNERS, &[keys::owned(shard)]);
+        let script = Call::reading(&OWNERS, &[self.keys.owned(shard)]);
         let owners: Vec<Bytes> = self.nodes.run(&script).await?;
         let owner = |owner: &Bytes| text("an owner", owner).map(NodeId::from);
         owners.iter().map(owner).collect()
@@ -186,7 +196,7 @@ impl Records for Redis {
         owner: &NodeId,
         max: usize,
     ) -> Result<Vec<Sid>, BrokerError> {
-        self.listed(keys::owned(shard), format!("{owner} "), max)
+        self.listed(self.keys.owned(shard), format!("{owner} "), max)
             .await
     }
 
@@ -197,7 +207,7 @@ impl Records for Redis {
         max: usize,
     ) -> Result<Vec<Sid>, BrokerError> {
         let prefix = format!("{}:{group} ", group.len());
-        self.listed(keys::groups(shard), prefix, max).await
+        self.listed(self.keys.groups(shard), prefix, max).await
     }
 }
 

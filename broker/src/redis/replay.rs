@@ -5,7 +5,7 @@
 
 use redis::{Cmd, InfoDict, Pipeline, Value, aio::MultiplexedConnection};
 
-use super::{fault::read_value, keys};
+use super::{fault::read_value, keys::Keys};
 use crate::{Partition, Shard};
 
 /// Every command by which our scripts change something, each on a key of ours.
@@ -26,10 +26,10 @@ const WRITES: [(&str, &[&str]); 12] = [
 
 /// Why some of what is written would be dropped, with the remedy; `None` where nothing would be, or where we may not
 /// look.
-pub(super) async fn dropped(connection: &mut MultiplexedConnection) -> Option<String> {
+pub(super) async fn dropped(connection: &mut MultiplexedConnection, keys: &Keys) -> Option<String> {
     let mut all = Pipeline::new();
     all.cmd("INFO").arg("persistence");
-    for key in [keys::topic(Partition(0)), keys::due(Shard(0))] {
+    for key in [keys.topic(Partition(0)), keys.due(Shard(0))] {
         for (name, args) in WRITES {
             all.add_command(as_default(name, &key, args));
         }

@@ -11,7 +11,7 @@ use super::{
     commit::{END, HEAD, PackedCommit, SEAT, SNAPSHOT, is_sound, keys_of},
     errand::Call,
     fault::{text, unreadable},
-    keys, unexpected,
+    unexpected,
 };
 use crate::{
     BrokerError, Commit, Committed, Cursor, Entry, Input, Partition, RoomLoad, Rooms, Standing,
@@ -29,7 +29,7 @@ type LogEntry = (Bytes, Vec<Bytes>);
 impl Rooms for Redis {
     async fn cursor(&self, partition: Partition) -> Result<Cursor, BrokerError> {
         let mut get = redis::cmd("GET");
-        let cursor = keys::cursor(partition);
+        let cursor = self.keys.cursor(partition);
         let found: Option<Bytes> = self.nodes.query(&cursor, get.arg(&cursor)).await?;
         found.map_or(Ok(Cursor::default()), |found| {
             text("the cursor", &found)?.parse()
@@ -40,7 +40,7 @@ impl Rooms for Redis {
         if !is_sound(commit) {
             return Err(BrokerError::Moved("the entries leave a gap".into()));
         }
-        let mut script = Call::new(&COMMIT, &keys_of(commit));
+        let mut script = Call::new(&COMMIT, &keys_of(&self.keys, commit));
         script.arg(PackedCommit::new(commit, &self.channels).to_msgpack());
         let answer: Vec<String> = self.nodes.run(&script).await?;
         match answer.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -63,9 +63,9 @@ impl Rooms for Redis {
         );
         let p = self.layout.partition(room);
         let all = [
-            keys::log(p, room),
-            keys::room(p, room),
-            keys::parked(p, room),
+            self.keys.log(p, room),
+            self.keys.room(p, room),
+            self.keys.parked(p, room),
         ];
         let script = Call::reading(&LOAD, &all);
         let (fields, entries, first, parked): Loaded = self.nodes.run(&script).await?;
@@ -106,7 +106,7 @@ impl Rooms for Redis {
             return Ok(Vec::new());
         };
         let mut range = redis::cmd("LRANGE");
-        let key = keys::unread(partition);
+        let key = self.keys.unread(partition);
         range.arg(&key).arg(0).arg(last);
         let kept: Vec<Bytes> = self.nodes.query(&key, &range).await?;
         let read = |kept: &Bytes| {
@@ -117,7 +117,7 @@ impl Rooms for Redis {
 
     async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, BrokerError> {
         let mut range = redis::cmd("LRANGE");
-        let key = keys::parked(self.layout.partition(room), room);
+        let key = self.keys.parked(self.layout.partition(room), room);
         range.arg(&key).arg(0).arg(-1);
         let parked: Vec<Bytes> = self.nodes.query(&key, &range).await?;
         let inputs = parked.iter().map(|json| serde_json::from_slice(json));
@@ -147,12 +147,15 @@ impl Rooms for Redis {
     ) -> Result<Vec<(RoomName, u64)>, BrokerError> {
         let mut range = redis::cmd("ZRANGE");
         range
-            .arg(keys::wakes(partition))
+            .arg(self.keys.wakes(partition))
             .arg("-inf")
             .arg("+inf")
             .arg("BYSCORE");
         range.arg("LIMIT").arg(0).arg(max).arg("WITHSCORES");
-        let wakes: Vec<(Bytes, f64)> = self.nodes.query(&keys::wakes(partition), &range).await?;
+        let wakes: Vec<(Bytes, f64)> = self
+            .nodes
+            .query(&self.keys.wakes(partition), &range)
+            .await?;
         let room = |name: &[u8]| {
             let name = text("a wake", name)?.parse();
             name.map_err(|error| unreadable("a wake", error))
@@ -177,7 +180,7 @@ impl Redis {
         }
         // There is no log: it never was, or it is lost (W14). Not in the script, since on a Cluster whose slot is
         // being moved the two keys may lie apart.
-        let key = keys::room(self.layout.partition(room), room);
+        let key = self.keys.room(self.layout.partition(room), room);
         let mut get = redis::cmd("HGET");
         let end: Option<Bytes> = self.nodes.query(&key, get.arg(&key).arg(END)).await?;
         let Some(end) = end else { return Ok(read) };
@@ -197,7 +200,7 @@ impl Redis {
         max: usize,
     ) -> Result<Stretch, BrokerError> {
         type Read = (Vec<LogEntry>, Option<Bytes>, Option<Bytes>);
-        let log = keys::log(self.layout.partition(room), room);
+        let log = self.keys.log(self.layout.partition(room), room);
         let mut script = Call::reading(&STRETCH, &[log]);
         let (entries, first, last): Read = self.nodes.run(script.arg(&range).arg(max)).await?;
         Ok(Stretch {

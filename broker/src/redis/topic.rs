@@ -7,7 +7,6 @@ use super::{
     Redis,
     errand::Call,
     gather::{Answers, Batch},
-    keys,
     nodes::Nodes,
     rooms::{seat_field, standing},
     unexpected,
@@ -103,13 +102,13 @@ impl Redis {
         inputs: &[Input],
         looks: Vec<Look>,
     ) -> Result<Seen, BrokerError> {
-        if self.nodes.link(&keys::topic(partition))?.crowded() {
+        if self.nodes.link(&self.keys.topic(partition))?.crowded() {
             return Err(BrokerError::Full(
                 "Redis is close to its memory limit".into(),
             ));
         }
         let append = Append {
-            topic: keys::topic(partition),
+            topic: self.keys.topic(partition),
             deadline,
             inputs: inputs.iter().map(to_json).collect(),
             looks,
@@ -138,7 +137,7 @@ impl Topic for Redis {
         inputs: Vec<Input>,
     ) -> Result<Vec<Option<Standing>>, BrokerError> {
         let look = |input: &Input| Look {
-            room: keys::room(partition, &input.room),
+            room: self.keys.room(partition, &input.room),
             seat: seat_field(&input.sid),
         };
         let looks = inputs.iter().map(look).collect();
@@ -158,7 +157,7 @@ impl Topic for Redis {
         wait: Duration,
     ) -> Result<Vec<TopicEntry>, BrokerError> {
         self.readers
-            .read(&self.nodes, partition, after, max, wait)
+            .read((&self.nodes, &self.keys), partition, after, max, wait)
             .await
     }
 }

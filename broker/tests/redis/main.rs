@@ -15,6 +15,7 @@ mod memory;
 mod moving;
 mod names;
 mod outages;
+mod prefixes;
 mod replay;
 mod roles;
 mod scene;

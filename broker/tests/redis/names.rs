@@ -30,7 +30,9 @@ impl Directory {
 
     /// From now on it stands for these machines: 127.0.0.N each.
     fn now(&self, ips: &[u8]) {
-        let ips = ips.iter().map(|&last| Ipv4Addr::new(127, 0, 0, last).into());
+        let ips = ips
+            .iter()
+            .map(|&last| Ipv4Addr::new(127, 0, 0, last).into());
         *self.0.lock().unwrap() = ips.collect();
     }
 
@@ -60,7 +62,9 @@ async fn l9_of_several_machines_behind_a_name_the_one_that_is_the_store_is_used(
     let replica = Server::start_at(4, port, &["--replicaof", "127.0.0.1", &port.to_string()]);
     // Nobody is at 127.0.0.5.
     let directory = Directory::of(&[2, 3, 4, 5, 1]);
-    let store = Redis::connect(&url(&server), LAYOUT, directory.settings()).await.unwrap();
+    let store = Redis::connect(&url(&server), LAYOUT, directory.settings())
+        .await
+        .unwrap();
     append(&*store).await.unwrap();
     let (_subscriptions, mut listener) = store.listen(&"gateway".into()).await.unwrap();
     store.nudge(None, &Nudge::Released).await.unwrap();
@@ -72,7 +76,9 @@ async fn l9_of_several_machines_behind_a_name_the_one_that_is_the_store_is_used(
 async fn l9_a_redis_that_has_another_address_is_found_there_soon() {
     let mut server = Server::start();
     let directory = Directory::of(&[1]);
-    let store = Redis::connect(&url(&server), LAYOUT, directory.settings()).await.unwrap();
+    let store = Redis::connect(&url(&server), LAYOUT, directory.settings())
+        .await
+        .unwrap();
     append(&*store).await.unwrap();
     let (_subscriptions, mut listener) = store.listen(&"gateway".into()).await.unwrap();
 
@@ -84,8 +90,14 @@ async fn l9_a_redis_that_has_another_address_is_found_there_soon() {
     drop(down.await.unwrap().unwrap());
     let moved = Instant::now();
     directory.now(&[1, 6]);
-    until(async || append(&*store).await, Result::is_ok).await.unwrap();
-    assert!(moved.elapsed() < Duration::from_secs(5), "{:?}", moved.elapsed());
+    until(async || append(&*store).await, Result::is_ok)
+        .await
+        .unwrap();
+    assert!(
+        moved.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        moved.elapsed()
+    );
     let heard = async || {
         store.nudge(None, &Nudge::Released).await.unwrap();
         timeout(Duration::from_millis(50), listener.hear()).await

@@ -184,7 +184,12 @@ fn spawn(folder: &TempDir, port: u16, options: &[String]) -> Process {
 fn spawn_at(last: u8, folder: &TempDir, port: u16, options: &[String]) -> Process {
     let mut command = Command::new("redis-server");
     command
-        .args(["--port", &port.to_string(), "--bind", &format!("127.0.0.{last}")])
+        .args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            &format!("127.0.0.{last}"),
+        ])
         .args(["--appendonly", "yes", "--appendfsync", "no"])
         .args(["--save", "", "--dir"])
         .arg(folder.path())

@@ -37,6 +37,21 @@ pub(crate) fn file() -> String {
     lines.collect::<String>() + &operator()
 }
 
+/// The rules of the shipped users for a deployment with another prefix.
+pub(crate) fn renamed(prefix: &str) -> Vec<String> {
+    let lines = USERS
+        .lines()
+        .filter(|line| !line.starts_with("user default"));
+    let rules = lines.map(|line| {
+        let (_, rules) = line.split_once(' ').expect("one user a line");
+        let (name, rules) = rules.split_once(' ').expect("each has rules");
+        let rules = rules.replace("~ol:", &format!("~{prefix}:"));
+        let rules = rules.replace("&ol:", &format!("&{prefix}:"));
+        format!("{name} reset {rules} >{PASSWORD}")
+    });
+    rules.collect()
+}
+
 /// A line of an ACL file: who may look at everything.
 pub(crate) fn operator() -> String {
     format!("user operator on >{PASSWORD} ~* &* +@all\n")
