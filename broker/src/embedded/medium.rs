@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use redb::{Database, DatabaseError, backends::InMemoryBackend};
+use redb::{Database, DatabaseError, StorageError, backends::InMemoryBackend};
 
 use super::memory::SharedMemory;
 use crate::BrokerError;
@@ -43,17 +43,22 @@ impl Medium {
                  another with --store embedded:PATH"
             ))
         })?;
+        let (folder, called) = (folder.to_owned(), name.clone());
         let file = folder.join(FILE);
-        let folder = name.clone();
         Ok(Medium::new(name, move || {
-            let folder = folder.clone();
-            Database::builder()
+            let called = called.clone();
+            let is_new = !file.exists();
+            let database = Database::builder()
                 .set_cache_size(CACHE_BYTES)
                 .set_repair_callback(move |repair| {
                     let percent = (repair.progress() * 100.0) as u32;
-                    tracing::info!(percent, "{folder} was not closed; checking it");
+                    tracing::info!(percent, "{called} was not closed; checking it");
                 })
-                .create(&file)
+                .create(&file)?;
+            if is_new {
+                keep_entries(&folder).map_err(StorageError::from)?;
+            }
+            Ok(database)
         }))
     }
 
@@ -102,12 +107,37 @@ impl Medium {
     }
 }
 
-/// Creates a folder that its owner alone can look into: what users say lies there.
+/// Creates a folder that its owner alone can look into: what users say lies there. Its own entry and those of the
+/// folders above it that are new outlive a power cut.
 fn create(folder: &Path) -> io::Result<()> {
+    let above: Vec<_> = missing(folder).map(holder).collect();
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(folder)
+    builder.recursive(true).create(folder)?;
+    above.into_iter().try_for_each(keep_entries)
+}
+
+/// A folder that is not there, and those above it that are not either.
+fn missing(folder: &Path) -> impl Iterator<Item = &Path> {
+    let named = folder.ancestors().filter(|path| *path != Path::new(""));
+    named.take_while(|path| !path.exists())
+}
+
+/// Where the entry of a folder stands.
+fn holder(folder: &Path) -> &Path {
+    let parent = folder.parent().filter(|path| *path != Path::new(""));
+    parent.unwrap_or(Path::new("."))
+}
+
+/// Makes what a folder says of its files outlive a power cut: a file that is synced alone may be there without a name.
+fn keep_entries(folder: &Path) -> io::Result<()> {
+    // Elsewhere a folder cannot be opened, and the system sees to it.
+    #[cfg(unix)]
+    std::fs::File::open(folder)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
 }
 
 fn is_not_redb(error: &redb::Error) -> bool {
@@ -120,5 +150,22 @@ fn is_not_redb(error: &redb::Error) -> bool {
 impl fmt::Debug for Medium {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn l1_the_entry_of_every_folder_that_is_new_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("a").join("b");
+        let kept: Vec<_> = missing(&folder).map(holder).collect();
+        assert_eq!(kept, [root.path().join("a"), root.path().to_owned()]);
+        create(&folder).unwrap();
+        assert_eq!(missing(&folder).count(), 0);
+        create(&folder).unwrap();
+        assert_eq!(holder(Path::new("data")), Path::new("."));
     }
 }
