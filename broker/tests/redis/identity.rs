@@ -11,7 +11,7 @@ use outlast_protocol::Sid;
 
 use crate::{
     scene::{LAYOUT, TTL, append, claim, hear, lease, next_commit, until},
-    server::Server,
+    server::{Port, Server, patient},
 };
 
 #[tokio::test]
@@ -158,4 +158,26 @@ async fn databases_of_one_server_do_not_hear_each_other() {
     let over = Nudge::Over { sid: Sid::nil() };
     here.nudge(None, &over).await.unwrap();
     assert_eq!(hear(&mut *listener).await, Heard::Nudge(over));
+}
+
+#[tokio::test]
+async fn l12_a_cluster_that_is_put_together_later_is_waited_for() {
+    let bus = Port::hold();
+    let bus = bus.number().to_string();
+    let node = Server::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
+    let url = format!("redis-cluster://127.0.0.1:{}", node.port());
+    let settings = Settings {
+        start_wait_ms: 60_000,
+        ..patient()
+    };
+    let began = Instant::now();
+    let connect = tokio::spawn(async move { Redis::connect(&url, LAYOUT, settings).await });
+    // Longer than a start waits that nobody asked to wait.
+    let longer = async || began.elapsed() > Duration::from_secs(5);
+    until(longer, |is| *is).await;
+    assert!(!connect.is_finished(), "it gave up");
+    node.run::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    let store = connect.await.unwrap().unwrap();
+    assert_eq!(*store.health().borrow(), Health::Up);
+    append(&*store).await.unwrap();
 }
