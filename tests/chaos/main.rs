@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
 mod books;
+mod churn;
 #[path = "../support/clock.rs"]
 mod clock;
 mod fleet;

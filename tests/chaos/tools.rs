@@ -17,7 +17,7 @@ use crate::{
 
 fn told(clock: &WallClock) -> i64 {
     let mut command = Command::new("date");
-    clock.rules(&mut command);
+    command.envs(clock.environment());
     let output = command.arg("+%s").output().unwrap();
     String::from_utf8_lossy(&output.stdout)
         .trim()

@@ -14,10 +14,13 @@ impl WallClock {
         clock
     }
 
-    /// Lets a process run by this clock.
-    pub(crate) fn rules(&self, command: &mut Command) {
-        command.env("LD_PRELOAD", library());
-        command.env("WALL_CLOCK_SHIFT", self.file.path());
+    /// What lets a process run by this clock.
+    pub(crate) fn environment(&self) -> [(&'static str, PathBuf); 2] {
+        let shift = self.file.path().to_owned();
+        [
+            ("LD_PRELOAD", library().clone()),
+            ("WALL_CLOCK_SHIFT", shift),
+        ]
     }
 
     /// Sets the clock this far ahead of the right time, or behind it, at once.

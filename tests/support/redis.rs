@@ -12,7 +12,11 @@ pub(crate) struct Redis {
     child: Child,
     port: u16,
     folder: tempfile::TempDir,
+    prepare: Prepare,
 }
+
+/// What a process is started with besides.
+type Prepare = Box<dyn Fn(&mut Command) + Send + Sync>;
 
 impl Redis {
     pub(crate) fn start() -> Redis {
@@ -21,12 +25,23 @@ impl Redis {
 
     /// Starts one on this port.
     pub(crate) fn start_at(port: u16) -> Redis {
+        Redis::spawn(port, Box::new(|_| {}))
+    }
+
+    /// Starts one, and each time again, with what this adds.
+    #[allow(dead_code, reason = "shared with tests that do not need it")]
+    pub(crate) fn start_with(prepare: Prepare) -> Redis {
+        Redis::spawn(free_port(), prepare)
+    }
+
+    fn spawn(port: u16, prepare: Prepare) -> Redis {
         let folder = tempfile::tempdir().unwrap();
-        let child = spawn(port, folder.path());
+        let child = spawn(port, folder.path(), &prepare);
         Redis {
             child,
             port,
             folder,
+            prepare,
         }
     }
 
@@ -46,7 +61,7 @@ impl Redis {
 
     /// Starts it again on the same port and folder.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(self.port, self.folder.path());
+        self.child = spawn(self.port, self.folder.path(), &self.prepare);
     }
 
     /// Runs a command with redis-cli.
@@ -67,8 +82,9 @@ impl Drop for Redis {
     }
 }
 
-fn spawn(port: u16, folder: &Path) -> Child {
-    let child = Command::new("redis-server")
+fn spawn(port: u16, folder: &Path, prepare: &Prepare) -> Child {
+    let mut command = Command::new("redis-server");
+    command
         .args([
             "--port",
             &port.to_string(),
@@ -82,9 +98,9 @@ fn spawn(port: u16, folder: &Path) -> Child {
         .args(["--stream-node-max-bytes", "512", "--dir"])
         .arg(folder)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("redis-server is installed");
+        .stderr(Stdio::null());
+    prepare(&mut command);
+    let child = command.spawn().expect("redis-server is installed");
     let start = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(start.elapsed() < PATIENCE, "redis-server does not answer");

@@ -176,7 +176,11 @@ fn judge(
             }
         }
         Some((Outcome::Taken(pos), member)) => {
-            let own = |body: &LoggedBody| matches!(body, LoggedBody::Result { to, n: m, ok: true } if Some(*to) == *member && m >= n);
+            // To who is no member any more, an event is told as a result (A3).
+            let own = |body: &LoggedBody| {
+                matches!(body, LoggedBody::Result { to, n: m, ok: true } if Some(*to) == *member && m >= n)
+                    || matches!(body, LoggedBody::Event { by, n: m, .. } if by == member && *m == Some(*n))
+            };
             if !stands(log, *pos, own) {
                 find(
                     Wrong::Lost,

@@ -1,0 +1,230 @@
+//! A client by the letter of SPEC: it knows what stands there, and nothing else. Without IO.
+
+mod book;
+mod told;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use outlast_protocol::{Codec, Payload, RoomName};
+use reconnect_storm::{Ask, Record, Seen};
+use serde_json::{Map, Value, json};
+
+use self::book::Book;
+
+/// One session, as its client knows it.
+#[derive(Debug, Default)]
+pub(crate) struct Letter {
+    session: Option<(String, String)>,
+    rooms: BTreeMap<String, Book>,
+    record: Record,
+    actions: usize,
+    /// F1, from `welcome`.
+    heartbeat: Option<Duration>,
+    /// Whether a socket takes actions.
+    attached: bool,
+}
+
+/// What the client has to do besides sending.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Then {
+    Send(Value),
+    /// Come back after so long: `busy`, or `bye` with `resume`.
+    Resume(Option<Duration>),
+    /// Open another socket and resume there, after so long (D3).
+    Move(Duration),
+    /// The session is gone (4001): open another.
+    Gone,
+    /// A code of section 9 behind which a client stops.
+    Stop(u64),
+}
+
+impl Letter {
+    /// The frames that a new socket begins with: H2, R1, A3. `null` says of which rooms the position is left
+    /// out or null.
+    pub(crate) fn greet(
+        &mut self,
+        now: Instant,
+        mut null: impl FnMut(&str) -> Start,
+    ) -> Vec<Value> {
+        self.attached = self.session.is_some();
+        let Some((sid, key)) = &self.session else {
+            return vec![json!({"t": "open"})];
+        };
+        let (mut asked, mut seen) = (Map::new(), BTreeMap::new());
+        for (room, book) in self.rooms.iter().filter(|(_, book)| book.is_open()) {
+            let pos = match null(room) {
+                Start::Known => book.resumes_from().map(str::to_owned),
+                Start::Null => None,
+                Start::LeftOut => continue,
+            };
+            seen.insert(name(room), pos.as_deref().and_then(|pos| pos.parse().ok()));
+            asked.insert(room.clone(), pos.into());
+        }
+        let mut frames = vec![json!({"t": "resume", "sid": sid, "key": key, "rooms": asked})];
+        self.record.push(now, Seen::Resuming { rooms: seen });
+        for (room, book) in &mut self.rooms {
+            frames.extend(book.resend_all(room));
+        }
+        frames
+    }
+
+    /// Asks something of a room; the frame, if a socket takes it.
+    pub(crate) fn ask(&mut self, now: Instant, room: &str, kind: Kind, data: Value) -> Vec<Value> {
+        let id = self.actions;
+        self.actions += 1;
+        let payload = Payload::of(&data).unwrap();
+        let ask = match kind {
+            Kind::Join => Ask::Join(Some(payload)),
+            Kind::Act => Ask::Act(payload),
+            Kind::Leave => Ask::Leave,
+        };
+        let attached = self.attached;
+        let book = self.rooms.entry(room.to_owned()).or_default();
+        let (n, frame) = book.ask(id, kind, data, room, attached);
+        let room = name(room);
+        self.record.push(now, Seen::Asked { id, room, n, ask });
+        frame.into_iter().collect()
+    }
+
+    /// What is due to be sent again (A5).
+    pub(crate) fn tick(&mut self, now: Instant) -> Vec<Value> {
+        if !self.attached {
+            return Vec::new();
+        }
+        let books = self.rooms.iter_mut();
+        books
+            .flat_map(|(room, book)| book.tick(room, now))
+            .collect()
+    }
+
+    /// A frame came.
+    pub(crate) fn heard(&mut self, now: Instant, text: &str) -> Vec<Then> {
+        let frame: Value = match serde_json::from_str(text) {
+            Ok(frame) => frame,
+            Err(_) => {
+                self.record.push(now, Seen::Garbled(text.to_owned()));
+                return Vec::new();
+            }
+        };
+        match Codec::Json.decode_server(text.as_bytes()) {
+            Ok(heard) => self.record.push(now, Seen::Heard(heard)),
+            Err(_) => self.record.push(now, Seen::Garbled(text.to_owned())),
+        }
+        let then = self.take(now, &frame);
+        let mut seen = Vec::new();
+        for book in self.rooms.values_mut() {
+            seen.extend(book.take_seen());
+        }
+        for what in seen {
+            self.record.push(now, what);
+        }
+        then
+    }
+
+    /// The last socket is gone.
+    pub(crate) fn lost(&mut self) {
+        self.attached = false;
+    }
+
+    /// The session is over, by `end` or 4001, and with it every room. What it did and saw.
+    pub(crate) fn over(&mut self, now: Instant, told: bool) -> Record {
+        if told {
+            self.record.push(now, Seen::SessionGone);
+        }
+        for (room, book) in std::mem::take(&mut self.rooms) {
+            if book.is_inside() {
+                self.record.push(now, left(&room));
+            }
+        }
+        *self = Letter {
+            record: std::mem::take(&mut self.record),
+            ..Letter::default()
+        };
+        std::mem::take(&mut self.record)
+    }
+
+    /// How many actions have no outcome.
+    pub(crate) fn pending(&self) -> usize {
+        self.rooms.values().map(Book::pending).sum()
+    }
+
+    /// What they are.
+    pub(crate) fn waiting(&self) -> Vec<String> {
+        let books = self.rooms.iter();
+        books.flat_map(|(room, book)| book.waiting(room)).collect()
+    }
+
+    pub(crate) fn sid(&self) -> Option<&str> {
+        self.session.as_ref().map(|(sid, _)| sid.as_str())
+    }
+
+    pub(crate) fn is_attached(&self) -> bool {
+        self.attached && self.session.is_some()
+    }
+
+    /// Whether it is a member, and no action says otherwise.
+    pub(crate) fn is_inside(&self, room: &str) -> bool {
+        self.rooms.get(room).is_some_and(Book::is_inside)
+    }
+
+    /// Whether it is one once all that was asked has happened.
+    pub(crate) fn will_be_inside(&self, room: &str) -> bool {
+        self.rooms.get(room).is_some_and(Book::will_be_inside)
+    }
+
+    /// Whether a join or a leave has no outcome.
+    pub(crate) fn is_turning(&self, room: &str) -> bool {
+        self.rooms.get(room).is_some_and(Book::is_turning)
+    }
+
+    /// The rooms that it is in, and as which member.
+    pub(crate) fn inside(&self) -> BTreeMap<String, u64> {
+        let books = self.rooms.iter();
+        let inside = books.filter_map(|(room, book)| Some((room.clone(), book.member()?)));
+        inside.collect()
+    }
+
+    /// Where it stands in a room.
+    pub(crate) fn off(&self, room: &str) -> u64 {
+        let pos = self.rooms.get(room).and_then(|book| book.pos());
+        pos.and_then(|pos| pos.split('-').next()?.parse().ok())
+            .unwrap_or(0)
+    }
+
+    pub(crate) fn heartbeat(&self) -> Duration {
+        self.heartbeat.unwrap_or(Duration::from_secs(10))
+    }
+
+    pub(crate) fn record(&mut self) -> Record {
+        std::mem::take(&mut self.record)
+    }
+}
+
+/// What an action is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Join,
+    Act,
+    Leave,
+}
+
+/// What a `resume` says of a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    Known,
+    Null,
+    LeftOut,
+}
+
+/// What the checker of logs takes for the end of a membership.
+fn left(room: &str) -> Seen {
+    let left = json!({"t": "left", "room": room, "reason": "over"}).to_string();
+    Seen::Heard(Codec::Json.decode_server(left.as_bytes()).unwrap())
+}
+
+fn name(room: &str) -> RoomName {
+    room.parse().unwrap()
+}

@@ -1,0 +1,94 @@
+use std::time::{Duration, Instant};
+
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
+use serde_json::Value;
+use tokio::{net::TcpStream, sync::mpsc, task::JoinHandle, time::timeout};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+};
+
+type Wire = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// One socket; dropped, it is cut.
+pub(super) struct Socket {
+    pub(super) number: u64,
+    /// When something came last.
+    pub(super) heard: Instant,
+    sink: SplitSink<Wire, Message>,
+    reader: JoinHandle<()>,
+}
+
+/// What came from it.
+pub(super) enum Came {
+    Frame(String),
+    Closed(String),
+}
+
+const DIAL: Duration = Duration::from_secs(10);
+const SEND: Duration = Duration::from_secs(5);
+
+impl Socket {
+    pub(super) async fn dial(
+        number: u64,
+        address: &str,
+        into: mpsc::UnboundedSender<(u64, Came)>,
+    ) -> Option<Socket> {
+        let mut request = format!("ws://{address}/v1/connect")
+            .into_client_request()
+            .unwrap();
+        let protocol = HeaderValue::from_static("outlast.v1.json");
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", protocol);
+        let dialled = timeout(DIAL, tokio_tungstenite::connect_async(request)).await;
+        let (sink, stream) = dialled.ok()?.ok()?.0.split();
+        let reader = tokio::spawn(read(number, stream, into));
+        let heard = Instant::now();
+        Some(Socket {
+            number,
+            heard,
+            sink,
+            reader,
+        })
+    }
+
+    /// Whether it takes a frame.
+    pub(super) async fn send(&mut self, frame: &Value) -> bool {
+        let sent = self.sink.send(Message::text(frame.to_string()));
+        matches!(timeout(SEND, sent).await, Ok(Ok(())))
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+async fn read(
+    number: u64,
+    mut stream: SplitStream<Wire>,
+    into: mpsc::UnboundedSender<(u64, Came)>,
+) {
+    let closed = loop {
+        match stream.next().await {
+            Some(Ok(Message::Text(text))) => {
+                into.send((number, Came::Frame(text.to_string()))).ok();
+            }
+            Some(Ok(Message::Close(close))) => {
+                let code = close.map(|close| u16::from(close.code));
+                break format!("closed with {code:?}");
+            }
+            Some(Ok(
+                Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_),
+            )) => {}
+            Some(Err(error)) => break error.to_string(),
+            None => break "ended".to_owned(),
+        }
+    };
+    into.send((number, Came::Closed(closed))).ok();
+}
