@@ -48,6 +48,18 @@ pub(crate) struct Seat {
     key: u64,
 }
 
+/// A place in a room's feed, as a reader uses it.
+pub(crate) trait Place {
+    /// Notes what the room calls this session.
+    fn set_member(&self, member: u32);
+    /// Hands out entries behind the cursor, in order, until `take` wants no more.
+    fn pull(&self, cursor: &mut Cursor, take: impl FnMut(&Item) -> bool) -> Pulled;
+    /// Hands out the signals behind `seen`, as frames.
+    fn signals(&self, seen: &mut u64, codec: Codec, take: impl FnMut(Bytes));
+    /// How many signals there have been: who begins here is not told of earlier ones.
+    fn signals_end(&self) -> u64;
+}
+
 /// What the process has to do about something that was heard.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum News {
@@ -163,31 +175,29 @@ impl Hub {
     }
 }
 
-impl Seat {
-    /// Notes what the room calls this session.
-    pub(crate) fn set_member(&self, member: u32) {
+impl Place for Seat {
+    fn set_member(&self, member: u32) {
         self.feed.set_member(self.key, member);
     }
 
-    /// Hands out entries behind the cursor, in order, until `take` wants no more.
-    pub(crate) fn pull(&self, cursor: &mut Cursor, take: impl FnMut(&Item) -> bool) -> Pulled {
+    fn pull(&self, cursor: &mut Cursor, take: impl FnMut(&Item) -> bool) -> Pulled {
         self.feed.pull(&self.hub.source, self.key, cursor, take)
     }
 
+    fn signals(&self, seen: &mut u64, codec: Codec, take: impl FnMut(Bytes)) {
+        self.feed.signals(seen, codec, take);
+    }
+
+    fn signals_end(&self) -> u64 {
+        self.feed.signals_end()
+    }
+}
+
+impl Seat {
     /// Whether what follows the cursor can be replayed: [`Pulled::End`] or [`Pulled::More`] if so. The
     /// log ended at `seated` when the session's place was looked up.
     pub(crate) fn check(&self, cursor: &mut Cursor, seated: Pos) -> Pulled {
         self.feed.check(&self.hub.source, self.key, cursor, seated)
-    }
-
-    /// Hands out the signals behind `seen`, as frames.
-    pub(crate) fn signals(&self, seen: &mut u64, codec: Codec, take: impl FnMut(Bytes)) {
-        self.feed.signals(seen, codec, take);
-    }
-
-    /// How many signals there have been: who begins here is not told of earlier ones.
-    pub(crate) fn signals_end(&self) -> u64 {
-        self.feed.signals_end()
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::{
-    attach::{busy, no_answer},
+    attach::no_answer,
     bye::Bye,
     gateway::{Shared, Who},
     hub::{Cursor, Order, Pulled, Wake},
@@ -43,13 +43,11 @@ struct Seated {
     answer: Option<Answer>,
 }
 
-/// How long the rooms may take to answer: longer than a worker takes to follow a dead one (W4). One that
-/// takes even longer does not keep the client from the others: it is shown anew when it answers.
-const SEATED_WITHIN: Duration = Duration::from_secs(10);
-/// How long until a room that has not answered is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
-/// How long the log may take to be read.
-const CHECKED_WITHIN: Duration = Duration::from_secs(5);
+/// How long the rooms may take to answer. One that takes longer, also because its worker has just died (W4), does not
+/// keep the client from the others: it shows itself when it answers (R6).
+const SEATED_WITHIN: Duration = Duration::from_secs(1);
+/// How long their logs may take to be read; a room whose log takes longer shows itself, too.
+const CHECKED_WITHIN: Duration = Duration::from_secs(3);
 /// How many rooms are entered, and partitions written to, at once.
 const AT_ONCE: usize = 16;
 
@@ -114,7 +112,8 @@ async fn find(socket: &mut Socket, returning: &mut [Returning]) -> Result<Vec<Op
         .instrument(tracing::debug_span!("attach.rooms"))
         .await
         .map_err(|error| no_answer(&error))?;
-    let places = check(socket, returning)
+    let deadline = Instant::now() + CHECKED_WITHIN;
+    let places = check(socket, returning, deadline)
         .instrument(tracing::debug_span!("attach.log"))
         .await?;
     let mut all_here = true;
@@ -138,7 +137,7 @@ async fn find(socket: &mut Socket, returning: &mut [Returning]) -> Result<Vec<Op
     asked
         .instrument(tracing::debug_span!("attach.rooms"))
         .await?;
-    check(socket, returning)
+    check(socket, returning, deadline)
         .instrument(tracing::debug_span!("attach.log"))
         .await
 }
@@ -244,20 +243,17 @@ async fn wait(
     returning: &mut [Returning],
 ) -> Result<(), Bye> {
     let deadline = Instant::now() + SEATED_WITHIN;
-    let mut again = Instant::now() + ASK_AGAIN;
     while returning.iter().any(|room| room.seated.is_none()) {
-        match timeout_at(again.min(deadline), letter(wake)).await {
+        match timeout_at(deadline, letter(wake)).await {
             Ok(Letter::Reply(reply)) => hear(returning, reply, who),
             Ok(Letter::Order(Order::Leave(bye))) => return Err(bye),
-            Ok(Letter::Order(Order::AskAgain)) => again = Instant::now(),
-            Ok(Letter::News) => {}
-            Err(_) if Instant::now() >= deadline => break,
-            Err(_) => {
-                again = Instant::now() + ASK_AGAIN;
+            Ok(Letter::Order(Order::AskAgain)) => {
                 if let Err(error) = ask(shared, who, returning).await {
                     tracing::debug!(%error, "the rooms cannot be asked again yet");
                 }
             }
+            Ok(Letter::News) => {}
+            Err(_) => break,
         }
     }
     Ok(())
@@ -271,12 +267,12 @@ fn hear(returning: &mut [Returning], reply: Reply, who: Who) {
     }
 }
 
-/// Looks the client's positions up in the logs.
+/// Looks the client's positions up in the logs, until the deadline.
 async fn check(
     socket: &mut Socket,
     returning: &mut [Returning],
+    deadline: Instant,
 ) -> Result<Vec<Option<Place>>, Bye> {
-    let deadline = Instant::now() + CHECKED_WITHIN;
     let mut cursors: Vec<_> = returning
         .iter()
         .map(|room| room.pos.map(Cursor::new))
@@ -316,7 +312,7 @@ async fn check(
             Ok(Letter::Order(Order::Leave(bye))) => return Err(bye),
             Ok(Letter::Reply(reply)) => hear(returning, reply, socket.who),
             Ok(Letter::Order(Order::AskAgain) | Letter::News) => {}
-            Err(_) => return Err(busy()),
+            Err(_) => return Ok(places),
         }
     }
 }
@@ -327,7 +323,8 @@ fn stand(socket: &mut Socket, returning: &Returning, place: Option<Place>) -> Ca
         return CatchUp::Gone;
     };
     let Some(seated) = &returning.seated else {
-        room.lose(SnapshotReason::Requested, None);
+        // What it was asked brings what it shows, where that was asked for.
+        room.ask_for(returning.view.then(Instant::now));
         return CatchUp::Snapshot;
     };
     let Some(member) = seated.member else {
@@ -344,7 +341,11 @@ fn stand(socket: &mut Socket, returning: &Returning, place: Option<Place>) -> Ca
             CatchUp::Snapshot
         }
         None => {
-            room.lose(SnapshotReason::Requested, returning.view.then(Instant::now));
+            let answered = seated.answer.is_some();
+            room.lose(
+                SnapshotReason::Requested,
+                (returning.view && answered).then(Instant::now),
+            );
             CatchUp::Snapshot
         }
     }

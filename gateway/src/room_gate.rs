@@ -81,6 +81,16 @@ impl RoomGate {
         self.awaited = self.awaited.filter(|awaited| *awaited > n);
     }
 
+    /// What has to come before any higher number, if anything has.
+    pub(crate) fn awaited(&self) -> Option<u64> {
+        self.awaited
+    }
+
+    /// Whether the client has, or is being given, the outcome of the action with this number.
+    pub(crate) fn has_told(&self, n: u64) -> bool {
+        n <= self.settled
+    }
+
     /// The room has applied everything up to here, and the client is told so.
     pub(crate) fn reach(&mut self, n: u64) {
         self.forwarded = self.forwarded.max(n);
@@ -112,6 +122,12 @@ impl RoomGate {
     pub(crate) fn free(&mut self, n: u64) {
         self.forwarded = self.forwarded.min(n - 1);
         self.awaited = self.awaited.filter(|awaited| *awaited < n);
+    }
+
+    /// The client was told that the room knows of no member: what it has sent is over, and which number the room
+    /// expects next is the room's to say (A10).
+    pub(crate) fn lost(&mut self) {
+        *self = RoomGate::known();
     }
 
     /// The client was told of a gap. What it had sent before it heard of that comes again, behind what is
@@ -242,6 +258,23 @@ mod tests {
         assert_eq!(gate.any(6), Verdict::Forward);
         gate.forward(6);
         assert_eq!(gate.any(6), Verdict::Duplicate);
+    }
+
+    #[test]
+    fn a8_nothing_is_awaited_of_who_was_told_to_be_out() {
+        let mut gate = RoomGate::known();
+        (1..=5).for_each(|n| gate.forward(n));
+        gate.reach(5);
+        assert!(gate.refuse(6));
+        assert_eq!(gate.any(7), Verdict::Early);
+        gate.lost();
+        for n in [1, 6, 7] {
+            assert_eq!(
+                gate.any(n),
+                Verdict::Forward,
+                "the room says which it expects"
+            );
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod asked;
 mod chores;
 mod intake;
 mod job;
+mod patience;
 pub(crate) mod room;
 mod rooms;
 
@@ -278,6 +279,7 @@ impl Socket {
                 self.job = Some(job);
                 None
             }
+            Chore::End(bye) => return Err(bye.into()),
         };
         Ok(())
     }
@@ -307,7 +309,7 @@ impl Socket {
             let slot = self.news.trailing_zeros() as u8;
             self.news &= !(1 << slot);
             if let Some(room) = self.rooms.get(slot)
-                && room.pull(&mut self.wire, now) == Turn::More
+                && room.pull(self.wire.as_mut(), now) == Turn::More
             {
                 self.news |= 1 << slot;
                 break;

@@ -121,9 +121,13 @@ export class Outbox {
     else this.renumber(this.#freed);
   }
 
-  /** The server has not seen `expect`; where ours begin behind it, it has forgotten us. @param {number} expect */
-  gap(expect) {
-    if (this.#from(expect).length) this.renumber(expect);
+  /**
+   * The server has not seen `expect`; where ours begin behind it, it has forgotten us. So it has where all of ours have
+   * an outcome and we are out; inside, that is late news.
+   * @param {number} expect @param {boolean} inside
+   */
+  gap(expect, inside) {
+    if (this.#from(expect).length || !(inside || this.list.length)) this.renumber(expect);
   }
 
   /** Numbers all from `n` on without holes, and sends them. @param {number} n */

@@ -224,13 +224,9 @@ export class Room {
         this.#result(frame);
         return;
       case "left":
-        if (n !== undefined && !this.#asked("leave", n)) return; // told before, by another socket
-        this.#outbox.settleTo(n ?? 0);
-        this.#vacate(frame.reason);
-        if (!this.bound) this.#abandon(new OutlastError(frame.reason));
-        return "left";
+        return this.#left(frame);
       case "gap":
-        this.#outbox.gap(frame.expect);
+        this.#outbox.gap(frame.expect, this.#inside);
         return;
       case "error":
         this.#outbox.untaken(n, new OutlastError(frame.code, frame.message), frame.retry_ms);
@@ -244,6 +240,24 @@ export class Room {
     this.#outbox.settleTo(frame.n, frame.pos);
     this.#stand(frame);
     return again ? "reset" : undefined;
+  }
+
+  /** @param {Frame} frame */
+  #left({ n, reason }) {
+    const inside = this.#inside;
+    if (n !== undefined) {
+      if (!this.#outbox.list.some((action) => action.n <= n)) return; // told before, by another socket
+      this.#outbox.settleTo(n);
+      this.#outbox.next = Math.max(this.#outbox.next, n + 1);
+    }
+    this.#vacate(reason);
+    if (this.bound) return inside ? /** @type {const} */ ("left") : undefined; // we are on our way in
+    if (n === undefined && this.#claimed && this.#entering) {
+      this.#join(); // we were promised to be shown what we are not in
+      return;
+    }
+    this.#abandon(new OutlastError(reason));
+    return /** @type {const} */ ("left");
   }
 
   /** @param {Frame} frame */

@@ -313,6 +313,31 @@ test("a1_gap_about_nothing_of_ours_is_ignored", async (t) => {
   assert.deepEqual(brief(await peer.heard()), ["act 2 a"]);
 });
 
+test("a10_gap_behind_left_says_where_to_number_on", async (t) => {
+  const { session, peer, room } = await (await stage(t)).joined();
+  const left = [];
+  room.on("left", ({ reason }) => left.push(reason));
+  const act = outcome(room.act(say("a")));
+  await peer.heard();
+  peer.send({ t: "left", room: "chat/lobby", reason: "lost" }, { t: "gap", room: "chat/lobby", expect: 1 });
+  await until(() => act.error);
+  assert.deepEqual([act.code, left], ["lost", ["lost"]]);
+  const again = session.join("chat/lobby", { data: { name: "Ada" } });
+  assert.deepEqual(brief(await peer.heard()), ["join 1"], "without a detour");
+  peer.send({ t: "joined", room: "chat/lobby", n: 1, member: 9, pos: "1-5", state: [] });
+  await again;
+});
+
+test("a9_left_settles_what_was_asked_before_it", async (t) => {
+  const { peer, room } = await (await stage(t)).joined();
+  const act = outcome(room.act(say("a")));
+  const left = outcome(room.leave());
+  assert.deepEqual(brief(await peer.heard()), ["act 2 a", "leave 3"]);
+  peer.send({ t: "left", room: "chat/lobby", n: 3, reason: "left" });
+  await until(() => "value" in left);
+  assert.equal(act.code, "unknown");
+});
+
 test("r5_snapshot_settles_up_to_its_n_with_outcome_unknown", async (t) => {
   const scene = await stage(t);
   const { session, peer, room } = await scene.joined();

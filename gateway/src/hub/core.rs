@@ -74,6 +74,8 @@ pub(crate) struct Cursor {
     doubt: Option<u64>,
     /// The refresh that has to finish before the window tells where `pos` lies.
     asked: Option<u64>,
+    /// Whether the room itself says that its log goes at least so far.
+    said: bool,
 }
 
 /// How far a reader got.
@@ -252,6 +254,11 @@ impl Core {
                     let all = hand_out(items, cursor, &mut take);
                     return if all { Pulled::End } else { Pulled::More };
                 }
+                Place::Ahead if cursor.said && self.has_looked(cursor) => {
+                    // What the log was asked for is gone from it: the room has the last word, and what it says next
+                    // stands behind that.
+                    self.reset(cursor.pos);
+                }
                 Place::Ahead | Place::Fork => return self.doubt(cursor),
                 Place::Behind => {
                     if let Some(pulled) = self.pull_past(cursor, &mut take) {
@@ -427,15 +434,20 @@ impl Core {
     /// What was read contradicts `cursor`, but it may have been read too early.
     fn doubt(&mut self, cursor: &mut Cursor) -> Pulled {
         match cursor.doubt {
-            Some(refresh) if refresh <= self.refreshes.finished => {
-                Pulled::Lost(SnapshotReason::Diverged)
-            }
+            Some(_) if self.has_looked(cursor) => Pulled::Lost(SnapshotReason::Diverged),
             Some(_) => Pulled::Wait,
             None => {
                 cursor.doubt = Some(self.refresh());
                 Pulled::Wait
             }
         }
+    }
+
+    /// Whether the log was read since `cursor` was found to contradict it.
+    fn has_looked(&self, cursor: &Cursor) -> bool {
+        cursor
+            .doubt
+            .is_some_and(|refresh| refresh <= self.refreshes.finished)
     }
 
     fn want_stretch(&mut self, number: u64) {
@@ -469,6 +481,15 @@ impl Cursor {
             pos,
             doubt: None,
             asked: None,
+            said: false,
+        }
+    }
+
+    /// The place of a reader that was just shown the room: the log goes at least so far, says the room.
+    pub(crate) fn said(pos: Pos) -> Self {
+        Cursor {
+            said: true,
+            ..Cursor::new(pos)
         }
     }
 }

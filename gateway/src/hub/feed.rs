@@ -54,8 +54,9 @@ struct Reader {
 
 /// How much of a room's log is read when the first socket enters it: one read for all who come back.
 const TAIL_MAX: usize = 64;
-/// How long to wait before the log is asked again, when the store did not answer.
+/// How long to wait before the log is asked again, when the store did not answer; twice as long each time, up to a bound.
 const RETRY: Duration = Duration::from_millis(250);
+const RETRY_MAX: Duration = Duration::from_secs(4);
 
 impl Feed {
     pub(crate) fn new(room: RoomName, log_entries: u64) -> Self {
@@ -276,6 +277,7 @@ impl Feed {
         max: usize,
         why: &'static str,
     ) -> Option<Stretch> {
+        let mut pause = RETRY;
         loop {
             let permit = source.permits.acquire().await.ok()?;
             let read = source.broker.read_log(&self.room, from, max).await;
@@ -289,7 +291,8 @@ impl Feed {
                 }
                 Err(error) => tracing::warn!(room = %self.room, %error, "cannot read the log"),
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(RETRY_MAX);
             if self.readers.lock().all.is_empty() {
                 return None;
             }

@@ -6,6 +6,8 @@ use outlast_broker::Request;
 use outlast_protocol::Payload;
 use tokio::time::Instant;
 
+use super::patience::Patience;
+
 /// Actions that a room has not settled yet, in order of their numbers. What it answers with a reply is kept,
 /// since a reply may be lost: what waits for too long is asked again, and the room tells repetitions by
 /// their numbers. Of acts whose outcomes will stand in the log only the numbers are kept.
@@ -13,9 +15,15 @@ use tokio::time::Instant;
 pub(crate) struct Asked {
     questions: VecDeque<Question>,
     bytes: usize,
-    /// When all questions were last put to the room.
-    at: Option<Instant>,
+    /// For the answers to all questions that were sent.
+    patience: Option<Patience>,
     entries: Option<Entries>,
+    /// The leave that the room has answered, while acts before it have no outcome yet (A9).
+    left: Option<u64>,
+    /// Whether the room is to be asked what it has applied.
+    probe: bool,
+    /// Whether it was, behind the questions.
+    probed: bool,
 }
 
 #[derive(Debug)]
@@ -23,6 +31,10 @@ struct Question {
     n: u64,
     request: Request,
     bytes: usize,
+    /// When the client asked it.
+    since: Instant,
+    /// Whether it went to the room.
+    sent: bool,
 }
 
 /// Acts of a member, whose outcomes come as entries of the log. The store has acknowledged them; whether it
@@ -31,14 +43,17 @@ struct Question {
 struct Entries {
     first: u64,
     last: u64,
-    /// Since when nothing has been heard of them.
-    at: Instant,
+    patience: Patience,
+    /// When anything was last heard of them.
+    heard: Instant,
     /// The last one before the room was asked what it has applied.
     checked: Option<u64>,
 }
 
-/// How long a room may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a room may take to answer, at first.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an action may go without a word: then the client is told that it was not taken for now (A8).
+pub(crate) const WORD_WITHIN: Duration = Duration::from_secs(30);
 /// How many questions one room may have open.
 const QUESTIONS_MAX: usize = 256;
 
@@ -52,15 +67,36 @@ impl Asked {
         self.questions.iter().any(|question| question.n == n)
     }
 
+    /// Whether something is asked for, all of it before this number.
+    pub(crate) fn ends_before(&self, n: u64) -> bool {
+        self.questions.back().is_some_and(|last| last.n < n)
+    }
+
     /// Whether a join or a leave before this action has not been answered.
     pub(crate) fn owes_before(&self, n: u64) -> bool {
         let mut before = self.questions.iter().filter(|question| question.n < n);
         before.any(|question| !question.acts())
     }
 
-    /// Whether the session has asked to leave: no act behind that has its outcome in the log.
-    pub(crate) fn leaves(&self) -> bool {
-        self.first_leave().is_some()
+    /// Whether the session has asked to join or to leave, and was not answered.
+    pub(crate) fn turns(&self) -> bool {
+        self.questions.iter().any(|question| !question.acts())
+    }
+
+    /// The leave that the session has asked for: no act behind that has its outcome in the log.
+    pub(crate) fn first_leave(&self) -> Option<u64> {
+        let leaves = |question: &&Question| matches!(question.request, Request::Leave { .. });
+        let mut questions = self.questions.iter();
+        questions.find(leaves).map(|question| question.n)
+    }
+
+    /// Whether the session has asked to leave and to come back: what the log says behind the join belongs to that.
+    pub(crate) fn returns(&self) -> bool {
+        let joins = |question: &Question| matches!(question.request, Request::Join { .. });
+        self.first_leave().is_some_and(|leave| {
+            let mut behind = self.questions.iter().filter(|question| question.n > leave);
+            behind.any(joins)
+        })
     }
 
     /// Whether there is no place for another question.
@@ -75,6 +111,32 @@ impl Asked {
 
     /// An action goes to the room, which will answer it.
     pub(crate) fn ask(&mut self, n: u64, request: Request, now: Instant) {
+        self.push(n, request, now, true);
+        self.patience.get_or_insert_with(|| Patience::new(now));
+    }
+
+    /// An action waits until the room has shown itself: [`Asked::release`] has it sent.
+    pub(crate) fn hold(&mut self, n: u64, request: Request, now: Instant) {
+        self.push(n, request, now, false);
+    }
+
+    /// Whether an action waits until the room has shown itself.
+    pub(crate) fn holds(&self) -> bool {
+        self.questions.back().is_some_and(|question| !question.sent)
+    }
+
+    /// What goes to the room now that it has shown itself.
+    pub(crate) fn release(&mut self, now: Instant) -> Vec<Request> {
+        self.patience.get_or_insert_with(|| Patience::new(now));
+        let held = self.questions.iter_mut().filter(|question| !question.sent);
+        let release = |question: &mut Question| {
+            question.sent = true;
+            question.request.clone()
+        };
+        held.map(release).collect()
+    }
+
+    fn push(&mut self, n: u64, request: Request, now: Instant, sent: bool) {
         let bytes = match &request {
             Request::Join { data, .. } => data.as_ref().map_or(0, bytes),
             Request::Act { data, .. } => bytes(data),
@@ -92,8 +154,13 @@ impl Asked {
         };
         self.drop_from(n);
         self.bytes += bytes;
-        self.questions.push_back(Question { n, request, bytes });
-        self.at.get_or_insert(now);
+        self.questions.push_back(Question {
+            n,
+            request,
+            bytes,
+            since: now,
+            sent,
+        });
     }
 
     /// An act goes to the room, and its outcome will stand in the log.
@@ -101,22 +168,15 @@ impl Asked {
         self.drop_from(n);
         match &mut self.entries {
             Some(entries) => entries.last = n,
-            None => {
-                self.entries = Some(Entries {
-                    first: n,
-                    last: n,
-                    at: now,
-                    checked: None,
-                });
-            }
+            None => self.entries = Some(Entries::new(n, n, now)),
         }
     }
 
-    /// The log had the outcome of the act with this number, and so of every one before.
+    /// The log had the outcome of the act with this number, and so of every one before (A7).
     pub(crate) fn found_entry(&mut self, n: u64, now: Instant) {
         if let Some(entries) = &mut self.entries {
             entries.first = entries.first.max(n + 1);
-            entries.at = now;
+            entries.heard(now);
         }
         self.entries.take_if(|entries| entries.first > entries.last);
         // A leave that was refused: the session stays, and with it what came behind.
@@ -127,8 +187,9 @@ impl Asked {
     }
 
     /// The room says what it has applied. Answers what has to come again, if that was lost on the way.
-    pub(crate) fn heard_applied(&mut self, applied: u64) -> Option<u64> {
+    pub(crate) fn heard_applied(&mut self, applied: u64, now: Instant) -> Option<u64> {
         let entries = self.entries.as_mut()?;
+        entries.heard = now;
         let checked = entries.checked.take()?;
         // Less than the log had: that is another history, and the log will tell.
         if applied < checked && applied + 1 >= entries.first {
@@ -140,6 +201,21 @@ impl Asked {
         }
         self.entries.take_if(|entries| entries.first > entries.last);
         None
+    }
+
+    /// The same for questions: what the room expects, where it cannot take any of them. It says so once, and that may
+    /// have been lost.
+    pub(crate) fn expected_instead(&mut self, applied: u64) -> Option<u64> {
+        if !std::mem::take(&mut self.probed) || self.entries.is_some() {
+            return None;
+        }
+        let first = self.questions.front().filter(|question| question.sent)?;
+        (first.n > applied + 1).then_some(applied + 1)
+    }
+
+    /// The room has to be asked what it has applied, and whether the session is a member.
+    pub(crate) fn doubt(&mut self) {
+        self.probe = true;
     }
 
     /// The action has its outcome.
@@ -160,24 +236,35 @@ impl Asked {
     /// leave.
     pub(crate) fn settle_acts(&mut self, now: Instant) {
         let end = self.first_leave().unwrap_or(u64::MAX);
-        let stands = |question: &Question| question.acts() && question.n < end;
+        let stands = |question: &Question| question.acts() && question.sent && question.n < end;
         let acts = self.questions.iter().filter(|question| stands(question));
         let numbers: Vec<u64> = acts.map(|question| question.n).collect();
         self.retain(|question| !stands(question));
         if let (Some(first), Some(last)) = (numbers.first(), numbers.last()) {
             let before = self.entries.take();
-            self.entries = Some(Entries {
-                first: before.map_or(*first, |entries| entries.first),
-                last: *last,
-                at: now,
-                checked: None,
-            });
+            let first = before.map_or(*first, |entries| entries.first);
+            self.entries = Some(Entries::new(first, *last, now));
         }
     }
 
     /// The session is out of the room: no outcome of its acts will stand in the log.
     pub(crate) fn leave(&mut self) {
         self.entries = None;
+    }
+
+    /// The room says that the session has left with this action. Answers whether its client may be told so: not before
+    /// the acts ahead of it have had the time to get their outcomes, which are asked for once more (A9).
+    pub(crate) fn left(&mut self, n: u64, now: Instant) -> bool {
+        let again = self.left.replace(n) == Some(n);
+        // That a session has left settles its joins and leaves before.
+        self.retain(|question| question.acts() || question.n >= n);
+        if !again && self.questions.iter().any(|question| question.n < n) {
+            self.hurry(now);
+            return false;
+        }
+        self.left = None;
+        self.settle_to(n);
+        true
     }
 
     /// The action with this number was not taken, nor anything behind it.
@@ -192,45 +279,65 @@ impl Asked {
     /// What was lost is asked again at once.
     pub(crate) fn hurry(&mut self, now: Instant) {
         if let Some(due) = now.checked_sub(PATIENCE) {
-            self.at = self.at.map(|_| due);
+            if let Some(patience) = &mut self.patience {
+                *patience = Patience::new(due);
+            }
             if let Some(entries) = &mut self.entries {
-                entries.at = due;
+                entries.patience = Patience::new(due);
             }
         }
     }
 
-    /// When to ask again.
+    /// When to ask again, or to say that nobody answers.
     pub(crate) fn next(&self) -> Option<Instant> {
-        let at = [self.at, self.entries.as_ref().map(|entries| entries.at)];
-        at.into_iter().flatten().min().map(|at| at + PATIENCE)
+        let first = self.questions.front();
+        let times = [
+            self.patience.map(|patience| patience.ends(PATIENCE)),
+            first.map(|question| question.since + WORD_WITHIN),
+            self.entries.as_ref().map(Entries::next),
+        ];
+        times.into_iter().flatten().min()
+    }
+
+    /// The first action that has gone without a word for too long (A8).
+    pub(crate) fn overdue(&self, now: Instant) -> Option<u64> {
+        let question = self.questions.front();
+        let question = question.filter(|question| now >= question.since + WORD_WITHIN);
+        let entries = self.entries.as_ref();
+        let entries = entries.filter(|entries| now >= entries.heard + WORD_WITHIN);
+        let overdue = [
+            question.map(|question| question.n),
+            entries.map(|entries| entries.first),
+        ];
+        overdue.into_iter().flatten().min()
     }
 
     /// What to ask again now.
     pub(crate) fn again(&mut self, now: Instant) -> Vec<Request> {
-        let is_due = |at: Instant| now >= at + PATIENCE;
         let mut requests = Vec::new();
-        if self.at.is_some_and(is_due) {
-            self.at = Some(now);
-            let questions = self.questions.iter();
-            requests.extend(questions.map(|question| question.request.clone()));
+        let mut probe = std::mem::take(&mut self.probe);
+        if let Some(patience) = &mut self.patience
+            && now >= patience.ends(PATIENCE)
+        {
+            patience.again(now);
+            let sent = self.questions.iter().filter(|question| question.sent);
+            requests.extend(sent.map(|question| question.request.clone()));
+            // Behind them, what the room expects: it tells of a gap once, and that may have been lost.
+            self.probed = true;
+            probe = true;
         }
         if let Some(entries) = &mut self.entries
-            && is_due(entries.at)
+            && now >= entries.patience.ends(PATIENCE)
         {
-            entries.at = now;
+            entries.patience.again(now);
             // Of several answers the first is about the first of the checks.
             entries.checked.get_or_insert(entries.last);
+            probe = true;
+        }
+        if probe {
             requests.push(Request::Attached { view: false });
         }
         requests
-    }
-
-    fn first_leave(&self) -> Option<u64> {
-        let leaves = |question: &&Question| matches!(question.request, Request::Leave { .. });
-        self.questions
-            .iter()
-            .find(leaves)
-            .map(|question| question.n)
     }
 
     fn retain(&mut self, mut keep: impl FnMut(&Question) -> bool) {
@@ -242,8 +349,31 @@ impl Asked {
         });
         if self.questions.is_empty() {
             self.questions = VecDeque::new();
-            self.at = None;
+            self.patience = None;
+            self.left = None;
+            self.probed = false;
         }
+    }
+}
+
+impl Entries {
+    fn new(first: u64, last: u64, now: Instant) -> Self {
+        Entries {
+            first,
+            last,
+            patience: Patience::new(now),
+            heard: now,
+            checked: None,
+        }
+    }
+
+    fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.patience = Patience::new(now);
+    }
+
+    fn next(&self) -> Instant {
+        self.patience.ends(PATIENCE).min(self.heard + WORD_WITHIN)
     }
 }
 
@@ -258,116 +388,4 @@ fn bytes(payload: &Payload) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn act(n: u64) -> Request {
-        Request::Act {
-            n,
-            data: Payload::null(),
-        }
-    }
-
-    fn join(n: u64) -> Request {
-        Request::Join {
-            n,
-            user: "ada".into(),
-            data: None,
-        }
-    }
-
-    #[test]
-    fn a3_what_is_not_answered_in_time_is_asked_again_in_order() {
-        let start = Instant::now();
-        let mut asked = Asked::default();
-        asked.ask(1, join(1), start);
-        asked.ask(2, act(2), start + PATIENCE / 2);
-        assert!(asked.again(start + PATIENCE / 2).is_empty());
-        assert_eq!(asked.again(start + PATIENCE), [join(1), act(2)]);
-        assert!(asked.again(start + PATIENCE).is_empty());
-        asked.hurry(start + PATIENCE * 3 / 2);
-        assert_eq!(asked.again(start + PATIENCE * 3 / 2).len(), 2);
-        asked.settle_to(1);
-        asked.settle_acts(start + PATIENCE * 2);
-        assert!(asked.questions.is_empty());
-        asked.found_entry(2, start + PATIENCE * 2);
-        assert!(asked.is_empty() && asked.next().is_none());
-    }
-
-    #[test]
-    fn r4_acts_that_were_lost_show_in_what_the_room_has_applied() {
-        let start = Instant::now();
-        let check = [Request::Attached { view: false }];
-        let mut asked = Asked::default();
-        (3..=6).for_each(|n| asked.expect_entry(n, start));
-        asked.found_entry(3, start + PATIENCE / 2);
-        assert!(asked.again(start + PATIENCE).is_empty());
-        assert_eq!(asked.again(start + PATIENCE * 3 / 2), check);
-        asked.expect_entry(7, start + PATIENCE * 3 / 2);
-        assert_eq!(asked.heard_applied(6), None, "7 was sent behind that");
-        asked.hurry(start + PATIENCE * 2);
-        assert_eq!(asked.again(start + PATIENCE * 2), check);
-        assert_eq!(asked.heard_applied(4), None, "another history");
-        asked.hurry(start + PATIENCE * 2);
-        assert_eq!(asked.again(start + PATIENCE * 2), check);
-        assert_eq!(asked.heard_applied(6), Some(7));
-        assert_eq!(asked.heard_applied(6), None, "nobody asked");
-        assert!(asked.is_empty());
-    }
-
-    #[test]
-    fn a2_acts_behind_a_leave_are_answered() {
-        let now = Instant::now();
-        let mut asked = Asked::default();
-        asked.ask(1, join(1), now);
-        asked.ask(2, act(2), now);
-        asked.ask(3, Request::Leave { n: 3 }, now);
-        asked.ask(4, act(4), now);
-        asked.settle_to(1);
-        asked.settle_acts(now);
-        assert!(!asked.contains(2) && asked.contains(4) && asked.leaves());
-        asked.settle_to(3);
-        assert!(asked.contains(4) && !asked.leaves() && asked.entries.is_none());
-    }
-
-    #[test]
-    fn w5_behind_a_refused_leave_everything_goes_on() {
-        let now = Instant::now();
-        let mut asked = Asked::default();
-        asked.expect_entry(2, now);
-        asked.ask(3, Request::Leave { n: 3 }, now);
-        asked.ask(4, act(4), now);
-        asked.found_entry(2, now);
-        assert!(asked.leaves() && asked.contains(4));
-        asked.found_entry(3, now);
-        assert!(!asked.leaves() && !asked.contains(4) && !asked.is_empty());
-        asked.found_entry(4, now);
-        assert!(asked.is_empty());
-    }
-
-    #[test]
-    fn what_it_remembers_is_counted() {
-        let now = Instant::now();
-        let mut asked = Asked::default();
-        let data = Payload::of(&"x".repeat(998)).unwrap();
-        for n in 1.. {
-            if asked.is_full() {
-                break;
-            }
-            asked.ask(
-                n,
-                Request::Act {
-                    n,
-                    data: data.clone(),
-                },
-                now,
-            );
-        }
-        assert_eq!(asked.bytes(), 256_000);
-        asked.settle(7);
-        asked.drop_from(200);
-        assert_eq!(asked.bytes(), 198_000);
-        asked.settle_acts(now);
-        assert_eq!(asked.bytes(), 0);
-    }
-}
+mod tests;

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use outlast_broker::Request;
+use outlast_protocol::CloseCode;
 use outlast_sessions::SessionError;
 use tokio::time::Instant;
 
 use super::{
     Socket,
     job::{Job, Jobs, What},
-    room::Stand,
+    room::Word,
 };
 use crate::{bye::Bye, hub::Seat};
 
@@ -22,10 +23,14 @@ pub(super) enum Chore {
     At(Instant),
     /// This.
     Now(Job),
+    /// The connection ends.
+    End(Bye),
 }
 
 /// How long to wait until a chore is tried again.
 const RETRY: Duration = Duration::from_millis(500);
+/// When a client may come back whose room and log contradict each other, in milliseconds.
+const CONTRADICTED_MS: u64 = 5_000;
 
 impl Socket {
     /// Something that was under way with the store is done.
@@ -59,7 +64,7 @@ impl Socket {
                 }
             }
             What::End => return Err(Bye::ended()),
-            What::Act { .. } | What::AskAgain | What::View { .. } | What::Renew => {}
+            What::Act { .. } | What::AskAgain | What::View | What::Renew => {}
         }
         Ok(())
     }
@@ -72,15 +77,8 @@ impl Socket {
             What::Enter { slot, n, .. } | What::Act { slot, n } => {
                 return self.refuse_busy(slot, n);
             }
-            What::View { slot } => {
-                if let Some(room) = self.rooms.get(slot)
-                    && let Stand::Lost(lost) = &mut room.stand
-                {
-                    lost.asked_at = None;
-                }
-            }
             What::Renew => self.unsaved = Some(self.identity.clone()),
-            What::AskAgain | What::Forget { .. } | What::End => {}
+            What::AskAgain | What::View | What::Forget { .. } | What::End => {}
         }
         self.chores_from = now + RETRY;
         Ok(())
@@ -101,29 +99,48 @@ impl Socket {
             shared: &self.shared,
             who: self.who,
         };
-        // One room at a time shows itself: that takes memory.
-        let showing = self
-            .rooms
-            .iter()
-            .filter_map(|(_, room)| room.shows_until())
-            .max();
-        let mut next = showing;
+        // One room after the other shows itself, since that takes memory; but none holds up the others for long (R6).
+        let showing = self.rooms.iter().filter_map(|(_, room)| room.shows_until());
+        let showing = showing.filter(|until| now < *until).max();
+        let mut shows: Option<(Instant, u8)> = None;
+        let mut next = None;
         for (slot, room) in self.rooms.iter() {
             if room.is_over() {
                 return Chore::Now(jobs.forget(slot, room.name.clone()));
             }
-            let again = room.asked.again(now);
+            match room.word(now) {
+                Some(Word::Frame(frame)) => self.wire.send(&frame),
+                Some(Word::End) => {
+                    let reason = "a room and its log contradict each other";
+                    return Chore::End(Bye::new(CloseCode::Busy, reason).retry(CONTRADICTED_MS));
+                }
+                None => {}
+            }
+            let again = room.ask_again(now);
             if !again.is_empty() {
                 return Chore::Now(jobs.append(What::AskAgain, room.name.clone(), again));
             }
-            if showing.is_none_or(|until| now >= until)
-                && let Stand::Lost(lost) = &mut room.stand
+            if let Some(at) = room.shows_at(now)
+                && shows.is_none_or(|(first, _)| at < first)
             {
-                lost.asked_at = Some(now);
-                let view = vec![Request::View];
-                return Chore::Now(jobs.append(What::View { slot }, room.name.clone(), view));
+                shows = Some((at, slot));
             }
-            next = [next, room.asked.next()].into_iter().flatten().min();
+            next = [next, room.next()].into_iter().flatten().min();
+        }
+        if let Some((at, slot)) = shows {
+            let at = Some(at).max(showing).unwrap_or(at);
+            if now >= at
+                && let Some(room) = self.rooms.get(slot)
+            {
+                room.shows(now);
+                let (name, view) = (room.name.clone(), vec![Request::View]);
+                let jobs = Jobs {
+                    shared: &self.shared,
+                    who: self.who,
+                };
+                return Chore::Now(jobs.append(What::View, name, view));
+            }
+            next = next.into_iter().chain([at]).min();
         }
         next.map_or(Chore::Never, Chore::At)
     }
@@ -131,10 +148,7 @@ impl Socket {
     /// Replies may have been lost.
     pub(super) fn ask_again(&mut self, now: Instant) {
         for (_, room) in self.rooms.iter() {
-            room.asked.hurry(now);
-            if let Stand::Lost(lost) = &mut room.stand {
-                lost.asked_at = None;
-            }
+            room.hurry(now);
         }
     }
 

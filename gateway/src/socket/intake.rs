@@ -56,6 +56,9 @@ impl Socket {
     }
 
     fn act(&mut self, name: RoomName, n: u64, request: Request, now: Instant) -> Result<(), Bye> {
+        if n == 0 {
+            return Err(Bye::protocol_error("actions are numbered from 1 on"));
+        }
         let joins = matches!(request, Request::Join { .. });
         let slot = self.rooms.find(&name);
         let verdict = match slot.and_then(|slot| self.rooms.get(slot)) {
@@ -64,7 +67,12 @@ impl Socket {
         };
         match verdict {
             Verdict::Duplicate => return Ok(()),
-            Verdict::Early => return self.rate.ignored(now).or_else(enough),
+            Verdict::Early => {
+                if let Some(room) = slot.and_then(|slot| self.rooms.get(slot)) {
+                    room.ignore(now);
+                }
+                return self.rate.ignored(now).or_else(enough);
+            }
             Verdict::Forward | Verdict::NotJoined => {}
         }
         if let Err(too_fast) = self.rate.take(now) {
@@ -116,7 +124,11 @@ impl Socket {
         let Some(room) = self.rooms.get(slot) else {
             return;
         };
+        let waits = room.must_wait(&request);
         room.forward(n, &request, now);
+        if waits {
+            return;
+        }
         let name = room.name.clone();
         self.job = Some(
             self.jobs()

@@ -31,7 +31,7 @@ pub(crate) enum What {
     /// A room is asked again for what it has not answered.
     AskAgain,
     /// A room is asked to show itself.
-    View { slot: u8 },
+    View,
     /// The session has left a room for good.
     Forget { slot: u8 },
     /// A newer token is noted.

@@ -7,26 +7,31 @@ use outlast_protocol::{Payload, Pos, RoomName, ServerFrame, SnapshotReason};
 use tokio::time::Instant;
 
 mod answers;
+mod chores;
 mod turn;
 
-pub(crate) use self::turn::Turn;
-use super::asked::Asked;
+pub(crate) use self::{chores::Word, turn::Turn};
+use super::{asked::Asked, patience::Patience};
 use crate::{
-    hub::{Cursor, Seat},
+    hub::{Cursor, Place, Seat},
     room_gate::RoomGate,
     telemetry::{self, CatchingUp},
 };
 
 /// One room, as one socket sees it.
-pub(crate) struct Room {
+pub(crate) struct Room<S = Seat> {
     pub(crate) name: RoomName,
     pub(crate) gate: RoomGate,
     /// The place in the room's feed; there is one whenever the session may be in the room.
-    pub(crate) seat: Option<Seat>,
+    pub(crate) seat: Option<S>,
     /// Whether the session's record may hold the room.
     pub(crate) recorded: bool,
     pub(crate) asked: Asked,
     pub(crate) stand: Stand,
+    /// When the client is to be reminded of what is awaited: it has sent higher numbers.
+    remind_at: Option<Instant>,
+    /// How often in a row the room was shown, and its log did not go on from there.
+    vain: u32,
 }
 
 /// Where the session stands in a room.
@@ -49,13 +54,19 @@ pub(crate) struct Follow {
     live: Option<(u64, CatchingUp)>,
     /// It waits for what is read of the log.
     behind: bool,
-    /// An outcome that is told when it was given everything up to that.
+    /// What is told when it was given everything up to that.
     due: Option<Due>,
+    /// It stands before its own leave, and is given nothing more until the room has answered (E3).
+    parted: Option<Patience>,
 }
 
-/// The outcome of a member's own leave or join, behind the outcomes of its acts, which stand in the log.
+/// What the room says of the member itself, behind the outcomes of its acts, which stand in the log.
 enum Due {
+    /// Its leave was taken.
     Left { n: u64, off: u64, reason: String },
+    /// It is a member no more, and this socket has not asked for that.
+    Lost { off: u64, n: u64 },
+    /// Its join was answered.
     Joined(Joined),
 }
 
@@ -71,7 +82,7 @@ struct Joined {
 impl Due {
     fn off(&self) -> u64 {
         match self {
-            Due::Left { off, .. } => *off,
+            Due::Left { off, .. } | Due::Lost { off, .. } => *off,
             Due::Joined(joined) => joined.pos.off,
         }
     }
@@ -80,17 +91,27 @@ impl Due {
 /// A member that waits for what the room shows.
 pub(crate) struct Lost {
     reason: SnapshotReason,
-    /// When the room was asked.
-    pub(crate) asked_at: Option<Instant>,
+    /// Whether it is known to be a member.
+    seated: bool,
+    /// Since when the room was asked, if it was.
+    pub(crate) asked: Option<Patience>,
+    /// Not before then: it was shown a moment ago, in vain.
+    pub(crate) not_before: Option<Instant>,
     _counted: CatchingUp,
 }
 
 /// How much one socket is given before it is another's turn (D4).
 pub(crate) const TURN_BYTES: usize = 64 * 1024;
-/// How long a room may take to show itself before it is asked again.
+/// How long a room may take to show itself before it is asked again, at first.
 const VIEW_PATIENCE: Duration = Duration::from_secs(3);
+/// How long until another room may be asked to show itself, too.
+const VIEW_TURN: Duration = Duration::from_millis(500);
+/// How long to wait until a room is shown again whose log did not go on from there, at first; then twice as long each
+/// time, and after so many times the connection ends.
+const VAIN_PAUSE: Duration = Duration::from_millis(50);
+const VAIN_MAX: u32 = 9;
 
-impl Room {
+impl<S: Place> Room<S> {
     pub(crate) fn new(name: RoomName, gate: RoomGate) -> Self {
         Room {
             name,
@@ -99,6 +120,8 @@ impl Room {
             recorded: false,
             asked: Asked::default(),
             stand: Stand::Out,
+            remind_at: None,
+            vain: 0,
         }
     }
 
@@ -125,29 +148,33 @@ impl Room {
     pub(crate) fn forward(&mut self, n: u64, request: &Request, now: Instant) {
         // Noted before it is done: the room's answer may overtake the store's.
         self.gate.forward(n);
-        if matches!(request, Request::Act { .. }) && self.logs_acts() {
+        if self.must_wait(request) {
+            self.asked.hold(n, request.clone(), now);
+        } else if matches!(request, Request::Act { .. }) && self.logs_acts() {
             self.asked.expect_entry(n, now);
         } else {
             self.asked.ask(n, request.clone(), now);
         }
     }
 
+    /// Whether an action has to wait until the room has shown itself. Who has left is not shown a room: what was
+    /// promised to be shown comes before the leave (R8).
+    pub(crate) fn must_wait(&self, request: &Request) -> bool {
+        let leaves = matches!(request, Request::Leave { .. });
+        self.asked.holds() || (leaves && matches!(self.stand, Stand::Lost(_)))
+    }
+
     /// Whether the outcome of an act that comes now will stand in the log.
     fn logs_acts(&self) -> bool {
         let stays = match &self.stand {
             Stand::Out => false,
-            Stand::In(follow) => !matches!(follow.due, Some(Due::Left { .. })),
-            Stand::Lost(_) => true,
+            Stand::In(follow) => {
+                let goes = matches!(follow.due, Some(Due::Left { .. } | Due::Lost { .. }));
+                !goes && follow.parted.is_none()
+            }
+            Stand::Lost(lost) => lost.seated,
         };
-        stays && !self.asked.leaves()
-    }
-
-    /// Until when the room has time to show itself, if it was asked to.
-    pub(crate) fn shows_until(&self) -> Option<Instant> {
-        match &self.stand {
-            Stand::Lost(lost) => lost.asked_at.map(|at| at + VIEW_PATIENCE),
-            Stand::Out | Stand::In(_) => None,
-        }
+        stays && self.asked.first_leave().is_none()
     }
 
     /// The session is a member that has read the log up to the cursor, and catches up from there.
@@ -160,9 +187,29 @@ impl Room {
         metrics::counter!(telemetry::SNAPSHOTS, "reason" => name(reason)).increment(1);
         self.stand = Stand::Lost(Lost {
             reason,
-            asked_at,
+            seated: true,
+            asked: asked_at.map(Patience::new),
+            not_before: None,
             _counted: CatchingUp::begin(),
         });
+    }
+
+    /// Whether the session is a member is not known yet: the room was asked, and shows itself if it is.
+    pub(crate) fn ask_for(&mut self, asked_at: Option<Instant>) {
+        self.lose(SnapshotReason::Requested, asked_at);
+        if let Stand::Lost(lost) = &mut self.stand {
+            lost.seated = false;
+        }
+    }
+
+    /// The room was shown, and its log did not go on from there.
+    fn lose_again(&mut self, reason: SnapshotReason, now: Instant) {
+        self.lose(reason, None);
+        self.vain += 1;
+        // Once is nothing strange: much may have happened meanwhile.
+        if let (Stand::Lost(lost), Some(doublings)) = (&mut self.stand, self.vain.checked_sub(2)) {
+            lost.not_before = Some(now + VAIN_PAUSE * (1 << doublings.min(VAIN_MAX)));
+        }
     }
 
     fn follow(&mut self, member: u32, cursor: Cursor, live: Option<u64>) {
@@ -178,6 +225,7 @@ impl Room {
             live: live.map(|off| (off, CatchingUp::begin())),
             behind: false,
             due: None,
+            parted: None,
         });
     }
 }

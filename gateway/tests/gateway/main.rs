@@ -16,5 +16,6 @@ mod draining;
 mod flow;
 mod handshake;
 mod outages;
+mod rejoining;
 mod resuming;
 mod sessions;

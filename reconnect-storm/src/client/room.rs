@@ -160,7 +160,15 @@ impl Room {
         if let Some(n) = n {
             self.settle(n, Outcome::Left, seen);
             self.settle_all(Outcome::Unknown, seen, |action| action.n < n);
+            return;
         }
+        // A9: what stands before a join that is still to come is over.
+        let joins = |action: &&Pending| matches!(action.ask, Ask::Join(_));
+        let join = self.pending.iter().find(joins);
+        let before = join.map_or(u64::MAX, |join| join.n);
+        let leaves = |action: &Pending| action.n < before && action.ask == Ask::Leave;
+        self.settle_all(Outcome::Left, seen, leaves);
+        self.settle_all(Outcome::Unknown, seen, |action| action.n < before);
     }
 
     /// An entry or `live` came: the client stands there now (E1).
@@ -256,6 +264,10 @@ impl Room {
     /// A1: the room waits for an earlier number.
     pub(super) fn gap(&mut self, expect: u64, seen: &mut Vec<Seen>) {
         let Some(first) = self.pending.front() else {
+            // Everything has its outcome. Who is out was forgotten; inside, that is late news (A10).
+            if self.seat.is_none() {
+                self.next_n = expect;
+            }
             return;
         };
         if expect < first.n {

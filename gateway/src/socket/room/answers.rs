@@ -5,9 +5,9 @@ use outlast_protocol::{Payload, Pos, ServerFrame, SnapshotReason};
 use tokio::time::Instant;
 
 use super::{Due, Joined, Lost, Room, Stand};
-use crate::hub::Cursor;
+use crate::hub::{Cursor, Place};
 
-impl Room {
+impl<S: Place> Room<S> {
     /// The room answers; what the client is told of that.
     pub(crate) fn hear(&mut self, answer: Answer, now: Instant) -> Option<ServerFrame> {
         let room = self.name.clone();
@@ -28,14 +28,10 @@ impl Room {
                 };
                 self.joined(joined, now)
             }
-            Answer::Outcome(outcome) => self.settle(outcome),
+            Answer::Outcome(outcome) => self.settle(outcome, now),
             // The socket has been told to go.
             Answer::Superseded { .. } => None,
-            Answer::Gap { expect } => {
-                self.gate.gap(expect);
-                self.asked.drop_from(expect);
-                Some(ServerFrame::Gap { room, expect })
-            }
+            Answer::Gap { expect } => self.gap(expect),
             Answer::NotTaken {
                 n,
                 code,
@@ -60,31 +56,63 @@ impl Room {
                 member,
                 n,
                 pos,
+                joined,
                 state,
                 ..
             } => {
-                let reason = match &self.stand {
-                    Stand::Out => return None,
+                if state.is_none()
+                    && let Some(gap) = self.check(n, now)
+                {
+                    return Some(gap);
+                }
+                match &mut self.stand {
+                    Stand::Out => None,
+                    // What it has asked for will be answered, and says more.
+                    Stand::In(_) if member.is_none() && self.asked.turns() => None,
                     // An older socket had asked to leave, and this one does not ask again.
-                    Stand::In(_) if member.is_none() && self.asked.is_empty() => {
-                        return Some(self.lost());
+                    Stand::In(follow) if member.is_none() => {
+                        let lost = Due::Lost { off: pos.off, n };
+                        follow.due.get_or_insert(lost);
+                        None
                     }
-                    Stand::In(_) if state.is_none() => return self.check(n),
-                    // It was asked before the room was shown.
-                    Stand::In(_) => return None,
-                    Stand::Lost(lost) => lost.reason,
-                };
-                let Some(member) = member else {
-                    return Some(self.lost());
-                };
-                Some(self.show(member, n, pos, state?, reason))
+                    Stand::In(follow) => {
+                        let off = follow.cursor.pos.off;
+                        let returned = joined.is_some_and(|joined| joined.off > off);
+                        if follow.parted.is_some() && returned {
+                            self.lose(SnapshotReason::Requested, None);
+                        }
+                        None
+                    }
+                    Stand::Lost(_) if member.is_none() && self.asked.holds() => {
+                        // What waited to be shown is answered without.
+                        self.leave();
+                        None
+                    }
+                    Stand::Lost(_) if member.is_none() && self.asked.turns() => None,
+                    Stand::Lost(_) if member.is_none() => Some(self.lost_member(n, now)),
+                    Stand::Lost(lost) => {
+                        lost.seated = true;
+                        let reason = lost.reason;
+                        self.gate.applied(n);
+                        self.asked.settle_acts(now);
+                        Some(self.show(member?, n, pos, state?, reason, now))
+                    }
+                }
             }
         }
     }
 
-    /// The room says that the session is no member.
-    fn lost(&mut self) -> ServerFrame {
+    /// The room says that the session is no member, and has applied so many of its actions.
+    pub(super) fn lost_member(&mut self, applied: u64, now: Instant) -> ServerFrame {
         self.leave();
+        let forgotten = self.gate.has_told(applied + 1);
+        self.gate.lost();
+        if forgotten {
+            // The client numbers on from where it was, and would hear of that only when it asks for something (A10).
+            self.gate.expect(applied + 1);
+            self.asked.drop_from(applied + 1);
+            self.remind_at = Some(now);
+        }
         ServerFrame::Left {
             room: self.name.clone(),
             n: None,
@@ -92,14 +120,29 @@ impl Room {
         }
     }
 
+    /// The room expects a lower number than it was sent.
+    fn gap(&mut self, expect: u64) -> Option<ServerFrame> {
+        if !matches!(self.stand, Stand::Out) && self.gate.has_told(expect) {
+            // Either it has come since, and its outcome was faster; or the room knows no such member any more, which it
+            // says when it is asked.
+            self.asked.doubt();
+            return None;
+        }
+        self.gate.gap(expect);
+        self.asked.drop_from(expect);
+        let room = self.name.clone();
+        Some(ServerFrame::Gap { room, expect })
+    }
+
     /// The room says what it has applied: what was lost on the way to it has to come again.
-    fn check(&mut self, applied: u64) -> Option<ServerFrame> {
-        let expect = self.asked.heard_applied(applied)?;
-        self.gate.expect(expect);
-        Some(ServerFrame::Gap {
-            room: self.name.clone(),
-            expect,
-        })
+    fn check(&mut self, applied: u64, now: Instant) -> Option<ServerFrame> {
+        if let Some(expect) = self.asked.heard_applied(applied, now) {
+            self.gate.expect(expect);
+            let room = self.name.clone();
+            return Some(ServerFrame::Gap { room, expect });
+        }
+        let expect = self.asked.expected_instead(applied)?;
+        self.gap(expect)
     }
 
     pub(super) fn leave(&mut self) {
@@ -114,8 +157,8 @@ impl Room {
         }
         match &mut self.stand {
             Stand::In(follow) if follow.cursor.pos.off > joined.pos.off => {
-                // The log has overtaken the answer.
-                self.asked.hurry(now);
+                // The log has overtaken the answer, and would do so again where much happens.
+                self.lose(SnapshotReason::Requested, None);
                 None
             }
             Stand::In(follow) => {
@@ -126,7 +169,7 @@ impl Room {
                 self.gate.reach(n);
                 self.asked.settle_to(n);
                 self.asked.settle_acts(now);
-                self.follow(joined.member, Cursor::new(joined.pos), None);
+                self.follow(joined.member, Cursor::said(joined.pos), None);
                 Some(joined.frame(self.name.clone()))
             }
             // Other outcomes were lost, or stand in the log before what the room shows (R5).
@@ -151,9 +194,7 @@ impl Room {
             state,
             ..
         } = joined;
-        let frame = self.show(member, applied, pos, state, reason);
-        self.asked.settle_acts(now);
-        frame
+        self.show(member, applied, pos, state, reason, now)
     }
 
     /// Shows the room anew to a member (R5).
@@ -164,6 +205,7 @@ impl Room {
         pos: Pos,
         state: Payload,
         reason: SnapshotReason,
+        now: Instant,
     ) -> ServerFrame {
         if reason == SnapshotReason::Diverged {
             self.gate.expect(n + 1);
@@ -172,7 +214,8 @@ impl Room {
             self.gate.reach(n);
         }
         self.asked.settle_to(n);
-        self.follow(member, Cursor::new(pos), Some(pos.off));
+        self.asked.settle_acts(now);
+        self.follow(member, Cursor::said(pos), Some(pos.off));
         ServerFrame::Snapshot {
             room: self.name.clone(),
             pos,
@@ -183,31 +226,19 @@ impl Room {
         }
     }
 
-    fn settle(&mut self, outcome: Outcome) -> Option<ServerFrame> {
+    fn settle(&mut self, outcome: Outcome, now: Instant) -> Option<ServerFrame> {
         let Outcome { n, pos, body } = outcome;
+        let room = self.name.clone();
+        let (ok, data, code, message) = match body {
+            OutcomeBody::Left { reason } => return self.has_left(n, pos, reason, now),
+            OutcomeBody::Refused { code, message } => (false, None, Some(code), Some(message)),
+            OutcomeBody::Done { data } => (true, data, None, None),
+        };
         if !self.asked.contains(n) {
             return None;
         }
         self.asked.settle(n);
         self.gate.reach(n);
-        let room = self.name.clone();
-        let (ok, data, code, message) = match body {
-            OutcomeBody::Left { reason } => {
-                if let Stand::In(follow) = &mut self.stand {
-                    let off = pos.off;
-                    follow.due = Some(Due::Left { n, off, reason });
-                    return None;
-                }
-                self.leave();
-                return Some(ServerFrame::Left {
-                    room,
-                    n: Some(n),
-                    reason,
-                });
-            }
-            OutcomeBody::Refused { code, message } => (false, None, Some(code), Some(message)),
-            OutcomeBody::Done { data } => (true, data, None, None),
-        };
         Some(ServerFrame::Result {
             room,
             n,
@@ -216,6 +247,35 @@ impl Room {
             data,
             code,
             message,
+        })
+    }
+
+    /// The session has left with this action.
+    fn has_left(&mut self, n: u64, pos: Pos, reason: String, now: Instant) -> Option<ServerFrame> {
+        // Who asks for what happened before that has forgotten where its numbers stand.
+        let forgot = matches!(self.stand, Stand::Out) && self.asked.ends_before(n);
+        if !(forgot || self.asked.contains(n)) {
+            return None;
+        }
+        if let Stand::In(follow) = &mut self.stand {
+            let off = pos.off;
+            follow.due = Some(Due::Left { n, off, reason });
+            return None;
+        }
+        self.depart(n, reason, now)
+    }
+
+    /// The session has left with this action, and was given what it had to be given before.
+    pub(super) fn depart(&mut self, n: u64, reason: String, now: Instant) -> Option<ServerFrame> {
+        self.leave();
+        if !self.asked.left(n, now) {
+            return None;
+        }
+        self.gate.reach(n);
+        Some(ServerFrame::Left {
+            room: self.name.clone(),
+            n: Some(n),
+            reason,
         })
     }
 }

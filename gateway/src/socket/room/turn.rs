@@ -1,10 +1,16 @@
 //! What a room's log has for a member, given in turns.
 
-use outlast_protocol::{ServerFrame, SnapshotReason};
+use bytes::Bytes;
+use outlast_broker::Body;
+use outlast_protocol::{Codec, RoomName, ServerFrame, SnapshotReason};
 use tokio::time::Instant;
 
-use super::{Due, Room, Stand, TURN_BYTES};
-use crate::{hub::Pulled, telemetry, wire::Wire};
+use super::{Due, Follow, Patience, Room, Stand, TURN_BYTES};
+use crate::{
+    hub::{Place, Pulled},
+    telemetry,
+    wire::Wire,
+};
 
 /// What is left to do after a room was given its turn.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,87 +21,97 @@ pub(crate) enum Turn {
     More,
 }
 
-impl Room {
+/// Where frames for one client are put.
+pub(crate) trait Desk {
+    fn codec(&self) -> Codec;
+    /// How much waits to be read by the client, in bytes.
+    fn unsent(&self) -> usize;
+    fn send(&mut self, frame: &ServerFrame);
+    fn send_encoded(&mut self, frame: Bytes);
+}
+
+impl Desk for Wire {
+    fn codec(&self) -> Codec {
+        Wire::codec(self)
+    }
+
+    fn unsent(&self) -> usize {
+        Wire::unsent(self)
+    }
+
+    fn send(&mut self, frame: &ServerFrame) {
+        Wire::send(self, frame);
+    }
+
+    fn send_encoded(&mut self, frame: Bytes) {
+        Wire::send_encoded(self, frame);
+    }
+}
+
+impl<S: Place> Room<S> {
     /// Writes what the log has for this member, until the socket's turn is over.
-    pub(crate) fn pull(&mut self, wire: &mut Wire, now: Instant) -> Turn {
+    pub(crate) fn pull(&mut self, desk: &mut impl Desk, now: Instant) -> Turn {
         let (Stand::In(follow), Some(seat)) = (&mut self.stand, &self.seat) else {
             return Turn::Done;
         };
-        let (codec, member) = (wire.codec(), follow.member);
+        // What stands behind its leave and the join after that is given behind `joined`, and only there (E3).
+        if follow.due.is_none() && self.asked.returns() {
+            return Turn::Done;
+        }
+        let (codec, member) = (desk.codec(), follow.member);
         let (gate, asked) = (&mut self.gate, &mut self.asked);
         let end = follow.due.as_ref().map_or(u64::MAX, Due::off);
         let mut sent = 0;
+        let mut parts = false;
         let pulled = seat.pull(&mut follow.cursor, |item| {
-            if wire.unsent() >= TURN_BYTES || item.entry.pos.off > end {
+            let (pos, body) = (item.entry.pos, &item.entry.body);
+            if desk.unsent() >= TURN_BYTES || pos.off > end {
                 return false;
             }
-            if item.entry.body.is_for(member) {
-                if let Some(n) = item.entry.body.settles(member) {
-                    gate.tell(n);
-                    asked.found_entry(n, now);
-                }
-                wire.send_encoded(item.frame(&self.name, codec));
-                sent += 1;
+            if !body.is_for(member) {
+                // Its own join lies before everything that it is given.
+                parts = matches!(body, Body::Event { .. });
+                return !parts;
             }
+            if let Some(n) = body.settles(member) {
+                parts = asked.first_leave().is_some_and(|leave| n > leave);
+                if parts {
+                    return false;
+                }
+                gate.tell(n);
+                asked.found_entry(n, now);
+            }
+            desk.send_encoded(item.frame(&self.name, codec));
+            sent += 1;
             true
         });
         if sent > 0 {
+            self.vain = 0;
             metrics::counter!(telemetry::ENTRIES).increment(sent);
             if follow.live.is_some() {
                 metrics::counter!(telemetry::REPLAYED).increment(sent);
             }
         }
+        if parts {
+            follow.parted.get_or_insert_with(|| Patience::new(now));
+        }
         let lost = match pulled {
             Pulled::Lost(reason) => Some(reason),
             Pulled::End | Pulled::More | Pulled::Wait => None,
         };
-        if lost.is_some() || follow.cursor.pos.off >= end {
-            match follow.due.take() {
-                Some(Due::Left { n, reason, .. }) => {
-                    self.leave();
-                    wire.send(&ServerFrame::Left {
-                        room: self.name.clone(),
-                        n: Some(n),
-                        reason,
-                    });
-                    return Turn::Done;
-                }
-                Some(Due::Joined(joined)) => {
-                    let frame = match lost {
-                        Some(reason) => self.rejoin(joined, reason, now),
-                        None if self.asked.owes_before(joined.n) => {
-                            self.rejoin(joined, SnapshotReason::Requested, now)
-                        }
-                        None => {
-                            self.gate.reach(joined.n);
-                            self.asked.settle_to(joined.n);
-                            joined.frame(self.name.clone())
-                        }
-                    };
-                    wire.send(&frame);
-                    return Turn::More;
-                }
-                None => {}
-            }
+        if (lost.is_some() || parts || follow.cursor.pos.off >= end)
+            && let Some(due) = follow.due.take()
+        {
+            return self.tell(due, lost, parts, desk, now);
         }
         match pulled {
             Pulled::End => {
-                follow.behind = false;
-                if let Some((off, _)) = &follow.live
-                    && follow.cursor.pos.off >= *off
-                {
-                    follow.live = None;
-                    let pos = follow.cursor.pos;
-                    wire.send(&ServerFrame::Live {
-                        room: self.name.clone(),
-                        pos,
-                    });
-                }
-                if follow.live.is_none() {
-                    seat.signals(&mut follow.signals, codec, |frame| wire.send_encoded(frame));
-                }
+                self.vain = 0;
+                follow.at_end(&self.name, seat, desk);
                 Turn::Done
             }
+            // It stands before its own leave, and waits for what the room says of that.
+            Pulled::More if parts => Turn::Done,
             Pulled::More => Turn::More,
             Pulled::Wait => {
                 if follow.live.is_none() && !std::mem::replace(&mut follow.behind, true) {
@@ -104,9 +120,67 @@ impl Room {
                 Turn::Done
             }
             Pulled::Lost(reason) => {
-                self.lose(reason, None);
+                self.lose_again(reason, now);
                 Turn::Done
             }
+        }
+    }
+
+    /// Tells what was due, now that everything before it was given.
+    fn tell(
+        &mut self,
+        due: Due,
+        lost: Option<SnapshotReason>,
+        parts: bool,
+        desk: &mut impl Desk,
+        now: Instant,
+    ) -> Turn {
+        let frame = match due {
+            Due::Left { n, reason, .. } => {
+                if let Some(frame) = self.depart(n, reason, now) {
+                    desk.send(&frame);
+                }
+                return Turn::Done;
+            }
+            Due::Lost { n, .. } => {
+                let frame = self.lost_member(n, now);
+                desk.send(&frame);
+                return Turn::Done;
+            }
+            Due::Joined(joined) => match lost {
+                Some(reason) => self.rejoin(joined, reason, now),
+                // It left and came back, and the answer to the leave was lost.
+                None if parts || self.asked.owes_before(joined.n) => {
+                    self.rejoin(joined, SnapshotReason::Requested, now)
+                }
+                None => {
+                    self.gate.reach(joined.n);
+                    self.asked.settle_to(joined.n);
+                    joined.frame(self.name.clone())
+                }
+            },
+        };
+        desk.send(&frame);
+        Turn::More
+    }
+}
+
+impl Follow {
+    /// Everything that there is was given.
+    fn at_end(&mut self, room: &RoomName, seat: &impl Place, desk: &mut impl Desk) {
+        self.behind = false;
+        if let Some((off, _)) = &self.live
+            && self.cursor.pos.off >= *off
+        {
+            self.live = None;
+            desk.send(&ServerFrame::Live {
+                room: room.clone(),
+                pos: self.cursor.pos,
+            });
+        }
+        if self.live.is_none() {
+            let codec = desk.codec();
+            seat.signals(&mut self.signals, codec, |frame| desk.send_encoded(frame));
         }
     }
 }

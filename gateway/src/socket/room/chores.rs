@@ -1,0 +1,117 @@
+//! What has to be done about a room besides what its client asks for.
+
+use outlast_broker::Request;
+use outlast_protocol::ServerFrame;
+use tokio::time::Instant;
+
+use super::{Lost, Room, Stand, VAIN_MAX, VIEW_PATIENCE, VIEW_TURN};
+use crate::{hub::Place, socket::asked::PATIENCE, telemetry};
+
+/// What a client is told of its own accord, because time has passed.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Word {
+    /// This.
+    Frame(ServerFrame),
+    /// That the connection ends: the room and its log contradict each other.
+    End,
+}
+
+/// When to come again with an action that got no word, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+
+impl<S: Place> Room<S> {
+    /// What the client sent comes behind something that is awaited, and is not taken.
+    pub(crate) fn ignore(&mut self, now: Instant) {
+        self.remind_at.get_or_insert(now + PATIENCE);
+    }
+
+    /// What the client has to be told now, so that nothing that it sent goes without a word (A8).
+    pub(crate) fn word(&mut self, now: Instant) -> Option<Word> {
+        if self.vain > VAIN_MAX {
+            return Some(Word::End);
+        }
+        if let Some(n) = self.asked.overdue(now) {
+            self.asked.drop_from(n);
+            if self.gate.refuse(n) {
+                metrics::counter!(telemetry::REFUSED, "code" => "busy").increment(1);
+                return Some(Word::Frame(ServerFrame::Error {
+                    code: "busy".to_owned(),
+                    message: "the room does not answer".to_owned(),
+                    room: Some(self.name.to_string()),
+                    n: Some(n),
+                    retry_ms: Some(RETRY_MS),
+                }));
+            }
+        }
+        self.remind_at.take_if(|at| now >= *at)?;
+        let room = self.name.clone();
+        let expect = self.gate.awaited()?;
+        Some(Word::Frame(ServerFrame::Gap { room, expect }))
+    }
+
+    /// What the room has to be asked now, besides being shown.
+    pub(crate) fn ask_again(&mut self, now: Instant) -> Vec<Request> {
+        if !matches!(self.stand, Stand::Lost(_)) && self.asked.holds() {
+            return self.asked.release(now);
+        }
+        // Nobody may have told this socket that the session has left.
+        if let Stand::In(follow) = &mut self.stand
+            && let Some(parted) = &mut follow.parted
+            && follow.due.is_none()
+            && now >= parted.ends(PATIENCE)
+        {
+            parted.again(now);
+            self.asked.doubt();
+        }
+        self.asked.again(now)
+    }
+
+    /// When one of these has to be looked at again.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let parted = match &self.stand {
+            Stand::In(follow) if follow.due.is_none() => follow.parted,
+            Stand::In(_) | Stand::Out | Stand::Lost(_) => None,
+        };
+        let parted = parted.map(|parted| parted.ends(PATIENCE));
+        let times = [parted, self.remind_at, self.asked.next()];
+        times.into_iter().flatten().min()
+    }
+
+    /// Until when no other room is asked to show itself: that takes memory.
+    pub(crate) fn shows_until(&self) -> Option<Instant> {
+        let asked = self.lost().and_then(|lost| lost.asked);
+        asked.map(|asked| asked.at() + VIEW_TURN)
+    }
+
+    /// When the room has to be asked to show itself, if it has to.
+    pub(crate) fn shows_at(&self, now: Instant) -> Option<Instant> {
+        let lost = self.lost()?;
+        let asked = lost.asked.map(|asked| asked.ends(VIEW_PATIENCE));
+        Some(asked.max(lost.not_before).unwrap_or(now))
+    }
+
+    /// The room is asked to show itself.
+    pub(crate) fn shows(&mut self, now: Instant) {
+        if let Stand::Lost(lost) = &mut self.stand {
+            match &mut lost.asked {
+                Some(asked) => asked.again(now),
+                None => lost.asked = Some(super::Patience::new(now)),
+            }
+        }
+    }
+
+    /// What was asked may have been lost, or its answer.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.asked.hurry(now);
+        if let Stand::Lost(lost) = &mut self.stand {
+            lost.asked = None;
+        }
+    }
+
+    fn lost(&self) -> Option<&Lost> {
+        match &self.stand {
+            Stand::Lost(lost) => Some(lost),
+            Stand::Out | Stand::In(_) => None,
+        }
+    }
+}
