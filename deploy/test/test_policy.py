@@ -269,7 +269,6 @@ class Store(unittest.TestCase):
             ):
                 self.assertIn(refusal, manifests.run(*ask, *words, check=False))
 
-
     def test_redis_keeps_its_address(self):
         """A headless Service is found again only when DNS forgets where the last pod was."""
         host = settings("k8s/overlays/dev")["OUTLAST_STORE"].removeprefix("redis://").split(":")[0]

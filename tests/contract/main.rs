@@ -18,6 +18,7 @@ mod skew;
 mod socket;
 mod start;
 mod stats;
+mod store;
 mod storms;
 #[path = "../support/support.rs"]
 mod support;

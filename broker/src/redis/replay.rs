@@ -46,9 +46,19 @@ pub(super) async fn dropped(connection: &mut MultiplexedConnection, keys: &Keys)
     if info.get::<u8>("aof_enabled") != Some(1) {
         return None;
     }
-    // Who may not look is answered an error, which says nothing.
-    let refusals = answers.filter_map(|answer| read_value::<String>(answer).ok());
-    let why = refusals.into_iter().find(|answer| answer != "OK")?;
+    let mut told = Vec::new();
+    for answer in answers {
+        match answer {
+            Value::ServerError(error) if error.code() == "NOPERM" => {
+                tracing::info!(
+                    "cannot see what the user `default` of Redis may: it needs +acl|dryrun"
+                );
+                return None;
+            }
+            answer => told.extend(read_value::<String>(answer)),
+        }
+    }
+    let why = told.into_iter().find(|answer| answer != "OK")?;
     Some(format!(
         "it reads its append-only file as the user `default`, and drops what that one may not do ({why}). Give it \
          all rights and no login: `ACL SETUSER default off ~* &* +@all`, and the same in the ACL file; a probe needs a \

@@ -1,0 +1,96 @@
+//! What a Redis has to be, and how it is shared.
+
+use serde_json::json;
+
+use crate::{
+    command_line::{get, refused},
+    support::{Redis, Server, act, eventually, free_port, said},
+};
+
+#[tokio::test]
+async fn l6_readiness_fails_while_redis_refuses_writes_and_clients_keep_their_sockets() {
+    let redis = Redis::start();
+    let _worker = Server::worker(&redis, &[]);
+    let admin = format!("127.0.0.1:{}", free_port());
+    let gateway = Server::start(&[
+        "gateway",
+        "--store",
+        &redis.url(),
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        &admin,
+        "--allow-anonymous",
+    ]);
+    let mut client = gateway.member("chat/l6", "Ada").await;
+    let ready = async |status: u16| {
+        let told = eventually("readiness tells how Redis is", async || {
+            let (now, body) = get(&admin, "/readyz");
+            (now == status).then_some(body)
+        });
+        told.await
+    };
+    ready(200).await;
+    redis.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    assert!(ready(503).await.contains("refuses writes"));
+    client.send(act("chat/l6", 2, json!({"say": "x"}))).await;
+    assert_eq!(client.expect("error").await["code"], "busy");
+    redis.cli(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    ready(200).await;
+    eventually("it is taken when Redis takes writes again", async || {
+        client.send(act("chat/l6", 2, json!({"say": "x"}))).await;
+        (client.next().await["t"] == "event").then_some(())
+    })
+    .await;
+
+    redis.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    ready(503).await;
+    let told = "maxmemory-policy noeviction";
+    assert!(gateway.log().contains(told), "{}", gateway.log());
+    let another = ["worker", "--store", &redis.url(), "--admin-listen", "off"];
+    refused(&Server::run(&another), &["allkeys-lru", told]);
+    redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    ready(200).await;
+}
+
+#[tokio::test]
+async fn l7_two_deployments_on_one_redis_do_not_see_each_other() {
+    let redis = Redis::start();
+    let url = redis.url();
+    let deployment = |prefix| {
+        Server::start(&[
+            "all",
+            "--store",
+            &url,
+            "--store-prefix",
+            prefix,
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "off",
+            "--allow-anonymous",
+        ])
+    };
+    let (staging, production) = (deployment("staging"), deployment("production"));
+    let mut here = staging.member("chat/l7", "Ada").await;
+    let mut there = production.member("chat/l7", "Bo").await;
+    let heard = here.say("chat/l7", 2, "only a test").await;
+    assert_eq!(said(&heard), ["only a test"]);
+    let heard = there.say("chat/l7", 2, "hello").await;
+    assert_eq!(said(&heard), ["hello"], "nothing comes before it");
+    let keys = redis.cli(&["KEYS", "*"]);
+    let known = |key: &&str| !key.starts_with("staging:") && !key.starts_with("production:");
+    assert_eq!(keys.lines().find(known), None, "{keys}");
+}
+
+#[test]
+fn l7_a_prefix_that_is_none_is_refused() {
+    let flags = [
+        "worker",
+        "--store",
+        "redis://127.0.0.1:1",
+        "--store-prefix",
+        "{a}",
+    ];
+    refused(&Server::run(&flags), &["--store-prefix", "a-z"]);
+}
