@@ -82,7 +82,7 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
         Health::Up => (StatusCode::OK, "ready\n"),
         Health::Refusing => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "the store refuses writes or throws keys away\n",
+            "the store is full, refuses writes or throws keys away\n",
         ),
         Health::Down => (
             StatusCode::SERVICE_UNAVAILABLE,

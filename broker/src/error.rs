@@ -33,7 +33,7 @@ pub enum BrokerError {
 pub enum Health {
     /// It does.
     Up,
-    /// It answers, and is not to be relied on: it refuses what would change it, or throws away what it holds.
+    /// It answers, and is not to be relied on: nothing more may be put into it, or it throws away what it holds.
     Refusing,
     /// It does not; the backend keeps trying.
     Down,

@@ -2,13 +2,14 @@
 //!
 //! What has to be atomic is a script, in a file of its own beside this module; the rest is plain
 //! commands. Scripts check everything before they write anything (of each record or append, where they
-//! carry several), for Redis does not roll back, and start with `#!lua`, so that at the memory limit they
-//! are refused before they begin. Those that keep leases, members and sessions alive say `allow-oom` (W7).
-//! Time is Redis's own.
+//! carry several), for Redis does not roll back, and write last what a repetition goes by. They start with
+//! `#!lua`, so that at the memory limit they are refused before they begin. Those that keep leases, members
+//! and sessions alive say `allow-oom` (W7). Time is Redis's own.
 //!
 //! # Keys
-//! `ol` stands for the deployment's [`Prefix`]. All keys of one script share the hash tag in braces: `{p7}` a partition, `{s3}` a session shard. So each
-//! lies in one slot of a Cluster. (What is gathered for a single Redis may span several.)
+//! `ol` stands for the deployment's [`Prefix`]. All keys of one script share the hash tag in braces: `{p7}` a
+//! partition, `{s3}` a session shard. So each lies in one slot of a Cluster. (What is gathered for a single
+//! Redis may span several.)
 //!
 //! | key | type | holds |
 //! | --- | --- | --- |

@@ -56,9 +56,9 @@ impl Findings {
     }
 
     pub(super) fn health(&self) -> Health {
-        match (&self.refuses, &self.evicts) {
-            (None, None) => Health::Up,
-            (Some(_), _) | (_, Some(_)) => Health::Refusing,
+        match self.crowded || self.refuses.is_some() || self.evicts.is_some() {
+            true => Health::Refusing,
+            false => Health::Up,
         }
     }
 }

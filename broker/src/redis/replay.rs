@@ -48,15 +48,13 @@ pub(super) async fn dropped(connection: &mut MultiplexedConnection, keys: &Keys)
     }
     let mut told = Vec::new();
     for answer in answers {
-        match answer {
-            Value::ServerError(error) if error.code() == "NOPERM" => {
-                tracing::info!(
-                    "cannot see what the user `default` of Redis may: it needs +acl|dryrun"
-                );
-                return None;
-            }
-            answer => told.extend(read_value::<String>(answer)),
+        if let Value::ServerError(error) = &answer
+            && error.code() == "NOPERM"
+        {
+            tracing::info!("cannot see what the user `default` of Redis may: it needs +acl|dryrun");
+            return None;
         }
+        told.extend(read_value::<String>(answer).ok());
     }
     let why = told.into_iter().find(|answer| answer != "OK")?;
     Some(format!(

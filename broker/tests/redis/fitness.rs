@@ -88,6 +88,20 @@ async fn l6_a_redis_that_refuses_writes_or_begins_to_evict_is_not_fit_while_it_d
         assert_eq!(store.commit(&commit).await, Ok(Committed::Now));
     }
 
+    // Close to the limit nothing more is taken in.
+    server.run::<()>(&["SET", "ballast", &"x".repeat(16 << 20)]);
+    let info: String = server.run(&["INFO", "memory"]);
+    let used = info
+        .lines()
+        .find_map(|line| line.strip_prefix("used_memory:"));
+    let used: u64 = used.unwrap().trim().parse().unwrap();
+    let limit = (used + used / 20).to_string();
+    server.run::<()>(&["CONFIG", "SET", "maxmemory", &limit]);
+    becomes(&store, Health::Refusing).await;
+    server.run::<()>(&["DEL", "ballast"]);
+    server.run::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    becomes(&store, Health::Up).await;
+
     // A save that fails: MISCONF, until one succeeds.
     server.run::<()>(&["CONFIG", "SET", "save", "3600 1000000"]);
     let folder: Vec<String> = server.run(&["CONFIG", "GET", "dir"]);
