@@ -210,6 +210,12 @@ pub(crate) struct Flags {
           value_parser = clap::value_parser!(u64).range(100..))]
     pub(crate) lease_ms: Option<u64>,
 
+    /// How often sessions, their sockets and the members of rooms are held against each other: what one of
+    /// them has lost is mended the second time it is found [default: 30000]
+    #[arg(long, env = "OUTLAST_AUDIT_MS", value_name = "MS",
+          value_parser = clap::value_parser!(u64).range(100..))]
+    pub(crate) audit_ms: Option<u64>,
+
     /// Newest entries that a room's log keeps [default: 1000]
     #[arg(long, env = "OUTLAST_LOG_ENTRIES", value_name = "N",
           value_parser = clap::value_parser!(u64).range(1..))]

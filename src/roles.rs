@@ -49,6 +49,15 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
         "starts"
     );
     let sessions = Sessions::new(store.clone(), session_settings(&config));
+    // Before a gateway in this process looks: where it fails the keeper does it when the store answers.
+    let terms = match config.role.has_keeper() {
+        true => sessions.decree().await,
+        false => sessions.agree().await,
+    };
+    if let Err(error) = terms {
+        tracing::debug!(%error, "cannot agree yet on how long sessions live");
+    }
+    let grace = sessions.grace();
     let api = Api::new(store.clone(), sessions);
     if let Some(listener) = admin {
         let callers = Callers::at(listener.local_addr()?, keys.as_ref());
@@ -61,7 +70,7 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     }
 
     let behind_stop = CancellationToken::new();
-    let mut behind = spawn_behind(&config, &store, registry, &behind_stop);
+    let mut behind = spawn_behind(&config, &store, registry, grace, &behind_stop);
     let mut front = JoinSet::new();
     let (address, id) = gateway
         .map(|gateway| gateway.spawn(&config, &store, pages, &told, &mut front))
@@ -155,21 +164,24 @@ impl Front {
     }
 }
 
+/// How long after the grace a room may hear of it at the latest (S7).
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
+
 /// The parts behind the gateway: rooms and sessions.
 fn spawn_behind(
     config: &Config,
     store: &SharedBroker,
     registry: Registry,
+    grace: Duration,
     stop: &CancellationToken,
 ) -> Parts {
     let mut parts = Parts::new();
     if config.role.has_worker() {
-        let run = outlast_worker::run(
-            store.clone(),
-            registry,
-            worker_settings(config),
-            stop.clone(),
-        );
+        let mut settings = worker_settings(config);
+        // Longer than it takes until rooms are told that somebody is away, so that this is no finding (S7).
+        let told_ms = (grace + TOLD_WITHIN).as_millis() as u64;
+        settings.audit_ms = settings.audit_ms.map(|audit_ms| audit_ms.max(told_ms));
+        let run = outlast_worker::run(store.clone(), registry, settings, stop.clone());
         parts.spawn(async move { stopped("the worker", run.await) });
     }
     if config.role.has_keeper() {
@@ -213,6 +225,7 @@ fn session_settings(config: &Config) -> outlast_sessions::Settings {
         grace_ms: flags.detach_grace_ms.unwrap_or(defaults.grace_ms),
         per_user_max: flags.sessions_per_user.unwrap_or(defaults.per_user_max),
         lease_ms: flags.lease_ms.unwrap_or(defaults.lease_ms),
+        audit_ms: flags.audit_ms.unwrap_or(defaults.audit_ms),
     }
 }
 
@@ -224,6 +237,7 @@ fn worker_settings(config: &Config) -> outlast_worker::Settings {
         lease_ms: flags.lease_ms.unwrap_or(defaults.lease_ms),
         log_age_ms: flags.log_age_ms.unwrap_or(defaults.log_age_ms),
         room_ttl_ms: flags.room_ttl_ms.unwrap_or(defaults.room_ttl_ms),
+        audit_ms: Some(session_settings(config).audit_ms),
         ..defaults
     }
 }
@@ -232,7 +246,6 @@ fn gateway_settings(config: &Config) -> outlast_gateway::Settings {
     let defaults = outlast_gateway::Settings::default();
     let flags = &config.flags;
     outlast_gateway::Settings {
-        ttl_ms: session_settings(config).ttl_ms,
         heartbeat_ms: flags.heartbeat_ms.unwrap_or(defaults.heartbeat_ms),
         frame_bytes: flags
             .frame_bytes

@@ -10,12 +10,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use outlast_protocol::{RoomName, Sid};
 
-use outlast_protocol::RoomName;
-
-use crate::{Partition, SharedBroker};
+use crate::{NodeId, Partition, Shard, SharedBroker};
 
 pub mod announcements;
+pub mod audits;
 pub mod commits;
 pub mod fixture;
 pub mod leases;
@@ -23,6 +23,7 @@ pub mod members;
 pub mod model;
 pub mod records;
 pub mod rooms;
+pub mod terms;
 pub mod topic;
 
 /// A store under test, which was empty when this was made and is gone with it.
@@ -42,6 +43,22 @@ pub trait Harness: Send + Sync {
 
     /// Drops a room's log and nothing else of the room, as a store does that loses acknowledged writes (W14).
     async fn lose_log(&self, room: &RoomName);
+
+    /// Loses a record, and leaves its entries in the indexes; or the other way round (S9).
+    async fn lose(&self, shard: Shard, sid: Sid, what: Lost);
+}
+
+/// What a store loses of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lost {
+    /// The record itself.
+    Record,
+    /// Its deadline's entry.
+    Due,
+    /// Its entry under this owner.
+    Owner(NodeId),
+    /// Its entry in this group.
+    Group(String),
 }
 
 /// Makes a test of each case of the suite: `conformance_suite!(expression)`, where the expression is a
@@ -113,6 +130,13 @@ macro_rules! conformance_suite {
                 s8_a_group_holds_no_more_than_its_bound,
                 s8_of_many_who_want_the_last_place_one_gets_it,
                 a_record_that_is_deleted_leaves_every_index;
+            audits:
+                s9_entries_whose_record_is_gone_are_removed,
+                s9_entries_that_are_missing_are_put_back,
+                s9_indexes_are_read_page_by_page,
+                s9_who_holds_a_record_is_told;
+            terms:
+                l10_the_first_terms_count_until_others_are_decreed;
             members:
                 s7_a_member_is_known_from_its_first_beat_on,
                 s7_a_member_that_is_struck_is_unknown,

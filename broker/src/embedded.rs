@@ -15,6 +15,7 @@ use crate::{Broker, BrokerError, Health, Layout};
 
 mod announcements;
 mod append;
+mod audit;
 mod claim;
 mod clock;
 mod commit;
@@ -34,6 +35,7 @@ mod rooms;
 mod step;
 mod sweep;
 mod tables;
+mod terms;
 #[cfg(feature = "conformance")]
 mod testing;
 mod topic;

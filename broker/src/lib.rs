@@ -5,6 +5,8 @@
 //! - [`Leases`]: who may write a partition or keep a shard of sessions.
 //! - [`Membership`]: which processes are alive.
 //! - [`Records`]: session records, with compare-and-swap, deadlines and owners.
+//! - [`Audits`]: records and their indexes, looked at from each other's side.
+//! - [`Agreement`]: how long sessions live, the same for all.
 //! - [`Announcements`]: news of commits, delivered at most once; the log is the truth.
 //!
 //! Two backends implement them all: [`redis`] for any number of processes, [`embedded`] for one.
@@ -14,6 +16,7 @@
 use std::sync::Arc;
 
 mod announce;
+mod audit;
 mod commit;
 mod entry;
 mod error;
@@ -26,6 +29,7 @@ mod record;
 mod reply;
 mod seat;
 mod seldom;
+mod terms;
 mod topic;
 mod version;
 
@@ -37,6 +41,7 @@ pub mod redis;
 pub mod telemetry;
 
 pub use announce::{Announcement, Announcements, Heard, Listener, Subscriptions};
+pub use audit::{Audits, Holder, Mended, Seen};
 pub use commit::{Commit, Committed, Cursor, RoomCommit, RoomLoad, Rooms, Snapshot, Stretch};
 pub use entry::{Body, Entry};
 pub use error::{BrokerError, Health};
@@ -49,11 +54,22 @@ pub use record::{Group, Read, Record, Records, Write, Written};
 pub use reply::{Answer, Nudge, Reply};
 pub use seat::{Outcome, OutcomeBody, Seat, Standing};
 pub use seldom::Seldom;
+pub use terms::{Agreement, Terms};
 pub use topic::{Topic, TopicEntry, TopicId};
 
 /// A store: everything that processes share.
 pub trait Broker:
-    Topic + Rooms + Leases + Membership + Records + Announcements + Send + Sync + 'static
+    Topic
+    + Rooms
+    + Leases
+    + Membership
+    + Records
+    + Audits
+    + Agreement
+    + Announcements
+    + Send
+    + Sync
+    + 'static
 {
     /// How many partitions and shards this store was created with (L3).
     fn layout(&self) -> Layout;

@@ -8,10 +8,11 @@ use outlast_protocol::{RoomName, Sid};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    Announcements, Beat, Broker, BrokerError, Commit, Committed, Cursor, Deadline, Health, Input,
-    Layout, Lease, LeaseName, Leases, Listener, Member, Membership, NodeId, Nudge, Partition, Read,
-    Records, Role, RoomLoad, Rooms, Shard, SharedBroker, Standing, Stretch, Subscriptions, Survey,
-    Topic, TopicEntry, TopicId, Write, Written, telemetry,
+    Agreement, Announcements, Audits, Beat, Broker, BrokerError, Commit, Committed, Cursor,
+    Deadline, Health, Holder, Input, Layout, Lease, LeaseName, Leases, Listener, Member,
+    Membership, Mended, NodeId, Nudge, Partition, Read, Records, Role, RoomLoad, Rooms, Seen,
+    Shard, SharedBroker, Standing, Stretch, Subscriptions, Survey, Terms, Topic, TopicEntry,
+    TopicId, Write, Written, telemetry,
 };
 
 /// The same store, with its requests and its leases counted at `/metrics`.
@@ -28,6 +29,10 @@ pub fn metered(inner: SharedBroker) -> SharedBroker {
         owners: Meter::new("owners"),
         owned: Meter::new("owned"),
         grouped: Meter::new("grouped"),
+        audit: Meter::new("audit"),
+        mend: Meter::new("mend"),
+        terms: Meter::new("terms"),
+        holders: Meter::new("holders"),
         append: Meter::new("append"),
         arrive: Meter::new("arrive"),
         read_topic: Meter::new("read_topic"),
@@ -60,6 +65,10 @@ struct Metered {
     owners: Meter,
     owned: Meter,
     grouped: Meter,
+    audit: Meter,
+    mend: Meter,
+    terms: Meter,
+    holders: Meter,
     append: Meter,
     arrive: Meter,
     read_topic: Meter,
@@ -179,6 +188,53 @@ impl Records for Metered {
     ) -> Result<Vec<Sid>, BrokerError> {
         let grouped = self.inner.grouped(shard, group, max);
         self.grouped.time(grouped).await
+    }
+}
+
+#[async_trait]
+impl Audits for Metered {
+    async fn owned_after(
+        &self,
+        shard: Shard,
+        owner: &NodeId,
+        after: Option<Sid>,
+        max: usize,
+    ) -> Result<Vec<Sid>, BrokerError> {
+        let page = self.inner.owned_after(shard, owner, after, max);
+        self.audit.time(page).await
+    }
+
+    async fn grouped_after(
+        &self,
+        shard: Shard,
+        after: Option<&(String, Sid)>,
+        max: usize,
+    ) -> Result<Vec<(String, Sid)>, BrokerError> {
+        let page = self.inner.grouped_after(shard, after, max);
+        self.audit.time(page).await
+    }
+
+    async fn mend(&self, shard: Shard, seen: &[Seen]) -> Result<Vec<Mended>, BrokerError> {
+        self.mend.time(self.inner.mend(shard, seen)).await
+    }
+
+    async fn holders(
+        &self,
+        shard: Shard,
+        sids: &[Sid],
+    ) -> Result<Vec<Option<Holder>>, BrokerError> {
+        self.holders.time(self.inner.holders(shard, sids)).await
+    }
+}
+
+#[async_trait]
+impl Agreement for Metered {
+    async fn agree(&self, ours: Terms) -> Result<Terms, BrokerError> {
+        self.terms.time(self.inner.agree(ours)).await
+    }
+
+    async fn decree(&self, ours: Terms) -> Result<(), BrokerError> {
+        self.terms.time(self.inner.decree(ours)).await
     }
 }
 

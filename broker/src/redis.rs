@@ -13,7 +13,7 @@
 //!
 //! | key | type | holds |
 //! | --- | --- | --- |
-//! | `ol:store` | hash | `format`, `partitions`, `shards`, and an `id` drawn when the store was made |
+//! | `ol:store` | hash | `format`, `partitions`, `shards`, an `id` drawn when the store was made, and `ttl_ms` and `grace_ms` of its sessions |
 //! | `ol:members` | sorted set | `role id` of every process, by when it was last heard of |
 //! | `ol:{p7}:topic` | stream | inputs on their way to the partition's rooms |
 //! | `ol:{p7}:lease` | string, expires | `epoch owner` |
@@ -51,6 +51,7 @@ use crate::{Broker, BrokerError, Health, Layout};
 
 mod access;
 mod announcements;
+mod audit;
 mod checkup;
 mod cluster;
 mod commit;
@@ -77,6 +78,7 @@ mod sentinels;
 mod slots;
 mod spot;
 mod table;
+mod terms;
 mod topic;
 mod url;
 

@@ -12,7 +12,7 @@ use outlast_broker::{
     Standing,
 };
 use outlast_protocol::{Limits, RoomName, Sid, Welcome};
-use outlast_sessions::{Attachment, SessionError, Sessions};
+use outlast_sessions::{Attachment, Audit, SessionError, Sessions};
 use tokio::{
     sync::{Notify, Semaphore},
     time::{Instant, sleep},
@@ -73,6 +73,8 @@ pub(crate) struct Who {
 
 /// How often the gateway says that it is alive.
 const BEAT_EVERY: Duration = Duration::from_millis(400);
+/// After how many of them it sees how long sessions live (L10).
+const AGREE_EVERY_BEATS: u64 = 4;
 /// How long after its last heartbeat a gateway may still append (S6).
 const APPEND_WITHIN_MS: u64 = 30_000;
 /// How many sessions are looked after at once, when many have to be.
@@ -142,13 +144,15 @@ impl Shared {
                 Ok(beat) => {
                     outage.ends();
                     self.heard_at_ms.store(beat.now_ms, Ordering::Release);
-                    return Ok(listener);
+                    break;
                 }
                 Err(error @ BrokerError::Unavailable(_)) => outage.begins(&error),
                 Err(error) => return Err(error),
             }
             tokio::time::sleep(RETRY).await;
         }
+        self.agree().await;
+        Ok(listener)
     }
 
     /// Everything that goes on besides the sockets, for as long as it is polled.
@@ -158,6 +162,7 @@ impl Shared {
             self.beat(),
             self.reclaim(),
             self.verify(),
+            self.audit(),
             self.hub.age(),
             self.queue.run()
         );
@@ -223,7 +228,7 @@ impl Shared {
             sid: session.sid,
             key: session.key.clone(),
             generation: session.generation,
-            ttl_ms: self.settings.ttl_ms,
+            ttl_ms: self.sessions.ttl().as_millis() as u64,
             heartbeat_ms: self.settings.heartbeat_ms,
             limits: Limits {
                 frame_bytes: self.settings.frame_bytes,
@@ -297,8 +302,11 @@ impl Shared {
         let mut ticks = tokio::time::interval(BEAT_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut outage = Outage::default();
-        loop {
+        for beats in 1_u64.. {
             ticks.tick().await;
+            if beats.is_multiple_of(AGREE_EVERY_BEATS) {
+                self.agree().await;
+            }
             match self.broker.beat(&self.me, Role::Gateway).await {
                 Ok(beat) => {
                     outage.ends();
@@ -342,6 +350,27 @@ impl Shared {
             if sessions.is_empty() {
                 tokio::time::sleep(every).await;
             }
+        }
+    }
+
+    /// Holds the records that name this gateway against its sockets, now and then (S9).
+    async fn audit(&self) {
+        let mut audit = Audit::new(self.sessions.clone(), self.me.clone());
+        loop {
+            let pause = audit.every().mul_f64(rand::random_range(0.9..1.1));
+            tokio::time::sleep(pause).await;
+            let sockets = &self.hub.sockets;
+            let here = sockets.all().into_iter().map(|who| who.sid).collect();
+            if let Err(error) = audit.pass(here, |sid| sockets.has(sid)).await {
+                tracing::debug!(%error, "records cannot be held against sockets now");
+            }
+        }
+    }
+
+    /// Goes by the ttl and the grace that count in the store (L10).
+    async fn agree(&self) {
+        if let Err(error) = self.sessions.agree().await {
+            tracing::debug!(%error, "cannot see how long sessions live");
         }
     }
 

@@ -110,7 +110,9 @@ async fn drain(shared: &Shared) {
     shared.queue.close();
     shared.sockets.close();
     let length = Duration::from_millis(shared.settings.drain_ms);
-    let window = Window::new(Instant::now(), length - GONE_WITHIN.min(length / 10));
+    let length_less = length - GONE_WITHIN.min(length / 10);
+    let attach_rate = shared.settings.attach_rate;
+    let window = Window::new(Instant::now(), length_less, attach_rate);
     if !window.is_empty() {
         metrics::gauge!(telemetry::DRAINING).set(1.0);
         let sockets = shared.hub.sockets.move_all(window);

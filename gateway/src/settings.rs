@@ -12,9 +12,6 @@ pub struct Settings {
     pub heartbeat_ms: u64,
     /// Actions a second that one socket may send; twice that at once (A5).
     pub actions_per_s: u32,
-    /// How long a session outlives its socket, in milliseconds: what `welcome` says (S2). Who keeps
-    /// sessions has to be told the same.
-    pub ttl_ms: u64,
     /// How many sockets one address may have; any number when there is none (S8).
     pub sockets_per_address: Option<usize>,
     /// Origins that may connect besides the gateway's own host, such as `https://app.example` (H4).
@@ -91,7 +88,6 @@ impl Default for Settings {
             frame_bytes: 65_536,
             heartbeat_ms: 25_000,
             actions_per_s: 50,
-            ttl_ms: 120_000,
             sockets_per_address: None,
             allow_origin: Vec::new(),
             first_frame_ms: 10_000,

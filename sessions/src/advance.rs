@@ -4,6 +4,8 @@
 //! ignores it, and of several writes of a record the first wins. So a process may be killed anywhere in
 //! here; what it left undone is still due.
 
+use std::collections::HashSet;
+
 use futures_util::future;
 use metrics::counter;
 use outlast_broker::{BrokerError, NodeId, Written};
@@ -18,18 +20,29 @@ use crate::{
 /// When to try again to tell a room whose topic did not take it, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
-/// Does the next thing that is due about each of these sessions. Answers those whose records this version
-/// cannot read, with why.
+/// What was found of sessions that an index had named.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// Those whose records this version cannot read, with why.
+    pub(crate) unreadable: Vec<(Sid, String)>,
+    /// Those whose records do not bear the index out, or are not there.
+    pub(crate) astray: Vec<Sid>,
+}
+
+/// Does the next thing that is due about each of these sessions.
 ///
 /// # Errors
 /// When the store does not answer; what was left undone is still due.
-pub(crate) async fn advance(
-    shelf: &Shelf,
-    sids: Vec<Sid>,
-) -> Result<Vec<(Sid, String)>, BrokerError> {
+pub(crate) async fn advance(shelf: &Shelf, sids: Vec<Sid>) -> Result<Findings, BrokerError> {
     let (found, unreadable) = shelf.read_all(&sids).await?;
+    let settings = shelf.settings();
+    let is_due = |loaded: &Loaded| {
+        let due_ms = loaded.session.due_ms(&settings);
+        due_ms.is_some_and(|due_ms| due_ms <= loaded.now_ms)
+    };
+    let astray = astray(&sids, &found, &unreadable, is_due);
     let due = |loaded: Loaded| {
-        let step = loaded.session.due(loaded.now_ms, &shelf.settings);
+        let step = loaded.session.due(loaded.now_ms, &settings);
         (loaded, step)
     };
     let steps: Vec<_> = found.into_iter().map(due).collect();
@@ -50,11 +63,10 @@ pub(crate) async fn advance(
         .iter()
         .map(|(loaded, step)| write(shelf, loaded, step, told(loaded))))
     .await?;
-    Ok(unreadable)
+    Ok(Findings { unreadable, astray })
 }
 
-/// Detaches those of these sessions whose sockets a dead gateway holds. Answers those whose records this
-/// version cannot read, with why.
+/// Detaches those of these sessions whose sockets a dead gateway holds.
 ///
 /// # Errors
 /// When the store does not answer; what was not detached is still the gateway's.
@@ -63,8 +75,10 @@ pub(crate) async fn lose(
     sids: Vec<Sid>,
     dead: &NodeId,
     since_ms: u64,
-) -> Result<Vec<(Sid, String)>, BrokerError> {
+) -> Result<Findings, BrokerError> {
     let (found, unreadable) = shelf.read_all(&sids).await?;
+    let is_held = |loaded: &Loaded| loaded.session.gateway() == Some(dead);
+    let astray = astray(&sids, &found, &unreadable, is_held);
     all(found.iter().map(async |loaded| {
         let mut session = loaded.session.clone();
         session.lose(dead, since_ms);
@@ -75,7 +89,21 @@ pub(crate) async fn lose(
         Ok(())
     }))
     .await?;
-    Ok(unreadable)
+    Ok(Findings { unreadable, astray })
+}
+
+/// Those of the sessions that an index named whose records do not say the same.
+fn astray(
+    sids: &[Sid],
+    found: &[Loaded],
+    unreadable: &[(Sid, String)],
+    borne_out: impl Fn(&Loaded) -> bool,
+) -> Vec<Sid> {
+    let found = found.iter().filter(|loaded| borne_out(loaded));
+    let unreadable = unreadable.iter().map(|(sid, _)| *sid);
+    let right: HashSet<_> = found.map(|loaded| loaded.sid).chain(unreadable).collect();
+    let astray = sids.iter().filter(|sid| !right.contains(*sid));
+    astray.copied().collect()
 }
 
 /// Writes what follows once the rooms have been told.

@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, time::Duration};
 
-use outlast_broker::{BrokerError, Member, NodeId, Shard, SharedBroker};
+use outlast_broker::{BrokerError, Member, NodeId, Seen, Shard, SharedBroker};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -10,11 +10,13 @@ mod deaths;
 mod outage;
 mod shards;
 mod silence;
+mod sweep;
 mod unreadable;
 
 use deaths::Deaths;
 use outage::Outage;
 use shards::Shards;
+use sweep::Sweep;
 use unreadable::Unreadable;
 
 /// How often a keeper looks at its shards when there is nothing to do.
@@ -42,7 +44,7 @@ pub async fn keep(
 ) -> Result<(), BrokerError> {
     telemetry::describe();
     let pause = LOOK_EVERY.min(Duration::from_millis(settings.lease_ms / 5));
-    let mut keeper = Keeper::new(Shelf { broker, settings });
+    let mut keeper = Keeper::new(Shelf::new(broker, settings));
     let mut outage = Outage::default();
     while !shutdown.is_cancelled() {
         let round = keeper.round(&shutdown).await;
@@ -74,6 +76,9 @@ struct Keeper {
     queue: VecDeque<Shard>,
     /// When it last counted.
     counted: Option<Instant>,
+    sweep: Sweep,
+    /// Whether the store has been told how long sessions live.
+    decreed: bool,
 }
 
 impl Keeper {
@@ -84,12 +89,18 @@ impl Keeper {
             unreadable: Unreadable::default(),
             queue: VecDeque::new(),
             counted: None,
+            sweep: Sweep::default(),
+            decreed: false,
             shelf,
         }
     }
 
     /// Sees to its leases, and works on the shards that it holds for a while.
     async fn round(&mut self, shutdown: &CancellationToken) -> Result<Work, BrokerError> {
+        if !self.decreed {
+            self.shelf.decree().await?;
+            self.decreed = true;
+        }
         let (now_ms, members) = match self.look_around().await {
             Ok(seen) => seen,
             Err(error) => {
@@ -105,14 +116,20 @@ impl Keeper {
         if let Err(error) = self.count().await {
             tracing::debug!(%error, "the sessions without a socket cannot be counted");
         }
+        let held = self.shards.held();
+        if let Err(error) = self.sweep.turn(&self.shelf, &held).await {
+            tracing::debug!(%error, "the indexes of sessions cannot be looked through now");
+        }
         Ok(work)
     }
 
-    /// Counts the sessions of its shards that are without a socket, if it is time to.
+    /// Counts the sessions of its shards that are without a socket, and sees how long sessions live, if it is
+    /// time to.
     async fn count(&mut self) -> Result<(), BrokerError> {
         if self.counted.is_some_and(|at| at.elapsed() < COUNT_EVERY) {
             return Ok(());
         }
+        self.shelf.agree().await?;
         let mut detached = 0;
         for shard in self.shards.held() {
             detached += self.shelf.broker.waiting(shard).await?;
@@ -158,7 +175,13 @@ impl Keeper {
         let due = self.shelf.broker.due(shard, most).await?;
         let left = lost == Work::Left || due.len() == most;
         let due = self.unreadable.without(due);
-        self.unreadable.add(advance(&self.shelf, due).await?);
+        let found = advance(&self.shelf, due).await?;
+        self.unreadable.add(found.unreadable);
+        let astray = found.astray.into_iter().map(|sid| Seen {
+            due: true,
+            ..Seen::nowhere(sid)
+        });
+        self.shelf.mend(shard, &astray.collect::<Vec<_>>()).await?;
         Ok(if left { Work::Left } else { Work::Done })
     }
 }

@@ -1,10 +1,11 @@
 //! Sessions that outlive their sockets (SPEC section 4).
 //!
 //! - [`Sessions`] is what a gateway asks: it opens, resumes, detaches and ends them.
+//! - [`Audit`] is how a gateway looks for records that name it while it has no socket for them.
 //! - [`keep`] is what watches over them: it notices dead gateways, tells rooms who is away and expires what
 //!   nobody came back to.
 //!
-//! Between the two lies nothing but the records in the store. What happens to a session is decided by a
+//! Between them lies nothing but the records in the store. What happens to a session is decided by a
 //! pure state machine (`machine.rs`); everything else reads a record, asks the machine and writes by
 //! compare-and-swap. So gateways and keepers may run anywhere, overlap, and be killed at any moment.
 //!
@@ -15,6 +16,7 @@
 
 mod advance;
 mod attachment;
+mod audit;
 mod error;
 mod found;
 mod identity;
@@ -27,9 +29,11 @@ mod shelf;
 mod store;
 mod swap;
 mod telemetry;
+mod terms;
 mod unsettled;
 
 pub use attachment::Attachment;
+pub use audit::Audit;
 pub use error::SessionError;
 pub use found::{Found, Presence};
 pub use identity::Identity;

@@ -1,4 +1,5 @@
-/// How sessions live. All keepers and gateways of one store should be given the same.
+/// How sessions live. All keepers and gateways of one store should be given the same; of `ttl_ms` and
+/// `grace_ms` what the store says counts (L10).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// How long a session outlives its socket, in milliseconds (S2).
@@ -9,6 +10,8 @@ pub struct Settings {
     pub per_user_max: usize,
     /// How long a keeper's lease of a shard lasts without being renewed, in milliseconds.
     pub lease_ms: u64,
+    /// How often records are held against what else is known of them, in milliseconds (S9).
+    pub audit_ms: u64,
 }
 
 impl Default for Settings {
@@ -18,6 +21,7 @@ impl Default for Settings {
             grace_ms: 5_000,
             per_user_max: 16,
             lease_ms: 2_000,
+            audit_ms: 30_000,
         }
     }
 }

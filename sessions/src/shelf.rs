@@ -5,24 +5,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future;
 use outlast_broker::{
-    BrokerError, Deadline, Group, Input, Partition, Shard, SharedBroker, Write, Written,
+    BrokerError, Deadline, Group, Input, Mended, Partition, Seen, Shard, SharedBroker, Terms,
+    Write, Written,
 };
 use outlast_protocol::Sid;
 
 use crate::{
     SessionError, Settings,
     machine::{Session, TELL_WITHIN_MS, Tell},
-    record,
+    record, telemetry,
+    terms::Counting,
 };
 
 /// How many inputs go into one append.
 const APPEND_MAX: usize = 256;
 
+/// How many records are held against their indexes in one step: Redis serves nobody else meanwhile.
+pub(crate) const MEND_MAX: usize = 64;
+
 /// The sessions of a store, as records.
 #[derive(Clone)]
 pub(crate) struct Shelf {
     pub(crate) broker: SharedBroker,
-    pub(crate) settings: Settings,
+    /// What this process was given.
+    given: Settings,
+    terms: Counting,
 }
 
 /// A session as it was read.
@@ -47,6 +54,80 @@ pub(crate) struct News<'a> {
 }
 
 impl Shelf {
+    pub(crate) fn new(broker: SharedBroker, given: Settings) -> Self {
+        Shelf {
+            broker,
+            terms: Counting::of(&given),
+            given,
+        }
+    }
+
+    /// How sessions live in this store.
+    pub(crate) fn settings(&self) -> Settings {
+        let Terms { ttl_ms, grace_ms } = self.terms.get();
+        Settings {
+            ttl_ms,
+            grace_ms,
+            ..self.given
+        }
+    }
+
+    /// Goes by the ttl and the grace that count in the store (L10).
+    pub(crate) async fn agree(&self) -> Result<(), BrokerError> {
+        let counting = self.broker.agree(self.given()).await?;
+        if self.terms.set(counting) {
+            tracing::warn!(
+                ttl_ms = counting.ttl_ms,
+                grace_ms = counting.grace_ms,
+                given_ttl_ms = self.given.ttl_ms,
+                given_grace_ms = self.given.grace_ms,
+                "session ttl or grace changed to what the store says"
+            );
+        }
+        Ok(())
+    }
+
+    /// Makes the ttl and the grace that this process was given count in the store (L10).
+    pub(crate) async fn decree(&self) -> Result<(), BrokerError> {
+        let known = self.broker.agree(self.given()).await?;
+        if known != self.given() {
+            self.broker.decree(self.given()).await?;
+            tracing::warn!(
+                ttl_ms = self.given.ttl_ms,
+                grace_ms = self.given.grace_ms,
+                before_ttl_ms = known.ttl_ms,
+                before_grace_ms = known.grace_ms,
+                "session ttl or grace changed in the store to what this process was given"
+            );
+        }
+        self.terms.set(self.given());
+        Ok(())
+    }
+
+    fn given(&self) -> Terms {
+        Terms {
+            ttl_ms: self.given.ttl_ms,
+            grace_ms: self.given.grace_ms,
+        }
+    }
+
+    /// Makes the indexes say of records what those say themselves (S11).
+    pub(crate) async fn mend(&self, shard: Shard, seen: &[Seen]) -> Result<(), BrokerError> {
+        for seen in seen.chunks(MEND_MAX) {
+            let mended = self.broker.mend(shard, seen).await?;
+            for (seen, mended) in seen.iter().zip(mended) {
+                let Mended { removed, restored } = mended;
+                if mended.is_nothing() {
+                    continue;
+                }
+                telemetry::found("entry", removed.into());
+                telemetry::found("unlisted", restored.into());
+                tracing::warn!(sid = %seen.sid, removed, restored, "index entries of a session mended");
+            }
+        }
+        Ok(())
+    }
+
     /// Reads a session.
     pub(crate) async fn read(&self, sid: Sid) -> Result<Option<Loaded>, SessionError> {
         let read = self.broker.read(self.shard(&sid), &sid).await?;
@@ -89,7 +170,7 @@ impl Shelf {
         expect: u64,
         session: &Session,
     ) -> Result<Written, BrokerError> {
-        let due_ms = session.due_ms(&self.settings);
+        let due_ms = session.due_ms(&self.settings());
         self.write_due(sid, expect, session, due_ms).await
     }
 
@@ -179,7 +260,7 @@ impl Shelf {
         // Who is over no longer counts among the user's sessions.
         let group = (!session.is_over()).then(|| Group {
             name: session.identity.user.clone(),
-            max: self.settings.per_user_max,
+            max: self.given.per_user_max,
         });
         let write = Write {
             sid,

@@ -23,7 +23,7 @@ use crate::{
 /// over changes nothing and says [`SessionError::Superseded`] (S5).
 #[derive(Clone)]
 pub struct Sessions {
-    shelf: Shelf,
+    pub(crate) shelf: Shelf,
     bound: Bound,
     nudges: Arc<Semaphore>,
 }
@@ -36,7 +36,7 @@ impl Sessions {
     pub fn new(broker: SharedBroker, settings: Settings) -> Self {
         telemetry::describe();
         Sessions {
-            shelf: Shelf { broker, settings },
+            shelf: Shelf::new(broker, settings),
             bound: Bound::default(),
             nudges: Arc::new(Semaphore::new(NUDGES_MAX)),
         }
@@ -44,7 +44,29 @@ impl Sessions {
 
     /// How long a session may be without a socket before anybody is told (S7).
     pub fn grace(&self) -> Duration {
-        Duration::from_millis(self.shelf.settings.grace_ms)
+        Duration::from_millis(self.shelf.settings().grace_ms)
+    }
+
+    /// How long a session outlives its socket (S2).
+    pub fn ttl(&self) -> Duration {
+        Duration::from_millis(self.shelf.settings().ttl_ms)
+    }
+
+    /// Goes by the ttl and the grace that count in the store; where none do yet, these do from now on (L10).
+    ///
+    /// # Errors
+    /// When the store does not answer; then those that counted before still do, here.
+    pub async fn agree(&self) -> Result<(), BrokerError> {
+        self.shelf.agree().await
+    }
+
+    /// Makes the ttl and the grace that this process was given count in the store: for who keeps sessions
+    /// (L10).
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn decree(&self) -> Result<(), BrokerError> {
+        self.shelf.decree().await
     }
 
     /// Makes a session, attached to this gateway (S1). Its record is complete when this returns (S2).
@@ -301,7 +323,7 @@ impl Sessions {
     pub async fn of_user(&self, user: &str) -> Result<Vec<Sid>, SessionError> {
         let broker = &self.shelf.broker;
         let shard = broker.layout().shard_of_user(user);
-        let max = self.shelf.settings.per_user_max;
+        let max = self.shelf.settings().per_user_max;
         Ok(broker.grouped(shard, user, max).await?)
     }
 

@@ -35,7 +35,7 @@ impl Shelf {
                 Ok(Written::Done { .. }) => return Ok(()),
                 Ok(Written::Conflict) => contended(),
                 Ok(Written::GroupFull) => SessionError::TooMany {
-                    max: self.settings.per_user_max,
+                    max: self.settings().per_user_max,
                 },
                 Err(error) => {
                     unanswered = tolerate(error, unanswered).await?;

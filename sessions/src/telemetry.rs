@@ -12,6 +12,7 @@ pub(crate) const EXPIRED: &str = "outlast_sessions_expired_total";
 pub(crate) const ENDED: &str = "outlast_sessions_ended_total";
 pub(crate) const DETACHED_TOLD: &str = "outlast_sessions_detached_told_total";
 pub(crate) const GATEWAYS_DEAD: &str = "outlast_sessions_gateways_declared_dead_total";
+pub(crate) const FOUND: &str = "outlast_sessions_audit_found_total";
 pub(crate) const UNREADABLE: &str = "outlast_sessions_unreadable_total";
 
 /// What sessions count.
@@ -36,6 +37,11 @@ pub const METRICS: &[Metric] = &[
         "Gateways that were silent for too long and lost their sessions",
     ),
     Metric::counter(
+        FOUND,
+        &["what"],
+        "What was amiss and was mended, by what: socketless (a record that named a gateway without a socket for it), entry (an index entry without its record), unlisted (a record without its index entry)",
+    ),
+    Metric::counter(
         UNREADABLE,
         &[],
         "Records that this version cannot read; look into the log",
@@ -45,6 +51,15 @@ pub const METRICS: &[Metric] = &[
 /// Says what each number means. Called whenever a part of this crate starts.
 pub(crate) fn describe() {
     METRICS.iter().for_each(Metric::describe);
+    // From the start, so that an alert on an increase sees the first one.
+    for what in ["socketless", "entry", "unlisted"] {
+        found(what, 0);
+    }
+}
+
+/// An audit has found something amiss (S9, S11).
+pub(crate) fn found(what: &'static str, count: u64) {
+    counter!(FOUND, "what" => what).increment(count);
 }
 
 /// A session is over, its rooms have been told and its record is gone (S6).

@@ -8,11 +8,12 @@ use tokio::{runtime::Handle, sync::Semaphore, time::sleep};
 
 use crate::{SessionError, keys::KeyHash, machine::Session, shelf::Shelf, swap::insist};
 
-/// How many attaches may be waiting to be taken back at once. One more is left as it is; its session
-/// expires only after its gateway has stopped.
+/// How many attaches may be waiting to be taken back at once. One more is left to its gateway's
+/// [`Audit`](crate::Audit).
 const UNSETTLED_MAX: usize = 16_384;
 
-/// How long a lost write may still take to happen. Taking it back earlier could come before it.
+/// How long a lost write may still take to happen. Taking it back earlier could come before it; what takes longer is
+/// found by the [`Audit`](crate::Audit).
 const LATE_WRITE: Duration = Duration::from_secs(1);
 
 /// An attach under way. Dropped before it is settled, because the store does not answer or because
@@ -75,7 +76,7 @@ impl Drop for Unsettled<'_> {
         }
         let (shelf, sid, key) = (self.shelf.clone(), self.sid, self.key);
         let Ok(permit) = Arc::clone(&self.bound.0).try_acquire_owned() else {
-            tracing::warn!(%sid, "too many attaches to take back: this one stays");
+            tracing::warn!(%sid, "too many attaches to take back: this one is left to the audit");
             return;
         };
         // Without a runtime the process is at its end, and so is its gateway.

@@ -7,6 +7,7 @@ mod actions;
 mod api;
 mod chat;
 mod command_line;
+mod drains;
 mod events;
 mod fleet;
 mod flow;

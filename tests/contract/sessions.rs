@@ -353,3 +353,45 @@ async fn s3_a_session_resumes_without_its_rooms_too() {
     let again = client.resume_at(server.address(), json!({})).await;
     assert_eq!(again.welcome["rooms"], json!({}));
 }
+
+#[tokio::test]
+async fn l10_a_gateway_goes_by_the_ttl_that_keepers_were_given() {
+    let redis = Redis::start();
+    let mut before = Server::gateway(&redis, &["--session-ttl-ms", "60000"]);
+    assert_eq!(
+        before.open().await.welcome["ttl_ms"],
+        60_000,
+        "there is no keeper yet"
+    );
+    let ttl = ["--session-ttl-ms", "4000", "--detach-grace-ms", "200"];
+    let _keeper = Server::keeper(&redis, &ttl);
+    let agrees = async |gateway: &Server| {
+        let ttl_ms = gateway.open().await.welcome["ttl_ms"].as_u64();
+        (ttl_ms == Some(4_000)).then_some(())
+    };
+    eventually("it tells clients what the keeper does", async || {
+        agrees(&before).await
+    })
+    .await;
+    let warned = before.log();
+    assert!(warned.contains("session ttl or grace changed"), "{warned}");
+    before = Server::gateway(&redis, &["--session-ttl-ms", "60000"]);
+    assert_eq!(before.open().await.welcome["ttl_ms"], 4_000);
+
+    let lost = before.open().await;
+    let frame = lost.resume_frame(json!({}));
+    lost.cut();
+    eventually("it expires when the client was told", async || {
+        let mut again = before.connect().await;
+        again
+            .send(json!({"t": "resume", "sid": frame["sid"], "key": "wrong", "rooms": {}}))
+            .await;
+        let gone = again.next().await;
+        let keys = redis.cli(&[
+            "KEYS",
+            &format!("*session:{}", frame["sid"].as_str().unwrap()),
+        ]);
+        (gone["code"] == 4001 && keys.is_empty()).then_some(())
+    })
+    .await;
+}

@@ -63,14 +63,11 @@ async fn d3_everybody_moves_to_the_other_gateway_and_the_process_ends_with_the_l
         assert!(after_ms.as_u64().unwrap() + 5_000 <= by_ms.as_u64().unwrap());
         after.push(after_ms.as_u64().unwrap() as f64);
     }
-    // 593 s in four parts, less what has passed until it was told.
+    // So few move at once (D5): 750 ms in four parts, less what has passed until it was told.
     after.sort_by(f64::total_cmp);
-    let part = 593_000.0 / 4.0;
+    let part = 750.0 / 4.0;
     for (number, after_ms) in after.iter().enumerate() {
-        assert!(
-            (after_ms - part * number as f64).abs() < part / 2.0,
-            "{after:?}"
-        );
+        assert!(*after_ms <= part * number as f64 + 1.0, "{after:?}");
     }
     assert_eq!(get(&admin, "/readyz").0, 503);
     assert_eq!(get(a.address(), "/").0, 200);

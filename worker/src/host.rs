@@ -15,6 +15,7 @@ mod presence;
 mod repeat;
 mod run;
 mod seats;
+mod silent;
 
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub(crate) struct Host {
     draft: Draft,
     /// When the store believes that the room wants to be woken.
     wake_ms: Option<u64>,
+    /// When it has to be in somebody's memory at the latest, while there are members (S10).
+    look_ms: Option<u64>,
 }
 
 /// How a room is.
@@ -102,11 +105,7 @@ impl Host {
     fn admit(&mut self, input: Input, now_ms: u64, log: &[Entry], batch: &mut Batch) {
         self.head.advance(now_ms);
         let (asker, request) = split(input);
-        if self
-            .seats
-            .get(&asker.sid)
-            .is_some_and(|seat| seat.over_at.is_some())
-        {
+        if self.is_over(&asker, &request) {
             return;
         }
         match request {

@@ -13,6 +13,7 @@
 //! This crate never talks to a client and knows nothing of sockets or sessions. Within it, [`Room`]s,
 //! `host` and `partition` are pure: IO, clocks and chance are in `runner` and `fleet` alone.
 
+mod audit;
 mod clock;
 mod cx;
 mod fleet;

@@ -15,6 +15,7 @@
 
 mod alarms;
 mod batch;
+mod walk;
 mod work;
 
 #[cfg(test)]
@@ -28,10 +29,14 @@ use std::{
 use outlast_broker::{self as broker, Commit, Cursor, Entry, Input, TopicEntry, TopicId};
 use outlast_protocol::RoomName;
 
-pub(crate) use self::batch::{Asker, Batch};
+pub(crate) use self::{
+    batch::{Asker, Batch},
+    walk::{Look, Silent},
+};
 
 use self::{
     alarms::Alarms,
+    walk::Walk,
     work::{Task, Work},
 };
 use crate::{
@@ -76,6 +81,7 @@ pub(crate) struct Partition {
     settings: Arc<Settings>,
     rooms: HashMap<RoomName, Host>,
     alarms: Alarms,
+    walk: Walk,
     queue: VecDeque<Task>,
     /// Until when the queue is held for company, if nobody waits for anything in it.
     held_until_ms: Option<u64>,
@@ -119,6 +125,7 @@ impl Partition {
             settings,
             rooms: HashMap::new(),
             alarms: Alarms::unknown(),
+            walk: Walk::default(),
             queue: VecDeque::new(),
             held_until_ms: None,
             wants_unread: true,
@@ -144,6 +151,12 @@ impl Partition {
     pub(crate) fn next_wake_ms(&self) -> Option<u64> {
         let due_ms = [self.alarms.next_ms(), self.held_until_ms];
         due_ms.into_iter().flatten().min()
+    }
+
+    /// A few more members who have long been silent, if it is time to look for such (S10).
+    pub(crate) fn look(&mut self, now_ms: u64) -> Option<Look> {
+        let audit_ms = self.settings.audit_ms?;
+        self.walk.next(&self.rooms, now_ms, audit_ms)
     }
 
     /// How many rooms are in memory.

@@ -14,6 +14,7 @@ use tracing::{Instrument, Span, debug_span};
 
 use crate::{
     Registry, Settings,
+    audit::Audit,
     clock::StoreClock,
     host::Loaded,
     partition::{Partition, UNREAD_MAX, WAKES_MAX, Want},
@@ -84,6 +85,7 @@ impl Runner {
             debug_span!("takeover", partition = self.partition.0, epoch = self.epoch);
         let mut core = self.open().instrument(takeover.clone()).await?;
         let rooms = RoomsGauge::of(self.partition);
+        let audit = Audit::start(self.broker.clone(), self.clock.clone(), self.partition);
         let mut reading = None;
         while !stop.is_cancelled() {
             let entries = match core.is_behind() {
@@ -99,6 +101,11 @@ impl Runner {
             let span = std::mem::replace(&mut takeover, Span::none());
             self.finish_batch(&mut core).instrument(span).await?;
             rooms.0.set(core.rooms_in_memory() as f64);
+            if audit.is_idle()
+                && let Some(look) = core.look(self.clock.now_ms())
+            {
+                audit.look(look);
+            }
         }
         match core.hand_over(self.clock.now_ms(), rand::random()) {
             Some(commit) => self.commit(&commit).await,

@@ -11,6 +11,9 @@ pub struct Settings {
     pub room_ttl_ms: u64,
     /// How many inputs one commit may take up.
     pub batch_max: usize,
+    /// How often members who are silent are held against their sessions' records, in milliseconds; never, when
+    /// there is none (S10).
+    pub audit_ms: Option<u64>,
     /// After how many entries a room's state is written down, at the latest.
     pub snapshot_every: u64,
 }
@@ -23,12 +26,22 @@ impl Default for Settings {
             log_age_ms: 600_000,
             room_ttl_ms: 24 * 3_600_000,
             batch_max: 512,
+            audit_ms: Some(30_000),
             snapshot_every: 200,
         }
     }
 }
 
+/// For how many audits a room may go without being in anybody's memory.
+const AUDITS_WITHOUT_ROOM: u64 = 20;
+
 impl Settings {
+    /// How long a room with members may be in nobody's memory, in milliseconds: only there it is audited (S10).
+    pub(crate) fn look_ms(&self) -> Option<u64> {
+        self.audit_ms
+            .map(|audit_ms| audit_ms.saturating_mul(AUDITS_WITHOUT_ROOM))
+    }
+
     /// How many entries may stand behind a snapshot: few enough that trimming, which happens along with
     /// snapshots, keeps the log near its bound.
     pub(crate) fn snapshot_due(&self) -> u64 {

@@ -13,6 +13,7 @@ pub(crate) const LOST: &str = "outlast_worker_partitions_lost_total";
 pub(crate) const FAULTS: &str = "outlast_worker_room_faults_total";
 pub(crate) const STOPPED: &str = "outlast_worker_rooms_stopped_total";
 pub(crate) const UNWRITTEN: &str = "outlast_worker_snapshots_failed_total";
+pub(crate) const FOUND: &str = "outlast_worker_audit_found_total";
 pub(crate) const UNREAD: &str = "outlast_worker_inputs_unread_total";
 
 /// What a worker counts.
@@ -45,6 +46,11 @@ pub const METRICS: &[Metric] = &[
         "Room states that could not be written down: their logs grow; look into the log",
     ),
     Metric::counter(
+        FOUND,
+        &["what"],
+        "Members whose sessions' records said otherwise, and whose rooms were told so, by what: gone (there is no record), away, back",
+    ),
+    Metric::counter(
         UNREAD,
         &[],
         "Inputs that this version cannot read; look into the log",
@@ -54,4 +60,8 @@ pub const METRICS: &[Metric] = &[
 /// Says what each number means. Called once, when a worker starts.
 pub(crate) fn describe() {
     METRICS.iter().for_each(Metric::describe);
+    // From the start, so that an alert on an increase sees the first one.
+    for what in ["gone", "away", "back"] {
+        metrics::counter!(FOUND, "what" => what).increment(0);
+    }
 }

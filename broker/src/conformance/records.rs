@@ -301,14 +301,14 @@ pub async fn a_record_that_is_deleted_leaves_every_index(harness: &dyn Harness) 
 }
 
 /// The records of one user.
-struct Desk {
-    store: SharedBroker,
+pub(super) struct Desk {
+    pub(super) store: SharedBroker,
     layout: Layout,
-    shard: Shard,
+    pub(super) shard: Shard,
 }
 
 impl Desk {
-    fn new(store: &SharedBroker) -> Self {
+    pub(super) fn new(store: &SharedBroker) -> Self {
         let layout = store.layout();
         Desk {
             store: store.clone(),
@@ -317,15 +317,15 @@ impl Desk {
         }
     }
 
-    fn sid(&self) -> Sid {
+    pub(super) fn sid(&self) -> Sid {
         self.layout.place(Sid::now_v7(), "ada")
     }
 
-    async fn write(&self, write: Write) -> Written {
+    pub(super) async fn write(&self, write: Write) -> Written {
         self.store.write(self.shard, write).await.unwrap()
     }
 
-    async fn owners(&self) -> Vec<String> {
+    pub(super) async fn owners(&self) -> Vec<String> {
         let owners = self.store.owners(self.shard).await.unwrap();
         let mut owners: Vec<_> = owners
             .iter()
@@ -335,7 +335,7 @@ impl Desk {
         owners
     }
 
-    async fn owned(&self, owner: &str, max: usize) -> Vec<Sid> {
+    pub(super) async fn owned(&self, owner: &str, max: usize) -> Vec<Sid> {
         let owner = NodeId::from(owner);
         let owned = self.store.owned(self.shard, &owner, max);
         sorted(owned.await.unwrap())
@@ -343,7 +343,7 @@ impl Desk {
 }
 
 /// A write that is in no index.
-fn write(sid: Sid, expect: u64, value: &Bytes) -> Write {
+pub(super) fn write(sid: Sid, expect: u64, value: &Bytes) -> Write {
     Write {
         sid,
         expect,
@@ -373,11 +373,11 @@ fn grouped(sid: Sid, expect: u64, name: &str, max: usize) -> Write {
     }
 }
 
-fn done(version: u64) -> Written {
+pub(super) fn done(version: u64) -> Written {
     Written::Done { version }
 }
 
-fn sorted(sids: impl Into<Vec<Sid>>) -> Vec<Sid> {
+pub(super) fn sorted(sids: impl Into<Vec<Sid>>) -> Vec<Sid> {
     let mut sids = sids.into();
     sids.sort();
     sids

@@ -13,6 +13,9 @@ pub(super) const STORE: TableDefinition<&str, u64> = TableDefinition::new("store
 pub(super) const STORE_FORMAT: &str = "format";
 pub(super) const STORE_PARTITIONS: &str = "partitions";
 pub(super) const STORE_SHARDS: &str = "shards";
+/// How long sessions live without a socket (L10).
+pub(super) const STORE_TTL_MS: &str = "ttl_ms";
+pub(super) const STORE_GRACE_MS: &str = "grace_ms";
 /// How many durable batches there have been.
 pub(super) const STORE_BATCH: &str = "batch";
 /// The store's clock at the newest of them.

@@ -1,17 +1,17 @@
 use std::time::Duration;
 
-use outlast_protocol::RoomName;
-use redb::{ReadTransaction, ReadableTableMetadata};
+use outlast_protocol::{RoomName, Sid};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use super::{
     Embedded, Shared,
     append::Append,
     halt::Halt,
     step::{Promise, Step},
-    tables::{LOG, ROOMS},
+    tables::{DUE, GROUPS, LOG, OWNED, RECORDS, ROOMS},
     writer::Operation,
 };
-use crate::{BrokerError, Deadline, Partition};
+use crate::{BrokerError, Deadline, Partition, Shard, conformance::Lost};
 
 struct LoseLog(RoomName);
 
@@ -45,6 +45,11 @@ impl Embedded {
         self.writer.run(LoseLog(room.clone())).await
     }
 
+    /// Loses a part of a record, as a store may that was restored from pieces.
+    pub async fn lose(&self, shard: Shard, sid: Sid, what: Lost) -> Result<(), BrokerError> {
+        self.writer.run(Lose(shard, sid, what)).await
+    }
+
     /// How many rooms lie in the store, those included whose time has run out.
     pub fn rooms_stored(&self) -> u64 {
         let rooms = |txn: &ReadTransaction| Ok(txn.open_table(ROOMS)?.len()?);
@@ -53,4 +58,33 @@ impl Embedded {
             .read(rooms)
             .expect("a store under test can be read")
     }
+}
+
+struct Lose(Shard, Sid, Lost);
+
+impl Operation for Lose {
+    type Output = ();
+
+    fn run(&mut self, step: &Step<'_>) -> Result<(), Halt> {
+        let Lose(Shard(s), sid, what) = self;
+        let (s, sid) = (*s, sid.as_u128());
+        let txn = step.write(Promise::Durable)?;
+        match what {
+            Lost::Record => drop(txn.open_table(RECORDS)?.remove(sid)?),
+            Lost::Due => {
+                let records = txn.open_table(RECORDS)?;
+                let due_ms = records.get(sid)?.and_then(|record| record.value().1);
+                txn.open_table(DUE)?.remove((s, due_ms.unwrap_or(0), sid))?;
+            }
+            Lost::Owner(owner) => {
+                txn.open_table(OWNED)?.remove((s, owner.as_str(), sid))?;
+            }
+            Lost::Group(group) => {
+                txn.open_table(GROUPS)?.remove((s, group.as_str(), sid))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn announce(self, (): &(), _: &Shared) {}
 }

@@ -63,15 +63,15 @@ impl Operation for DoWrite {
 
 /// The part of a record that indexes are made of.
 #[derive(Debug, Default)]
-struct Indexed {
+pub(super) struct Indexed {
     version: u64,
-    due_ms: Option<u64>,
-    owner: Option<String>,
-    group: Option<String>,
+    pub(super) due_ms: Option<u64>,
+    pub(super) owner: Option<String>,
+    pub(super) group: Option<String>,
 }
 
 impl Indexed {
-    fn read(txn: &WriteTransaction, sid: &Sid) -> Result<Option<Self>, Halt> {
+    pub(super) fn read(txn: &WriteTransaction, sid: &Sid) -> Result<Option<Self>, Halt> {
         let records = txn.open_table(RECORDS)?;
         let record = records.get(sid.as_u128())?;
         Ok(record.map(|record| {
@@ -99,7 +99,13 @@ impl Indexed {
         Ok(())
     }
 
-    fn enter(&self, txn: &WriteTransaction, Shard(s): Shard, sid: &Sid) -> Result<(), Halt> {
+    /// Takes the places in the indexes.
+    pub(super) fn enter(
+        &self,
+        txn: &WriteTransaction,
+        Shard(s): Shard,
+        sid: &Sid,
+    ) -> Result<(), Halt> {
         let sid = sid.as_u128();
         if let Some(due_ms) = self.due_ms {
             txn.open_table(DUE)?.insert((s, due_ms, sid), ())?;

@@ -239,7 +239,7 @@ impl Redis {
     }
 }
 
-fn read_sid(sid: &[u8]) -> Result<Sid, BrokerError> {
+pub(super) fn read_sid(sid: &[u8]) -> Result<Sid, BrokerError> {
     let sid = text("a sid", sid)?;
     sid.parse()
         .map_err(|error| unreadable(format_args!("the sid {sid:?}"), error))

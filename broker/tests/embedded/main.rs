@@ -9,10 +9,12 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use outlast_broker::{
-    Announcements, Heard, Layout, Nudge, Partition, SharedBroker, conformance::Harness,
-    conformance_suite, embedded::Embedded,
+    Announcements, Heard, Layout, Nudge, Partition, Shard, SharedBroker,
+    conformance::{Harness, Lost},
+    conformance_suite,
+    embedded::Embedded,
 };
-use outlast_protocol::RoomName;
+use outlast_protocol::{RoomName, Sid};
 
 /// A store on disk: what holds there holds in memory, which is the same but for the file.
 struct OnDisk {
@@ -55,6 +57,10 @@ impl Harness for OnDisk {
 
     async fn lose_log(&self, room: &RoomName) {
         self.store.lose_log(room).await.unwrap();
+    }
+
+    async fn lose(&self, shard: Shard, sid: Sid, what: Lost) {
+        self.store.lose(shard, sid, what).await.unwrap();
     }
 }
 

@@ -29,8 +29,12 @@ mod watched;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use outlast_broker::{Layout, Partition, SharedBroker, conformance::Harness, conformance_suite};
-use outlast_protocol::RoomName;
+use outlast_broker::{
+    Layout, Partition, Shard, SharedBroker,
+    conformance::{Harness, Lost},
+    conformance_suite,
+};
+use outlast_protocol::{RoomName, Sid};
 
 use cluster::Cluster;
 use server::Server;
@@ -59,6 +63,29 @@ impl Harness for Server {
         let Partition(p) = Layout::default().partition(room);
         let lost: u8 = self.run(&["DEL", &format!("ol:{{p{p}}}:log:{room}")]);
         assert_eq!(lost, 1);
+    }
+
+    async fn lose(&self, shard: Shard, sid: Sid, what: Lost) {
+        let command = losing(shard, sid, &what);
+        let command: Vec<_> = command.iter().map(String::as_str).collect();
+        assert_eq!(self.run::<u64>(&command), 1, "there was something to lose");
+    }
+}
+
+/// What an operator would say.
+fn losing(Shard(s): Shard, sid: Sid, what: &Lost) -> Vec<String> {
+    let words = |name: &str, key: String, member: Option<String>| {
+        let words = [name.to_owned(), format!("ol:{{s{s}}}:{key}")];
+        words.into_iter().chain(member).collect()
+    };
+    match what {
+        Lost::Record => words("DEL", format!("session:{sid}"), None),
+        Lost::Due => words("ZREM", "due".into(), Some(sid.to_string())),
+        Lost::Owner(owner) => words("ZREM", "owned".into(), Some(format!("{owner} {sid}"))),
+        Lost::Group(group) => {
+            let member = format!("{}:{group} {sid}", group.len());
+            words("ZREM", "groups".into(), Some(member))
+        }
     }
 }
 

@@ -38,7 +38,11 @@ fn what_one_role_needs_another_may_not() {
         ("EVALSHA x 2 ol:{p1}:lease ol:{p1}:epoch", &[worker]),
         ("HSET ol:{p1}:room:chat/a end 1-1", &[worker]),
         ("SPUBLISH ol:{p1}:live:chat/a x", &[worker]),
-        ("HMGET ol:{s1}:session:x value", &[gateway, sessions]),
+        (
+            "HMGET ol:{s1}:session:x version owner",
+            &[gateway, worker, sessions],
+        ),
+        ("HSET ol:{s1}:session:x owner y", &[gateway, sessions]),
         ("EVALSHA x 2 ol:{s1}:lease ol:{s1}:epoch", &[sessions]),
         ("ZRANGE ol:{s1}:owned - + BYLEX", &[gateway, sessions]),
         ("SSUBSCRIBE ol:{p1}:live:chat/a", &[gateway, worker]),

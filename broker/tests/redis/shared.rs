@@ -7,14 +7,14 @@ use std::{
 
 use async_trait::async_trait;
 use outlast_broker::{
-    Layout, Partition, SharedBroker,
-    conformance::Harness,
+    Layout, Partition, Shard, SharedBroker,
+    conformance::{Harness, Lost},
     redis::{Redis, Settings},
 };
-use outlast_protocol::RoomName;
+use outlast_protocol::{RoomName, Sid};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
-use crate::{server::patient, site::Site, users};
+use crate::{losing, server::patient, site::Site, users};
 
 /// A site that the cases of the suite share, one after the other, since it takes long to start; killed behind
 /// the last of them.
@@ -83,5 +83,13 @@ impl<S: Site> Harness for Shared<S> {
         let lost = self.0.masters().into_iter();
         let lost = lost.filter(|master| matches!(master.try_run::<u8>(&["DEL", &log]), Ok(1)));
         assert_eq!(lost.count(), 1, "one master has the log");
+    }
+
+    async fn lose(&self, shard: Shard, sid: Sid, what: Lost) {
+        let command = losing(shard, sid, &what);
+        let command: Vec<_> = command.iter().map(String::as_str).collect();
+        let masters = self.0.masters().into_iter();
+        let lost = masters.filter(|master| master.try_run::<u64>(&command) == Ok(1));
+        assert_eq!(lost.count(), 1, "there was something to lose");
     }
 }

@@ -176,6 +176,11 @@ impl Sockets {
         held.is_some_and(|attached| attached.generation == who.generation)
     }
 
+    /// Whether the session has a socket here, whichever.
+    pub(crate) fn has(&self, sid: &Sid) -> bool {
+        self.inner.lock().attached.contains_key(sid)
+    }
+
     /// Another process says something about one session.
     pub(crate) fn nudge(&self, nudge: Nudge) {
         let (sid, generation, bye) = match nudge {

@@ -1,4 +1,4 @@
-//! SPEC section 8, D3.
+//! SPEC section 8, D3 and D5.
 
 use std::time::Duration;
 
@@ -53,11 +53,11 @@ async fn d3_moves_are_evenly_spread_and_who_follows_them_misses_nothing() {
     }
     let mut after: Vec<_> = moves.iter().map(|(after, _)| *after).collect();
     after.sort_unstable();
-    // The window without the 2 s for closing and the 5 s behind the last move, in eight parts.
-    let spacing = 593_000.0 / 8.0;
+    // So few move at once (D5), in eight parts of three quarters of a second; what is late is told less.
+    let spacing = 750.0 / 8.0;
     for (number, after_ms) in after.iter().enumerate() {
-        let off = *after_ms as f64 - spacing * number as f64;
-        assert!(off.abs() < spacing / 2.0, "{after:?}");
+        let planned = spacing * number as f64;
+        assert!(*after_ms as f64 <= planned + 1.0, "{after:?}");
     }
     assert!(
         moves.iter().all(|(after, by)| by - after >= 5_000),
@@ -143,7 +143,7 @@ async fn d3_who_gets_its_session_during_the_drain_moves_too() {
     world.start_worker();
     client.expect("resumed").await;
     let moving = client.until("move").await;
-    assert!(ms(&moving, "after_ms") < 593_000 && ms(&moving, "by_ms") <= 598_000);
+    assert!(ms(&moving, "after_ms") <= 750 && ms(&moving, "by_ms") <= 598_000);
 }
 
 #[tokio::test]

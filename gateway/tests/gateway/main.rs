@@ -14,6 +14,7 @@ mod actions;
 mod admission;
 mod draining;
 mod flow;
+mod ghosts;
 mod handshake;
 mod outages;
 mod rejoining;

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use futures_util::future;
 use metrics::counter;
-use outlast_broker::{BrokerError, Member, NodeId, Shard};
+use outlast_broker::{BrokerError, Member, NodeId, Seen, Shard};
 use tracing::Instrument;
 
 use super::{PAGE, Work, silence::Silence, unreadable::Unreadable};
@@ -35,7 +35,7 @@ impl Deaths {
         unreadable: &mut Unreadable,
     ) -> Result<Work, BrokerError> {
         let mut work = Work::Done;
-        let alone_ms = left_alone_ms(&shelf.settings);
+        let alone_ms = left_alone_ms(&shelf.settings());
         for gateway in shelf.broker.owners(shard).await? {
             let Some(since_ms) = self.silence.dead_since(&gateway) else {
                 continue;
@@ -60,7 +60,13 @@ impl Deaths {
             *detached = true;
             let losing = tracing::debug_span!("detach_silent", %gateway, sessions = sids.len());
             let lost = lose(shelf, sids, &gateway, since_ms).instrument(losing);
-            unreadable.add(lost.await?);
+            let found = lost.await?;
+            unreadable.add(found.unreadable);
+            let astray = found.astray.into_iter().map(|sid| Seen {
+                owner: Some(gateway.clone()),
+                ..Seen::nowhere(sid)
+            });
+            shelf.mend(shard, &astray.collect::<Vec<_>>()).await?;
         }
         Ok(work)
     }
@@ -145,7 +151,7 @@ mod tests {
             let opened = sessions.open(identity, &gateway).await.unwrap();
             let (heard_ms, members) = broker.members().await.unwrap();
             Scene {
-                shelf: Shelf { broker, settings },
+                shelf: Shelf::new(broker, settings),
                 sessions,
                 gateway,
                 opened,

@@ -25,7 +25,7 @@ impl Shards {
     pub(super) fn new(shelf: &Shelf, me: NodeId) -> Self {
         Shards {
             broker: shelf.broker.clone(),
-            lease: Duration::from_millis(shelf.settings.lease_ms),
+            lease: Duration::from_millis(shelf.settings().lease_ms),
             balance: Balance::new(me.clone()),
             me,
             held: BTreeMap::new(),

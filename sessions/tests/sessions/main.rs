@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod attaching;
+mod audits;
 mod away;
 mod ending;
 mod gateways;
 mod keepers;
+mod proxy;
 mod redis;
 mod server;
 mod world;

@@ -56,7 +56,16 @@ impl Server {
 
     /// Connects with this much patience for each command.
     pub(crate) async fn connect_for(&self, patience: Duration) -> SharedBroker {
-        let url = format!("redis://127.0.0.1:{}", self.port);
+        Server::connect_to(self.port, patience).await
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Connects to whatever leads to it.
+    pub(crate) async fn connect_to(port: u16, patience: Duration) -> SharedBroker {
+        let url = format!("redis://127.0.0.1:{port}");
         let command_timeout_ms = patience.as_millis() as u64;
         let settings = Settings {
             command_timeout_ms,

@@ -11,8 +11,8 @@ use std::{
 };
 
 use outlast_broker::{
-    Heard, Input, Layout, NodeId, Nudge, Read, Request, Role, SharedBroker, TopicEntry, TopicId,
-    embedded::Embedded,
+    Heard, Input, Layout, NodeId, Nudge, Read, Request, Role, Shard, SharedBroker, TopicEntry,
+    TopicId, conformance::Lost, embedded::Embedded,
 };
 use outlast_protocol::{RoomName, Sid};
 use outlast_sessions::{Attachment, Identity, SessionError, Sessions, Settings, keep};
@@ -22,6 +22,8 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::server::Server;
 
 /// How long anything may take that is bound to happen, on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,6 +41,7 @@ pub(crate) fn quick() -> Settings {
         grace_ms: 500,
         per_user_max: 16,
         lease_ms: 1_000,
+        audit_ms: 300,
     }
 }
 
@@ -121,6 +124,24 @@ impl World {
             sessions,
             settings,
         }
+    }
+
+    /// Loses a part of a session's record.
+    pub(crate) async fn lose(&self, server: Option<&Server>, sid: Sid, what: Lost) {
+        let shard @ Shard(s) = self.store.layout().shard(&sid);
+        if let Some(embedded) = &self.embedded {
+            return embedded.lose(shard, sid, what).await.unwrap();
+        }
+        let command = match what {
+            Lost::Record => format!("DEL ol:{{s{s}}}:session:{sid}"),
+            Lost::Due => format!("ZREM ol:{{s{s}}}:due {sid}"),
+            Lost::Owner(owner) => format!("ZREM ol:{{s{s}}}:owned \"{owner} {sid}\""),
+            Lost::Group(user) => {
+                format!("ZREM ol:{{s{s}}}:groups \"{}:{user} {sid}\"", user.len())
+            }
+        };
+        let answer = server.expect("a Redis").run(&command);
+        assert_eq!(answer.as_deref(), Some(":1\r\n"), "{command}");
     }
 
     /// Moves the store's clock.

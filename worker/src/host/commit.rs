@@ -24,7 +24,7 @@ impl Host {
         while let Some((member, _)) = self.draft.owed.first_key_value() {
             self.settle(*member, batch);
         }
-        let wake_ms = self.wish_ms(batch.now_ms);
+        let wake_ms = self.wish_ms(batch.now_ms, settings);
         let wanted = snapshots == Snapshots::Always && self.log.is_behind();
         let changed = !self.draft.is_empty() || self.seats.is_dirty() || wake_ms != self.wake_ms;
         if !changed && !wanted {
@@ -81,12 +81,16 @@ impl Host {
 
     /// When the store shall say that the room wants to be woken. One in which something was set aside is
     /// looked at by whoever takes the partition over, and goes on there if it can be read.
-    fn wish_ms(&mut self, now_ms: u64) -> Option<u64> {
+    fn wish_ms(&mut self, now_ms: u64, settings: &Settings) -> Option<u64> {
         match self.life {
+            Life::Running(_) => {
+                let times = [self.wake_at_ms(), self.look_at_ms(now_ms, settings)];
+                times.into_iter().flatten().min()
+            }
             Life::Stopped(_) if !self.draft.park.is_empty() => {
                 Some(self.wake_ms.map_or(now_ms, |wake_ms| wake_ms.min(now_ms)))
             }
-            Life::Running(_) | Life::Spoilt | Life::Stopped(_) | Life::Unknown => self.wake_at_ms(),
+            Life::Spoilt | Life::Stopped(_) | Life::Unknown => self.wake_at_ms(),
         }
     }
 

@@ -40,6 +40,7 @@ impl Host {
             name: name.clone(),
             head,
             wake_ms,
+            look_ms: wake_ms,
         };
         let load = match loaded {
             Loaded::Room(load) if kind.is_none() && load == RoomLoad::default() => {

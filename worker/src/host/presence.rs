@@ -24,11 +24,12 @@ impl Host {
             return false;
         }
         let away = self.seats.get(&asker.sid).is_some_and(|seat| seat.away);
-        if let Some(member) = self.sitting(asker).filter(|_| away) {
+        if let Some(member) = self.sitting(asker).filter(|_| away)
+            && self.tell(Input::Attached { member }, Cause::default(), batch)
+        {
             self.seats
                 .change(asker.sid, now_ms, |seat| seat.away = false);
             tracing::debug!(sid = %asker.sid, room = %self.name, member, "is back");
-            self.tell(Input::Attached { member }, Cause::default(), batch);
         }
         true
     }
@@ -45,15 +46,20 @@ impl Host {
         if self.seats.get(&asker.sid).is_some_and(|seat| seat.away) {
             return;
         }
-        self.seats
-            .change(asker.sid, now_ms, |seat| seat.away = true);
-        tracing::debug!(sid = %asker.sid, room = %self.name, member, "is away");
-        self.tell(Input::Detached { member }, Cause::default(), batch);
+        // Where the room fails at it, it is told again: its record goes on to say so (S10).
+        if self.tell(Input::Detached { member }, Cause::default(), batch) {
+            self.seats
+                .change(asker.sid, now_ms, |seat| seat.away = true);
+            tracing::debug!(sid = %asker.sid, room = %self.name, member, "is away");
+        }
     }
 
     /// The session is over. It is remembered for a while, also where it was never heard of, so that
     /// nothing of it that is still on its way can count (S6).
+    ///
+    /// Where the room fails to let it go, it stays a member until that is tried again: its record is gone (S10).
     pub(super) fn over(&mut self, asker: &Asker, reason: String, batch: &mut Batch) {
+        let mut left = true;
         if let Some(member) = self.sitting(asker) {
             tracing::debug!(sid = %asker.sid, room = %self.name, member, reason, "is over");
             self.settle(member, batch);
@@ -62,12 +68,14 @@ impl Host {
                 n: None,
                 quiet: true,
             };
-            self.tell(Input::Leave { member, reason }, cause, batch);
+            left = self.tell(Input::Leave { member, reason }, cause, batch);
         }
         let now_ms = self.head.now_ms();
         self.seats.change(asker.sid, now_ms, |seat| {
-            seat.joined = None;
-            seat.away = false;
+            if left {
+                seat.joined = None;
+                seat.away = false;
+            }
             seat.outcomes.clear();
             seat.over_at = Some(now_ms.saturating_add(TOMBSTONE_MS));
         });
@@ -85,13 +93,15 @@ impl Host {
         }
     }
 
-    /// Tells the room of something that it cannot refuse.
-    fn tell(&mut self, input: RawInput, cause: Cause, batch: &mut Batch) {
-        if let Err(refusal) = self.run(input, cause, None, batch)
+    /// Tells the room of something that it cannot refuse. Answers whether it heard.
+    fn tell(&mut self, input: RawInput, cause: Cause, batch: &mut Batch) -> bool {
+        let heard = self.run(input, cause, None, batch);
+        if let Err(refusal) = &heard
             && DEAF.passes()
         {
             tracing::warn!(room = %self.name, %refusal, "a room would not hear what has happened");
         }
+        heard.is_ok()
     }
 
     /// Answers where the session stands in the room.

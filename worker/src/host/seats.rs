@@ -46,6 +46,11 @@ impl Seats {
         self.places.get(sid).map(|place| &place.seat)
     }
 
+    /// Every session that is known.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Sid, &Seat)> {
+        self.places.iter().map(|(sid, place)| (sid, &place.seat))
+    }
+
     /// How many sessions are members now.
     pub(crate) fn members(&self) -> usize {
         self.members
@@ -90,7 +95,8 @@ impl Seats {
         let dirty = &mut self.dirty;
         self.places.retain(|sid, Place { seat, .. }| {
             let keep = match seat.over_at {
-                Some(over_at) => now_ms <= over_at,
+                // Who has not left yet is told to again.
+                Some(over_at) => seat.joined.is_some() || now_ms <= over_at,
                 None => seat.joined.is_some() || now_ms < seat.at.saturating_add(away_ms),
             };
             if !keep {

@@ -2,6 +2,7 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 mod actions;
+mod audits;
 mod bench;
 mod crashes;
 mod exchange;

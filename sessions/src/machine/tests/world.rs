@@ -11,6 +11,7 @@ pub(super) const SETTINGS: Settings = Settings {
     ttl_ms: 120_000,
     grace_ms: 5_000,
     per_user_max: 16,
+    audit_ms: 30_000,
     lease_ms: 2_000,
 };
 

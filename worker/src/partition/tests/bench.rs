@@ -60,7 +60,19 @@ impl Bench {
         Self::of(Registry::new().with::<Lab>(), settings)
     }
 
+    /// One whose rooms are looked at now and then (S10), as others are not here.
+    pub(super) fn audited(audit_ms: u64) -> Self {
+        let mut bench = Bench::new();
+        bench.settings.audit_ms = Some(audit_ms);
+        bench.crash();
+        bench
+    }
+
     pub(super) fn of(registry: Registry, settings: Settings) -> Self {
+        let settings = Settings {
+            audit_ms: None,
+            ..settings
+        };
         let shelf = Shelf::default();
         Bench {
             core: open(&shelf, &registry, &settings),

@@ -13,6 +13,7 @@ pub(super) struct Lab {
     pub(super) woken: u64,
     pub(super) wake_at_ms: Option<u64>,
     pub(super) blind: bool,
+    pub(super) deaf: bool,
     pub(super) sleep: Sleep,
     #[serde(default, skip_serializing_if = "Torn::is_whole")]
     pub(super) torn: Torn,
@@ -76,6 +77,8 @@ pub(super) enum Action {
     Sleep(Sleep),
     Panic,
     PanicInApply,
+    /// From now on, or no longer, it panics when somebody leaves or is away.
+    Deafen(bool),
     /// From now on, showing the room panics.
     Blind,
     /// From now on, or no longer, its state cannot be written down.
@@ -96,6 +99,7 @@ pub(super) enum Event {
     WakeAt(Option<u64>),
     Bomb,
     Blind,
+    Deaf(bool),
     Torn(bool),
     Sleep(Sleep),
     #[serde(skip_deserializing)]
@@ -115,6 +119,11 @@ impl Room for Lab {
         input: Input<Option<String>, Action>,
         cx: &mut Cx<'_, Event>,
     ) -> Result<(), Refusal> {
+        let news = matches!(
+            input,
+            Input::Leave { .. } | Input::Detached { .. } | Input::Attached { .. }
+        );
+        assert!(!(news && self.deaf), "as you wish");
         match input {
             Input::Join { member, data, .. } => match data.as_deref() {
                 Some("no") => return Err(Refusal::new("not_you", "not you")),
@@ -159,6 +168,7 @@ impl Room for Lab {
             Event::WakeAt(at_ms) => self.wake_at_ms = at_ms,
             Event::Bomb => panic!("in apply, as you wish"),
             Event::Blind => self.blind = true,
+            Event::Deaf(deaf) => self.deaf = deaf,
             Event::Torn(torn) => self.torn = Torn(torn),
             Event::Sleep(sleep) => self.sleep = sleep,
             Event::Garbage => {}
@@ -209,6 +219,7 @@ fn act(action: Action, cx: &mut Cx<'_, Event>) -> Result<(), Refusal> {
             cx.emit(Event::Bomb);
         }
         Action::Blind => cx.emit(Event::Blind),
+        Action::Deafen(deaf) => cx.emit(Event::Deaf(deaf)),
         Action::Tear(torn) => cx.emit(Event::Torn(torn)),
         Action::Garbage => cx.emit(Event::Garbage),
     }

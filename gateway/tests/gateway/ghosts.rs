@@ -1,0 +1,157 @@
+//! SPEC section 4, S9 and S10: who is there for one side and not for the other, over both stores.
+
+use std::time::Duration;
+
+use outlast_broker::{Layout, NodeId, Record, SharedBroker, Write, Written, embedded::Embedded};
+use outlast_protocol::Sid;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    redis::Server,
+    support::{Client, SOON, Setup, World},
+};
+
+const ROOM: &str = "chat/lobby";
+const AUDIT_MS: u64 = 300;
+
+fn setup() -> Setup {
+    Setup {
+        sessions: outlast_sessions::Settings {
+            ttl_ms: 3_000,
+            grace_ms: 100,
+            audit_ms: AUDIT_MS,
+            ..outlast_sessions::Settings::default()
+        },
+        worker: outlast_worker::Settings {
+            audit_ms: Some(AUDIT_MS),
+            ..outlast_worker::Settings::default()
+        },
+        ..Setup::default()
+    }
+}
+
+async fn embedded() -> World {
+    let layout = Layout {
+        partitions: 2,
+        shards: 2,
+    };
+    World::on(Embedded::memory(layout), setup()).await
+}
+
+fn sid(welcome: &Value) -> Sid {
+    welcome["sid"].as_str().unwrap().parse().unwrap()
+}
+
+async fn record(store: &SharedBroker, sid: Sid) -> Option<Record> {
+    let read = store.read(store.layout().shard(&sid), &sid).await;
+    read.unwrap().record
+}
+
+/// Writes a record as it is given, whatever stands there.
+async fn force(store: &SharedBroker, sid: Sid, value: Option<Record>, owner: Option<NodeId>) {
+    let until = Instant::now() + SOON;
+    while Instant::now() < until {
+        let expect = record(store, sid).await.map_or(0, |record| record.version);
+        let write = Write {
+            sid,
+            expect,
+            value: value.clone().map(|record| record.value),
+            due_ms: None,
+            owner: owner.clone(),
+            group: None,
+        };
+        let written = store.write(store.layout().shard(&sid), write).await;
+        if matches!(written, Ok(Written::Done { .. })) {
+            return;
+        }
+    }
+    panic!("it cannot be written");
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until an event says this.
+async fn hears(client: &mut Client, what: &str) -> Value {
+    loop {
+        let event = client.until("event").await;
+        if event["data"].get(what).is_some() {
+            return event["data"][what].clone();
+        }
+    }
+}
+
+#[tokio::test]
+async fn s10_a_member_whose_record_is_gone_leaves_as_expired() {
+    leaves_as_expired(embedded().await).await;
+    let server = Server::start().await;
+    leaves_as_expired(World::on(server.connect().await, setup()).await).await;
+}
+
+async fn leaves_as_expired(world: World) {
+    let (mut stays, _) = world.in_chat(ROOM, "Ada").await;
+    let (ghost, welcome) = world.in_chat(ROOM, "Bob").await;
+    drop(ghost);
+    force(&world.broker, sid(&welcome), None, None).await;
+    let left = hears(&mut stays, "left").await;
+    assert_eq!(left["reason"], "expired");
+    // Who has a record is not touched, however silent.
+    sleep(Duration::from_millis(4 * AUDIT_MS)).await;
+    stays.say(ROOM, 2, "still here").await;
+    assert_eq!(hears(&mut stays, "said").await, "still here");
+}
+
+#[tokio::test]
+async fn s10_a_room_that_nobody_has_in_memory_is_looked_at_too() {
+    looked_at_too(embedded().await).await;
+    let server = Server::start().await;
+    looked_at_too(World::on(server.connect().await, setup()).await).await;
+}
+
+async fn looked_at_too(mut world: World) {
+    let (ghost, welcome) = world.in_chat(ROOM, "Bob").await;
+    drop(ghost);
+    world.stop_worker().await;
+    force(&world.broker, sid(&welcome), None, None).await;
+    world.start_worker();
+    let room = ROOM.parse().unwrap();
+    until("the room is empty", async || {
+        let load = world.broker.load(&room).await.unwrap();
+        load.seats.iter().all(|(_, seat)| seat.joined.is_none())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s9_a_store_that_forgets_that_a_socket_was_lost_is_told_again() {
+    told_again(embedded().await).await;
+    let server = Server::start().await;
+    told_again(World::on(server.connect().await, setup()).await).await;
+}
+
+async fn told_again(world: World) {
+    let (mut stays, _) = world.in_chat(ROOM, "Ada").await;
+    let (ghost, welcome) = world.in_chat(ROOM, "Bob").await;
+    let sid = sid(&welcome);
+    let attached = record(&world.broker, sid).await.unwrap();
+    let shard = world.broker.layout().shard(&sid);
+    let owners = world.broker.owners(shard).await.unwrap();
+    let gateway = owners.first().cloned();
+    drop(ghost);
+    let is_detached = async || {
+        let record = record(&world.broker, sid).await.unwrap();
+        String::from_utf8_lossy(&record.value).contains("detached")
+    };
+    until("it is detached", is_detached).await;
+    force(&world.broker, sid, Some(attached), gateway).await;
+    // So it would be for ever, for its gateway lives.
+    let left = hears(&mut stays, "left").await;
+    assert_eq!(left["reason"], "expired");
+    assert_eq!(record(&world.broker, sid).await, None);
+}
