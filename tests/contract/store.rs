@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     command_line::{get, refused},
-    support::{Redis, Server, act, eventually, free_port, said},
+    support::{Redis, Server, act, eventually, free_port, room_of, said},
 };
 
 #[tokio::test]
@@ -93,4 +93,32 @@ fn l7_a_prefix_that_is_none_is_refused() {
         "{a}",
     ];
     refused(&Server::run(&flags), &["--store-prefix", "a-z"]);
+}
+
+/// At a gateway that holds nothing of the room in memory.
+#[tokio::test]
+async fn w14_a_log_that_is_gone_is_shown_as_one_snapshot() {
+    let redis = Redis::start();
+    let _worker = Server::worker(&redis, &[]);
+    let gateways = [Server::gateway(&redis, &[]), Server::gateway(&redis, &[])];
+    for (lose, room) in [("DEL", "chat/del"), ("XTRIM", "chat/trim")] {
+        let mut client = gateways[0].member(room, "Ada").await;
+        let behind = client.pos.clone();
+        for n in 2..5 {
+            client.say(room, n, "x").await;
+        }
+        let log = redis.cli(&["KEYS", &format!("*:log:{room}")]);
+        match lose {
+            "DEL" => redis.cli(&["DEL", &log]),
+            _ => redis.cli(&["XTRIM", &log, "MAXLEN", "0"]),
+        };
+        let at = gateways[1].address();
+        let mut again = client.resume_at(at, room_of(room, &behind)).await;
+        let shown = again.until("live", |_| true).await;
+        let snapshots = shown.iter().filter(|frame| frame["t"] == "snapshot");
+        let reasons: Vec<_> = snapshots.map(|frame| frame["reason"].clone()).collect();
+        assert_eq!(reasons, ["diverged"], "{room}: {shown:?}");
+        let heard = again.say(room, 5, "goes on").await;
+        assert_eq!(said(&heard), ["goes on"], "{room}: {heard:?}");
+    }
 }
