@@ -58,7 +58,9 @@ impl Letter {
             let pos = match null(room) {
                 Start::Known => book.resumes_from().map(str::to_owned),
                 Start::Null => None,
-                Start::LeftOut => continue,
+                // A11.
+                Start::LeftOut if book.pending() == 0 => continue,
+                Start::LeftOut => None,
             };
             seen.insert(name(room), pos.as_deref().and_then(|pos| pos.parse().ok()));
             asked.insert(room.clone(), pos.into());
@@ -220,7 +222,7 @@ pub(crate) enum Start {
 }
 
 /// What the checker of logs takes for the end of a membership.
-fn left(room: &str) -> Seen {
+pub(crate) fn left(room: &str) -> Seen {
     let left = json!({"t": "left", "room": room, "reason": "over"}).to_string();
     Seen::Heard(Codec::Json.decode_server(left.as_bytes()).unwrap())
 }

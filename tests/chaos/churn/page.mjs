@@ -1,5 +1,6 @@
 // Applications on outlast.js: components that mount and unmount faster than the server answers. Tells on standard
 // output, a line each, what passes their sockets, what the application asks, and what it is told.
+import { platform } from "../../../web/client/platform.js";
 import { connect } from "../../../web/outlast.js";
 
 const [url, sessions, rooms, seed, hasty] = [process.argv[2], ...process.argv.slice(3).map(Number)];
@@ -22,7 +23,12 @@ const tapped = (page) => {
     constructor(address, protocol) {
       super(address, protocol);
       this.number = sockets++;
-      this.addEventListener("close", ({ code, reason }) => tell({ page, socket: this.number, closed: `${code} ${reason}` }));
+      this.addEventListener("close", ({ code, reason }) => {
+        this.over = true;
+        tell({ page, socket: this.number, closed: `${code} ${reason}` });
+      });
+      // Node.js 20 says of a socket that never opened no more than that there was an error.
+      this.addEventListener("error", () => setTimeout(() => this.over || this.dispatchEvent(new Event("close")), 10));
     }
     set onmessage(listener) {
       super.onmessage = (message) => {
@@ -37,6 +43,9 @@ const tapped = (page) => {
   };
 };
 
+/** Comes back sooner: a round is short, and a session does not outlive long waits. */
+const hurried = { ...platform, random: () => Math.random() / 8 };
+
 let calm = false;
 const ends = [];
 
@@ -44,7 +53,7 @@ const ends = [];
 const run = async (page) => {
   const random = chance(seed + page);
   const below = (n) => Math.floor(random() * n);
-  const session = connect(url, { WebSocket: tapped(page), storage: null });
+  const session = connect(url, { WebSocket: tapped(page), storage: null, platform: hurried });
   session.on("status", (status) => tell({ page, status }));
   session.on("reset", (reset) => tell({ page, reset }));
   session.on("end", (end) => tell({ page, end }));
@@ -124,7 +133,14 @@ const run = async (page) => {
   }
   while (open > 0 || session.status !== "live") await pause(20);
   for (const name of names) if (!find(name)) await mount(name);
-  tell({ page, calm: true, inside: session.rooms.map(({ name, member }) => [name, member]) });
+  const inside = () => session.rooms.map(({ name, member }) => [name, member]);
+  for (let told = ""; session.status !== "ended"; await pause(200)) {
+    // Another session may follow when a server is gone for too long.
+    for (const name of names) if (!find(name)) await mount(name);
+    const now = JSON.stringify(inside());
+    if (now !== told && session.status === "live") tell({ page, calm: true, inside: inside() });
+    told = now;
+  }
 };
 
 process.stdin.setEncoding("utf8");

@@ -52,8 +52,8 @@ fn has_word(frame: &Value, socket: u64, waiting: &Waiting) -> Vec<(String, u64)>
             ("busy" | "bye", _) => *on == socket,
             ("gap", _) | ("left", None) => here,
             ("result", Some(n)) if frame["ok"] == true => here && *m <= n && (*is_act || *m == n),
-            ("snapshot" | "left", Some(n)) => here && *m <= n,
-            ("joined" | "event" | "result" | "error", Some(n)) => here && *m == n,
+            ("joined" | "snapshot" | "left", Some(n)) => here && *m <= n,
+            ("event" | "result" | "error", Some(n)) => here && *m == n,
             _ => false,
         }
     };

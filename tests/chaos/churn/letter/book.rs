@@ -118,8 +118,9 @@ impl Book {
         }
     }
 
+    /// A9.
     pub(super) fn joined(&mut self, n: u64, member: u64, pos: &str) {
-        self.settle(|asked| (asked.n == n).then_some(Outcome::Joined));
+        self.settle(|asked| (asked.n <= n).then_some(unseen(asked.kind)));
         (self.member, self.pos) = (Some(member), Some(pos.to_owned()));
     }
 
@@ -167,12 +168,19 @@ impl Book {
         Vec::new()
     }
 
-    /// Settles a leave, and what was asked before it.
+    /// A9.
     pub(super) fn left(&mut self, n: Option<u64>) {
-        (self.member, self.pos) = (None, None);
-        if let Some(n) = n {
-            self.settle(|asked| (asked.n <= n).then_some(unseen(asked.kind)));
+        let Some(n) = n else {
+            let joins = self.pending.iter().find(|asked| asked.kind == Kind::Join);
+            let join = joins.map_or(u64::MAX, |asked| asked.n);
+            (self.member, self.pos) = (None, None);
+            return self.settle(|asked| (asked.n < join).then_some(unseen(asked.kind)));
+        };
+        if self.pending.iter().all(|asked| asked.n > n) {
+            return; // an older socket has told it before
         }
+        (self.member, self.pos) = (None, None);
+        self.settle(|asked| (asked.n <= n).then_some(unseen(asked.kind)));
     }
 
     /// It is none of the session's rooms any more; says whether that is news.
@@ -181,22 +189,23 @@ impl Book {
         self.member.take().is_some()
     }
 
-    /// R1: `gone` settles an unsettled leave; a join has been sent again right behind the `resume`.
+    /// R1: as a `left` without a number.
     pub(super) fn gone(&mut self) {
-        (self.member, self.pos) = (None, None);
-        let leave = self.pending.iter().rfind(|asked| asked.kind == Kind::Leave);
-        if let Some(n) = leave.map(|asked| asked.n) {
-            self.settle(|asked| (asked.n <= n).then_some(unseen(asked.kind)));
-        }
+        self.left(None);
     }
 
-    /// A1; and A5, where an error gave a number back.
+    /// A1, A10; and A5, where an error gave a number back.
     pub(super) fn gap(&mut self, room: &str, expect: u64) -> Vec<Value> {
         let freed = self.freed.take_if(|freed| *freed <= expect).is_some();
-        if freed && !self.pending.iter().any(|asked| asked.n == expect) {
+        let forgotten = match self.pending.first() {
+            Some(asked) => asked.n > expect,
+            None => self.member.is_none(),
+        };
+        if forgotten || (freed && self.pending.iter().all(|asked| asked.n != expect)) {
             return self.renumber(room, expect);
         }
-        if self.held.is_some() {
+        if let Some((from, _)) = &mut self.held {
+            *from = expect.min(*from);
             return Vec::new();
         }
         self.resend(room, expect)
@@ -225,7 +234,7 @@ impl Book {
     fn renumber(&mut self, room: &str, from: u64) -> Vec<Value> {
         (self.freed, self.held) = (None, None);
         self.last_n = from - 1;
-        for asked in &mut self.pending {
+        for asked in self.pending.iter_mut().filter(|asked| asked.n >= from) {
             self.last_n += 1;
             asked.n = self.last_n;
             let (id, n) = (asked.id, asked.n);

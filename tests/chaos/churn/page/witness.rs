@@ -7,7 +7,11 @@ use outlast_protocol::{Codec, Payload, RoomName};
 use reconnect_storm::{Ask, Outcome, Record, Seen};
 use serde_json::{Value, json};
 
-use crate::churn::history::{History, What};
+use crate::churn::{
+    history::{History, What},
+    letter::left,
+    world::TTL,
+};
 
 /// What one application did and was told.
 #[derive(Debug, Default, Clone)]
@@ -119,8 +123,15 @@ impl Page {
             }
         } else if let Some(told) = line["told"].as_str() {
             self.is_told(now, told, &line["frame"]);
-        } else if line.get("reset").is_some() {
-            self.record.push(now, Seen::SessionGone);
+        } else if let Some(reset) = line.get("reset") {
+            // Who was away for longer than a session lives has nothing to wonder at.
+            let away = reset["away_ms"].as_f64().unwrap_or(f64::MAX);
+            if away < TTL.as_secs_f64() * 1000.0 {
+                self.record.push(now, Seen::SessionGone);
+            }
+            for room in self.rooms.keys() {
+                self.record.push(now, left(room));
+            }
             self.rooms.clear();
             self.told.clear();
         } else if line.get("calm").is_some() {

@@ -75,6 +75,7 @@ impl Machine {
         let admin = address();
         let mut args = vec![role.name().to_owned(), "--store".into(), store];
         args.extend(["--admin-listen".into(), admin.clone()]);
+        args.extend(["--audit-ms", "3000"].map(str::to_owned));
         let mut listen = None;
         if matches!(role, Role::All | Role::Gateway) {
             let here = listen.insert(address()).clone();
