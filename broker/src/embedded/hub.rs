@@ -248,11 +248,7 @@ mod tests {
             kept: Some(Payload::of(&"x".repeat(64 << 10)).unwrap()),
         };
         let pos = outlast_protocol::Pos::START;
-        let entry = Entry {
-            pos,
-            at: 0,
-            body,
-        };
+        let entry = Entry { pos, at: 0, body };
         let kept = Heard::Room(Announcement {
             room: "game/arena".parse().unwrap(),
             behind: pos,
