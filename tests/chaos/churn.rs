@@ -3,7 +3,7 @@
 //!
 //! `OUTLAST_SEED=…` draws a round again; `OUTLAST_CHAOS_S=3600` goes on for so long on each store, with every
 //! kind of trouble; `OUTLAST_CHAOS_MIX=kills,links` chooses some of them; `OUTLAST_CHAOS_KEEP=1` keeps what was written
-//! down of rounds where nothing was wrong, too.
+//! down of rounds where nothing was wrong, too; `OUTLAST_CHAOS_BIN=…` tries another build of outlast.
 
 mod census;
 mod history;

@@ -32,7 +32,7 @@ pub mod testing;
 
 pub use cx::Cx;
 pub use fleet::run;
-pub use outlast_protocol::{Member, Pos};
+pub use outlast_protocol::Member;
 pub use registry::Registry;
 pub use room::{At, Input, Refusal, Room};
 pub use settings::Settings;

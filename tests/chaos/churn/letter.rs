@@ -1,6 +1,8 @@
 //! A client by the letter of SPEC: it knows what stands there, and nothing else. Without IO.
 
 mod book;
+#[cfg(test)]
+mod rules;
 mod told;
 
 use std::{

@@ -78,50 +78,11 @@ pub(crate) async fn play(round: Round) -> Result<(), String> {
         world.counts()
     );
 
-    let ends = crowd.last_words(&world, &mut verdict).await;
-    println!(
-        "{store:?} {seed}: the last words are heard at {:.1?}",
-        begun.elapsed()
-    );
-    let seen = crowd.seen();
-    let rooms: Vec<RoomName> = crowd
-        .rooms
-        .iter()
-        .map(|room| room.parse().unwrap())
-        .collect();
-    let mut logs = world.logs(&rooms).await;
-    cut(&mut logs, &ends);
-    let again = Instant::now();
-    while !crowd.is_calm() && again.elapsed() < SETTLE {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let present = || crowd.present();
-    census::take(
-        &world,
-        &crowd.rooms,
-        &crowd.sids(),
-        CENSUS,
-        present,
-        &mut verdict,
-    )
-    .await;
-    world.look_for_stopped_rooms().await;
-
-    println!(
-        "{store:?} {seed}: the census is taken at {:.1?}",
-        begun.elapsed()
-    );
-    crowd.part();
-    let patience = TTL + CENSUS;
-    census::take(
-        &world,
-        &crowd.rooms,
-        &crowd.sids(),
-        patience,
-        Vec::new,
-        &mut verdict,
-    )
-    .await;
+    let (seen, logs) = match crowd.is_calm() {
+        true => quiet(round, &mut world, &mut crowd, begun, &mut verdict).await,
+        // Nothing can be compared that is still under way: what waits is the finding.
+        false => (Sightings::default(), BTreeMap::new()),
+    };
     for what in world.stopped() {
         verdict.find(Wrong::Stopped, "", what.clone());
     }
@@ -130,7 +91,9 @@ pub(crate) async fn play(round: Round) -> Result<(), String> {
     for history in &histories {
         verdict.faults.extend(wire(history, WORD, end));
     }
-    judge(&seen, &logs, &mut verdict);
+    if !logs.is_empty() {
+        judge(&seen, &logs, &mut verdict);
+    }
     println!("{store:?} {seed}: {verdict}");
     let clean = verdict.faults.is_empty();
     if clean && std::env::var_os("OUTLAST_CHAOS_KEEP").is_none() {
@@ -152,6 +115,53 @@ pub(crate) async fn play(round: Round) -> Result<(), String> {
         "OUTLAST_SEED={seed}: what happened is in {}",
         folder.display()
     ))
+}
+
+/// Everything has settled: the last words, the logs, who is there, and whether nobody stays behind.
+async fn quiet(
+    Round { store, seed, .. }: Round,
+    world: &mut World,
+    crowd: &mut Crowd,
+    begun: Instant,
+    verdict: &mut Verdict,
+) -> (Sightings, BTreeMap<RoomName, RoomLog>) {
+    let ends = crowd.last_words(world, verdict).await;
+    println!(
+        "{store:?} {seed}: the last words are heard at {:.1?}",
+        begun.elapsed()
+    );
+    let seen = crowd.seen();
+    let rooms: Vec<RoomName> = crowd
+        .rooms
+        .iter()
+        .map(|room| room.parse().unwrap())
+        .collect();
+    let mut logs = world.logs(&rooms).await;
+    cut(&mut logs, &ends);
+    let again = Instant::now();
+    while !crowd.is_calm() && again.elapsed() < SETTLE {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let present = || crowd.present();
+    census::take(world, &crowd.rooms, &crowd.sids(), CENSUS, present, verdict).await;
+    world.look_for_stopped_rooms().await;
+
+    println!(
+        "{store:?} {seed}: the census is taken at {:.1?}",
+        begun.elapsed()
+    );
+    crowd.part();
+    let patience = TTL + CENSUS;
+    census::take(
+        world,
+        &crowd.rooms,
+        &crowd.sids(),
+        patience,
+        Vec::new,
+        verdict,
+    )
+    .await;
+    (seen, logs)
 }
 
 /// What everybody saw until the last words.

@@ -117,8 +117,11 @@ impl Machine {
 
     pub(super) fn start(&mut self, folder: &Path) {
         self.kill();
-        let args: Vec<_> = self.args.iter().map(String::as_str).collect();
-        let mut command = command(&args);
+        let mut command = match std::env::var_os("OUTLAST_CHAOS_BIN") {
+            Some(build) => Command::new(build),
+            None => command(&[]),
+        };
+        command.args(&self.args).stdin(Stdio::null());
         self.life += 1;
         let log = folder.join(format!("{}.{}.log", self.name(), self.life));
         command.envs(self.clock.environment());
