@@ -32,15 +32,17 @@ const BEHIND: Duration = Duration::from_secs(5);
 /// so that the last of them have time for it.
 const AT_ONCE: (Duration, Duration) = (Duration::from_millis(750), Duration::from_millis(1_500));
 
-/// Which part of the rate at which gateways let in those may take who move at once.
+/// Which part of the rate at which gateways let in those may take who move at once, and how many a second that is at
+/// most: a rate that nobody has set says what a gateway bears in a storm.
 const SHARE_OF_RATE: u32 = 3;
+const AT_ONCE_PER_S_MAX: u32 = 1_000;
 
 impl Window {
     /// `attach_rate` is how many sockets a second another gateway lets in (D1).
     pub(crate) fn new(start: Instant, length: Duration, attach_rate: u32) -> Self {
         let end = start + length;
         Window {
-            per_s: (attach_rate / SHARE_OF_RATE).max(1),
+            per_s: (attach_rate / SHARE_OF_RATE).clamp(1, AT_ONCE_PER_S_MAX),
             start,
             last: end - BEHIND.min(length / 3),
             end,
@@ -131,11 +133,15 @@ mod tests {
             prop_assert_eq!(moves.len(), sockets);
             let behind_ms = (drain_ms as f64 / 3.0).min(5_000.0);
             let span_ms = drain_ms as f64 - behind_ms;
-            let per_ms = f64::from(attach_rate / 3) / 1_000.0;
-            let quick_ms = (sockets as f64 / per_ms).clamp(750.0, 1_500.0).min(span_ms);
-            let is_quick = |(after_ms, _): &&(u64, u64)| (*after_ms as f64) < quick_ms.floor();
-            let quick = moves.iter().filter(is_quick).count();
-            let off_max = |span_ms: f64, count: usize| 2.0 * span_ms / count.max(1) as f64 + 8.0;
+            let per_ms = f64::from((attach_rate / 3).min(1_000)) / 1_000.0;
+            let needed_ms = sockets as f64 / per_ms;
+            let quick_ms = needed_ms.clamp(750.0, 1_500.0).min(span_ms);
+            let quick = match needed_ms <= quick_ms {
+                true => sockets,
+                false => sockets.min((per_ms * quick_ms) as usize),
+            };
+            // One socket more or less may move at once.
+            let off_max = |span_ms: f64, count: usize| 2.0 * span_ms / count.max(1) as f64 + 2.0;
             for (number, (after_ms, by_ms)) in moves.iter().enumerate() {
                 let later_ms = span_ms - quick_ms;
                 let (even, off_max) = match number.checked_sub(quick) {
@@ -159,7 +165,7 @@ mod tests {
             let start = Instant::now();
             let window = Window::new(start, Duration::from_secs(30), attach_rate);
             let moves: Vec<_> = window.moves(sockets).map(|moving| told(moving, start).0).collect();
-            let bearable = attach_rate as usize / 3;
+            let bearable = (attach_rate as usize / 3).min(1_000);
             let in_the_first = |ms: u64| moves.iter().filter(|after_ms| **after_ms < ms).count();
             prop_assert!(in_the_first(1_000) <= bearable + 2);
             let at_once = sockets.min(bearable * 3 / 2);
