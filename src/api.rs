@@ -83,6 +83,8 @@ fn routes() -> (Router<Desk>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(rooms::look))
         .routes(routes!(rooms::post))
+        .routes(routes!(rooms::reload))
+        .routes(routes!(rooms::set_aside))
         .routes(routes!(sessions::find))
         .routes(routes!(sessions::look, sessions::end))
         .split_for_parts()
@@ -106,6 +108,8 @@ mod tests {
             [
                 "/v1/rooms/{kind}/{name}",
                 "/v1/rooms/{kind}/{name}/actions",
+                "/v1/rooms/{kind}/{name}/reload",
+                "/v1/rooms/{kind}/{name}/set-aside",
                 "/v1/sessions",
                 "/v1/sessions/{sid}"
             ]

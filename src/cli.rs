@@ -216,6 +216,11 @@ pub(crate) struct Flags {
           value_parser = clap::value_parser!(u64).range(100..))]
     pub(crate) audit_ms: Option<u64>,
 
+    /// How long one call into a room's code may take before its partition is given up [default: 2000]
+    #[arg(long, env = "OUTLAST_ROOM_STEP_MS", value_name = "MS",
+          value_parser = clap::value_parser!(u64).range(20..))]
+    pub(crate) room_step_ms: Option<u64>,
+
     /// Newest entries that a room's log keeps [default: 1000]
     #[arg(long, env = "OUTLAST_LOG_ENTRIES", value_name = "N",
           value_parser = clap::value_parser!(u64).range(1..))]

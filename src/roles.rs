@@ -4,7 +4,7 @@ use std::{io::Write, time::Duration};
 
 use anyhow::{Context, ensure};
 use axum::Router;
-use outlast_broker::{BrokerError, NodeId, SharedBroker};
+use outlast_broker::{NodeId, SharedBroker};
 use outlast_gateway::{Gateway, Keys};
 use outlast_sessions::Sessions;
 use outlast_worker::Registry;
@@ -191,7 +191,10 @@ fn spawn_behind(
     parts
 }
 
-fn stopped(what: &'static str, ended: Result<(), BrokerError>) -> anyhow::Result<()> {
+fn stopped<E>(what: &'static str, ended: Result<(), E>) -> anyhow::Result<()>
+where
+    Result<(), E>: Context<(), E>,
+{
     ended.with_context(|| format!("{what} stopped"))
 }
 
@@ -238,6 +241,7 @@ fn worker_settings(config: &Config) -> outlast_worker::Settings {
         log_age_ms: flags.log_age_ms.unwrap_or(defaults.log_age_ms),
         room_ttl_ms: flags.room_ttl_ms.unwrap_or(defaults.room_ttl_ms),
         audit_ms: Some(session_settings(config).audit_ms),
+        step_ms: flags.room_step_ms.unwrap_or(defaults.step_ms),
         ..defaults
     }
 }

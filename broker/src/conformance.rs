@@ -86,7 +86,10 @@ macro_rules! conformance_suite {
                 w1_a_lease_that_is_not_renewed_is_lost,
                 w4_a_lease_that_is_released_is_free_at_once_and_everybody_hears_it,
                 a_release_with_an_old_epoch_does_nothing,
-                leases_are_surveyed_and_renewed_in_the_order_of_the_question;
+                leases_are_surveyed_and_renewed_in_the_order_of_the_question,
+                w12_grants_that_came_to_nothing_are_counted_until_one_is_given_up,
+                w12_notes_are_kept_for_whoever_comes_next,
+                w1_a_fenced_holder_notes_nothing;
             commits:
                 w1_a_fenced_writer_changes_nothing,
                 w1_a_writer_that_was_never_granted_is_fenced,

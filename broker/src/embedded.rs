@@ -29,6 +29,7 @@ mod leases;
 mod medium;
 mod members;
 mod memory;
+mod notes;
 mod records;
 mod room;
 mod rooms;

@@ -125,6 +125,13 @@ pub enum Request {
     /// [`crate::Answer::Seated`]; changes nothing.
     #[serde(rename = "look")]
     Look,
+    /// An operator asks that a room which stands still is loaded again now. Answered with
+    /// [`crate::Answer::Seated`] where it runs, and with [`crate::Answer::NotTaken`] where it does not.
+    #[serde(rename = "reload")]
+    Reload,
+    /// An operator asks what was set aside in a room. Answered with [`crate::Answer::Seated`], whose `state` says it.
+    #[serde(rename = "inspect")]
+    Inspect,
     /// The session is over, and nothing more that it sent may count (S6).
     #[serde(rename = "over")]
     Over {
@@ -163,6 +170,8 @@ mod tests {
             },
             Request::Report { data },
             Request::Look,
+            Request::Reload,
+            Request::Inspect,
             Request::Leave { n: 3 },
             Request::Attached { view: true },
             Request::Arrived,

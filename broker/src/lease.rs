@@ -22,6 +22,12 @@ pub struct Lease {
     pub epoch: u64,
     /// The store's clock when it was granted, in milliseconds since the epoch.
     pub now_ms: u64,
+    /// Of a partition: how many grants in a row before this one came to nothing. They were not given up, and nothing
+    /// was committed under them; or, where what was appended may die with the process that died, that one had lived for
+    /// less than ten minutes.
+    pub barren: u64,
+    /// For how long, in milliseconds, what those died of may yet come again; 0 where it stands in the topic.
+    pub wary_ms: u64,
 }
 
 /// How things stand with one lease.

@@ -2,6 +2,7 @@
 //!
 //! - [`Topic`]: actions on their way to the room that applies them, in order, one topic a partition.
 //! - [`Rooms`]: room logs, snapshots and seats, and the one fenced, atomic [`Commit`] that changes them.
+//! - [`Notes`]: what the holders of a partition leave for those after them.
 //! - [`Leases`]: who may write a partition or keep a shard of sessions.
 //! - [`Membership`]: which processes are alive.
 //! - [`Records`]: session records, with compare-and-swap, deadlines and owners.
@@ -25,6 +26,7 @@ mod layout;
 mod lease;
 mod member;
 mod metered;
+mod note;
 mod record;
 mod reply;
 mod seat;
@@ -50,6 +52,7 @@ pub use layout::{Layout, Partition, Shard};
 pub use lease::{Lease, LeaseName, Leases, Survey};
 pub use member::{Beat, Member, Membership, NodeId, Role};
 pub use metered::metered;
+pub use note::{NoteChange, Notes};
 pub use record::{Group, Read, Record, Records, Write, Written};
 pub use reply::{Answer, Nudge, Reply};
 pub use seat::{Outcome, OutcomeBody, Seat, Standing};
@@ -61,6 +64,7 @@ pub use topic::{Topic, TopicEntry, TopicId};
 pub trait Broker:
     Topic
     + Rooms
+    + Notes
     + Leases
     + Membership
     + Records

@@ -10,9 +10,9 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     Agreement, Announcements, Audits, Beat, Broker, BrokerError, Commit, Committed, Cursor,
     Deadline, Health, Holder, Input, Layout, Lease, LeaseName, Leases, Listener, Member,
-    Membership, Mended, NodeId, Nudge, Partition, Read, Records, Role, RoomLoad, Rooms, Seen,
-    Shard, SharedBroker, Standing, Stretch, Subscriptions, Survey, Terms, Topic, TopicEntry,
-    TopicId, Write, Written, telemetry,
+    Membership, Mended, NodeId, NoteChange, Notes, Nudge, Partition, Read, Records, Role, RoomLoad,
+    Rooms, Seen, Shard, SharedBroker, Standing, Stretch, Subscriptions, Survey, Terms, Topic,
+    TopicEntry, TopicId, Write, Written, telemetry,
 };
 
 /// The same store, with its requests and its leases counted at `/metrics`.
@@ -44,6 +44,8 @@ pub fn metered(inner: SharedBroker) -> SharedBroker {
         unread: Meter::new("unread"),
         parked: Meter::new("parked"),
         wakes: Meter::new("wakes"),
+        notes: Meter::new("notes"),
+        note: Meter::new("note"),
         claim: Meter::new("claim"),
         renew: Meter::new("renew"),
         release: Meter::new("release"),
@@ -80,6 +82,8 @@ struct Metered {
     unread: Meter,
     parked: Meter,
     wakes: Meter,
+    notes: Meter,
+    note: Meter,
     claim: Meter,
     renew: Meter,
     release: Meter,
@@ -318,6 +322,23 @@ impl Rooms for Metered {
         max: usize,
     ) -> Result<Vec<(RoomName, u64)>, BrokerError> {
         self.wakes.time(self.inner.wakes(partition, max)).await
+    }
+}
+
+#[async_trait]
+impl Notes for Metered {
+    async fn notes(&self, partition: Partition) -> Result<Vec<(String, String)>, BrokerError> {
+        self.notes.time(self.inner.notes(partition)).await
+    }
+
+    async fn note(
+        &self,
+        partition: Partition,
+        epoch: u64,
+        changes: &[NoteChange],
+    ) -> Result<(), BrokerError> {
+        let note = self.inner.note(partition, epoch, changes);
+        self.note.time(note).await
     }
 }
 

@@ -24,6 +24,8 @@
 //! | `ol:{p7}:parked:<room>` | list | inputs set aside for a version that can read the room |
 //! | `ol:{p7}:wakes` | sorted set | rooms that want to be woken, by when |
 //! | `ol:{p7}:unread` | list | inputs that no worker so far could read |
+//! | `ol:{p7}:notes` | hash | what the partition's holders leave for those after them |
+//! | `ol:{p7}:barren` | string | how many grants in a row led to no commit before the newest, and where the cursor stood at that one; gone when it is given up |
 //! | `ol:{s3}:lease`, `:epoch` | as above | who keeps the shard's sessions |
 //! | `ol:{s3}:session:<sid>` | hash | `version`, `value`, `due`, `owner`, `group` |
 //! | `ol:{s3}:due` | sorted set | sids, by when they are due |
@@ -67,6 +69,7 @@ mod line;
 mod link;
 mod members;
 mod nodes;
+mod notes;
 mod patience;
 mod place;
 mod prefix;

@@ -45,7 +45,8 @@ pub enum Answer {
     /// The action was not taken; its number is free again (A5).
     #[serde(rename = "error")]
     NotTaken {
-        /// The action's number.
+        /// The action's number; 0 answers what has none (`Attached`, `View`, `Look`, `Reload`): the room stands still,
+        /// and says so rather than nothing (W10).
         n: u64,
         /// Why, for programs.
         code: String,

@@ -137,7 +137,11 @@ CASES = {
     ),
     "OutlastUnreadable": (
         {"outlast_worker_rooms_stopped_total{}": "0x15 1x10", "outlast_worker_inputs_unread_total{}": "0x30"},
-        {"outlast_worker_rooms_stopped_total{}": "3x30", "outlast_worker_inputs_unread_total{}": "0x30"},
+        {"outlast_worker_rooms_stopped_total{}": "3x30", "outlast_worker_inputs_unread_total{}": "0x30", "outlast_worker_rooms_stopped{}": "0x30"},
+    ),
+    "OutlastPoison": (
+        {"outlast_worker_inputs_set_aside_total{}": "0x15 1x10", "outlast_worker_rooms_quarantined_total{}": "0x30"},
+        {"outlast_worker_inputs_set_aside_total{}": "2x30", "outlast_worker_rooms_quarantined_total{}": "1x30"},
     ),
     "OutlastSessionUnreadable": (
         {"outlast_sessions_unreadable_total{}": "0x15 1x10"},

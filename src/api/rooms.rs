@@ -36,6 +36,17 @@ pub(super) struct Posted {
     data: Option<Payload>,
 }
 
+/// A room that runs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Runs {
+    /// The room.
+    #[schema(value_type = String, example = "chat/lobby")]
+    room: RoomName,
+    /// The last entry of its log.
+    #[schema(value_type = String, example = "15-4821")]
+    pos: Pos,
+}
+
 /// Looks at a room.
 #[utoipa::path(
     get,
@@ -70,10 +81,98 @@ pub(super) async fn look(
             "no_room",
             "nothing has ever happened in this room, or it was forgotten",
         )),
+        Answer::NotTaken { message, .. } => Err(Problem::busy(message)),
         answer @ (Answer::Joined { .. }
         | Answer::Outcome(_)
         | Answer::Gap { .. }
+        | Answer::Superseded { .. }) => Err(unexpected(&answer)),
+    }
+}
+
+/// Says what was set aside in a room, and why it stands still, if it does.
+#[utoipa::path(
+    get,
+    path = "/v1/rooms/{kind}/{name}/set-aside",
+    tag = "rooms",
+    params(("kind", description = "chat, for example"), ("name", description = "lobby, for example")),
+    responses(
+        (
+            status = 200, body = Object,
+            description = "`stopped` says why the room stands still, or null; `set_aside` has the inputs that were set aside, \
+                           the newest of its partition, each with `at_ms` and the `input` as it came"
+        ),
+        (status = 400, body = Problem),
+        (status = 401, body = Problem),
+        (status = 403, body = Problem),
+        (status = 503, body = Problem, description = "Try again"),
+    ),
+)]
+pub(super) async fn set_aside(
+    State(Desk { api, callers }): State<Desk>,
+    Path(path): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<Payload>, Problem> {
+    let caller = callers.caller(&headers)?;
+    let room = named(path)?;
+    caller.may_use(&room)?;
+    let answer = api
+        .asks
+        .ask(&room, Sid::now_v7(), 0, Request::Inspect)
+        .await?;
+    match answer {
+        Answer::Seated {
+            state: Some(state), ..
+        } => Ok(Json(state)),
+        answer @ (Answer::Seated { .. }
         | Answer::NotTaken { .. }
+        | Answer::Joined { .. }
+        | Answer::Outcome(_)
+        | Answer::Gap { .. }
+        | Answer::Superseded { .. }) => Err(unexpected(&answer)),
+    }
+}
+
+/// Has a room loaded again that stands still. One that runs is left alone.
+#[utoipa::path(
+    post,
+    path = "/v1/rooms/{kind}/{name}/reload",
+    tag = "rooms",
+    params(("kind", description = "chat, for example"), ("name", description = "lobby, for example")),
+    responses(
+        (status = 200, body = Runs, description = "It runs"),
+        (status = 400, body = Problem),
+        (status = 401, body = Problem),
+        (status = 403, body = Problem),
+        (status = 404, body = Problem, description = "There are no such rooms"),
+        (status = 409, body = Problem, description = "It still stands still; the message says why"),
+        (status = 503, body = Problem, description = "Nobody has answered: try again"),
+    ),
+)]
+pub(super) async fn reload(
+    State(Desk { api, callers }): State<Desk>,
+    Path(path): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<Runs>, Problem> {
+    let caller = callers.caller(&headers)?;
+    let room = named(path)?;
+    caller.may_use(&room)?;
+    let answer = api
+        .asks
+        .ask(&room, Sid::now_v7(), 0, Request::Reload)
+        .await?;
+    match answer {
+        Answer::Seated { pos, .. } => Ok(Json(Runs { room, pos })),
+        Answer::NotTaken {
+            retry_ms: Some(_),
+            message,
+            ..
+        } => Err(Problem::new(StatusCode::CONFLICT, "stopped", message)),
+        Answer::NotTaken { code, message, .. } => {
+            Err(Problem::new(StatusCode::NOT_FOUND, code, message))
+        }
+        answer @ (Answer::Joined { .. }
+        | Answer::Outcome(_)
+        | Answer::Gap { .. }
         | Answer::Superseded { .. }) => Err(unexpected(&answer)),
     }
 }

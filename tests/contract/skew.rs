@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Redis, Server, act, eventually};
+use crate::{
+    command_line::request,
+    support::{Client, Redis, Server, act, eventually, free_port},
+};
 
 /// What the store calls what it holds of `chat/skew`.
 fn key_of(redis: &Redis, kind: &str) -> String {
@@ -64,7 +67,7 @@ async fn w6_a_room_that_a_newer_worker_wrote_stops_here_and_goes_on_where_it_can
         .await;
     let refused = ada.until("error", |frame| frame["n"] == 3).await.pop();
     assert_eq!(refused.unwrap()["code"], "busy");
-    alarm(&worker, "cannot be read by this version, and stops here").await;
+    alarm(&worker, "a room is stopped: it cannot be loaded").await;
     bob.say("chat/other", 2, "the others go on").await;
     // What does not come again is kept for who can read the room.
     let member = eve.member;
@@ -88,6 +91,73 @@ async fn w6_a_room_that_a_newer_worker_wrote_stops_here_and_goes_on_where_it_can
     ada.until("event", left).await;
     let came = taken(&mut ada, 3, "behind").await;
     assert!(!came.iter().any(left), "twice: {came:#?}");
+}
+
+/// An operator of this machine asks that the room is loaded.
+async fn reload(admin: &str) -> (u16, String) {
+    let admin = admin.to_owned();
+    let ask = move || request("POST", &admin, "/v1/rooms/chat/skew/reload", &[], "");
+    tokio::task::spawn_blocking(ask).await.unwrap()
+}
+
+#[tokio::test]
+async fn p4_w9_a_stopped_room_is_loaded_at_once_when_an_operator_asks_and_by_itself_otherwise() {
+    let redis = Redis::start();
+    let gateway = Server::gateway(&redis, &[]);
+    let worker = Server::worker(&redis, &[]);
+    let mut ada = gateway.member("chat/skew", "Ada").await;
+    worker.kill();
+    let room = key_of(&redis, "room");
+    let seat = format!("seat:{}", ada.welcome["sid"].as_str().unwrap());
+    let breaks = || {
+        let read = redis.cli(&["HGET", &room, &seat]);
+        redis.cli(&["HSET", &room, &seat, "?"]);
+        read
+    };
+    let mends = |read: String| redis.cli(&["HSET", &room, &seat, &read]);
+
+    let read = breaks();
+    let admin = format!("127.0.0.1:{}", free_port());
+    let worker = Server::start(&["worker", "--store", &redis.url(), "--admin-listen", &admin]);
+    ada.send(act("chat/skew", 2, json!({"say": "one"}))).await;
+    let refused = ada.until("error", |frame| frame["n"] == 2).await.pop();
+    let refused = refused.unwrap();
+    assert_eq!(refused["code"], "busy");
+    assert!(refused["retry_ms"].as_u64() > Some(0), "{refused}");
+    alarm(&worker, "/v1/rooms/KIND/NAME/reload").await;
+    let (status, problem) = reload(&admin).await;
+    assert_eq!(status, 409, "{problem}");
+    let problem: Value = serde_json::from_str(&problem).unwrap();
+    assert_eq!(problem["code"], "stopped");
+    assert!(
+        problem["message"].as_str().unwrap().contains("seat:"),
+        "it says what cannot be read: {problem}"
+    );
+    let (status, metrics) = {
+        let admin = admin.clone();
+        let ask = move || request("GET", &admin, "/metrics", &[], "");
+        tokio::task::spawn_blocking(ask).await.unwrap()
+    };
+    let standing = metrics
+        .lines()
+        .any(|line| line.starts_with("outlast_worker_rooms_stopped{") && line.ends_with(" 1"));
+    assert!(status == 200 && standing, "{metrics}");
+
+    mends(read);
+    let (status, shown) = reload(&admin).await;
+    assert_eq!(status, 200, "{shown}");
+    ada.say("chat/skew", 2, "one").await;
+    assert_eq!(reload(&admin).await.0, 200, "one that runs is left alone");
+
+    // And without an operator.
+    worker.kill();
+    let read = breaks();
+    let worker = Server::worker(&redis, &[]);
+    ada.send(act("chat/skew", 3, json!({"say": "two"}))).await;
+    ada.until("error", |frame| frame["n"] == 3).await;
+    mends(read);
+    alarm(&worker, "a stopped room runs again").await;
+    taken(&mut ada, 3, "two").await;
 }
 
 #[tokio::test]

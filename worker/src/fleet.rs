@@ -12,7 +12,8 @@ use outlast_broker::{
     BrokerError, Heard, Lease, LeaseName, Listener, Member, NodeId, Nudge, Role, SharedBroker,
     balance::{self, Balance},
 };
-use tokio::time::MissedTickBehavior;
+use outlast_protocol::RoomName;
+use tokio::{sync::Semaphore, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -23,6 +24,7 @@ use crate::{
     reach::{Reach, Trouble},
     runner::Runner,
     telemetry,
+    watch::{Overrun, STEPS_UNTIL_LOST, Watch, Watchdog},
 };
 
 /// How many heartbeats fit into a lease.
@@ -37,18 +39,22 @@ const LEASES_UNTIL_STRUCK: u64 = 10;
 /// dying: the others take over when the leases have expired (W4).
 ///
 /// # Errors
-/// Where the store refuses for good to be listened to.
+/// Where the store refuses for good to be listened to, or a room's code has taken a thread and does not give it back.
 pub async fn run(
     broker: SharedBroker,
     registry: Registry,
     settings: Settings,
     shutdown: CancellationToken,
-) -> Result<(), BrokerError> {
+) -> Result<(), WorkerError> {
     telemetry::describe();
     let reach = Reach::default();
     let me = NodeId::random();
     let (_, mut ear) = reach.insist("listen", || broker.listen(&me)).await?;
+    let watchdog = Watchdog::start(Duration::from_millis(settings.step_ms));
     let mut fleet = Fleet {
+        watchdog,
+        right: Arc::new(Semaphore::new(1)),
+        stuck: Vec::new(),
         balance: Balance::new(me.clone()),
         clock: Arc::new(StoreClock::new(0)),
         settings: Arc::new(settings),
@@ -60,9 +66,31 @@ pub async fn run(
         me,
         registry,
     };
-    fleet.work(ear.as_mut(), &shutdown).await;
+    let ended = fleet.work(ear.as_mut(), &shutdown).await;
     fleet.hand_over().await;
-    Ok(())
+    ended
+}
+
+/// Why a worker has come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The store refuses for good what a worker needs.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// A thread is lost, and the process with it.
+    #[error(
+        "the code of room {0} has taken a thread and does not give it back: the process ends, so that another can be \
+         started"
+    )]
+    Stuck(RoomName),
+}
+
+/// A room's code that has not come back.
+struct Stuck {
+    watch: Arc<Watch>,
+    step: u64,
+    room: RoomName,
+    since: Instant,
 }
 
 struct Fleet {
@@ -74,21 +102,32 @@ struct Fleet {
     balance: Balance,
     holdings: Holdings,
     next_beat: Instant,
+    watchdog: Watchdog,
+    right: Arc<Semaphore>,
+    stuck: Vec<Stuck>,
     reach: Reach,
     trouble: Trouble,
 }
 
 impl Fleet {
-    async fn work(&mut self, ear: &mut dyn Listener, shutdown: &CancellationToken) {
+    async fn work(
+        &mut self,
+        ear: &mut dyn Listener,
+        shutdown: &CancellationToken,
+    ) -> Result<(), WorkerError> {
         // Often enough that a lease which expires is noticed within a small part of its length.
         let period = Duration::from_millis((self.settings.lease_ms / 20).clamp(20, 100));
         let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => return Ok(()),
+                overrun = self.watchdog.next_overrun() => self.overrun(overrun),
                 ended = self.holdings.next_end() => self.holdings.ended(ended),
-                _ = ticks.tick() => self.turn().await,
+                _ = ticks.tick() => {
+                    self.look_after_stuck()?;
+                    self.turn().await;
+                }
                 heard = ear.hear() => match heard {
                     Heard::Nudge(Nudge::Released) => self.turn().await,
                     Heard::Nudge(Nudge::TakenOver { .. } | Nudge::Over { .. })
@@ -97,6 +136,73 @@ impl Fleet {
                     | Heard::Missed => {}
                 },
             }
+        }
+    }
+
+    /// A room's code does not come back: its partition is given up, and with it what that code may still do. Whoever
+    /// takes it over finds noted what it was.
+    fn overrun(&mut self, overrun: Overrun) {
+        let Overrun {
+            watch,
+            step,
+            suspect,
+            room,
+        } = overrun;
+        watch.hear();
+        let (partition, epoch) = (watch.partition, watch.epoch);
+        tracing::error!(
+            %room,
+            ?suspect,
+            partition = partition.0,
+            step_ms = self.settings.step_ms,
+            "a room's code does not come back in time: its partition is given up"
+        );
+        metrics::counter!(telemetry::OVERRUNS).increment(1);
+        self.holdings.abandon(partition, epoch);
+        watch.end_trial(&self.right);
+        self.stuck.push(Stuck {
+            watch,
+            step,
+            room,
+            since: Instant::now(),
+        });
+        let (broker, reach, lease) = (self.broker.clone(), self.reach.clone(), self.lease());
+        let give_up = async move {
+            let condemned = [suspect.condemned()];
+            reach
+                .insist("note", || broker.note(partition, epoch, &condemned))
+                .await?;
+            broker.release(LeaseName::Partition(partition), epoch).await
+        };
+        tokio::spawn(async move {
+            match tokio::time::timeout(lease, give_up).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(partition = partition.0, %error, "a lease is left to expire");
+                }
+                Err(_) => tracing::warn!(partition = partition.0, "a lease is left to expire"),
+            }
+        });
+    }
+
+    /// Forgets what has come back after all.
+    ///
+    /// # Errors
+    /// Where something will not: a thread cannot be taken away from it.
+    fn look_after_stuck(&mut self) -> Result<(), WorkerError> {
+        self.stuck.retain(|stuck| {
+            let back = stuck.watch.steps() != stuck.step;
+            if back {
+                let took = stuck.since.elapsed();
+                tracing::warn!(room = %stuck.room, ?took, "a room's code has come back too late");
+            }
+            !back
+        });
+        let patience = Duration::from_millis(self.settings.step_ms) * STEPS_UNTIL_LOST;
+        let mut stuck = self.stuck.iter();
+        match stuck.find(|stuck| stuck.since.elapsed() >= patience) {
+            Some(stuck) => Err(WorkerError::Stuck(stuck.room.clone())),
+            None => Ok(()),
         }
     }
 
@@ -181,6 +287,9 @@ impl Fleet {
                 reach: self.reach.clone(),
                 partition,
                 epoch: lease.epoch,
+                careful_until_ms: (lease.barren > 0).then_some(lease.now_ms + lease.wary_ms),
+                watch: self.watchdog.watch(partition, lease.epoch),
+                right: self.right.clone(),
             });
         }
     }

@@ -36,6 +36,9 @@ use crate::{
 /// When an action that a stopped room cannot take is worth another try, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
+/// The number of what has none.
+const NO_N: u64 = 0;
+
 /// Whoever finds an action at which a room fails can repeat it. How often it does is counted.
 static FAULTS: Seldom = Seldom::every(Duration::from_secs(1));
 
@@ -51,6 +54,8 @@ pub(crate) struct Host {
     wake_ms: Option<u64>,
     /// When it has to be in somebody's memory at the latest, while there are members (S10).
     look_ms: Option<u64>,
+    /// Whether its code is not asked at the moment.
+    barred: bool,
 }
 
 /// How a room is.
@@ -61,7 +66,7 @@ enum Life {
     /// else happens in it (W5).
     Spoilt,
     /// It cannot be read here, and what must not be lost is set aside (W6).
-    Stopped(Parked),
+    Stopped { parked: Parked, reason: String },
     /// There is no such kind of room, and nothing in the store that bears its name.
     Unknown,
 }
@@ -74,7 +79,46 @@ impl Host {
 
     /// Whether the room cannot be read here (W6).
     pub(crate) fn is_stopped(&self) -> bool {
-        matches!(self.life, Life::Stopped(_))
+        matches!(self.life, Life::Stopped { .. })
+    }
+
+    /// Whether its code is at work.
+    pub(crate) fn runs(&self) -> bool {
+        matches!(self.life, Life::Running(_))
+    }
+
+    /// What it is called.
+    pub(crate) fn name(&self) -> &RoomName {
+        &self.name
+    }
+
+    /// Stops a room that runs.
+    pub(crate) fn stop(&mut self, reason: &str) {
+        self.life = Life::Stopped {
+            parked: Parked::default(),
+            reason: reason.to_owned(),
+        };
+    }
+
+    /// Takes an input as if the room's code failed at it, without asking it (W11).
+    pub(crate) fn set_aside(
+        &mut self,
+        input: Input,
+        now_ms: u64,
+        log: &[Entry],
+        batch: &mut Batch,
+    ) {
+        self.barred = true;
+        self.take(input, now_ms, log, batch);
+        self.barred = false;
+    }
+
+    /// Why the room stands still here, if it does.
+    pub(crate) fn stopped(&self) -> Option<&str> {
+        match &self.life {
+            Life::Stopped { reason, .. } => Some(reason),
+            Life::Running(_) | Life::Spoilt | Life::Unknown => None,
+        }
     }
 
     /// Whether an input counts that comes much later than it was sent. A session that the room does not
@@ -88,12 +132,10 @@ impl Host {
     pub(crate) fn take(&mut self, input: Input, now_ms: u64, log: &[Entry], batch: &mut Batch) {
         match &mut self.life {
             Life::Running(_) => self.admit(input, now_ms, log, batch),
-            Life::Stopped(parked) => {
-                if parked.admits(&input) {
-                    self.draft.park.push(input);
-                } else {
-                    self.put_off(input, batch);
-                }
+            Life::Stopped { parked, .. } => {
+                let kept = parked.admits(&input).then(|| input.clone());
+                self.put_off(input, batch);
+                self.draft.park.extend(kept);
             }
             Life::Unknown => self.disown(input, batch),
             Life::Spoilt => {
@@ -131,25 +173,45 @@ impl Host {
             Request::Post { user, data } => self.post(&asker, user, data, batch),
             Request::Report { data } => self.report(data, batch),
             Request::Look => self.look(&asker, batch),
+            // It was answered before.
+            Request::Inspect => {}
+            Request::Reload => {
+                let answer = self.seated(&asker, None);
+                batch.reply(&asker, &self.name, answer);
+            }
         }
     }
 
-    /// The room cannot be read here: actions are not taken (W6, A5).
+    /// The room stands still here: actions are not taken (W6, A5), and who asks something else is told at once
+    /// that it stands still.
     fn put_off(&self, input: Input, batch: &mut Batch) {
-        if let Some(n) = number(&input.request) {
-            let answer = Answer::NotTaken {
-                n,
-                code: "busy".into(),
-                message: "this room cannot be run at the moment".into(),
-                retry_ms: Some(RETRY_MS),
-            };
-            batch.reply(&split(input).0, &self.name, answer);
-        }
+        let message = match (&input.request, self.stopped()) {
+            (Request::Reload, Some(reason)) => reason.to_owned(),
+            _ => "this room stands still at the moment".to_owned(),
+        };
+        let n = match input.request {
+            Request::Attached { .. } | Request::View | Request::Look | Request::Reload => NO_N,
+            Request::Join { n, .. } | Request::Act { n, .. } | Request::Leave { n } => n,
+            Request::Post { .. } => POST_N,
+            Request::Arrived
+            | Request::Inspect
+            | Request::Report { .. }
+            | Request::Detached
+            | Request::Over { .. } => return,
+        };
+        let answer = Answer::NotTaken {
+            n,
+            code: "busy".into(),
+            message,
+            retry_ms: Some(RETRY_MS),
+        };
+        batch.reply(&split(input).0, &self.name, answer);
     }
 
     /// There is no such room, and there will be none.
     fn disown(&mut self, input: Input, batch: &mut Batch) {
-        if let Some(n) = number(&input.request) {
+        let reload = matches!(input.request, Request::Reload).then_some(NO_N);
+        if let Some(n) = number(&input.request).or(reload) {
             let answer = Answer::NotTaken {
                 n,
                 code: "unknown_room_kind".into(),
@@ -203,6 +265,8 @@ fn number(request: &Request) -> Option<u64> {
         | Request::Arrived
         | Request::View
         | Request::Look
+        | Request::Reload
+        | Request::Inspect
         | Request::Report { .. }
         | Request::Detached
         | Request::Over { .. } => None,

@@ -26,12 +26,13 @@ mod room;
 mod runner;
 mod settings;
 mod telemetry;
+mod watch;
 
 pub mod rooms;
 pub mod testing;
 
 pub use cx::Cx;
-pub use fleet::run;
+pub use fleet::{WorkerError, run};
 pub use outlast_protocol::Member;
 pub use registry::Registry;
 pub use room::{At, Input, Refusal, Room};

@@ -5,6 +5,7 @@
 //! begin(entries, now, entropy)        the batch starts
 //! advance() -> Want::Wakes            … wakes_read(wakes)
 //!           -> Want::Unread           … unread_read(inputs)
+//!           -> Want::Note(changes)     note them in the store before it goes on
 //!           -> Want::Load(rooms)      … loaded(room, what)
 //!           -> Want::ReadLog(room)    … log_read(entries)
 //!           -> Want::Commit(commit)   the batch is done: commit it before the next begins
@@ -15,6 +16,8 @@
 
 mod alarms;
 mod batch;
+mod stops;
+mod trial;
 mod walk;
 mod work;
 
@@ -26,22 +29,28 @@ use std::{
     sync::Arc,
 };
 
-use outlast_broker::{self as broker, Commit, Cursor, Entry, Input, TopicEntry, TopicId};
+use outlast_broker::{
+    self as broker, Commit, Cursor, Entry, Input, NoteChange, Request, TopicEntry, TopicId,
+};
 use outlast_protocol::RoomName;
 
 pub(crate) use self::{
     batch::{Asker, Batch},
+    trial::{Suspect, Trials},
     walk::{Look, Silent},
 };
 
 use self::{
     alarms::Alarms,
+    stops::Stops,
+    trial::Verdict,
     walk::Walk,
     work::{Task, Work},
 };
 use crate::{
     Registry, Settings,
     host::{Host, Loaded, Snapshots},
+    watch::Watch,
 };
 
 /// How much one commit holds, about, in bytes; what is left waits for the next.
@@ -62,15 +71,19 @@ const WAKE_EMPTY_AGAIN_MS: u64 = 1_000;
 /// How soon a room is woken again that failed at it, in milliseconds.
 const WAKE_AFTER_FAULT_MS: u64 = 1_000;
 
-/// How soon a room is looked at again that cannot be read here, in milliseconds.
-const WAKE_STOPPED_AGAIN_MS: u64 = 60_000;
-
 /// How long what nobody waits for is held for company, in milliseconds, so that one commit serves many: a herd
 /// that comes back is thousands …
 const HELD_MS: u64 = 100;
 
 /// … and how much of it.
 const HELD_MAX: usize = 256;
+
+/// How many of the watchdog's ticks a batch may take before it is committed as it is: what is slow holds up its
+/// neighbours one task at a time.
+const LATE_TICKS: u64 = 3;
+
+/// Why a room is stopped that holders died of.
+const DEADLY: &str = "whoever loaded or woke it died, or it did not come back";
 
 /// One partition, under one lease.
 pub(crate) struct Partition {
@@ -82,6 +95,9 @@ pub(crate) struct Partition {
     rooms: HashMap<RoomName, Host>,
     alarms: Alarms,
     walk: Walk,
+    stops: Stops,
+    trials: Trials,
+    watch: Arc<Watch>,
     queue: VecDeque<Task>,
     /// Until when the queue is held for company, if nobody waits for anything in it.
     held_until_ms: Option<u64>,
@@ -97,6 +113,8 @@ pub(crate) enum Want {
     Wakes,
     /// Ask the store which inputs were kept unread, [`UNREAD_MAX`] of them.
     Unread,
+    /// Note this in the store, before anything else is done.
+    Note(Vec<NoteChange>),
     /// Load these rooms.
     Load(Vec<RoomName>),
     /// Read all there is of this room's log.
@@ -116,6 +134,8 @@ impl Partition {
         cursor: Cursor,
         registry: Registry,
         settings: Arc<Settings>,
+        trials: Trials,
+        watch: Arc<Watch>,
     ) -> Self {
         Partition {
             id,
@@ -126,6 +146,9 @@ impl Partition {
             rooms: HashMap::new(),
             alarms: Alarms::unknown(),
             walk: Walk::default(),
+            stops: Stops::default(),
+            trials,
+            watch,
             queue: VecDeque::new(),
             held_until_ms: None,
             wants_unread: true,
@@ -164,6 +187,22 @@ impl Partition {
         self.rooms.len()
     }
 
+    /// How many rooms stand still.
+    pub(crate) fn rooms_stopped(&self) -> usize {
+        self.stops.count() + self.trials.quarantined()
+    }
+
+    /// Why a room is not to be loaded, if it is not.
+    pub(crate) fn quarantined(&self, room: &RoomName) -> Option<&str> {
+        let quarantine = self.trials.quarantine(room)?;
+        Some(&quarantine.reason)
+    }
+
+    /// Whether a holder before this one may have died of what comes next, so that everything is noted before it is tried.
+    pub(crate) fn is_careful(&self) -> bool {
+        self.trials.is_careful()
+    }
+
     /// Starts a batch, unless nobody waits for anything in it yet. `entropy` is drawn anew for each.
     pub(crate) fn begin(&mut self, entries: Vec<TopicEntry>, now_ms: u64, entropy: u64) {
         let task = |entry: TopicEntry| match entry.input {
@@ -180,6 +219,8 @@ impl Partition {
             wants_wakes: self.alarms.must_learn(now_ms),
             wants_unread: std::mem::take(&mut self.wants_unread),
             wants_muster: true,
+            wants_group: self.trials.is_careful(),
+            begun: self.watch.ticks(),
             ..Work::new(self.cursor.topic, now_ms, entropy)
         });
     }
@@ -205,6 +246,9 @@ impl Partition {
         let Some(work) = &mut self.work else {
             return Want::Nothing;
         };
+        if !self.trials.is_careful() && self.trials.has_stale_notes() {
+            return Want::Note(self.trials.stale_notes());
+        }
         if std::mem::take(&mut work.wants_wakes) {
             return Want::Wakes;
         }
@@ -212,27 +256,130 @@ impl Partition {
             return Want::Unread;
         }
         if std::mem::take(&mut work.wants_muster) {
-            let due = self.alarms.due(work.batch.now_ms, self.settings.batch_max);
-            self.queue.extend(due.into_iter().map(Task::Wake));
-            work.muster(&self.queue, &self.rooms);
+            // With care, those that were due stay in the queue until they are done.
+            let careful = self.trials.is_careful();
+            if !careful || !self.queue.iter().any(|task| matches!(task, Task::Wake(_))) {
+                let due = self.alarms.due(work.batch.now_ms, self.settings.batch_max);
+                self.queue.extend(due.into_iter().map(Task::Wake));
+            }
+            if !careful {
+                work.muster(&self.queue, &self.rooms);
+            }
         }
         let to_load = std::mem::take(&mut work.to_load);
         if !to_load.is_empty() {
             return Want::Load(to_load);
         }
-        while let Some(task) = self.queue.front() {
-            let full = work.batch.bytes > COMMIT_BYTES_MAX;
-            if full && !task.is_bound_to_this_commit() {
-                break;
-            }
-            if let Some(want) = work.needs(task, &self.rooms) {
-                return want;
-            }
-            if let Some(task) = self.queue.pop_front() {
-                work.take(task, &mut self.rooms);
+        if std::mem::take(&mut work.wants_group) {
+            let (count, notes) = self.trials.group(self.queue.iter().map(Task::suspects));
+            work.left = count;
+            if !notes.is_empty() {
+                return Want::Note(notes);
             }
         }
-        self.finish()
+        match self.do_tasks() {
+            Some(want) => want,
+            None => self.finish(),
+        }
+    }
+
+    /// Does what is in the queue, until something has to be done first or the batch is full.
+    fn do_tasks(&mut self) -> Option<Want> {
+        while let Some(task) = self.next_task() {
+            match self.prepare(&task) {
+                Ready::Take => self.take(task, false),
+                Ready::SetAside => self.take(task, true),
+                Ready::Not(want) => {
+                    self.queue.push_front(task);
+                    return Some(want);
+                }
+            }
+        }
+        None
+    }
+
+    /// The next task of this batch.
+    fn next_task(&mut self) -> Option<Task> {
+        let work = self.work.as_mut()?;
+        loop {
+            let full = work.batch.bytes > COMMIT_BYTES_MAX;
+            let late = self.watch.ticks() >= work.begun + LATE_TICKS && work.has_done_any;
+            let next = self.queue.front()?;
+            if (full || late || work.left == 0) && !next.is_bound_to_this_commit() {
+                return None;
+            }
+            match self.queue.pop_front()? {
+                Task::Take(id, input) if matches!(input.request, Request::Inspect) => {
+                    let host = self.rooms.get(&input.room);
+                    let stopped = host.and_then(|host| host.stopped());
+                    let shown = self.trials.inspect(&input.room, stopped);
+                    work.inspected(id, input, shown);
+                }
+                task @ (Task::Parked(_)
+                | Task::Kept(_)
+                | Task::Take(..)
+                | Task::Unread(..)
+                | Task::Wake(_)) => return Some(task),
+            }
+        }
+    }
+
+    /// What has to be done before a task, if anything has.
+    fn prepare(&mut self, task: &Task) -> Ready {
+        let (Some(work), Some(room)) = (&self.work, task.room()) else {
+            return Ready::Take;
+        };
+        let now_ms = work.batch.now_ms;
+        if task.is_reload() && self.trials.quarantine(room).is_some() {
+            return Ready::Not(Want::Note(self.trials.pardon(room)));
+        }
+        let quarantined = self.trials.quarantine(room).is_some();
+        let wanted = work.needs(task, &self.rooms, &self.stops);
+        let suspect = match &wanted {
+            Some(Want::Load(_)) if !quarantined => Suspect::Room(room.clone()),
+            Some(_) => return wanted.map_or(Ready::Take, Ready::Not),
+            None if !self.trials.is_careful() => return Ready::Take,
+            None if self.rooms.get(room).is_some_and(Host::runs) => task.suspect(room),
+            None => return Ready::Take,
+        };
+        match (self.trials.judge(&suspect), suspect, task) {
+            (Verdict::Free, ..) => wanted.map_or(Ready::Take, Ready::Not),
+            (Verdict::Note(notes), ..) => Ready::Not(Want::Note(notes)),
+            (Verdict::Condemned, Suspect::Input(id), Task::Take(_, input)) => {
+                if self.trials.is_set_aside(id) {
+                    return Ready::SetAside;
+                }
+                Ready::Not(Want::Note(self.trials.set_aside(id, input, now_ms)))
+            }
+            (Verdict::Condemned, ..) => {
+                if let Some(host) = self.rooms.get_mut(room) {
+                    host.stop(DEADLY);
+                    self.stops.for_good(room, now_ms);
+                }
+                Ready::Not(Want::Note(self.trials.stop(room, DEADLY, now_ms)))
+            }
+        }
+    }
+
+    /// Does a task that needs nothing more; or sets its input aside.
+    fn take(&mut self, task: Task, aside: bool) {
+        let Some(work) = &mut self.work else { return };
+        let room = task.room().cloned();
+        work.left = work.left.saturating_sub(1);
+        work.has_done_any = true;
+        let step = room
+            .as_ref()
+            .map(|room| self.watch.step(task.suspect(room), room));
+        work.take(task, aside, &mut self.rooms);
+        drop(step);
+        // One input too many was set aside in it.
+        if let (true, Some(room)) = (aside, room)
+            && let Some(quarantine) = self.trials.quarantine(&room)
+            && let Some(host) = self.rooms.get_mut(&room)
+        {
+            host.stop(&quarantine.reason);
+            self.stops.for_good(&room, work.batch.now_ms);
+        }
     }
 
     /// The wakes that were wanted.
@@ -266,15 +413,32 @@ impl Partition {
         }
     }
 
-    /// A room that was wanted.
-    pub(crate) fn loaded(&mut self, room: RoomName, loaded: Loaded) {
+    /// A room that was wanted, and when it came.
+    pub(crate) fn loaded(&mut self, room: RoomName, loaded: Loaded, now_ms: u64) {
+        let Some(work) = &mut self.work else { return };
+        work.loaded = Some(room.clone());
+        let _step = self.watch.step(Suspect::Room(room.clone()), &room);
         let kind = self.registry.kind_of(&room);
-        if let Some(host) = self.rooms.get_mut(&room) {
-            return host.reload(kind, loaded);
+        let (why, parked) = match self.rooms.get_mut(&room) {
+            Some(host) if host.is_stopped() => {
+                let parked = host.revive(kind, loaded);
+                (host.stopped(), parked)
+            }
+            Some(host) => {
+                host.reload(kind, loaded);
+                (host.stopped(), Vec::new())
+            }
+            None => {
+                let wake_ms = self.alarms.get(&room);
+                let (host, parked) = Host::load(room.clone(), kind, loaded, wake_ms);
+                let host = self.rooms.entry(room.clone()).insert_entry(host);
+                (host.into_mut().stopped(), parked)
+            }
+        };
+        match (self.trials.quarantine(&room), why) {
+            (Some(_), Some(_)) => self.stops.for_good(&room, now_ms),
+            (_, why) => self.stops.found(&room, why, now_ms),
         }
-        let wake_ms = self.alarms.get(&room);
-        let (host, parked) = Host::load(room.clone(), kind, loaded, wake_ms);
-        self.rooms.insert(room, host);
         for input in parked.into_iter().rev() {
             self.queue.push_front(Task::Parked(input));
         }
@@ -296,6 +460,9 @@ impl Partition {
             if work.batch.bytes > COMMIT_BYTES_MAX {
                 break;
             }
+            let _step = self
+                .watch
+                .step(Suspect::Room(host.name().clone()), host.name());
             rooms.extend(host.commit(&self.settings, Snapshots::Always, &mut work.batch));
         }
         let any = !rooms.is_empty();
@@ -306,28 +473,38 @@ impl Partition {
         let Some(mut work) = self.work.take() else {
             return Want::Nothing;
         };
-        self.queue.retain(|task| !matches!(task, Task::Wake(_)));
+        if !self.trials.is_careful() {
+            self.queue.retain(|task| !matches!(task, Task::Wake(_)));
+        }
         let mut rooms = Vec::new();
         for name in std::mem::take(&mut work.touched) {
             let Some(host) = self.rooms.get_mut(&name) else {
                 continue;
             };
+            let step = self.watch.step(Suspect::Room(name.clone()), &name);
             rooms.extend(host.commit(&self.settings, Snapshots::WhenDue, &mut work.batch));
+            drop(step);
             let again_ms = match work.woken.contains(&name) {
                 _ if host.is_spoilt() => WAKE_AFTER_FAULT_MS,
-                _ if host.is_stopped() => WAKE_STOPPED_AGAIN_MS,
                 true if host.is_needed() => WAKE_AGAIN_MS,
                 true => WAKE_EMPTY_AGAIN_MS,
                 false => 0,
             };
             let soonest = work.batch.now_ms + again_ms;
-            let alarm_ms = host.alarm_ms().map(|at_ms| at_ms.max(soonest));
+            let alarm_ms = match host.is_stopped() {
+                true => self.stops.again_ms(&name),
+                false => host.alarm_ms().map(|at_ms| at_ms.max(soonest)),
+            };
             self.alarms.set(&name, alarm_ms);
             if !host.is_needed() {
                 self.rooms.remove(&name);
             }
         }
         self.alarms.keep(2 * WAKES_MAX);
+        self.trials.passed();
+        if self.queue.is_empty() && work.topic != self.cursor.topic {
+            self.trials.is_clear(work.batch.now_ms);
+        }
         let idle = rooms.is_empty() && work.batch.replies.is_empty();
         if idle && work.topic == self.cursor.topic && work.reread == 0 {
             return Want::Nothing;
@@ -353,4 +530,14 @@ impl Partition {
             reread: work.reread,
         })
     }
+}
+
+/// Whether a task can be done.
+enum Ready {
+    /// It can.
+    Take,
+    /// It is not tried any more: it is answered as if the room had failed at it.
+    SetAside,
+    /// This has to be done first.
+    Not(Want),
 }

@@ -6,9 +6,11 @@ use std::{
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use metrics::Gauge;
 use outlast_broker::{
-    self as broker, BrokerError, Commit, Entry, Input, LeaseName, SharedBroker, TopicEntry, TopicId,
+    self as broker, BrokerError, Commit, Entry, Input, LeaseName, NoteChange, SharedBroker,
+    TopicEntry, TopicId,
 };
 use outlast_protocol::{NUMBER_MAX, Pos, RoomName};
+use tokio::{runtime::RuntimeFlavor, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug_span};
 
@@ -17,9 +19,10 @@ use crate::{
     audit::Audit,
     clock::StoreClock,
     host::Loaded,
-    partition::{Partition, UNREAD_MAX, WAKES_MAX, Want},
+    partition::{Partition, Trials, UNREAD_MAX, WAKES_MAX, Want},
     reach::Reach,
     telemetry,
+    watch::Watch,
 };
 
 /// The longest wait for an input before it is begun anew.
@@ -27,6 +30,9 @@ const READ_WAIT: Duration = Duration::from_millis(250);
 
 /// How many rooms are loaded at the same time.
 const LOADS_MAX: usize = 16;
+
+/// How long a room may take to come from a store that answers otherwise, before the others go on without it.
+const LOAD_WITHIN: Duration = Duration::from_secs(3);
 
 /// How many log entries are read at a time.
 const LOG_PAGE: usize = 1_000;
@@ -43,6 +49,12 @@ pub(crate) struct Runner {
     pub(crate) reach: Reach,
     pub(crate) partition: broker::Partition,
     pub(crate) epoch: u64,
+    /// Until when what holders before this one died of may come again, where they may have died of something.
+    pub(crate) careful_until_ms: Option<u64>,
+    pub(crate) watch: Arc<Watch>,
+    /// The right to try something that others may have died of: of one process, one at a time, so that its death tells
+    /// what it died of.
+    pub(crate) right: Arc<Semaphore>,
 }
 
 /// A read of the topic that is under way.
@@ -100,7 +112,7 @@ impl Runner {
             core.begin(entries, self.clock.now_ms(), rand::random());
             let span = std::mem::replace(&mut takeover, Span::none());
             self.finish_batch(&mut core).instrument(span).await?;
-            rooms.0.set(core.rooms_in_memory() as f64);
+            rooms.set(&core);
             if audit.is_idle()
                 && let Some(look) = core.look(self.clock.now_ms())
             {
@@ -118,12 +130,25 @@ impl Runner {
             .reach
             .insist("cursor", || self.broker.cursor(self.partition))
             .await?;
+        let notes = self
+            .reach
+            .insist("notes", || self.broker.notes(self.partition))
+            .await?;
+        let trials = Trials::read(notes, self.careful_until_ms);
+        if trials.is_careful() {
+            tracing::info!(
+                partition = self.partition.0,
+                "tries with care: those who held the partition before may have died of what comes next"
+            );
+        }
         Ok(Partition::new(
             self.partition,
             self.epoch,
             cursor,
             self.registry.clone(),
             self.settings.clone(),
+            trials,
+            self.watch.clone(),
         ))
     }
 
@@ -160,16 +185,29 @@ impl Runner {
     }
 
     async fn finish_batch(&self, core: &mut Partition) -> Result<(), BrokerError> {
+        let mut trial = None;
         loop {
-            match core.advance() {
+            match aside(core.is_careful(), || core.advance()) {
+                Want::Note(changes) => {
+                    if trial.is_none() && core.is_careful() {
+                        trial = Some(Trial::begin(&self.watch, &self.right).await);
+                    }
+                    self.note(&changes).await?;
+                }
                 Want::Wakes => core.wakes_read(self.wakes().await?),
                 Want::Unread => core.unread_read(self.unread().await?),
                 Want::Load(rooms) => {
+                    let rooms: Vec<_> = rooms
+                        .into_iter()
+                        .map(|room| (core.quarantined(&room).map(str::to_owned), room))
+                        .collect();
                     let mut loads = stream::iter(rooms)
-                        .map(|room| async { (self.load(&room).await, room) })
+                        .map(|(why_not, room)| async { (self.load(&room, why_not).await, room) })
                         .buffered(LOADS_MAX);
                     while let Some((loaded, room)) = loads.next().await {
-                        core.loaded(room, loaded?);
+                        let loaded = loaded?;
+                        let now_ms = self.clock.now_ms();
+                        aside(core.is_careful(), || core.loaded(room, loaded, now_ms));
                     }
                 }
                 Want::ReadLog(room) => core.log_read(self.read_log(&room).await?),
@@ -189,19 +227,42 @@ impl Runner {
         self.reach.insist("unread", unread).await
     }
 
-    async fn load(&self, room: &RoomName) -> Result<Loaded, BrokerError> {
-        match self.reach.insist("load", || self.broker.load(room)).await {
-            Ok(load) => Ok(Loaded::Room(load)),
-            Err(BrokerError::Unreadable(reason)) => {
-                let last = self.log_end(room).await?;
-                let parked = self.reach.insist("parked", || self.broker.parked(room));
-                Ok(Loaded::Unreadable {
+    async fn note(&self, changes: &[NoteChange]) -> Result<(), BrokerError> {
+        let note = || self.broker.note(self.partition, self.epoch, changes);
+        self.reach.insist("note", note).await
+    }
+
+    /// Loads a room; of one that is not to be loaded only what a room is worth that stands still.
+    async fn load(&self, room: &RoomName, why_not: Option<String>) -> Result<Loaded, BrokerError> {
+        if let Some(reason) = why_not {
+            let last = self.log_end(room).await?;
+            let parked = self.reach.insist("parked", || self.broker.parked(room));
+            return Ok(Loaded::Unreadable {
+                last,
+                parked: parked.await?,
+                reason,
+            });
+        }
+        loop {
+            let load = self.reach.insist("load", || self.broker.load(room));
+            let reason = match tokio::time::timeout(LOAD_WITHIN, load).await {
+                Ok(Ok(load)) => return Ok(Loaded::Room(load)),
+                Ok(Err(BrokerError::Unreadable(reason))) => reason,
+                Ok(Err(error)) => return Err(error),
+                Err(_) => format!("the store does not give it within {LOAD_WITHIN:?}"),
+            };
+            let start = Instant::now();
+            let last = self.log_end(room).await?;
+            let parked = self.reach.insist("parked", || self.broker.parked(room));
+            let parked = parked.await?;
+            // While the store is away, everything waits; when it is back, it has to be asked again.
+            if start.elapsed() < LOAD_WITHIN / 3 {
+                return Ok(Loaded::Unreadable {
                     last,
-                    parked: parked.await?,
+                    parked,
                     reason,
-                })
+                });
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -221,7 +282,16 @@ impl Runner {
             let page = self
                 .reach
                 .insist("log", || self.broker.read_log(room, from, LOG_PAGE))
-                .await?;
+                .await;
+            let page = match page {
+                Ok(page) => page,
+                // Whoever repeats an act whose outcome stands there is told that it is unknown; the room goes on.
+                Err(BrokerError::Unreadable(reason)) => {
+                    tracing::error!(%room, reason, "a room's old log entries cannot be read here");
+                    return Ok(entries);
+                }
+                Err(error) => return Err(error),
+            };
             let end = page
                 .entries
                 .last()
@@ -274,17 +344,63 @@ impl Runner {
     }
 }
 
-/// Tells how many rooms of a partition are in memory, and that there are none when it is dropped.
-struct RoomsGauge(Gauge);
+/// Runs a room's code; with care, where it blocks no thread that others need.
+fn aside<T>(careful: bool, code: impl FnOnce() -> T) -> T {
+    let flavor = tokio::runtime::Handle::current().runtime_flavor();
+    match careful && flavor == RuntimeFlavor::MultiThread {
+        true => tokio::task::block_in_place(code),
+        false => code(),
+    }
+}
+
+/// The right to try something, until it is dropped, or the watchdog finds that it does not come back.
+struct Trial<'a> {
+    watch: &'a Watch,
+    right: &'a Semaphore,
+}
+
+impl<'a> Trial<'a> {
+    async fn begin(watch: &'a Watch, right: &'a Semaphore) -> Self {
+        // It is never closed.
+        if let Ok(permit) = right.acquire().await {
+            permit.forget();
+            watch.begin_trial();
+        }
+        Trial { watch, right }
+    }
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        self.watch.end_trial(self.right);
+    }
+}
+
+/// Tells how many rooms of a partition are in memory and how many of them stand still, and that there are none when it
+/// is dropped.
+struct RoomsGauge {
+    rooms: Gauge,
+    stopped: Gauge,
+}
 
 impl RoomsGauge {
     fn of(partition: broker::Partition) -> Self {
-        RoomsGauge(metrics::gauge!(telemetry::ROOMS, "partition" => partition.0.to_string()))
+        let p = partition.0.to_string();
+        RoomsGauge {
+            rooms: metrics::gauge!(telemetry::ROOMS, "partition" => p.clone()),
+            stopped: metrics::gauge!(telemetry::STANDING, "partition" => p),
+        }
+    }
+
+    fn set(&self, core: &Partition) {
+        self.rooms.set(core.rooms_in_memory() as f64);
+        self.stopped.set(core.rooms_stopped() as f64);
     }
 }
 
 impl Drop for RoomsGauge {
     fn drop(&mut self) {
-        self.0.set(0.0);
+        self.rooms.set(0.0);
+        self.stopped.set(0.0);
     }
 }

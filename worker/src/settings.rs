@@ -14,6 +14,8 @@ pub struct Settings {
     /// How often members who are silent are held against their sessions' records, in milliseconds; never, when
     /// there is none (S10).
     pub audit_ms: Option<u64>,
+    /// How long one call into a room's code may take, in milliseconds (W11).
+    pub step_ms: u64,
     /// After how many entries a room's state is written down, at the latest.
     pub snapshot_every: u64,
 }
@@ -27,6 +29,7 @@ impl Default for Settings {
             room_ttl_ms: 24 * 3_600_000,
             batch_max: 512,
             audit_ms: Some(30_000),
+            step_ms: 2_000,
             snapshot_every: 200,
         }
     }

@@ -12,6 +12,10 @@ pub(crate) const PARTITIONS: &str = "outlast_worker_partitions_held";
 pub(crate) const LOST: &str = "outlast_worker_partitions_lost_total";
 pub(crate) const FAULTS: &str = "outlast_worker_room_faults_total";
 pub(crate) const STOPPED: &str = "outlast_worker_rooms_stopped_total";
+pub(crate) const STANDING: &str = "outlast_worker_rooms_stopped";
+pub(crate) const QUARANTINED: &str = "outlast_worker_rooms_quarantined_total";
+pub(crate) const SET_ASIDE: &str = "outlast_worker_inputs_set_aside_total";
+pub(crate) const OVERRUNS: &str = "outlast_worker_room_overruns_total";
 pub(crate) const UNWRITTEN: &str = "outlast_worker_snapshots_failed_total";
 pub(crate) const FOUND: &str = "outlast_worker_audit_found_total";
 pub(crate) const UNREAD: &str = "outlast_worker_inputs_unread_total";
@@ -38,7 +42,27 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(
         STOPPED,
         &[],
-        "Rooms that this version cannot read; look into the log",
+        "Rooms that were stopped, since they cannot be loaded; look into the log",
+    ),
+    Metric::gauge(
+        STANDING,
+        &["partition"],
+        "Rooms that stand still here now; their actions are answered busy",
+    ),
+    Metric::counter(
+        QUARANTINED,
+        &[],
+        "Rooms that were stopped for good, since whoever ran them died or did not come back; look into the log",
+    ),
+    Metric::counter(
+        SET_ASIDE,
+        &[],
+        "Inputs that were set aside, since whoever gave them to their room died or did not come back; look into the log",
+    ),
+    Metric::counter(
+        OVERRUNS,
+        &[],
+        "Times that a room's code did not come back within --room-step-ms",
     ),
     Metric::counter(
         UNWRITTEN,

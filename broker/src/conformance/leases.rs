@@ -185,3 +185,66 @@ async fn owner(store: &SharedBroker, name: LeaseName) -> Option<String> {
         .as_ref()
         .map(|owner| owner.as_str().to_owned())
 }
+
+pub async fn w12_grants_that_came_to_nothing_are_counted_until_one_is_given_up(
+    harness: &dyn Harness,
+) {
+    let store = harness.connect().await;
+    let claim = async || {
+        let claimed = store.claim(NAME, &"a".into(), SHORT).await.unwrap();
+        claimed.expect("nobody holds it")
+    };
+    for barren in 0..4 {
+        assert_eq!(claim().await.barren, barren);
+        harness.pass(SHORT * 2).await;
+    }
+    let lease = claim().await;
+    assert_eq!(lease.barren, 4);
+    store.release(NAME, lease.epoch).await.unwrap();
+    assert_eq!(claim().await.barren, 0, "it was given up");
+    harness.pass(SHORT * 2).await;
+    assert_eq!(claim().await.barren, 1);
+    let shard = LeaseName::Shard(Shard(0));
+    for _ in 0..2 {
+        let lease = store.claim(shard, &"a".into(), SHORT).await.unwrap();
+        assert_eq!(lease.unwrap().barren, 0, "nothing is committed there");
+        harness.pass(SHORT * 2).await;
+    }
+}
+
+pub async fn w12_notes_are_kept_for_whoever_comes_next(harness: &dyn Harness) {
+    let (a, b) = (harness.connect().await, harness.connect().await);
+    let partition = Partition(0);
+    assert_eq!(a.notes(partition).await, Ok(Vec::new()));
+    let lease = a.claim(NAME, &"a".into(), LONG).await.unwrap().unwrap();
+    let set = |name: &str, text: &str| (name.to_owned(), Some(text.to_owned()));
+    let changes = [set("one", "1"), set("two", ""), set("three", "ü\n{}")];
+    a.note(partition, lease.epoch, &changes).await.unwrap();
+    let changes = [
+        ("two".to_owned(), None),
+        set("one", "2"),
+        ("none".to_owned(), None),
+    ];
+    a.note(partition, lease.epoch, &changes).await.unwrap();
+    let mut notes = b.notes(partition).await.unwrap();
+    notes.sort();
+    let expected = [("one", "2"), ("three", "ü\n{}")];
+    let expected = expected.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    assert_eq!(notes, expected);
+    assert_eq!(a.notes(Partition(1)).await, Ok(Vec::new()));
+}
+
+pub async fn w1_a_fenced_holder_notes_nothing(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let partition = Partition(0);
+    let old = store.claim(NAME, &"a".into(), LONG).await.unwrap().unwrap();
+    store.release(NAME, old.epoch).await.unwrap();
+    let new = store.claim(NAME, &"b".into(), LONG).await.unwrap().unwrap();
+    let changes = [("one".to_owned(), Some("1".to_owned()))];
+    let refused = store.note(partition, old.epoch, &changes).await;
+    let epoch = old.epoch;
+    assert_eq!(refused, Err(crate::BrokerError::Fenced { epoch }));
+    assert_eq!(store.notes(partition).await, Ok(Vec::new()));
+    store.note(partition, new.epoch, &changes).await.unwrap();
+    assert_eq!(store.notes(partition).await.unwrap().len(), 1);
+}

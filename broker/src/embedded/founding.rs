@@ -55,7 +55,8 @@ fn found_or_check_in(database: &Database, name: &str, layout: Layout) -> Result<
             clock_ms: number(STORE_CLOCK_MS)?,
         }
     };
-    if is_new {
+    let has_grown = tables::add_missing(&txn)?;
+    if is_new || has_grown {
         txn.commit()?
     } else {
         txn.abort()?

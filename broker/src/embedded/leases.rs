@@ -3,7 +3,10 @@ use std::{collections::HashMap, time::Duration};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use super::{Embedded, claim::Claim};
+use super::{
+    Embedded,
+    claim::{Claim, GivenUp},
+};
 use crate::{BrokerError, Heard, Lease, LeaseName, Leases, NodeId, Nudge, Survey};
 
 /// Who holds what. It lies in memory: every holder lives in this process, so when the store is opened
@@ -51,6 +54,8 @@ impl LeaseBook {
             name,
             epoch,
             now_ms,
+            barren: 0,
+            wary_ms: 0,
         })
     }
 
@@ -58,6 +63,12 @@ impl LeaseBook {
     pub(super) fn is_newest(&self, name: LeaseName, epoch: u64) -> bool {
         let grants = self.0.lock();
         grants.get(&name).is_some_and(|grant| grant.epoch == epoch)
+    }
+
+    /// Whether somebody holds a lease.
+    pub(super) fn is_held(&self, name: LeaseName, now_ms: u64) -> bool {
+        let grants = self.0.lock();
+        grants.get(&name).is_some_and(|grant| grant.is_live(now_ms))
     }
 
     fn renew(&self, name: LeaseName, epoch: u64, ttl: Duration, now_ms: u64) -> bool {
@@ -104,7 +115,13 @@ impl Leases for Embedded {
             .leases
             .renew(name, epoch, Duration::ZERO, self.shared.clock.now_ms())
         {
+            // Before anybody can claim it: an operation takes its turn, too.
+            let given_up = match name {
+                LeaseName::Partition(partition) => self.writer.run(GivenUp(partition)).await,
+                LeaseName::Shard(_) => Ok(()),
+            };
             self.shared.hub.tell_all(&Heard::Nudge(Nudge::Released));
+            return given_up;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What lies in the store, and where. Values that only this crate reads are native to redb; what
 //! other versions may have to make sense of is JSON.
 
-use redb::{TableDefinition, WriteTransaction};
+use redb::{TableDefinition, TableHandle, WriteTransaction};
 
 use super::halt::Halt;
 
@@ -31,6 +31,12 @@ pub(super) const CURSORS: TableDefinition<u16, (u64, u64, u64, u64)> =
     TableDefinition::new("cursors");
 /// partition, count → topic entries that could not be read (W6).
 pub(super) const UNREAD: TableDefinition<(u16, u64), &str> = TableDefinition::new("unread");
+
+/// partition, name → what a holder of the partition has noted.
+pub(super) const NOTES: TableDefinition<(u16, &str), &str> = TableDefinition::new("notes");
+/// partition → when it was granted last, and how many grants in a row before that came to nothing; gone when it is given
+/// up.
+pub(super) const GRANTS: TableDefinition<u16, (u64, u64)> = TableDefinition::new("grants");
 
 /// Last `off`, its `tag`, first `off`, when to wake, when to go, what the host keeps.
 pub(super) type RoomValue<'a> = (u64, u64, u64, Option<u64>, Option<u64>, Option<&'a str>);
@@ -62,8 +68,24 @@ pub(super) const OWNED: TableDefinition<(u16, &str, u128), ()> = TableDefinition
 /// shard, group, sid: what counts where.
 pub(super) const GROUPS: TableDefinition<(u16, &str, u128), ()> = TableDefinition::new("groups");
 
+/// Makes the tables that stores of this format did not always have. Answers whether any was missing.
+pub(super) fn add_missing(txn: &WriteTransaction) -> Result<bool, Halt> {
+    let names: Vec<String> = txn
+        .list_tables()?
+        .map(|table| table.name().to_owned())
+        .collect();
+    let has = |name: &str| names.iter().any(|known| known == name);
+    let missing = !(has(NOTES.name()) && has(GRANTS.name()));
+    if missing {
+        txn.open_table(NOTES)?;
+        txn.open_table(GRANTS)?;
+    }
+    Ok(missing)
+}
+
 /// Makes every table, since a reader cannot open one that was never made.
 pub(super) fn create(txn: &WriteTransaction) -> Result<(), Halt> {
+    add_missing(txn)?;
     txn.open_table(STORE)?;
     txn.open_table(TOPIC)?;
     txn.open_table(TOPIC_ENDS)?;

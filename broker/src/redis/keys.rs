@@ -68,6 +68,14 @@ impl Keys {
         self.of_partition(p, "unread")
     }
 
+    pub(super) fn notes(&self, p: Partition) -> String {
+        self.of_partition(p, "notes")
+    }
+
+    pub(super) fn barren(&self, p: Partition) -> String {
+        self.of_partition(p, "barren")
+    }
+
     pub(super) fn log(&self, p: Partition, room: &RoomName) -> String {
         self.of_room(p, "log", room)
     }

@@ -19,14 +19,20 @@ impl Leases for Redis {
         owner: &NodeId,
         ttl: Duration,
     ) -> Result<Option<Lease>, BrokerError> {
-        let mut script = Call::new(&CLAIM, &[self.keys.lease(name), self.keys.epoch(name)]);
+        let mut all = vec![self.keys.lease(name), self.keys.epoch(name)];
+        if let LeaseName::Partition(partition) = name {
+            all.extend([self.keys.cursor(partition), self.keys.barren(partition)]);
+        }
+        let mut script = Call::new(&CLAIM, &all);
         let chance = rand::random_range(0..CHANCES);
         script.arg(owner.as_str()).arg(whole_ms(ttl)).arg(chance);
-        let granted: Option<(u64, u64)> = self.nodes.run(&script).await?;
-        Ok(granted.map(|(epoch, now_ms)| Lease {
+        let granted: Option<(u64, u64, u64)> = self.nodes.run(&script).await?;
+        Ok(granted.map(|(epoch, now_ms, barren)| Lease {
             name,
             epoch,
             now_ms,
+            barren,
+            wary_ms: 0,
         }))
     }
 
@@ -44,7 +50,11 @@ impl Leases for Redis {
     }
 
     async fn release(&self, name: LeaseName, epoch: u64) -> Result<(), BrokerError> {
-        let mut script = Call::new(&RELEASE, &[self.keys.lease(name)]);
+        let mut all = vec![self.keys.lease(name)];
+        if let LeaseName::Partition(partition) = name {
+            all.push(self.keys.barren(partition));
+        }
+        let mut script = Call::new(&RELEASE, &all);
         script
             .arg(epoch)
             .arg(self.channels.nudges(None))

@@ -145,6 +145,8 @@ impl Asked {
             | Request::Arrived
             | Request::View
             | Request::Look
+            | Request::Reload
+            | Request::Inspect
             | Request::Post { .. }
             | Request::Report { .. }
             | Request::Detached

@@ -273,6 +273,8 @@ impl Seat {
             | Request::View
             | Request::Look
             | Request::Post { .. }
+            | Request::Reload
+            | Request::Inspect
             | Request::Report { .. } => panic!("sessions never say {request:?}"),
         }
     }

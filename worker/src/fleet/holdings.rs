@@ -65,9 +65,23 @@ impl Holdings {
         for held in self.held.values() {
             held.stop.cancel();
         }
-        while self.runners.join_next().await.is_some() {}
-        self.held.clear();
-        self.count();
+        // One that was abandoned may never end.
+        while !self.held.is_empty() {
+            let ended = self.next_end().await;
+            self.ended(ended);
+        }
+    }
+
+    /// A partition's runner has not come back: it is held no more, and what it does counts no more. Nothing happens where
+    /// it is held under another epoch.
+    pub(super) fn abandon(&mut self, partition: Partition, epoch: u64) {
+        if self
+            .held
+            .get(&partition)
+            .is_some_and(|held| held.epoch == epoch)
+        {
+            self.lose(partition);
+        }
     }
 
     /// The lease has expired, or somebody else holds it: what is in memory is worth nothing (W1).

@@ -66,7 +66,7 @@ impl Host {
     pub(crate) fn is_needed(&self) -> bool {
         match self.life {
             Life::Running(_) => self.seats.members() > 0,
-            Life::Stopped(_) => true,
+            Life::Stopped { .. } => true,
             Life::Spoilt | Life::Unknown => false,
         }
     }
@@ -74,7 +74,7 @@ impl Host {
     /// When the room is to be woken next, or looked at again.
     pub(crate) fn alarm_ms(&self) -> Option<u64> {
         match self.life {
-            Life::Running(_) | Life::Spoilt | Life::Stopped(_) => self.wake_ms,
+            Life::Running(_) | Life::Spoilt | Life::Stopped { .. } => self.wake_ms,
             Life::Unknown => None,
         }
     }
@@ -87,15 +87,15 @@ impl Host {
                 let times = [self.wake_at_ms(), self.look_at_ms(now_ms, settings)];
                 times.into_iter().flatten().min()
             }
-            Life::Stopped(_) if !self.draft.park.is_empty() => {
+            Life::Stopped { .. } if !self.draft.park.is_empty() => {
                 Some(self.wake_ms.map_or(now_ms, |wake_ms| wake_ms.min(now_ms)))
             }
-            Life::Spoilt | Life::Stopped(_) | Life::Unknown => self.wake_at_ms(),
+            Life::Spoilt | Life::Stopped { .. } | Life::Unknown => self.wake_at_ms(),
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.seats.members() == 0 && !matches!(self.life, Life::Stopped(_))
+        self.seats.members() == 0 && !matches!(self.life, Life::Stopped { .. })
     }
 
     fn snapshot(&mut self) -> Option<Snapshot> {

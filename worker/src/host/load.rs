@@ -41,6 +41,11 @@ impl Host {
             head,
             wake_ms,
             look_ms: wake_ms,
+            barred: false,
+        };
+        let stopped = |parked: &[Input], reason| Life::Stopped {
+            parked: Parked::of(parked),
+            reason,
         };
         let load = match loaded {
             Loaded::Room(load) if kind.is_none() && load == RoomLoad::default() => {
@@ -52,13 +57,12 @@ impl Host {
                 parked,
                 reason,
             } => {
-                stop(&name, &reason);
                 let load = RoomLoad {
                     last,
                     ..RoomLoad::default()
                 };
-                let parked = Parked::of(&parked);
-                return (host(Life::Stopped(parked), load, Head::new()), Vec::new());
+                let life = stopped(&parked, reason);
+                return (host(life, load, Head::new()), Vec::new());
             }
         };
         match read(kind, &load, &[]) {
@@ -70,9 +74,8 @@ impl Host {
                 (host, parked)
             }
             Err(reason) => {
-                stop(&name, &reason);
-                let parked = Parked::of(&load.parked);
-                (host(Life::Stopped(parked), load, Head::new()), Vec::new())
+                let life = stopped(&load.parked, reason);
+                (host(life, load, Head::new()), Vec::new())
             }
         }
     }
@@ -85,11 +88,36 @@ impl Host {
         };
         self.life = match folded {
             Ok((room, _)) => Life::Running(room),
-            Err(reason) => {
-                stop(&self.name, &reason);
-                Life::Stopped(Parked::of(&parked))
-            }
+            Err(reason) => Life::Stopped {
+                parked: Parked::of(&parked),
+                reason,
+            },
         };
+    }
+
+    /// Whether a stopped room can be loaded anew: what has been drafted but for what is set aside, which it can
+    /// take up itself, has to be committed first.
+    pub(crate) fn can_revive(&self) -> bool {
+        let draft = &self.draft;
+        draft.entries.is_empty() && draft.owed.is_empty() && !self.seats.is_dirty()
+    }
+
+    /// Tries to bring a stopped room back. Returns the inputs that were set aside for it, if it runs again.
+    pub(crate) fn revive(&mut self, kind: Option<Kind>, loaded: Loaded) -> Vec<Input> {
+        let (host, mut inputs) = Host::load(self.name.clone(), kind, loaded, self.wake_ms);
+        match host.life {
+            Life::Stopped { reason: still, .. } => {
+                if let Life::Stopped { reason, .. } = &mut self.life {
+                    *reason = still;
+                }
+                Vec::new()
+            }
+            Life::Running(_) | Life::Spoilt | Life::Unknown => {
+                let drafted = std::mem::replace(self, host).draft;
+                inputs.extend(drafted.park);
+                inputs
+            }
+        }
     }
 }
 
@@ -114,10 +142,4 @@ fn read(
     fold()
         .map(|room| (room, head))
         .map_err(|fault| fault.to_string())
-}
-
-/// The alarm of W6: somebody has to look at this.
-fn stop(room: &RoomName, reason: &str) {
-    tracing::error!(%room, reason, "a room cannot be read by this version, and stops here");
-    metrics::counter!(crate::telemetry::STOPPED).increment(1);
 }

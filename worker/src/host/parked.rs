@@ -43,6 +43,8 @@ impl Parked {
             | Request::Leave { .. }
             | Request::View
             | Request::Look
+            | Request::Reload
+            | Request::Inspect
             | Request::Post { .. }
             | Request::Report { .. } => return false,
         };

@@ -146,6 +146,12 @@ impl Host {
         let Life::Running(room) = &self.life else {
             return Err(Refusal::new("room_error", "the room has failed"));
         };
+        if self.barred {
+            return Err(Refusal::new(
+                "room_error",
+                "the room is not asked to show itself",
+            ));
+        }
         room.view(member).map_err(|fault| {
             self.spoil(&fault);
             Refusal::new("room_error", "the room failed to show itself")

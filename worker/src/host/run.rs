@@ -50,6 +50,9 @@ impl Host {
         let Life::Running(room) = &mut self.life else {
             return Err(room_error());
         };
+        if self.barred {
+            return Err(room_error());
+        }
         let now_ms = self.head.now_ms();
         let handled = room.handle(ask.into(), now_ms, &mut batch.rng);
         if let (Ok(effects), Some((member, _))) = (&handled, cause.act())

@@ -10,5 +10,6 @@ mod faults;
 mod lab;
 mod log;
 mod outside;
+mod poison;
 mod sessions;
 mod timers;

@@ -1,9 +1,9 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use outlast_broker::{Entry, Input, Request, TopicId};
-use outlast_protocol::RoomName;
+use outlast_broker::{Answer, Entry, Input, Request, TopicId};
+use outlast_protocol::{Payload, Pos, RoomName};
 
-use super::{Batch, Want};
+use super::{Asker, Batch, Suspect, Want, stops::Stops};
 use crate::host::Host;
 
 /// A batch in progress.
@@ -21,9 +21,18 @@ pub(super) struct Work {
     pub(super) wants_unread: bool,
     /// Whether what is due, and which rooms it all needs, has yet to be put down.
     pub(super) wants_muster: bool,
+    /// Whether it has yet to be noted what is tried.
+    pub(super) wants_group: bool,
+    /// How many more tasks are tried in this batch.
+    pub(super) left: usize,
+    pub(super) has_done_any: bool,
+    /// The watchdog's clock when the batch began.
+    pub(super) begun: u64,
     pub(super) to_load: Vec<RoomName>,
     /// The log that the next task needs.
     pub(super) log: Option<Vec<Entry>>,
+    /// The room that was loaded last, for the next task.
+    pub(super) loaded: Option<RoomName>,
 }
 
 impl Work {
@@ -38,8 +47,13 @@ impl Work {
             wants_wakes: false,
             wants_unread: false,
             wants_muster: false,
+            wants_group: false,
+            left: usize::MAX,
+            has_done_any: false,
+            begun: 0,
             to_load: Vec::new(),
             log: None,
+            loaded: None,
         }
     }
 
@@ -51,11 +65,20 @@ impl Work {
     }
 
     /// What has to be done before this task.
-    pub(super) fn needs(&self, task: &Task, rooms: &HashMap<RoomName, Host>) -> Option<Want> {
+    pub(super) fn needs(
+        &self,
+        task: &Task,
+        rooms: &HashMap<RoomName, Host>,
+        stops: &Stops,
+    ) -> Option<Want> {
         let name = task.room()?;
         let Some(host) = rooms.get(name).filter(|host| !host.is_spoilt()) else {
             return Some(Want::Load(vec![name.clone()]));
         };
+        let again = || stops.is_due(name, self.batch.now_ms) || task.is_reload();
+        if host.is_stopped() && again() && self.loaded.as_ref() != Some(name) && host.can_revive() {
+            return Some(Want::Load(vec![name.clone()]));
+        }
         let (Task::Take(_, input) | Task::Parked(input) | Task::Kept(input)) = task else {
             return None;
         };
@@ -63,19 +86,46 @@ impl Work {
         look_up.then(|| Want::ReadLog(name.clone()))
     }
 
-    /// Does a task that needs nothing more.
-    pub(super) fn take(&mut self, task: Task, rooms: &mut HashMap<RoomName, Host>) {
+    /// Answers an operator, of whom no room hears.
+    pub(super) fn inspected(&mut self, id: TopicId, input: Input, shown: Payload) {
+        self.topic = id;
+        let Input {
+            room,
+            sid,
+            generation,
+            gateway,
+            ..
+        } = input;
+        let asker = Asker {
+            sid,
+            generation,
+            gateway,
+        };
+        let answer = Answer::Seated {
+            generation,
+            member: None,
+            n: 0,
+            pos: Pos::START,
+            joined: None,
+            state: Some(shown),
+        };
+        self.batch.reply(&asker, &room, answer);
+    }
+
+    /// Does a task that needs nothing more. The room's code does not see one that is set aside.
+    pub(super) fn take(&mut self, task: Task, aside: bool, rooms: &mut HashMap<RoomName, Host>) {
         self.touched.extend(task.room().cloned());
+        self.loaded = None;
         match task {
             Task::Take(id, input) => {
                 self.topic = id;
-                self.give(input, id.ms, rooms);
+                self.give(input, id.ms, aside, rooms);
             }
-            Task::Parked(input) => self.give(input, self.batch.now_ms, rooms),
+            Task::Parked(input) => self.give(input, self.batch.now_ms, aside, rooms),
             Task::Kept(input) => {
                 let known = |host: &Host| host.takes_late(&input);
                 if rooms.get(&input.room).is_some_and(known) {
-                    self.give(input, self.batch.now_ms, rooms);
+                    self.give(input, self.batch.now_ms, aside, rooms);
                 }
             }
             Task::Wake(room) => {
@@ -93,10 +143,18 @@ impl Work {
         }
     }
 
-    fn give(&mut self, input: Input, now_ms: u64, rooms: &mut HashMap<RoomName, Host>) {
+    fn give(
+        &mut self,
+        input: Input,
+        now_ms: u64,
+        aside: bool,
+        rooms: &mut HashMap<RoomName, Host>,
+    ) {
         let log = self.log.take().unwrap_or_default();
-        if let Some(host) = rooms.get_mut(&input.room) {
-            host.take(input, now_ms, &log, &mut self.batch);
+        match rooms.get_mut(&input.room) {
+            Some(host) if aside => host.set_aside(input, now_ms, &log, &mut self.batch),
+            Some(host) => host.take(input, now_ms, &log, &mut self.batch),
+            None => {}
         }
     }
 }
@@ -132,8 +190,36 @@ impl Task {
         }
     }
 
+    /// Whether an operator asks that its room is loaded now.
+    pub(super) fn is_reload(&self) -> bool {
+        match self {
+            Task::Take(_, input) => matches!(input.request, Request::Reload),
+            Task::Parked(_) | Task::Kept(_) | Task::Unread(..) | Task::Wake(_) => false,
+        }
+    }
+
+    /// What a holder may have died of that died at this task in a room.
+    pub(super) fn suspect(&self, room: &RoomName) -> Suspect {
+        match self {
+            Task::Take(id, _) => Suspect::Input(*id),
+            Task::Parked(_) | Task::Kept(_) | Task::Unread(..) | Task::Wake(_) => {
+                Suspect::Room(room.clone())
+            }
+        }
+    }
+
+    /// All that a holder may have died of that died at this task, or while its room was loaded.
+    pub(super) fn suspects(&self) -> Vec<Suspect> {
+        let Some(room) = self.room() else {
+            return Vec::new();
+        };
+        vec![Suspect::Room(room.clone()), self.suspect(room)]
+    }
+
     pub(super) fn room(&self) -> Option<&RoomName> {
         match self {
+            // Of which no room hears.
+            Task::Take(_, input) if matches!(input.request, Request::Inspect) => None,
             Task::Parked(input) | Task::Kept(input) | Task::Take(_, input) => Some(&input.room),
             Task::Unread(..) => None,
             Task::Wake(room) => Some(room),

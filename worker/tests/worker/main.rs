@@ -7,6 +7,7 @@ mod client;
 mod handover;
 mod outage;
 mod serving;
+mod slow;
 mod spread;
 mod timers;
 mod workers;

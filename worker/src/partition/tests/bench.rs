@@ -4,8 +4,8 @@ use std::{
 };
 
 use outlast_broker::{
-    Answer, Body, Commit, Cursor, Entry, Input, Partition as PartitionId, Request, RoomCommit,
-    RoomLoad, Seat, TopicEntry, TopicId,
+    Answer, Body, Commit, Cursor, Entry, Input, NoteChange, Partition as PartitionId, Request,
+    RoomCommit, RoomLoad, Seat, TopicEntry, TopicId,
 };
 use outlast_protocol::{Payload, Pos, RoomName, Sid};
 use serde::Serialize;
@@ -14,7 +14,8 @@ use super::lab::{Action, Lab};
 use crate::{
     Registry, Settings,
     host::Loaded,
-    partition::{Partition, UNREAD_MAX, WAKES_MAX, Want},
+    partition::{Partition, Trials, UNREAD_MAX, WAKES_MAX, Want},
+    watch::Watch,
 };
 
 pub(super) const ROOM: &str = "lab/one";
@@ -39,6 +40,9 @@ pub(super) struct Shelf {
     pub(super) rooms: BTreeMap<RoomName, OnShelf>,
     pub(super) unread: Vec<Result<Input, String>>,
     pub(super) commits: Vec<Commit>,
+    pub(super) notes: BTreeMap<String, String>,
+    /// Set where holders before may have died of something.
+    pub(super) careful_until_ms: Option<u64>,
 }
 
 #[derive(Clone, Default)]
@@ -151,10 +155,14 @@ impl Bench {
                 Want::Load(rooms) => {
                     for room in rooms {
                         self.loads += 1;
-                        let loaded = self.shelf.load(&room);
-                        self.core.loaded(room, loaded);
+                        let loaded = match self.core.quarantined(&room).map(str::to_owned) {
+                            Some(reason) => self.shelf.load_stopped(&room, reason),
+                            None => self.shelf.load(&room),
+                        };
+                        self.core.loaded(room, loaded, self.now_ms);
                     }
                 }
+                Want::Note(changes) => self.shelf.note(changes),
                 Want::Wakes => self.core.wakes_read(self.shelf.wakes()),
                 Want::Unread => self.core.unread_read(self.shelf.unread_first()),
                 Want::ReadLog(room) => {
@@ -165,6 +173,53 @@ impl Bench {
                 Want::Nothing => return None,
             }
         }
+    }
+
+    /// The holder notes something so many times, and dies of what it does next; another one takes over.
+    pub(super) fn dies_after_notes(&mut self, notes: usize) {
+        let mut noted = 0;
+        while noted < notes {
+            let after = self.core.read_after();
+            let ahead = self.topic.iter().filter(|entry| entry.id > after);
+            let entries = match self.core.is_behind() {
+                true => Vec::new(),
+                false => ahead.cloned().collect(),
+            };
+            self.entropy += 1;
+            self.core.begin(entries, self.now_ms, self.entropy);
+            loop {
+                match self.core.advance() {
+                    Want::Note(changes) => {
+                        self.shelf.note(changes);
+                        noted += 1;
+                        if noted == notes {
+                            break;
+                        }
+                    }
+                    Want::Load(rooms) => {
+                        for room in rooms {
+                            let loaded = self.shelf.load(&room);
+                            self.core.loaded(room, loaded, self.now_ms);
+                        }
+                    }
+                    Want::Wakes => self.core.wakes_read(self.shelf.wakes()),
+                    Want::Unread => self.core.unread_read(self.shelf.unread_first()),
+                    Want::ReadLog(_) => self.core.log_read(Vec::new()),
+                    Want::Commit(commit) => {
+                        self.shelf.commit(&commit);
+                        break;
+                    }
+                    Want::Nothing => panic!("nothing more is noted than {noted}"),
+                }
+            }
+        }
+        self.shelf.careful_until_ms = Some(0);
+        self.crash();
+    }
+
+    /// Runs batches for as long as there is something to commit.
+    pub(super) fn batches(&mut self) -> Vec<Commit> {
+        std::iter::from_fn(|| self.batch()).collect()
     }
 
     pub(super) fn room(&self) -> &OnShelf {
@@ -198,6 +253,11 @@ fn open(shelf: &Shelf, registry: &Registry, settings: &Settings) -> Partition {
         shelf.cursor,
         registry.clone(),
         Arc::new(settings.clone()),
+        Trials::read(
+            shelf.notes.clone().into_iter().collect(),
+            shelf.careful_until_ms,
+        ),
+        Watch::unwatched(),
     )
 }
 
@@ -216,6 +276,24 @@ impl Shelf {
                 .commit(change);
         }
         self.commits.push(commit.clone());
+    }
+
+    fn note(&mut self, changes: Vec<NoteChange>) {
+        for (name, text) in changes {
+            match text {
+                Some(text) => drop(self.notes.insert(name, text)),
+                None => drop(self.notes.remove(&name)),
+            }
+        }
+    }
+
+    fn load_stopped(&self, room: &RoomName, reason: String) -> Loaded {
+        let load = self.rooms.get(room).cloned().unwrap_or_default().load;
+        Loaded::Unreadable {
+            last: load.last,
+            parked: load.parked,
+            reason,
+        }
     }
 
     /// The oldest inputs that were kept, as many as a partition asks for.

@@ -1,0 +1,218 @@
+//! What holders die of: here they die between two steps, where the store is all that is left of them.
+
+use outlast_broker::{Answer, Body, Commit, Request};
+use serde_json::Value;
+
+use super::{
+    bench::{Asked, Bench, ROOM, answers, entries, event, input, refused, request},
+    lab::Action,
+};
+
+use Asked::{Act, Join};
+
+const ERROR: (&str, &str) = ("room_error", "the room failed at this; nothing has changed");
+
+fn happened(commits: &[Commit]) -> Vec<Body> {
+    commits.iter().flat_map(entries).collect()
+}
+
+/// What an operator is shown.
+fn inspect(bench: &mut Bench) -> Value {
+    let commit = bench.tell(99, 0, Request::Inspect);
+    match &answers(&commit)[..] {
+        [
+            Answer::Seated {
+                state: Some(state), ..
+            },
+        ] => state.read().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Two members, and three acts that nobody has taken yet: the second is what holders will die of.
+fn scene() -> Bench {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.post_in("lab/two", 8, Join);
+    bench.batch();
+    bench.post(7, Act(Action::Add(1)));
+    bench.post(7, Act(Action::Add(10)));
+    bench.post(7, Act(Action::Add(100)));
+    bench.post_in("lab/two", 8, Act(Action::Add(5)));
+    bench.shelf.careful_until_ms = Some(0);
+    bench.crash();
+    bench
+}
+
+#[test]
+fn w12_while_all_is_well_nothing_is_noted() {
+    let mut bench = scene();
+    bench.shelf.careful_until_ms = None;
+    bench.crash();
+    // A note would be one before the commit.
+    assert!(bench.batch_of(usize::MAX).is_some());
+    assert!(bench.shelf.notes.is_empty());
+}
+
+#[test]
+fn w12_an_input_under_which_three_holders_died_is_set_aside_and_the_others_go_on() {
+    let mut bench = scene();
+    // All of them together: any may have been it.
+    bench.dies_after_notes(1);
+    // One by one: the room, the first act; the second.
+    bench.dies_after_notes(3);
+    bench.dies_after_notes(2);
+    let commits = bench.batches();
+    assert_eq!(
+        happened(&commits),
+        [
+            refused(1, 3, ERROR.0, ERROR.1),
+            event(Some(1), Some(4), r#"{"added":100}"#),
+            event(Some(1), Some(2), r#"{"added":5}"#),
+        ]
+    );
+    assert_eq!(bench.state(7).total, 101, "what was before it counted");
+    let shown = inspect(&mut bench);
+    assert_eq!(shown["stopped"], Value::Null);
+    assert_eq!(shown["set_aside"][0]["input"]["do"]["act"]["n"], 3);
+    assert_eq!(shown["set_aside"].as_array().unwrap().len(), 1);
+    let names: Vec<_> = bench.shelf.notes.keys().collect();
+    assert!(
+        matches!(&names[..], [letter] if letter.starts_with("letter:")),
+        "{names:?}"
+    );
+    // It is a duplicate when it comes again.
+    let again = input(7, 1, request(3, Act(Action::Add(10))));
+    bench.append(again);
+    assert_eq!(happened(&bench.batches()), []);
+}
+
+#[test]
+fn w12_who_was_tried_along_with_it_is_not_set_aside() {
+    let mut bench = scene();
+    bench.dies_after_notes(1);
+    let commits = bench.batches();
+    assert_eq!(happened(&commits).len(), 4);
+    assert_eq!(bench.state(7).total, 111);
+    assert!(bench.shelf.notes.is_empty(), "{:?}", bench.shelf.notes);
+    assert!(!bench.core.is_careful());
+}
+
+#[test]
+fn w12_a_room_whose_loading_is_deadly_is_stopped_until_an_operator_asks() {
+    let mut bench = scene();
+    bench.dies_after_notes(1);
+    bench.dies_after_notes(1);
+    bench.dies_after_notes(1);
+    let commits = bench.batches();
+    let answers: Vec<_> = commits.iter().flat_map(answers).collect();
+    let busy = answers.iter().filter(|answer| {
+        matches!(answer, Answer::NotTaken { code, retry_ms: Some(_), .. } if code == "busy")
+    });
+    assert_eq!(busy.count(), 3, "{answers:?}");
+    assert_eq!(
+        happened(&commits),
+        [event(Some(1), Some(2), r#"{"added":5}"#)],
+        "the neighbour goes on"
+    );
+    assert_eq!(bench.core.rooms_stopped(), 1);
+    // Nobody tries it again, not even who comes next.
+    bench.shelf.careful_until_ms = None;
+    bench.crash();
+    bench.now_ms += 3_600_000;
+    let loads = bench.loads;
+    let commit = bench.tell(7, 1, request(2, Act(Action::Add(1))));
+    assert!(matches!(
+        super::bench::answers(&commit)[..],
+        [Answer::NotTaken { n: 2, .. }]
+    ));
+    assert_eq!(bench.loads, loads + 1, "what it is worth that stands still");
+    assert!(inspect(&mut bench)["stopped"].is_string());
+    let commit = bench.tell(99, 0, Request::Reload);
+    assert!(matches!(
+        super::bench::answers(&commit)[..],
+        [Answer::Seated { .. }]
+    ));
+    let commit = bench.tell(7, 1, request(2, Act(Action::Add(1))));
+    assert_eq!(
+        entries(&commit),
+        [event(Some(1), Some(2), r#"{"added":1}"#)]
+    );
+    assert_eq!(bench.core.rooms_stopped(), 0);
+    bench.batches();
+    assert!(bench.shelf.notes.is_empty(), "{:?}", bench.shelf.notes);
+}
+
+#[test]
+fn w12_a_room_that_is_deadly_when_it_is_woken_is_stopped() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.do_(7, Act(Action::WakeAt(1_000_500)));
+    bench.now_ms = 1_000_600;
+    bench.shelf.careful_until_ms = Some(0);
+    bench.crash();
+    bench.dies_after_notes(1);
+    // Loaded, and woken.
+    bench.dies_after_notes(1);
+    bench.dies_after_notes(1);
+    let commits = bench.batches();
+    assert_eq!(happened(&commits), []);
+    let commit = bench.tell(7, 1, request(3, Act(Action::Add(1))));
+    assert!(matches!(
+        answers(&commit)[..],
+        [Answer::NotTaken { n: 3, .. }]
+    ));
+}
+
+#[test]
+fn w11_a_room_in_which_one_input_after_another_is_set_aside_is_stopped() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    for n in 2..5 {
+        bench.post(7, Act(Action::Add(1)));
+        bench.now_ms += 1;
+        // The watchdog saw that it does not come back.
+        let id = outlast_broker::TopicId {
+            ms: bench.now_ms - 1,
+            seq: n - 1,
+        };
+        let (name, text) = crate::partition::Suspect::Input(id).condemned();
+        bench.shelf.notes.insert(name, text.unwrap());
+        bench.crash();
+        let commits = bench.batches();
+        assert_eq!(happened(&commits), [refused(1, n, ERROR.0, ERROR.1)]);
+    }
+    let commit = bench.tell(7, 1, request(5, Act(Action::Add(1))));
+    assert!(matches!(
+        answers(&commit)[..],
+        [Answer::NotTaken { n: 5, .. }]
+    ));
+    assert_eq!(
+        inspect(&mut bench)["set_aside"].as_array().unwrap().len(),
+        3
+    );
+    let room = ROOM.parse().unwrap();
+    assert!(bench.core.quarantined(&room).is_some());
+}
+
+#[test]
+fn w11_a_room_that_does_not_come_back_from_showing_itself_is_stopped_at_once() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.append(input(7, 1, Request::View));
+    let id = outlast_broker::TopicId {
+        ms: bench.now_ms,
+        seq: 1,
+    };
+    let (name, text) = crate::partition::Suspect::Input(id).condemned();
+    bench.shelf.notes.insert(name, text.unwrap());
+    bench.crash();
+    assert_eq!(bench.batches().len(), 1);
+    let room = ROOM.parse().unwrap();
+    assert!(bench.core.quarantined(&room).is_some());
+    let commit = bench.tell(7, 1, Request::View);
+    assert!(matches!(
+        answers(&commit)[..],
+        [Answer::NotTaken { n: 0, .. }]
+    ));
+}

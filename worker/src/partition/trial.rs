@@ -1,0 +1,335 @@
+//! What is known of the inputs and rooms that holders of the partition may have died of (W11, W12). Pure; what it says is
+//! noted in the store before it counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use outlast_broker::{Input, NoteChange, Request, TopicId};
+use outlast_protocol::{Payload, RoomName};
+use serde::{Deserialize, Serialize};
+
+/// How often something is tried under which holders die, before it is tried no more: along with others, and twice alone.
+/// Whoever is killed for another reason in the very moments of all three is rare enough.
+const TRIES_MAX: u32 = 3;
+
+/// How many tasks are tried together that nothing is known of.
+const GROUP_MAX: usize = 32;
+
+/// How many inputs of a room are set aside, within how many milliseconds, before the room itself is stopped.
+const STRIKES_MAX: usize = 3;
+const STRIKES_WITHIN_MS: u64 = 600_000;
+
+/// How many inputs that were set aside a partition keeps: the newest.
+const LETTERS_MAX: usize = 32;
+
+const TRY: &str = "try:";
+const STOPPED: &str = "stopped:";
+const LETTER: &str = "letter:";
+
+/// What a holder may have died of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Suspect {
+    /// An input.
+    Input(TopicId),
+    /// A room, while it was loaded, woken, given what had been set aside for it, or written down.
+    Room(RoomName),
+}
+
+impl Suspect {
+    fn note(&self) -> String {
+        match self {
+            Suspect::Input(id) => format!("{TRY}input:{id}"),
+            Suspect::Room(room) => format!("{TRY}room:{room}"),
+        }
+    }
+
+    /// The note of one that was seen not to come back: it is not tried again.
+    pub(crate) fn condemned(&self) -> NoteChange {
+        (self.note(), Some(TRIES_MAX.to_string()))
+    }
+}
+
+/// Why a room is not loaded until an operator asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Quarantine {
+    /// Since when.
+    at_ms: u64,
+    /// Why, for people.
+    pub(crate) reason: String,
+}
+
+/// An input that was set aside.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Letter {
+    room: RoomName,
+    at_ms: u64,
+    input: Input,
+}
+
+/// What operators are shown of a room.
+#[derive(Serialize)]
+struct Inspection<'a> {
+    stopped: Option<&'a str>,
+    set_aside: Vec<&'a Letter>,
+}
+
+/// What is to be tried next, and what has to be noted before.
+pub(super) enum Verdict {
+    /// Nothing has to be noted.
+    Free,
+    /// This has to be noted first.
+    Note(Vec<NoteChange>),
+    /// It has been tried often enough.
+    Condemned,
+}
+
+/// What a partition's notes say.
+#[derive(Default)]
+pub(crate) struct Trials {
+    /// How often each was tried and not heard of again.
+    tries: BTreeMap<String, u32>,
+    /// What is being tried, and noted so.
+    marked: BTreeSet<String>,
+    /// Notes that say nothing any more.
+    stale: BTreeSet<String>,
+    /// Until when, at least, everything is noted before it is tried.
+    careful_until_ms: Option<u64>,
+    quarantined: BTreeMap<RoomName, Quarantine>,
+    letters: BTreeMap<TopicId, Letter>,
+}
+
+impl Trials {
+    /// Reads the notes. `careful_until_ms` where holders before this one may have died of something.
+    pub(crate) fn read(notes: Vec<(String, String)>, careful_until_ms: Option<u64>) -> Self {
+        let mut trials = Trials {
+            careful_until_ms,
+            ..Trials::default()
+        };
+        for (name, text) in notes {
+            if !trials.learn(&name, &text) {
+                tracing::warn!(
+                    name,
+                    "a note of a partition cannot be read by this version, and is left alone"
+                );
+            }
+        }
+        if !trials.tries.is_empty() {
+            trials.careful_until_ms.get_or_insert(0);
+        }
+        trials
+    }
+
+    /// Takes a note in, if this version can read it.
+    fn learn(&mut self, name: &str, text: &str) -> bool {
+        let known = if name.starts_with(TRY) {
+            let tries = text.parse().ok();
+            tries.map(|tries: u32| self.tries.extend([(name.to_owned(), tries)]))
+        } else if let Some(room) = name.strip_prefix(STOPPED) {
+            let note = room.parse().ok().zip(serde_json::from_str(text).ok());
+            note.map(|note: (RoomName, Quarantine)| self.quarantined.extend([note]))
+        } else if let Some(id) = name.strip_prefix(LETTER) {
+            let note = id.parse().ok().zip(serde_json::from_str(text).ok());
+            note.map(|note: (TopicId, Letter)| self.letters.extend([note]))
+        } else {
+            None
+        };
+        known.is_some()
+    }
+
+    /// Whether everything is noted before it is tried.
+    pub(crate) fn is_careful(&self) -> bool {
+        self.careful_until_ms.is_some()
+    }
+
+    /// From now on, until all that waits is done.
+    pub(super) fn be_careful(&mut self) {
+        self.careful_until_ms.get_or_insert(0);
+    }
+
+    /// All that waited is done.
+    pub(super) fn is_clear(&mut self, now_ms: u64) {
+        if self
+            .careful_until_ms
+            .is_some_and(|until_ms| until_ms <= now_ms)
+        {
+            self.careful_until_ms = None;
+            let tries = std::mem::take(&mut self.tries);
+            self.stale.extend(tries.into_keys());
+        }
+    }
+
+    /// How many of these, which come next, are tried together, and what has to be noted before.
+    pub(super) fn group<'a>(
+        &mut self,
+        next: impl Iterator<Item = Vec<Suspect>> + 'a,
+    ) -> (usize, Vec<NoteChange>) {
+        let mut notes = BTreeSet::new();
+        let mut count = 0;
+        for suspects in next.take(GROUP_MAX) {
+            let names: Vec<String> = suspects.iter().map(Suspect::note).collect();
+            if names.iter().any(|name| self.tries.contains_key(name)) {
+                break;
+            }
+            notes.extend(names);
+            count += 1;
+        }
+        match count {
+            0 => (1, Vec::new()),
+            count => (count, self.mark(notes)),
+        }
+    }
+
+    /// What has to be done before this is tried.
+    pub(super) fn judge(&mut self, suspect: &Suspect) -> Verdict {
+        if !self.is_careful() {
+            return Verdict::Free;
+        }
+        let name = suspect.note();
+        if self.marked.contains(&name) {
+            return Verdict::Free;
+        }
+        if self
+            .tries
+            .get(&name)
+            .is_some_and(|tries| *tries >= TRIES_MAX)
+        {
+            return Verdict::Condemned;
+        }
+        self.passed();
+        Verdict::Note(self.mark(BTreeSet::from([name])))
+    }
+
+    fn mark(&mut self, names: BTreeSet<String>) -> Vec<NoteChange> {
+        let mut changes = Vec::new();
+        for name in &names {
+            let tries = self.tries.entry(name.clone()).or_default();
+            *tries += 1;
+            self.stale.remove(name);
+            changes.push((name.clone(), Some(tries.to_string())));
+        }
+        changes.extend(self.stale_notes());
+        self.marked.extend(names);
+        changes
+    }
+
+    /// What was tried did no harm.
+    pub(super) fn passed(&mut self) {
+        for name in std::mem::take(&mut self.marked) {
+            self.tries.remove(&name);
+            self.stale.insert(name);
+        }
+    }
+
+    /// Whether there are notes that say nothing any more.
+    pub(super) fn has_stale_notes(&self) -> bool {
+        !self.stale.is_empty()
+    }
+
+    /// Notes to take away, since they say nothing any more.
+    pub(super) fn stale_notes(&mut self) -> Vec<NoteChange> {
+        let stale = std::mem::take(&mut self.stale);
+        stale.into_iter().map(|name| (name, None)).collect()
+    }
+
+    /// Why a room is not loaded, if it is not.
+    pub(crate) fn quarantine(&self, room: &RoomName) -> Option<&Quarantine> {
+        self.quarantined.get(room)
+    }
+
+    /// How many rooms are not loaded.
+    pub(crate) fn quarantined(&self) -> usize {
+        self.quarantined.len()
+    }
+
+    /// From now on a room is not loaded until an operator asks.
+    pub(super) fn stop(&mut self, room: &RoomName, reason: &str, now_ms: u64) -> Vec<NoteChange> {
+        tracing::error!(
+            %room,
+            reason,
+            "a room is stopped for good: whoever ran it died or did not come back. Its actions are answered busy, and the \
+             others go on; once it is mended, POST /v1/rooms/KIND/NAME/reload has it run again"
+        );
+        metrics::counter!(crate::telemetry::QUARANTINED).increment(1);
+        let quarantine = Quarantine {
+            at_ms: now_ms,
+            reason: reason.to_owned(),
+        };
+        let text = written(&quarantine);
+        self.quarantined.insert(room.clone(), quarantine);
+        let tried = Suspect::Room(room.clone()).note();
+        self.tries.remove(&tried);
+        self.marked.remove(&tried);
+        vec![(format!("{STOPPED}{room}"), Some(text)), (tried, None)]
+    }
+
+    /// An operator asks that a room is loaded again: it is tried as if nothing were known of it, and with care.
+    pub(super) fn pardon(&mut self, room: &RoomName) -> Vec<NoteChange> {
+        if self.quarantined.remove(room).is_none() {
+            return Vec::new();
+        }
+        self.be_careful();
+        vec![(format!("{STOPPED}{room}"), None)]
+    }
+
+    /// Whether an input was set aside.
+    pub(super) fn is_set_aside(&self, id: TopicId) -> bool {
+        self.letters.contains_key(&id)
+    }
+
+    /// Sets an input aside, and stops its room where that is no exception.
+    pub(super) fn set_aside(&mut self, id: TopicId, input: &Input, now_ms: u64) -> Vec<NoteChange> {
+        let room = &input.room;
+        tracing::error!(
+            %room,
+            sid = %input.sid,
+            %id,
+            "an input is set aside: whoever gave it to its room died or did not come back. It is kept for operators, and its \
+             sender is told room_error: GET /v1/rooms/KIND/NAME/set-aside"
+        );
+        metrics::counter!(crate::telemetry::SET_ASIDE).increment(1);
+        let letter = Letter {
+            room: room.clone(),
+            at_ms: now_ms,
+            input: input.clone(),
+        };
+        let mut changes = vec![(format!("{LETTER}{id}"), Some(written(&letter)))];
+        self.letters.insert(id, letter);
+        if self.letters.len() > LETTERS_MAX
+            && let Some((oldest, letter)) = self.letters.pop_first()
+        {
+            tracing::warn!(room = %letter.room, id = %oldest, "the oldest input that was set aside is dropped");
+            changes.push((format!("{LETTER}{oldest}"), None));
+        }
+        let since_ms = now_ms.saturating_sub(STRIKES_WITHIN_MS);
+        let strikes = self.letters.values();
+        let strikes = strikes.filter(|letter| letter.room == *room && letter.at_ms > since_ms);
+        // It is asked again, and again.
+        let shows = matches!(
+            input.request,
+            Request::Attached { view: true } | Request::View | Request::Look
+        );
+        let reason = match (shows, strikes.count() >= STRIKES_MAX) {
+            (true, _) => Some("whoever had it show itself died, or it did not come back"),
+            (false, true) => Some("one input after another had to be set aside"),
+            (false, false) => None,
+        };
+        if let (Some(reason), None) = (reason, self.quarantine(room)) {
+            changes.extend(self.stop(room, reason, now_ms));
+        }
+        changes
+    }
+
+    /// What operators are shown of a room; `stopped` says why it stands still, if it does.
+    pub(super) fn inspect(&self, room: &RoomName, stopped: Option<&str>) -> Payload {
+        let quarantine = self.quarantine(room);
+        let letters = self.letters.values();
+        let inspection = Inspection {
+            stopped: quarantine.map(|known| known.reason.as_str()).or(stopped),
+            set_aside: letters.filter(|letter| letter.room == *room).collect(),
+        };
+        Payload::of(&inspection).unwrap_or_else(|_| Payload::null())
+    }
+}
+
+fn written(note: &impl Serialize) -> String {
+    serde_json::to_string(note).expect("numbers, texts and payloads can be written down")
+}

@@ -1,0 +1,226 @@
+//! How long a room's code takes, seen from a thread of its own: what does not come back cannot tell (W11).
+//!
+//! Time is counted in the watchdog's own ticks, so that a process that was stopped, or a machine that slept, is not taken
+//! for a room that loops.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use outlast_broker::Partition;
+use outlast_protocol::RoomName;
+use parking_lot::Mutex;
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, mpsc},
+};
+
+use crate::partition::Suspect;
+
+/// How many ticks the longest step has.
+const TICKS_PER_STEP: u64 = 20;
+
+/// After how many steps a process gives up whose thread has not come back.
+pub(crate) const STEPS_UNTIL_LOST: u32 = 5;
+
+/// What one partition's rooms are doing.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) partition: Partition,
+    pub(crate) epoch: u64,
+    /// Odd while a room's code runs; rises with each beginning and each end.
+    step: AtomicU64,
+    doing: Mutex<Option<(Suspect, RoomName)>>,
+    /// The watchdog's ticks.
+    ticks: Arc<AtomicU64>,
+    /// Whether it holds the right to try something (W12).
+    trying: AtomicBool,
+    /// Whether somebody has heard that the step does not come back.
+    heard: AtomicBool,
+    seen: Mutex<(u64, u64)>,
+}
+
+impl Watch {
+    fn new(partition: Partition, epoch: u64, ticks: Arc<AtomicU64>) -> Arc<Self> {
+        Arc::new(Watch {
+            partition,
+            epoch,
+            step: AtomicU64::new(0),
+            doing: Mutex::default(),
+            ticks,
+            trying: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
+            seen: Mutex::default(),
+        })
+    }
+
+    /// One that nobody looks at.
+    #[cfg(test)]
+    pub(crate) fn unwatched() -> Arc<Self> {
+        Watch::new(Partition(0), 1, Arc::default())
+    }
+
+    /// A room's code runs until what this returns is dropped.
+    pub(crate) fn step(self: &Arc<Self>, suspect: Suspect, room: &RoomName) -> Step {
+        *self.doing.lock() = Some((suspect, room.clone()));
+        self.step.fetch_add(1, SeqCst);
+        Step(self.clone())
+    }
+
+    /// The watchdog's clock.
+    pub(crate) fn ticks(&self) -> u64 {
+        self.ticks.load(Relaxed)
+    }
+
+    /// How many times something has begun or ended.
+    pub(crate) fn steps(&self) -> u64 {
+        self.step.load(SeqCst)
+    }
+
+    /// The overrun has been heard of.
+    pub(crate) fn hear(&self) {
+        self.heard.store(true, SeqCst);
+    }
+
+    /// The right to try something is held by this partition.
+    pub(crate) fn begin_trial(&self) {
+        self.trying.store(true, SeqCst);
+    }
+
+    /// Gives the right to try something back, if it is held.
+    pub(crate) fn end_trial(&self, right: &Semaphore) {
+        if self.trying.swap(false, SeqCst) {
+            right.add_permits(1);
+        }
+    }
+
+    /// For how many ticks the same step has been seen.
+    fn look(&self) -> (u64, u64) {
+        let step = self.steps();
+        let mut seen = self.seen.lock();
+        *seen = match (*seen, step % 2 == 1) {
+            ((last, ticks), true) if last == step => (step, ticks + 1),
+            _ => (step, 0),
+        };
+        *seen
+    }
+}
+
+/// A step that is under way.
+pub(crate) struct Step(Arc<Watch>);
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        self.0.step.fetch_add(1, SeqCst);
+    }
+}
+
+/// A step that does not come back.
+pub(crate) struct Overrun {
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) step: u64,
+    pub(crate) suspect: Suspect,
+    pub(crate) room: RoomName,
+}
+
+/// Looks at all partitions of a worker, in a thread of its own. Dropping it ends that.
+pub(crate) struct Watchdog {
+    kennel: Arc<Kennel>,
+    overruns: mpsc::UnboundedReceiver<Overrun>,
+}
+
+#[derive(Default)]
+struct Kennel {
+    watches: Mutex<Vec<Weak<Watch>>>,
+    ticks: Arc<AtomicU64>,
+    over: AtomicBool,
+}
+
+impl Watchdog {
+    /// Starts to look. A step may take so long.
+    pub(crate) fn start(step: Duration) -> Self {
+        let kennel = Arc::new(Kennel::default());
+        let runtime = Handle::current();
+        // One for each partition that is held at most.
+        let (tell, overruns) = mpsc::unbounded_channel();
+        let tick = (step / TICKS_PER_STEP as u32).max(Duration::from_millis(1));
+        let looks = kennel.clone();
+        std::thread::Builder::new()
+            .name("room-watchdog".into())
+            .spawn(move || {
+                while !looks.over.load(Relaxed) {
+                    std::thread::sleep(tick);
+                    looks.ticks.fetch_add(1, Relaxed);
+                    looks.look(&runtime, &tell);
+                }
+            })
+            .expect("the system can start a thread");
+        Watchdog { kennel, overruns }
+    }
+
+    /// Begins to watch a partition.
+    pub(crate) fn watch(&self, partition: Partition, epoch: u64) -> Arc<Watch> {
+        let watch = Watch::new(partition, epoch, self.kennel.ticks.clone());
+        self.kennel.watches.lock().push(Arc::downgrade(&watch));
+        watch
+    }
+
+    /// Waits for a step that does not come back. It is cancel safe.
+    pub(crate) async fn next_overrun(&mut self) -> Overrun {
+        match self.overruns.recv().await {
+            Some(overrun) => overrun,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.kennel.over.store(true, Relaxed);
+    }
+}
+
+impl Kennel {
+    fn look(&self, runtime: &Handle, tell: &mpsc::UnboundedSender<Overrun>) {
+        let mut watches = self.watches.lock();
+        watches.retain(|watch| watch.strong_count() > 0);
+        for watch in watches.iter().filter_map(Weak::upgrade) {
+            let (step, ticks) = watch.look();
+            if ticks > 0 {
+                // Its thread may have been the one that looks after sockets and timers for all. Something to do wakes
+                // another, which then does that.
+                runtime.spawn(async {});
+            }
+            let late = ticks >= 2 * TICKS_PER_STEP && !watch.heard.load(SeqCst);
+            let lost = ticks >= (u64::from(STEPS_UNTIL_LOST) + 3) * TICKS_PER_STEP;
+            if ticks != TICKS_PER_STEP && !late && !lost {
+                continue;
+            }
+            let Some((suspect, room)) = watch.doing.lock().clone() else {
+                continue;
+            };
+            if late || lost {
+                give_up(&room);
+            }
+            let overrun = Overrun {
+                watch: watch.clone(),
+                step,
+                suspect,
+                room,
+            };
+            // Nobody listens where the worker has come to its end.
+            tell.send(overrun).ok();
+        }
+    }
+}
+
+/// The last resort, where nothing else in the process runs any more that could hand its partitions over: their leases
+/// expire, and others find that nothing was committed.
+fn give_up(room: &RoomName) -> ! {
+    tracing::error!(%room, "the process gives up: a room's code does not come back, and nothing else gets a turn");
+    std::process::exit(1)
+}

@@ -1,0 +1,208 @@
+//! A store that does not give one room for a while, and answers otherwise.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use outlast_broker::{
+    Agreement, Announcements, Answer, Audits, Beat, Broker, BrokerError, Commit, Committed, Cursor,
+    Deadline, Health, Holder, Input, Layout, Lease, LeaseName, Leases, Listener, Member,
+    Membership, Mended, NodeId, NoteChange, Notes, Nudge, Partition, Read, Records, Request, Role,
+    RoomLoad, Rooms, Seen, Shard, SharedBroker, Standing, Stretch, Subscriptions, Survey, Terms,
+    Topic, TopicEntry, TopicId, Write, Written,
+};
+use outlast_protocol::{RoomName, Sid};
+use tokio::sync::watch;
+
+use crate::{
+    client::Client,
+    workers::{Worker, store},
+};
+
+/// Fails to give a room for as long as that is asked of it.
+struct Slow {
+    inner: SharedBroker,
+    room: RoomName,
+    fails: AtomicBool,
+}
+
+/// Everything is passed on as it is.
+macro_rules! passes {
+    ($trait:ident { $(fn $name:ident($($arg:ident: $of:ty),*) -> $answer:ty;)+ }) => {
+        #[async_trait]
+        impl $trait for Slow {
+            $(async fn $name(&self, $($arg: $of),*) -> Result<$answer, BrokerError> {
+                self.inner.$name($($arg),*).await
+            })+
+        }
+    };
+}
+
+passes!(Topic {
+    fn append(partition: Partition, deadline: Deadline, inputs: Vec<Input>) -> ();
+    fn arrive(partition: Partition, deadline: Deadline, inputs: Vec<Input>) -> Vec<Option<Standing>>;
+    fn read_topic(partition: Partition, after: TopicId, max: usize, wait: Duration) -> Vec<TopicEntry>;
+});
+passes!(Notes {
+    fn notes(partition: Partition) -> Vec<(String, String)>;
+    fn note(partition: Partition, epoch: u64, changes: &[NoteChange]) -> ();
+});
+passes!(Leases {
+    fn claim(name: LeaseName, owner: &NodeId, ttl: Duration) -> Option<Lease>;
+    fn renew(leases: &[(LeaseName, u64)], ttl: Duration) -> (u64, Vec<bool>);
+    fn release(name: LeaseName, epoch: u64) -> ();
+    fn survey(names: &[LeaseName]) -> Vec<Survey>;
+});
+passes!(Membership {
+    fn beat(id: &NodeId, role: Role) -> Beat;
+    fn members() -> (u64, Vec<Member>);
+    fn strike(id: &NodeId, heard_ms: Option<u64>) -> bool;
+});
+passes!(Records {
+    fn read(shard: Shard, sid: &Sid) -> Read;
+    fn write(shard: Shard, write: Write) -> Written;
+    fn due(shard: Shard, max: usize) -> Vec<Sid>;
+    fn waiting(shard: Shard) -> u64;
+    fn owners(shard: Shard) -> Vec<NodeId>;
+    fn owned(shard: Shard, owner: &NodeId, max: usize) -> Vec<Sid>;
+    fn grouped(shard: Shard, group: &str, max: usize) -> Vec<Sid>;
+});
+passes!(Audits {
+    fn owned_after(shard: Shard, owner: &NodeId, after: Option<Sid>, max: usize) -> Vec<Sid>;
+    fn grouped_after(shard: Shard, after: Option<&(String, Sid)>, max: usize) -> Vec<(String, Sid)>;
+    fn mend(shard: Shard, seen: &[Seen]) -> Vec<Mended>;
+    fn holders(shard: Shard, sids: &[Sid]) -> Vec<Option<Holder>>;
+});
+passes!(Agreement {
+    fn agree(ours: Terms) -> Terms;
+    fn decree(ours: Terms) -> ();
+});
+passes!(Announcements {
+    fn listen(me: &NodeId) -> (Arc<dyn Subscriptions>, Box<dyn Listener>);
+    fn nudge(to: Option<&NodeId>, nudge: &Nudge) -> ();
+});
+
+#[async_trait]
+impl Rooms for Slow {
+    async fn cursor(&self, partition: Partition) -> Result<Cursor, BrokerError> {
+        self.inner.cursor(partition).await
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<Committed, BrokerError> {
+        self.inner.commit(commit).await
+    }
+
+    async fn load(&self, room: &RoomName) -> Result<RoomLoad, BrokerError> {
+        match *room == self.room && self.fails.load(SeqCst) {
+            true => Err(BrokerError::Unavailable("the answer broke off".into())),
+            false => self.inner.load(room).await,
+        }
+    }
+
+    async fn unread(
+        &self,
+        partition: Partition,
+        max: usize,
+    ) -> Result<Vec<Result<Input, String>>, BrokerError> {
+        self.inner.unread(partition, max).await
+    }
+
+    async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, BrokerError> {
+        self.inner.parked(room).await
+    }
+
+    async fn read_log(
+        &self,
+        room: &RoomName,
+        from_off: u64,
+        max: usize,
+    ) -> Result<Stretch, BrokerError> {
+        self.inner.read_log(room, from_off, max).await
+    }
+
+    async fn read_tail(&self, room: &RoomName, max: usize) -> Result<Stretch, BrokerError> {
+        self.inner.read_tail(room, max).await
+    }
+
+    async fn wakes(
+        &self,
+        partition: Partition,
+        max: usize,
+    ) -> Result<Vec<(RoomName, u64)>, BrokerError> {
+        self.inner.wakes(partition, max).await
+    }
+}
+
+impl Broker for Slow {
+    fn layout(&self) -> Layout {
+        self.inner.layout()
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.inner.health()
+    }
+}
+
+/// Another room of the same partition.
+fn neighbour(layout: Layout, of: &RoomName) -> String {
+    let names = (0..).map(|number| format!("chat/neighbour-{number}"));
+    let mut beside = names.filter(|name| {
+        let room = name.parse().unwrap();
+        layout.partition(&room) == layout.partition(of)
+    });
+    beside.next().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w10_a_room_that_the_store_does_not_give_holds_up_no_other() {
+    let room: RoomName = "chat/large".parse().unwrap();
+    let slow = Arc::new(Slow {
+        inner: store(),
+        room: room.clone(),
+        fails: AtomicBool::new(false),
+    });
+    let broker: SharedBroker = slow.clone();
+    let worker = Worker::start(&broker, 2_000);
+    let mut ada = Client::joined(&broker, room.as_str()).await;
+    let mut bob = Client::joined(&broker, &neighbour(broker.layout(), &room)).await;
+    worker.stop().await;
+
+    slow.fails.store(true, SeqCst);
+    let worker = Worker::start(&broker, 2_000);
+    ada.post("who hears me?").await;
+    let start = Instant::now();
+    bob.say("the others go on").await;
+    assert!(
+        start.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        start.elapsed()
+    );
+    let busy = |answer: &Answer, of: u64| matches!(answer, Answer::NotTaken { n, code, .. } if *n == of && code == "busy");
+    let answer = ada.answer().await;
+    assert!(busy(&answer, 2), "{answer:?}");
+    ada.send(Request::View).await;
+    let answer = ada.answer().await;
+    assert!(busy(&answer, 0), "{answer:?}");
+
+    // And it goes on by itself (W9).
+    slow.fails.store(false, SeqCst);
+    let start = Instant::now();
+    loop {
+        ada.send(Request::View).await;
+        match ada.answer().await {
+            Answer::Seated { n: 1, .. } => break,
+            answer => assert!(busy(&answer, 0), "{answer:?}"),
+        }
+        assert!(
+            start.elapsed() < crate::client::PATIENCE,
+            "it stands still for ever"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    worker.stop().await;
+}
