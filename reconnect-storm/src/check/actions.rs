@@ -176,10 +176,15 @@ fn judge(
             }
         }
         Some((Outcome::Taken(pos), member)) => {
-            // To who is no member any more, an event is told as a result (A3).
-            let own = |body: &LoggedBody| {
-                matches!(body, LoggedBody::Result { to, n: m, ok: true } if Some(*to) == *member && m >= n)
-                    || matches!(body, LoggedBody::Event { by, n: m, .. } if by == member && *m == Some(*n))
+            // To who is no member any more, an event is told as a result (A3): who it was in the room it may not know.
+            let own = |body: &LoggedBody| match body {
+                LoggedBody::Result { to, n: m, ok } => {
+                    *ok && m >= n && member.is_none_or(|member| member == *to)
+                }
+                LoggedBody::Event { by, n: m, .. } => {
+                    *m == Some(*n) && by.is_some() && (member.is_none() || by == member)
+                }
+                LoggedBody::Notice { .. } => false,
             };
             if !stands(log, *pos, own) {
                 find(

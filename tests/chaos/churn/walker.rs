@@ -98,6 +98,7 @@ impl Walker {
             dial_at: Instant::now(),
             move_at: None,
             ending: false,
+            given_up: false,
         };
         let task = tokio::spawn(run.run());
         Walker {
@@ -140,6 +141,8 @@ struct Run {
     move_at: Option<Instant>,
     /// `end` was sent, and nobody knows whether it was taken.
     ending: bool,
+    /// A socket was given up before its first frame was answered.
+    given_up: bool,
 }
 
 /// What is open at most.
@@ -196,6 +199,7 @@ impl Run {
             return self.again(None);
         };
         if let Some(before) = self.current.replace(socket) {
+            self.given_up |= !before.answered;
             self.older.insert(before.number, before);
             while self.older.len() > 1 {
                 self.older.pop_first();
@@ -232,6 +236,13 @@ impl Run {
     }
 
     async fn heard(&mut self, number: u64, came: Came) {
+        let is_current = self
+            .current
+            .as_ref()
+            .is_some_and(|socket| socket.number == number);
+        if !is_current && !self.older.contains_key(&number) {
+            return; // it was given up before this came
+        }
         let text = match came {
             Came::Frame(text) => text,
             Came::Closed(why) => {
@@ -242,7 +253,8 @@ impl Run {
                     .as_ref()
                     .is_some_and(|socket| socket.number == number)
                 {
-                    self.current = None;
+                    let answered = self.current.take().is_none_or(|socket| socket.answered);
+                    self.given_up |= !answered;
                     self.look(|notes| notes.letter.lost());
                     self.again(None);
                 }
@@ -270,6 +282,9 @@ impl Run {
         });
         if matches!(frame["t"].as_str(), Some("welcome" | "resumed")) {
             (self.tries, self.ending) = (0, false);
+            if let Some(socket) = &mut self.current {
+                socket.answered = true;
+            }
         }
         for then in then {
             match then {
@@ -282,6 +297,11 @@ impl Run {
                 Then::Gone => {
                     self.over(!self.ending);
                     self.drop_current("the session is gone");
+                }
+                // One of its own that it gave up without an answer may have come late.
+                Then::Stop(4002) if self.given_up => {
+                    self.drop_current("taken over by an earlier socket of its own");
+                    self.again(None);
                 }
                 Then::Stop(code) => {
                     self.drop_current("told to stop");
@@ -309,6 +329,7 @@ impl Run {
 
     fn drop_current(&mut self, why: &str) {
         if let Some(socket) = self.current.take() {
+            self.given_up |= !socket.answered;
             self.note(socket.number, What::Closed(format!("by us: {why}")));
         }
         self.look(|notes| notes.letter.lost());

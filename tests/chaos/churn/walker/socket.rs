@@ -18,6 +18,8 @@ pub(super) struct Socket {
     pub(super) number: u64,
     /// When something came last.
     pub(super) heard: Instant,
+    /// Its first frame has an answer.
+    pub(super) answered: bool,
     sink: SplitSink<Wire, Message>,
     reader: JoinHandle<()>,
 }
@@ -51,6 +53,7 @@ impl Socket {
         Some(Socket {
             number,
             heard,
+            answered: false,
             sink,
             reader,
         })
