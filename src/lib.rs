@@ -33,7 +33,7 @@ use config::Asked;
 use observe::Observer;
 
 pub use observe::METRICS;
-pub use outlast_worker::{At, Cx, Input, Member, Refusal, Registry, Room, testing};
+pub use outlast_worker::{At, Cx, Input, Member, Pos, Refusal, Registry, Room, testing};
 
 /// The README's room is compiled, so that it stays true.
 #[cfg(doctest)]

@@ -114,6 +114,25 @@ impl Body {
         }
     }
 
+    /// The size of everything in it whose length a room chooses, in bytes: also of what nobody is sent.
+    pub fn payload_bytes(&self) -> usize {
+        let payload = |payload: &Payload| payload.as_json().len();
+        match self {
+            Body::Event { data, .. } | Body::Notice { data, .. } => payload(data),
+            Body::Result {
+                data,
+                code,
+                message,
+                kept,
+                ..
+            } => {
+                let payloads = [data, kept].into_iter().flatten().map(payload);
+                let texts = [code, message].into_iter().flatten().map(String::len);
+                payloads.sum::<usize>() + texts.sum::<usize>()
+            }
+        }
+    }
+
     /// The one member that this is addressed to; none when it is for everybody.
     pub fn addressee(&self) -> Option<u32> {
         match self {

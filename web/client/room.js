@@ -40,6 +40,12 @@ import { abortable, wait } from "./wait.js";
  * @property {(ms: number, run: () => void) => () => void} after
  */
 
+/**
+ * Runs after the code that waits for what has just happened. Outside browsers a WebSocket hands out many frames in one go,
+ * before any such code. @type {(run: () => void) => void}
+ */
+const soon = /** @type {any} */ (globalThis).setImmediate ?? queueMicrotask;
+
 /** A room of the session: its state, its events, and what we ask of it. @template [S=any] */
 export class Room {
   /** What `apply` made of a snapshot and the events behind it; replaced, never changed. @type {S} */
@@ -60,6 +66,8 @@ export class Room {
   #pos;
   /** @type {import("./wait.js").Wait<void> | undefined} */
   #entering;
+  /** What is told a moment later: those who waited for us to enter shall listen by then. @type {[keyof RoomEvents, any][] | undefined} */
+  #held;
   /** @type {unknown} */
   #data;
   /** @type {Joining<S>["apply"]} */
@@ -169,9 +177,16 @@ export class Room {
 
   /** @internal @param {Frame} frame */
   receive(frame) {
+    const entering = this.#entering;
     const news = this.#take(frame);
     this.#show();
-    if (news) this.#emitter.emit(news, frame);
+    if (news) this.#tell(news, frame);
+    if (entering === this.#entering) return;
+    const held = (this.#held ??= []);
+    soon(() => {
+      this.#held = undefined;
+      for (const one of held.splice(0)) this.#emitter.emit(...one);
+    });
   }
 
   /** @internal A `resume` found that we are not in this room. @param {string | null | undefined} asked the position it bore */
@@ -345,7 +360,12 @@ export class Room {
   #shut(error) {
     this.#abandon(error);
     this.#show();
-    this.#emitter.emit("left", { t: "left", room: this.name, reason: error.code });
+    this.#tell("left", { t: "left", room: this.name, reason: error.code });
+  }
+
+  /** @param {keyof RoomEvents} news @param {any} frame */
+  #tell(news, frame) {
+    this.#held ? this.#held.push([news, frame]) : this.#emitter.emit(news, frame);
   }
 
   /** @param {OutlastError} error */

@@ -25,7 +25,7 @@ test("the_example_of_the_readme_runs_as_it_stands_there", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "outlast-readme-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   writeFileSync(join(folder, "page.mjs"), page(scene.url));
-  writeFileSync(join(folder, "example.mjs"), `import "./page.mjs";\n${example.replace('"./outlast.js"', JSON.stringify(CLIENT))}\nconsole.log("resolved");`);
+  writeFileSync(join(folder, "example.mjs"), `import "./page.mjs";\n${example.replace('"outlast"', JSON.stringify(CLIENT))}\nconsole.log("resolved");`);
   const child = spawn(process.execPath, [join(folder, "example.mjs")], { stdio: "pipe" });
   t.after(() => child.kill("SIGKILL"));
   let printed = "";

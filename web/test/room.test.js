@@ -9,6 +9,25 @@ test("e1_a_position_that_is_not_new_is_ignored", async (t) => {
   assert.deepEqual(room.state, ["11-1", "12-5", "100-1"]);
 });
 
+test("e1_who_listens_once_inside_hears_what_came_along_with_joined", async (t) => {
+  const scene = await stage(t);
+  const session = scene.connect();
+  const peer = await scene.accept();
+  await peer.next("open");
+  peer.welcome();
+  const joining = session.join("chat/lobby", { apply: fold });
+  const { n } = await peer.next("join");
+  // In one go, as a network may bring them.
+  peer.socket._socket.cork();
+  peer.send({ t: "joined", room: "chat/lobby", n, member: 1, pos: "10-1", state: [] }, event("11-1", "first"), event("12-1", "second"));
+  peer.socket._socket.uncork();
+  const room = await (async () => joining)();
+  const heard = [];
+  room.on("event", ({ data }) => heard.push(data));
+  await peer.heard();
+  assert.deepEqual([heard, room.state], [["first", "second"], ["first", "second"]]);
+});
+
 test("e1_notices_and_results_are_positions_too", async (t) => {
   const scene = await stage(t);
   const { session, peer, room } = await scene.joined();

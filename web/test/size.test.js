@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
-const LIMIT_BYTES = 6 * 1024;
+const LIMIT_BYTES = 6.25 * 1024;
 
 /** What a browser loads of one entry: bundled and minified as an application's bundler does it, and gzipped. */
 async function shipped(entry) {

@@ -297,12 +297,5 @@ fn accepted(to: Member, n: u64, data: Option<Payload>, kept: Option<Payload>) ->
 
 fn size(body: &Body) -> usize {
     const ENVELOPE_BYTES: usize = 64;
-    let bytes = |data: &Payload| data.as_json().len();
-    let data_bytes = match body {
-        Body::Event { data, .. } | Body::Notice { data, .. } => bytes(data),
-        Body::Result { data, kept, .. } => {
-            data.as_ref().map_or(0, bytes) + kept.as_ref().map_or(0, bytes)
-        }
-    };
-    ENVELOPE_BYTES + data_bytes
+    ENVELOPE_BYTES + body.payload_bytes()
 }

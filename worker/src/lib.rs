@@ -33,7 +33,7 @@ pub mod testing;
 
 pub use cx::Cx;
 pub use fleet::{WorkerError, run};
-pub use outlast_protocol::Member;
+pub use outlast_protocol::{Member, Pos};
 pub use registry::Registry;
 pub use room::{At, Input, Refusal, Room};
 pub use settings::Settings;

@@ -7,7 +7,7 @@ use outlast_protocol::{Payload, RoomName};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::{Announcement, Answer, Body, Entry, Heard, NodeId};
+use crate::{Announcement, Answer, Entry, Heard, NodeId};
 
 /// Everybody who listens, and to what.
 #[derive(Debug, Default)]
@@ -169,13 +169,8 @@ fn bytes(heard: &Heard) -> usize {
     let payload = |payload: &Payload| payload.as_json().len();
     let held = match heard {
         Heard::Room(news) => {
-            let entries = news.entries.iter().map(|entry| {
-                size_of::<Entry>()
-                    + match &entry.body {
-                        Body::Event { data, .. } | Body::Notice { data, .. } => payload(data),
-                        Body::Result { data, .. } => data.as_ref().map_or(0, payload),
-                    }
-            });
+            let entry = |entry: &Entry| size_of::<Entry>() + entry.body.payload_bytes();
+            let entries = news.entries.iter().map(entry);
             let signals = news.signals.iter().map(payload);
             let signal_bytes = news.signals.len() * size_of::<Payload>();
             entries.sum::<usize>() + signals.sum::<usize>() + signal_bytes
@@ -198,7 +193,7 @@ mod tests {
     use outlast_protocol::Sid;
 
     use super::*;
-    use crate::{Nudge, Reply};
+    use crate::{Body, Nudge, Reply};
 
     fn news(number: usize) -> Heard {
         let sid = Sid::from_u128(number as u128);
@@ -238,6 +233,36 @@ mod tests {
             queue.push(large.clone());
             assert_eq!(queue.next().await, large);
         }
+    }
+
+    #[tokio::test]
+    async fn what_only_the_room_is_to_know_counts_too() {
+        let queue = Queue::default();
+        let body = Body::Result {
+            to: 1,
+            n: 1,
+            ok: true,
+            data: None,
+            code: None,
+            message: None,
+            kept: Some(Payload::of(&"x".repeat(64 << 10)).unwrap()),
+        };
+        let pos = outlast_protocol::Pos::START;
+        let entry = Entry { pos, at: 0, body };
+        let kept = Heard::Room(Announcement {
+            room: "game/arena".parse().unwrap(),
+            behind: pos,
+            entries: vec![entry],
+            signals: Vec::new(),
+        });
+        for _ in 0..1_000 {
+            queue.push(kept.clone());
+        }
+        let mut heard = 0;
+        while queue.next().await != Heard::Missed {
+            heard += 1;
+        }
+        assert!((500..=512).contains(&heard), "{heard} entries of 64 KiB");
     }
 
     #[tokio::test]

@@ -202,7 +202,7 @@ impl Core {
         let mut members = Vec::new();
         let entries = match self.window.locate(behind) {
             Place::Next(_) => entries,
-            Place::Behind | Place::Ahead | Place::Fork => {
+            Place::Before | Place::After | Place::Fork => {
                 self.refresh();
                 Vec::new()
             }
@@ -254,13 +254,13 @@ impl Core {
                     let all = hand_out(items, cursor, &mut take);
                     return if all { Pulled::End } else { Pulled::More };
                 }
-                Place::Ahead if cursor.said && self.has_looked(cursor) => {
+                Place::After if cursor.said && self.has_looked(cursor) => {
                     // What the log was asked for is gone from it: the room has the last word, and what it says next
                     // stands behind that.
                     self.reset(cursor.pos);
                 }
-                Place::Ahead | Place::Fork => return self.doubt(cursor),
-                Place::Behind => {
+                Place::After | Place::Fork => return self.doubt(cursor),
+                Place::Before => {
                     if let Some(pulled) = self.pull_past(cursor, &mut take) {
                         return pulled;
                     }

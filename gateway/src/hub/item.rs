@@ -27,7 +27,11 @@ struct Encoded {
 }
 
 impl Item {
-    pub(crate) fn new(entry: Entry) -> Self {
+    pub(crate) fn new(mut entry: Entry) -> Self {
+        // It is the room's own, and may be large.
+        if let Body::Result { kept, .. } = &mut entry.body {
+            *kept = None;
+        }
         Item {
             entry,
             encoded: Encoded::default(),
@@ -42,11 +46,7 @@ impl Item {
     /// About how much memory it takes.
     pub(crate) fn bytes(&self) -> usize {
         const OVERHEAD: usize = 256;
-        let payload = match &self.entry.body {
-            Body::Event { data, .. } | Body::Notice { data, .. } => data.as_json().len(),
-            Body::Result { data, .. } => data.as_ref().map_or(0, |data| data.as_json().len()),
-        };
-        OVERHEAD + 2 * payload
+        OVERHEAD + 2 * self.entry.body.payload_bytes()
     }
 }
 
@@ -112,5 +112,32 @@ fn entry_frame(room: &RoomName, entry: &Entry) -> ServerFrame {
             code,
             message,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outlast_protocol::Pos;
+
+    use super::*;
+
+    #[test]
+    fn what_only_the_room_is_to_know_is_not_held_for_its_members() {
+        let body = Body::Result {
+            to: 1,
+            n: 1,
+            ok: true,
+            data: None,
+            code: None,
+            message: None,
+            kept: Some(Payload::of(&"x".repeat(1 << 20)).unwrap()),
+        };
+        let item = Item::new(Entry {
+            pos: Pos::START,
+            at: 0,
+            body,
+        });
+        assert_eq!(item.entry.body.payload_bytes(), 0);
+        assert!(item.bytes() < 1_024, "{}", item.bytes());
     }
 }

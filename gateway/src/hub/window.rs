@@ -22,9 +22,9 @@ pub(crate) enum Place {
     /// The item with this index is the next; there may be none yet.
     Next(usize),
     /// Before the window: the log has to be asked.
-    Behind,
-    /// Behind the window's end.
-    Ahead,
+    Before,
+    /// After the window's end.
+    After,
     /// Another entry stands there.
     Fork,
 }
@@ -78,10 +78,10 @@ impl Window {
     /// Where a reader stands that has read up to `pos`.
     pub(crate) fn locate(&self, pos: Pos) -> Place {
         if pos.off < self.before.off {
-            return Place::Behind;
+            return Place::Before;
         }
         if pos.off > self.head().off {
-            return Place::Ahead;
+            return Place::After;
         }
         let next = (pos.off - self.before.off) as usize;
         let here = match next.checked_sub(1) {
@@ -104,8 +104,8 @@ impl Window {
             return Offered::Added;
         }
         match self.locate(entry.pos) {
-            Place::Next(_) | Place::Behind => Offered::Known,
-            Place::Ahead => Offered::Jump,
+            Place::Next(_) | Place::Before => Offered::Known,
+            Place::After => Offered::Jump,
             Place::Fork => Offered::Fork,
         }
     }
