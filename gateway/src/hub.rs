@@ -23,6 +23,8 @@ mod sockets;
 mod wake;
 mod window;
 
+#[cfg(test)]
+pub(crate) use self::core::{Core, Read};
 use self::feed::{Feed, Source};
 pub(crate) use self::{
     core::{Cursor, Pulled},

@@ -117,6 +117,18 @@ impl RoomGate {
         true
     }
 
+    /// The action may come again, and goes to the room then, though a later one has its outcome.
+    pub(crate) fn reopen(&mut self, n: u64) {
+        self.forwarded = self.forwarded.min(n - 1);
+    }
+
+    /// The client was reminded of what is awaited: whatever it sends from there on goes to the room, which tells
+    /// repetitions.
+    pub(crate) fn let_pass(&mut self, n: u64) {
+        self.reopen(n);
+        self.awaited = None;
+    }
+
     /// The client was told that the action is not taken at all: the next one bears its number. What it
     /// has sent behind it is judged by itself.
     pub(crate) fn free(&mut self, n: u64) {
@@ -127,7 +139,12 @@ impl RoomGate {
     /// The client was told that the room knows of no member: what it has sent is over, and which number the room
     /// expects next is the room's to say (A10).
     pub(crate) fn lost(&mut self) {
-        *self = RoomGate::known();
+        *self = RoomGate {
+            // Nobody reads the log any more for what was not told.
+            applied: self.settled,
+            settled: self.settled,
+            ..RoomGate::known()
+        };
     }
 
     /// The client was told of a gap. What it had sent before it heard of that comes again, behind what is

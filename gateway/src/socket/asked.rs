@@ -181,6 +181,7 @@ impl Asked {
             entries.heard(now);
         }
         self.entries.take_if(|entries| entries.first > entries.last);
+        self.retain(|question| !(question.acts() && question.n <= n));
         // A leave that was refused: the session stays, and with it what came behind.
         if self.first_leave() == Some(n) {
             self.settle(n);
@@ -249,6 +250,15 @@ impl Asked {
         }
     }
 
+    /// The client was told that the session is out: whatever it asked before a join is over for it (A9).
+    pub(crate) fn give_up(&mut self) {
+        let joins = |question: &&Question| matches!(question.request, Request::Join { .. });
+        let join = self.questions.iter().find(joins);
+        let end = join.map_or(u64::MAX, |question| question.n);
+        self.retain(|question| question.n >= end);
+        self.entries = None;
+    }
+
     /// The session is out of the room: no outcome of its acts will stand in the log.
     pub(crate) fn leave(&mut self) {
         self.entries = None;
@@ -312,6 +322,16 @@ impl Asked {
             entries.map(|entries| entries.first),
         ];
         overdue.into_iter().flatten().min()
+    }
+
+    /// A snapshot will be the word for whatever has waited so long.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        let late = |question: &&mut Question| now >= question.since + WORD_WITHIN;
+        let questions = self.questions.iter_mut().filter(late);
+        questions.for_each(|question| question.since = now);
+        if let Some(entries) = &mut self.entries {
+            entries.heard = now;
+        }
     }
 
     /// What to ask again now.

@@ -28,8 +28,12 @@ pub(crate) struct Room<S = Seat> {
     pub(crate) recorded: bool,
     pub(crate) asked: Asked,
     pub(crate) stand: Stand,
+    /// How far the client was given the log before it left, or lost its place: never again what lies before (E1).
+    past: Option<Cursor>,
     /// When the client is to be reminded of what is awaited: it has sent higher numbers.
     remind_at: Option<Instant>,
+    /// Whether the room is asked for what to remind the client of.
+    reminds: bool,
     /// How often in a row the room was shown, and its log did not go on from there.
     vain: u32,
 }
@@ -120,7 +124,9 @@ impl<S: Place> Room<S> {
             recorded: false,
             asked: Asked::default(),
             stand: Stand::Out,
+            past: None,
             remind_at: None,
+            reminds: false,
             vain: 0,
         }
     }
@@ -185,6 +191,10 @@ impl<S: Place> Room<S> {
     /// The session is a member that has to be shown the room anew.
     pub(crate) fn lose(&mut self, reason: SnapshotReason, asked_at: Option<Instant>) {
         metrics::counter!(telemetry::SNAPSHOTS, "reason" => name(reason)).increment(1);
+        self.note_past();
+        if reason == SnapshotReason::Diverged {
+            self.past = None;
+        }
         self.stand = Stand::Lost(Lost {
             reason,
             seated: true,
@@ -192,6 +202,12 @@ impl<S: Place> Room<S> {
             not_before: None,
             _counted: CatchingUp::begin(),
         });
+    }
+
+    fn note_past(&mut self) {
+        if let Stand::In(follow) = &self.stand {
+            self.past = Some(follow.cursor);
+        }
     }
 
     /// Whether the session is a member is not known yet: the room was asked, and shows itself if it is.
@@ -257,3 +273,6 @@ fn name(reason: SnapshotReason) -> &'static str {
         SnapshotReason::Shorter => "shorter",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -266,7 +266,8 @@ async fn r7_a_log_that_is_gone_is_told_once_and_the_room_goes_on() {
             {
                 snapshots += usize::from(message.to_text().unwrap().contains("snapshot"));
             }
-            assert!((1..=2).contains(&snapshots), "{snapshots} snapshots");
+            let least = usize::from(!knows_its_place);
+            assert!((least..=2).contains(&snapshots), "{snapshots} snapshots");
             client.say(ROOM, 3, "and on").await;
             assert_eq!(client.until("event").await["n"], 3);
         }

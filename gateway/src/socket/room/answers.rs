@@ -4,8 +4,8 @@ use outlast_broker::{Answer, Outcome, OutcomeBody};
 use outlast_protocol::{Payload, Pos, ServerFrame, SnapshotReason};
 use tokio::time::Instant;
 
-use super::{Due, Joined, Lost, Room, Stand};
-use crate::hub::{Cursor, Place};
+use super::{Due, Joined, Room, Stand};
+use crate::hub::{Cursor, Place, Pulled};
 
 impl<S: Place> Room<S> {
     /// The room answers; what the client is told of that.
@@ -65,10 +65,17 @@ impl<S: Place> Room<S> {
                 {
                     return Some(gap);
                 }
+                let (holds, turned) = (self.asked.holds(), self.asked.turns());
+                // What it has asked for will be answered, and says more; unless the room has forgotten the session.
+                let turns = turned && !self.gate.has_told(n + 1);
                 match &mut self.stand {
+                    // Its join was answered, and that was not heard.
+                    Stand::Out if member.is_some() && !turned && self.seat.is_some() => {
+                        self.lose(SnapshotReason::Requested, None);
+                        None
+                    }
                     Stand::Out => None,
-                    // What it has asked for will be answered, and says more.
-                    Stand::In(_) if member.is_none() && self.asked.turns() => None,
+                    Stand::In(_) if member.is_none() && turns => None,
                     // An older socket had asked to leave, and this one does not ask again.
                     Stand::In(follow) if member.is_none() => {
                         let lost = Due::Lost { off: pos.off, n };
@@ -83,16 +90,16 @@ impl<S: Place> Room<S> {
                         }
                         None
                     }
-                    Stand::Lost(_) if member.is_none() && self.asked.holds() => {
+                    Stand::Lost(_) if member.is_none() && turns && holds => {
                         // What waited to be shown is answered without.
                         self.leave();
                         None
                     }
-                    Stand::Lost(_) if member.is_none() && self.asked.turns() => None,
+                    Stand::Lost(_) if member.is_none() && turns => None,
                     Stand::Lost(_) if member.is_none() => Some(self.lost_member(n, now)),
                     Stand::Lost(lost) => {
                         lost.seated = true;
-                        let reason = lost.reason;
+                        let reason = self.shown_at(pos)?;
                         self.gate.applied(n);
                         self.asked.settle_acts(now);
                         Some(self.show(member?, n, pos, state?, reason, now))
@@ -107,10 +114,12 @@ impl<S: Place> Room<S> {
         self.leave();
         let forgotten = self.gate.has_told(applied + 1);
         self.gate.lost();
+        self.asked.give_up();
         if forgotten {
             // The client numbers on from where it was, and would hear of that only when it asks for something (A10).
             self.gate.expect(applied + 1);
             self.asked.drop_from(applied + 1);
+            self.past = None;
             self.remind_at = Some(now);
         }
         ServerFrame::Left {
@@ -136,6 +145,20 @@ impl<S: Place> Room<S> {
 
     /// The room says what it has applied: what was lost on the way to it has to come again.
     fn check(&mut self, applied: u64, now: Instant) -> Option<ServerFrame> {
+        if std::mem::take(&mut self.reminds)
+            && let Some(awaited) = self.gate.awaited()
+        {
+            // Only the room knows whether what is awaited was taken after all.
+            let expect = awaited.min(applied + 1);
+            if applied >= awaited {
+                self.gate.let_pass(expect);
+            } else {
+                self.gate.expect(expect);
+            }
+            self.asked.drop_from(expect);
+            let room = self.name.clone();
+            return Some(ServerFrame::Gap { room, expect });
+        }
         if let Some(expect) = self.asked.heard_applied(applied, now) {
             self.gate.expect(expect);
             let room = self.name.clone();
@@ -146,6 +169,7 @@ impl<S: Place> Room<S> {
     }
 
     pub(super) fn leave(&mut self) {
+        self.note_past();
         self.stand = Stand::Out;
         self.asked.leave();
     }
@@ -153,6 +177,10 @@ impl<S: Place> Room<S> {
     fn joined(&mut self, joined: Joined, now: Instant) -> Option<ServerFrame> {
         let n = joined.n;
         if !self.asked.contains(n) {
+            return None;
+        }
+        if matches!(self.stand, Stand::Out) && self.is_late(joined.pos) {
+            self.lose(SnapshotReason::Requested, None);
             return None;
         }
         match &mut self.stand {
@@ -174,11 +202,39 @@ impl<S: Place> Room<S> {
             }
             // Other outcomes were lost, or stand in the log before what the room shows (R5).
             Stand::Out => Some(self.rejoin(joined, SnapshotReason::Requested, now)),
-            Stand::Lost(Lost { reason, .. }) => {
-                let reason = *reason;
+            Stand::Lost(_) => {
+                let reason = self.shown_at(joined.pos)?;
                 Some(self.rejoin(joined, reason, now))
             }
         }
+    }
+
+    /// Why the room is shown as of this position; `None` where the answer is older than what the member was given (E1).
+    fn shown_at(&mut self, pos: Pos) -> Option<SnapshotReason> {
+        if self.is_late(pos) {
+            return None;
+        }
+        match &self.stand {
+            Stand::Lost(lost) => Some(lost.reason),
+            Stand::In(_) | Stand::Out => None,
+        }
+    }
+
+    /// Whether the member was given more than this before, unless the log says that there is another history by now.
+    fn is_late(&mut self, pos: Pos) -> bool {
+        let (Some(past), Some(seat)) = (&mut self.past, &self.seat) else {
+            return false;
+        };
+        let diverged = Pulled::Lost(SnapshotReason::Diverged);
+        let late = pos.off < past.pos.off;
+        if late && seat.pull(past, |_| false) == diverged {
+            self.past = None;
+            if let Stand::Lost(lost) = &mut self.stand {
+                lost.reason = SnapshotReason::Diverged;
+            }
+            return false;
+        }
+        late
     }
 
     pub(super) fn rejoin(
@@ -235,6 +291,12 @@ impl<S: Place> Room<S> {
             OutcomeBody::Done { data } => (true, data, None, None),
         };
         if !self.asked.contains(n) {
+            return None;
+        }
+        if let Stand::In(follow) = &self.stand
+            && pos.off > follow.cursor.pos.off
+        {
+            // It left since, and will be told so; until then the log tells, up to its leave.
             return None;
         }
         self.asked.settle(n);

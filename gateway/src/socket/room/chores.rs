@@ -1,7 +1,7 @@
 //! What has to be done about a room besides what its client asks for.
 
 use outlast_broker::Request;
-use outlast_protocol::ServerFrame;
+use outlast_protocol::{ServerFrame, SnapshotReason};
 use tokio::time::Instant;
 
 use super::{Lost, Room, Stand, VAIN_MAX, VIEW_PATIENCE, VIEW_TURN};
@@ -30,29 +30,53 @@ impl<S: Place> Room<S> {
         if self.vain > VAIN_MAX {
             return Some(Word::End);
         }
-        if let Some(n) = self.asked.overdue(now) {
-            self.asked.drop_from(n);
-            if self.gate.refuse(n) {
-                metrics::counter!(telemetry::REFUSED, "code" => "busy").increment(1);
-                return Some(Word::Frame(ServerFrame::Error {
-                    code: "busy".to_owned(),
-                    message: "the room does not answer".to_owned(),
-                    room: Some(self.name.to_string()),
-                    n: Some(n),
-                    retry_ms: Some(RETRY_MS),
-                }));
-            }
+        if let Some(n) = self.asked.overdue(now)
+            && let Some(frame) = self.give_back(n, now)
+        {
+            return Some(Word::Frame(frame));
         }
         self.remind_at.take_if(|at| now >= *at)?;
-        let room = self.name.clone();
-        let expect = self.gate.awaited()?;
-        Some(Word::Frame(ServerFrame::Gap { room, expect }))
+        if self.gate.awaited().is_some() {
+            self.reminds = true;
+            self.asked.doubt();
+            self.remind_at = Some(now + PATIENCE);
+        }
+        None
+    }
+
+    /// The action with this number has gone without a word for too long.
+    fn give_back(&mut self, n: u64, now: Instant) -> Option<ServerFrame> {
+        if !self.gate.refuse(n) {
+            // A later one has its outcome, so this was applied. What a member has missed, a snapshot settles (R5).
+            match &self.stand {
+                Stand::In(_) => self.lose(SnapshotReason::Requested, None),
+                Stand::Lost(_) => {}
+                Stand::Out => self.gate.reopen(n),
+            }
+            if !matches!(self.stand, Stand::Out) {
+                self.asked.excuse(now);
+                return None;
+            }
+        }
+        self.asked.drop_from(n);
+        metrics::counter!(telemetry::REFUSED, "code" => "busy").increment(1);
+        Some(ServerFrame::Error {
+            code: "busy".to_owned(),
+            message: "the room does not answer".to_owned(),
+            room: Some(self.name.to_string()),
+            n: Some(n),
+            retry_ms: Some(RETRY_MS),
+        })
     }
 
     /// What the room has to be asked now, besides being shown.
     pub(crate) fn ask_again(&mut self, now: Instant) -> Vec<Request> {
         if !matches!(self.stand, Stand::Lost(_)) && self.asked.holds() {
-            return self.asked.release(now);
+            let released = self.asked.release(now);
+            if matches!(self.stand, Stand::In(_)) {
+                self.asked.settle_acts(now);
+            }
+            return released;
         }
         // Nobody may have told this socket that the session has left.
         if let Stand::In(follow) = &mut self.stand
