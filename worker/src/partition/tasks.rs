@@ -1,0 +1,122 @@
+use outlast_broker::Request;
+
+use super::{COMMIT_BYTES_MAX, Partition, Suspect, Want, trial::Verdict, work::Task};
+use crate::host::Host;
+
+/// How many of the watchdog's ticks a batch may take before it is committed as it is: what is slow holds up its
+/// neighbours one task at a time.
+const LATE_TICKS: u64 = 3;
+
+/// Why a room is stopped that holders died of.
+const DEADLY: &str = "whoever loaded or woke it died, or it did not come back";
+
+impl Partition {
+    /// Does what is in the queue, until something has to be done first or the batch is full.
+    pub(super) fn do_tasks(&mut self) -> Option<Want> {
+        while let Some(task) = self.next_task() {
+            match self.prepare(&task) {
+                Ready::Take => self.take(task, false),
+                Ready::SetAside => self.take(task, true),
+                Ready::Not(want) => {
+                    self.queue.push_front(task);
+                    return Some(want);
+                }
+            }
+        }
+        None
+    }
+
+    /// The next task of this batch.
+    fn next_task(&mut self) -> Option<Task> {
+        let work = self.work.as_mut()?;
+        loop {
+            let full = work.batch.bytes > COMMIT_BYTES_MAX;
+            let late = self.watch.ticks() >= work.begun + LATE_TICKS && work.has_done_any;
+            let next = self.queue.front()?;
+            if (full || late || work.left == 0) && !next.is_bound_to_this_commit() {
+                return None;
+            }
+            match self.queue.pop_front()? {
+                Task::Take(id, input) if matches!(input.request, Request::Inspect) => {
+                    let host = self.rooms.get(&input.room);
+                    let stopped = host.and_then(|host| host.stopped());
+                    let shown = self.trials.inspect(&input.room, stopped);
+                    work.inspected(id, input, shown);
+                }
+                task @ (Task::Parked(_)
+                | Task::Kept(_)
+                | Task::Take(..)
+                | Task::Unread(..)
+                | Task::Wake(_)) => return Some(task),
+            }
+        }
+    }
+
+    /// What has to be done before a task, if anything has.
+    fn prepare(&mut self, task: &Task) -> Ready {
+        let (Some(work), Some(room)) = (&self.work, task.room()) else {
+            return Ready::Take;
+        };
+        let now_ms = work.batch.now_ms;
+        if task.is_reload() && self.trials.quarantine(room).is_some() {
+            return Ready::Not(Want::Note(self.trials.pardon(room)));
+        }
+        let quarantined = self.trials.quarantine(room).is_some();
+        let wanted = work.needs(task, &self.rooms, &self.stops);
+        let suspect = match &wanted {
+            Some(Want::Load(_)) if !quarantined => Suspect::Room(room.clone()),
+            Some(_) => return wanted.map_or(Ready::Take, Ready::Not),
+            None if !self.trials.is_careful() => return Ready::Take,
+            None if self.rooms.get(room).is_some_and(Host::runs) => task.suspect(room),
+            None => return Ready::Take,
+        };
+        match (self.trials.judge(&suspect), suspect, task) {
+            (Verdict::Free, ..) => wanted.map_or(Ready::Take, Ready::Not),
+            (Verdict::Note(notes), ..) => Ready::Not(Want::Note(notes)),
+            (Verdict::Condemned, Suspect::Input(id), Task::Take(_, input)) => {
+                if self.trials.is_set_aside(id) {
+                    return Ready::SetAside;
+                }
+                Ready::Not(Want::Note(self.trials.set_aside(id, input, now_ms)))
+            }
+            (Verdict::Condemned, ..) => {
+                if let Some(host) = self.rooms.get_mut(room) {
+                    host.stop(DEADLY);
+                    self.stops.for_good(room, now_ms);
+                }
+                Ready::Not(Want::Note(self.trials.stop(room, DEADLY, now_ms)))
+            }
+        }
+    }
+
+    /// Does a task that needs nothing more; or sets its input aside.
+    fn take(&mut self, task: Task, aside: bool) {
+        let Some(work) = &mut self.work else { return };
+        let room = task.room().cloned();
+        work.left = work.left.saturating_sub(1);
+        work.has_done_any = true;
+        let step = room
+            .as_ref()
+            .map(|room| self.watch.step(task.suspect(room), room));
+        work.take(task, aside, &mut self.rooms);
+        drop(step);
+        // One input too many was set aside in it.
+        if let (true, Some(room)) = (aside, room)
+            && let Some(quarantine) = self.trials.quarantine(&room)
+            && let Some(host) = self.rooms.get_mut(&room)
+        {
+            host.stop(&quarantine.reason);
+            self.stops.for_good(&room, work.batch.now_ms);
+        }
+    }
+}
+
+/// Whether a task can be done.
+enum Ready {
+    /// It can.
+    Take,
+    /// It is not tried any more: it is answered as if the room had failed at it.
+    SetAside,
+    /// This has to be done first.
+    Not(Want),
+}
