@@ -41,14 +41,6 @@ pub(crate) struct Publisher {
     task: JoinHandle<()>,
 }
 
-/// A call of the roll.
-#[derive(Debug, Clone, Copy)]
-struct Call {
-    /// The room's clock, in milliseconds since the epoch.
-    at_ms: u64,
-    heard: Instant,
-}
-
 impl Publisher {
     pub(crate) fn start(broker: SharedBroker, metrics: PrometheusHandle, who: Who) -> Publisher {
         let stop = CancellationToken::new();
@@ -87,7 +79,7 @@ impl Line {
             listening = listening => listening,
             () = stop.cancelled() => return,
         };
-        let mut last: Option<Call> = None;
+        let mut last: Option<Instant> = None;
         loop {
             let heard = tokio::select! {
                 heard = listener.hear() => heard,
@@ -96,12 +88,12 @@ impl Line {
             if let Some(call) = self.call(&heard) {
                 last = Some(call);
                 let partitions = u32::from(self.broker.layout().partitions);
-                let report = reporter.report(partitions, call.heard);
-                self.say(&Word::Report(Box::new(report)), call).await;
+                let report = reporter.report(partitions, call);
+                self.say(&Word::Report(Box::new(report))).await;
             }
         }
-        if let Some(call) = last.filter(|call| call.heard.elapsed() < WATCHED_FOR) {
-            self.say(&Word::Goodbye(reporter.id()), call).await;
+        if last.is_some_and(|call| call.elapsed() < WATCHED_FOR) {
+            self.say(&Word::Goodbye(reporter.id())).await;
         }
     }
 
@@ -111,17 +103,16 @@ impl Line {
         Ok((subscriptions, listener))
     }
 
-    /// The newest call of the roll in what was heard.
-    fn call(&self, heard: &Heard) -> Option<Call> {
+    /// When the roll was called, if what was heard is a call.
+    fn call(&self, heard: &Heard) -> Option<Instant> {
         let news = match heard {
             Heard::Room(news) if news.room == self.room => news,
             Heard::Room(_) | Heard::Reply(_) | Heard::Nudge(_) | Heard::Missed => return None,
         };
-        let heard = Instant::now();
-        newest_roll_ms(news).map(|at_ms| Call { at_ms, heard })
+        calls_the_roll(news).then(Instant::now)
     }
 
-    async fn say(&self, word: &Word, call: Call) {
+    async fn say(&self, word: &Word) {
         let Ok(data) = Payload::of(word) else { return };
         let input = Input {
             room: self.room.clone(),
@@ -130,8 +121,7 @@ impl Line {
             gateway: None,
             request: Request::Report { data },
         };
-        let since_ms = call.heard.elapsed().as_millis() as u64;
-        let deadline = Deadline(call.at_ms + since_ms + REPORT_WITHIN_MS);
+        let deadline = Deadline(self.broker.now_ms() + REPORT_WITHIN_MS);
         let partition = self.broker.layout().partition(&self.room);
         let append = self.broker.append(partition, deadline, vec![input]);
         match timeout(APPEND_WITHIN, append).await {
@@ -142,12 +132,9 @@ impl Line {
     }
 }
 
-fn newest_roll_ms(news: &Announcement) -> Option<u64> {
-    news.entries
-        .iter()
-        .rev()
-        .find_map(|entry| match &entry.body {
-            Body::Event { data, .. } => data.read::<Event>().ok()?.roll_at_ms(),
-            Body::Notice { .. } | Body::Result { .. } => None,
-        })
+fn calls_the_roll(news: &Announcement) -> bool {
+    news.entries.iter().any(|entry| match &entry.body {
+        Body::Event { data, .. } => data.read::<Event>().is_ok_and(|event| event.is_roll()),
+        Body::Notice { .. } | Body::Result { .. } => false,
+    })
 }

@@ -121,6 +121,10 @@ impl Broker for Embedded {
         self.shared.layout
     }
 
+    fn now_ms(&self) -> u64 {
+        self.shared.clock.now_ms()
+    }
+
     fn health(&self) -> watch::Receiver<Health> {
         self.shared.disk.health()
     }

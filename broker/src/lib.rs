@@ -18,9 +18,11 @@ use std::sync::Arc;
 
 mod announce;
 mod audit;
+mod clock;
 mod commit;
 mod entry;
 mod error;
+mod heartbeats;
 mod input;
 mod layout;
 mod lease;
@@ -47,6 +49,7 @@ pub use audit::{Audits, Holder, Mended, Seen};
 pub use commit::{Commit, Committed, Cursor, RoomCommit, RoomLoad, Rooms, Snapshot, Stretch};
 pub use entry::{Body, Entry};
 pub use error::{BrokerError, Health};
+pub use heartbeats::Heartbeats;
 pub use input::{Deadline, Input, Request};
 pub use layout::{Layout, Partition, Shard};
 pub use lease::{Lease, LeaseName, Leases, Survey};
@@ -77,6 +80,9 @@ pub trait Broker:
 {
     /// How many partitions and shards this store was created with (L3).
     fn layout(&self) -> Layout;
+
+    /// The store's time, in milliseconds since the epoch, as this process knows it without asking (T1).
+    fn now_ms(&self) -> u64;
 
     /// Whether the store answers, now and whenever that changes.
     fn health(&self) -> tokio::sync::watch::Receiver<Health>;

@@ -148,6 +148,10 @@ impl Broker for Metered {
         self.inner.layout()
     }
 
+    fn now_ms(&self) -> u64 {
+        self.inner.now_ms()
+    }
+
     fn health(&self) -> watch::Receiver<Health> {
         self.inner.health()
     }

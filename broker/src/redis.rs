@@ -4,7 +4,8 @@
 //! commands. Scripts check everything before they write anything (of each record or append, where they
 //! carry several), for Redis does not roll back, and write last what a repetition goes by. They start with
 //! `#!lua`, so that at the memory limit they are refused before they begin. Those that keep leases, members
-//! and sessions alive say `allow-oom` (W7). Time is Redis's own.
+//! and sessions alive say `allow-oom` (W7). Time is Redis's clock plus an offset, by which it goes on where that
+//! clock jumps (`clock.rs`).
 //!
 //! # Keys
 //! `ol` stands for the deployment's [`Prefix`]. All keys of one script share the hash tag in braces: `{p7}` a
@@ -13,10 +14,10 @@
 //!
 //! | key | type | holds |
 //! | --- | --- | --- |
-//! | `ol:store` | hash | `format`, `partitions`, `shards`, an `id` drawn when the store was made, and `ttl_ms` and `grace_ms` of its sessions |
+//! | `ol:store` | hash | `format`, `partitions`, `shards`, an `id` drawn when the store was made, `ttl_ms` and `grace_ms` of its sessions, and its time (`clock.lua`) |
 //! | `ol:members` | sorted set | `role id` of every process, by when it was last heard of |
 //! | `ol:{p7}:topic` | stream | inputs on their way to the partition's rooms |
-//! | `ol:{p7}:lease` | string, expires | `epoch owner` |
+//! | `ol:{p7}:lease` | string | `epoch owner until ttl`: held until then, for so long at a time, in milliseconds |
 //! | `ol:{p7}:epoch` | string | the newest epoch that was granted; stays when the lease expires |
 //! | `ol:{p7}:cursor` | string | where the newest commit left the partition |
 //! | `ol:{p7}:log:<room>` | stream, ids `<off>-<tag>` | the room's entries |
@@ -55,6 +56,7 @@ mod access;
 mod announcements;
 mod audit;
 mod checkup;
+mod clock;
 mod cluster;
 mod commit;
 mod dialer;
@@ -88,6 +90,7 @@ mod url;
 pub use access::{Access, Certificate};
 use announcements::Nudges;
 use checkup::Checkup;
+use clock::Clock;
 use cluster::Cluster;
 use dialer::Dialer;
 use gather::{Gather, Gathered};
@@ -151,6 +154,7 @@ pub struct Redis {
     settings: Settings,
     keys: Keys,
     channels: Channels,
+    clock: Arc<Clock>,
     nodes: Nodes,
     readers: Readers,
     reads: Gathered<Reads>,
@@ -223,9 +227,12 @@ impl Redis {
                 (Nodes::Many(cluster), tasks)
             }
         };
+        let clock = Arc::new(Clock::new(nodes.clone(), keys.store()));
+        clock.start().await?;
         let reads = Reads {
             nodes: nodes.clone(),
             keys: keys.clone(),
+            clock: clock.clone(),
         };
         let (creates, changes) = (
             Writes::creating(nodes.clone(), keys.clone()),
@@ -239,6 +246,7 @@ impl Redis {
             layout,
             settings,
             channels,
+            clock,
             readers: Readers::default(),
             reads: Gathered::new(reads, &nodes),
             creates: Gathered::new(creates, &nodes),
@@ -254,18 +262,15 @@ impl Redis {
             _tasks: tasks,
         }))
     }
-
-    async fn now_ms(&self) -> Result<u64, BrokerError> {
-        let time = redis::cmd("TIME");
-        Ok(clock_ms(
-            self.nodes.query(&self.keys.members(), &time).await?,
-        ))
-    }
 }
 
 impl Broker for Redis {
     fn layout(&self) -> Layout {
         self.layout
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
 
     fn health(&self) -> watch::Receiver<Health> {

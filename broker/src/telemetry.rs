@@ -99,6 +99,7 @@ pub(crate) const REQUESTS: &str = "outlast_store_requests_total";
 pub(crate) const FAILED: &str = "outlast_store_requests_failed_total";
 pub(crate) const SECONDS: &str = "outlast_store_request_seconds";
 pub(crate) const LEASES: &str = "outlast_store_lease_changes_total";
+pub(crate) const CLOCK_JUMPS: &str = "outlast_store_clock_jumps_total";
 
 /// What is counted of a store.
 pub const METRICS: &[Metric] = &[
@@ -117,5 +118,10 @@ pub const METRICS: &[Metric] = &[
         LEASES,
         &["of", "how"],
         "Leases of partitions and shards that this process claimed, released or lost",
+    ),
+    Metric::counter(
+        CLOCK_JUMPS,
+        &["clock"],
+        "Jumps of a clock that this process recognised and made up for: of the store (Redis), or of its own system",
     ),
 ];

@@ -108,7 +108,7 @@ impl Keeper {
                 return Err(error);
             }
         };
-        self.deaths.silence.heard(now_ms, &members);
+        let members = self.deaths.heard(now_ms, &members);
         self.shards.share(now_ms, &members).await?;
 
         let work = self.work(shutdown).await?;

@@ -87,8 +87,7 @@ impl Asks {
 
     async fn append(&self, input: Input) -> Result<(), BrokerError> {
         let partition = self.broker.layout().partition(&input.room);
-        let (now_ms, _) = self.broker.members().await?;
-        let deadline = Deadline(now_ms + APPEND_WITHIN_MS);
+        let deadline = Deadline(self.broker.now_ms() + APPEND_WITHIN_MS);
         self.broker.append(partition, deadline, vec![input]).await
     }
 

@@ -1,7 +1,7 @@
 //! Members held against their sessions' records: a store may have lost the one and kept the other, and then
 //! nobody else would ever find the member.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use outlast_broker::{
     self as broker, BrokerError, Deadline, Holder, Input, Request, Shard, SharedBroker,
@@ -10,7 +10,6 @@ use outlast_protocol::{RoomName, Sid};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
-    clock::StoreClock,
     partition::{Look, Silent},
     telemetry,
 };
@@ -31,15 +30,10 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    pub(crate) fn start(
-        broker: SharedBroker,
-        clock: Arc<StoreClock>,
-        partition: broker::Partition,
-    ) -> Self {
+    pub(crate) fn start(broker: SharedBroker, partition: broker::Partition) -> Self {
         let (looks, mut asked) = mpsc::channel(1);
         let mut auditor = Auditor {
             broker,
-            clock,
             partition,
             findings: Findings::default(),
         };
@@ -74,7 +68,6 @@ impl Drop for Audit {
 
 struct Auditor {
     broker: SharedBroker,
-    clock: Arc<StoreClock>,
     partition: broker::Partition,
     findings: Findings,
 }
@@ -115,7 +108,7 @@ impl Auditor {
             gateway: None,
             request: finding.request(),
         });
-        let deadline = Deadline(self.clock.now_ms() + TELL_WITHIN_MS);
+        let deadline = Deadline(self.broker.now_ms() + TELL_WITHIN_MS);
         self.broker
             .append(self.partition, deadline, inputs.collect())
             .await?;

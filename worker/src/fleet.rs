@@ -9,7 +9,8 @@ use std::{
 
 use futures_util::future::join_all;
 use outlast_broker::{
-    BrokerError, Heard, Lease, LeaseName, Listener, Member, NodeId, Nudge, Role, SharedBroker,
+    BrokerError, Heard, Heartbeats, Lease, LeaseName, Listener, Member, NodeId, Nudge, Role,
+    SharedBroker,
     balance::{self, Balance},
 };
 use outlast_protocol::RoomName;
@@ -20,7 +21,6 @@ use tracing::Instrument;
 use self::holdings::Holdings;
 use crate::{
     Registry, Settings,
-    clock::StoreClock,
     reach::{Reach, Trouble},
     runner::Runner,
     telemetry,
@@ -56,7 +56,7 @@ pub async fn run(
         right: Arc::new(Semaphore::new(1)),
         stuck: Vec::new(),
         balance: Balance::new(me.clone()),
-        clock: Arc::new(StoreClock::new(0)),
+        heartbeats: Heartbeats::default(),
         settings: Arc::new(settings),
         holdings: Holdings::default(),
         next_beat: Instant::now(),
@@ -98,7 +98,7 @@ struct Fleet {
     me: NodeId,
     registry: Registry,
     settings: Arc<Settings>,
-    clock: Arc<StoreClock>,
+    heartbeats: Heartbeats,
     balance: Balance,
     holdings: Holdings,
     next_beat: Instant,
@@ -222,6 +222,7 @@ impl Fleet {
         let names: Vec<_> = partitions.map(LeaseName::Partition).collect();
         let survey = self.broker.survey(&names).await?;
         let (now_ms, members) = self.broker.members().await?;
+        let members = self.heartbeats.look(now_ms, &members);
         let live = balance::live(&members, Role::Worker, now_ms, self.settings.lease_ms);
         let kept = self.holdings.kept();
         let plan = self.balance.plan(Instant::now(), &live, &survey, &kept);
@@ -247,8 +248,7 @@ impl Fleet {
                 }
             }
         }
-        let beat = self.broker.beat(&self.me, Role::Worker).await?;
-        self.clock.set(beat.now_ms);
+        self.broker.beat(&self.me, Role::Worker).await?;
         self.next_beat = now + self.lease() / BEATS_PER_LEASE;
         Ok(())
     }
@@ -277,13 +277,11 @@ impl Fleet {
     }
 
     fn start(&mut self, lease: Lease) {
-        self.clock.set(lease.now_ms);
         if let LeaseName::Partition(partition) = lease.name {
             self.holdings.start(Runner {
                 broker: self.broker.clone(),
                 registry: self.registry.clone(),
                 settings: self.settings.clone(),
-                clock: self.clock.clone(),
                 reach: self.reach.clone(),
                 partition,
                 epoch: lease.epoch,
@@ -299,8 +297,8 @@ impl Fleet {
         let silent_ms = self.settings.lease_ms * LEASES_UNTIL_STRUCK;
         for member in members {
             if member.role == Role::Worker && member.heard_ms + silent_ms < now_ms {
-                let heard_ms = Some(member.heard_ms);
-                self.broker.strike(&member.id, heard_ms).await?;
+                let stamp_ms = self.heartbeats.stamp_ms(&member.id);
+                self.broker.strike(&member.id, stamp_ms).await?;
             }
         }
         Ok(())

@@ -50,7 +50,7 @@ pub(crate) struct Host {
     head: Head,
     log: LogEnd,
     draft: Draft,
-    /// When the store believes that the room wants to be woken.
+    /// When the store believes that the room wants to be woken, in the store's time.
     wake_ms: Option<u64>,
     /// When it has to be in somebody's memory at the latest, while there are members (S10).
     look_ms: Option<u64>,

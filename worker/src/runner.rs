@@ -17,7 +17,7 @@ use tracing::{Instrument, Span, debug_span};
 use crate::{
     Registry, Settings,
     audit::Audit,
-    clock::StoreClock,
+    clock,
     host::Loaded,
     partition::{Partition, Trials, UNREAD_MAX, WAKES_MAX, Want},
     reach::Reach,
@@ -45,7 +45,6 @@ pub(crate) struct Runner {
     pub(crate) broker: SharedBroker,
     pub(crate) registry: Registry,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) clock: Arc<StoreClock>,
     pub(crate) reach: Reach,
     pub(crate) partition: broker::Partition,
     pub(crate) epoch: u64,
@@ -97,7 +96,7 @@ impl Runner {
             debug_span!("takeover", partition = self.partition.0, epoch = self.epoch);
         let mut core = self.open().instrument(takeover.clone()).await?;
         let rooms = RoomsGauge::of(self.partition);
-        let audit = Audit::start(self.broker.clone(), self.clock.clone(), self.partition);
+        let audit = Audit::start(self.broker.clone(), self.partition);
         let mut reading = None;
         while !stop.is_cancelled() {
             let entries = match core.is_behind() {
@@ -109,17 +108,17 @@ impl Runner {
                 }
             };
             metrics::counter!(telemetry::INPUTS).increment(entries.len() as u64);
-            core.begin(entries, self.clock.now_ms(), rand::random());
+            core.begin(entries, self.broker.now_ms(), rand::random());
             let span = std::mem::replace(&mut takeover, Span::none());
             self.finish_batch(&mut core).instrument(span).await?;
             rooms.set(&core);
             if audit.is_idle()
-                && let Some(look) = core.look(self.clock.now_ms())
+                && let Some(look) = core.look(self.broker.now_ms())
             {
                 audit.look(look);
             }
         }
-        match core.hand_over(self.clock.now_ms(), rand::random()) {
+        match core.hand_over(self.broker.now_ms(), rand::random()) {
             Some(commit) => self.commit(&commit).await,
             None => Ok(()),
         }
@@ -168,7 +167,7 @@ impl Runner {
             // Inputs come first; what is due is done along with them.
             biased;
             entries = read => entries?,
-            () = self.clock.reaches(wake_ms) => return Ok(Vec::new()),
+            () = clock::reaches(&self.broker, wake_ms) => return Ok(Vec::new()),
             () = stop.cancelled() => return Ok(Vec::new()),
         };
         *reading = None;
@@ -206,7 +205,7 @@ impl Runner {
                         .buffered(LOADS_MAX);
                     while let Some((loaded, room)) = loads.next().await {
                         let loaded = loaded?;
-                        let now_ms = self.clock.now_ms();
+                        let now_ms = self.broker.now_ms();
                         aside(core.is_careful(), || core.loaded(room, loaded, now_ms));
                     }
                 }

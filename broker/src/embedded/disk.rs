@@ -56,7 +56,7 @@ impl Disk {
     pub(super) fn open(medium: Medium, layout: Layout, clock: &Clock) -> Result<Self, BrokerError> {
         let database = medium.open()?;
         let founding = founding::found_or_check(&database, medium.name(), layout)?;
-        clock.not_before(founding.clock_ms);
+        clock.resume(founding.clock);
         let state = State {
             database: Some(database),
             failure: None,

@@ -1,10 +1,11 @@
 use redb::{Database, ReadableTable};
 
 use super::{
+    clock::Written,
     halt::Halt,
     tables::{
-        self, FORMAT, STORE, STORE_BATCH, STORE_CLOCK_MS, STORE_FORMAT, STORE_PARTITIONS,
-        STORE_SHARDS,
+        self, FORMAT, STORE, STORE_BATCH, STORE_CLOCK_MS, STORE_DAY_MS, STORE_FORMAT,
+        STORE_PARTITIONS, STORE_SHARDS,
     },
 };
 use crate::{BrokerError, Layout};
@@ -14,8 +15,8 @@ use crate::{BrokerError, Layout};
 pub(super) struct Founding {
     /// The number of its newest durable batch.
     pub(super) batch: u64,
-    /// The store's clock then.
-    pub(super) clock_ms: u64,
+    /// What time it was then.
+    pub(super) clock: Written,
 }
 
 /// Makes a store of an empty database, or checks that the one in it can be used (L3).
@@ -52,7 +53,10 @@ fn found_or_check_in(database: &Database, name: &str, layout: Layout) -> Result<
         }
         Founding {
             batch: number(STORE_BATCH)?,
-            clock_ms: number(STORE_CLOCK_MS)?,
+            clock: Written {
+                store_ms: number(STORE_CLOCK_MS)?,
+                day_ms: number(STORE_DAY_MS)?,
+            },
         }
     };
     let has_grown = tables::add_missing(&txn)?;

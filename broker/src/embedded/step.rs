@@ -6,7 +6,7 @@ use super::{
     Shared,
     disk::Access,
     halt::Halt,
-    tables::{STORE, STORE_BATCH, STORE_CLOCK_MS},
+    tables::{STORE, STORE_BATCH, STORE_CLOCK_MS, STORE_DAY_MS},
 };
 
 /// The transaction that the operations of one batch share.
@@ -16,7 +16,7 @@ pub(super) struct Step<'a> {
     promise: Cell<Promise>,
     /// Everything that is not on the disk.
     pub(super) shared: &'a Shared,
-    /// The store's clock, one for the whole batch.
+    /// The store's time, one for the whole batch.
     pub(super) now_ms: u64,
 }
 
@@ -78,7 +78,9 @@ impl<'a> Step<'a> {
                 {
                     let mut store = txn.open_table(STORE)?;
                     store.insert(STORE_BATCH, batch)?;
-                    store.insert(STORE_CLOCK_MS, self.now_ms)?;
+                    let written = self.shared.clock.written(self.now_ms);
+                    store.insert(STORE_CLOCK_MS, written.store_ms)?;
+                    store.insert(STORE_DAY_MS, written.day_ms)?;
                 }
                 txn.commit()?;
                 return Ok(Some(batch));

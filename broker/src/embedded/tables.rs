@@ -18,8 +18,10 @@ pub(super) const STORE_TTL_MS: &str = "ttl_ms";
 pub(super) const STORE_GRACE_MS: &str = "grace_ms";
 /// How many durable batches there have been.
 pub(super) const STORE_BATCH: &str = "batch";
-/// The store's clock at the newest of them.
+/// The store's time at the newest of them …
 pub(super) const STORE_CLOCK_MS: &str = "clock_ms";
+/// … and the time of day.
+pub(super) const STORE_DAY_MS: &str = "day_ms";
 
 /// partition, id → an `Input` as JSON.
 pub(super) const TOPIC: TableDefinition<(u16, u64, u64), &str> = TableDefinition::new("topic");

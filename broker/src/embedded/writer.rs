@@ -102,6 +102,7 @@ fn write_all(queue: &mpsc::Receiver<Box<dyn Job>>, shared: &Shared) {
         batch.extend(queue.try_iter().take(BATCH_MAX));
         if swept.elapsed() >= SWEEP_EVERY {
             swept = Instant::now();
+            shared.clock.compare();
             batch.push(Box::new(Queued::new(Sweep, None)));
         }
         write_batch(batch, shared);

@@ -2,12 +2,13 @@
 -- Appends inputs to topics: of each append all, or none. And looks at seats, as they are at that moment.
 --
 -- KEYS  for each append its topic, and the room of each seat that it wants to see
--- ARGV  how many entries a topic may hold; for each append its deadline (ms), how many inputs, how many seats,
---       input, input …, seat, seat …
+-- ARGV  how many entries a topic may hold; for each append its deadline by Redis's clock (ms), how many inputs, how
+--       many seats, input, input …, seat, seat …
 -- Returns for each append 'done', 'late', 'full', or what went wrong, which leaves open whether it was made; behind 'done', for each seat where the
 -- room ends and the seat, '' standing for nothing
 
 local entries_max = tonumber(ARGV[1])
+-- Not what time it was when this was sent: it may have been on its way for long (S6).
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 

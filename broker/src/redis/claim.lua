@@ -5,26 +5,29 @@
 -- given up nor led to a commit are counted: whoever had them may have died of what they found.
 --
 -- KEYS  lease, epoch; of a partition also cursor, barren
--- ARGV  owner, ttl (ms), chance
--- Returns the epoch, the clock (ms), and how many grants before this one came to nothing; or false where somebody
--- holds it
+-- ARGV  owner, ttl (ms), chance, what time it is (ms)
+-- Returns the epoch, and how many grants before this one came to nothing; or false where somebody holds it
 
 local LEASE, EPOCH, CURSOR, BARREN = unpack(KEYS)
-local owner, ttl_ms, chance = unpack(ARGV)
+local owner, ttl_ms, chance, now_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
-if redis.call('EXISTS', LEASE) == 1 then
-  return false
+local held = redis.call('GET', LEASE)
+if held then
+  local until_ms = held:match('^%d+ [^ ]+ (%d+) %d+$')
+  -- One of an older version goes by itself.
+  if not until_ms or now_ms < tonumber(until_ms) then
+    return false
+  end
 end
 
 local time = redis.call('TIME')
-local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local now_us = time[1] * 1000000 + time[2]
 local epoch = math.max(redis.call('GET', EPOCH) or 0, now_us) + 1 + chance
 local text = string.format('%.0f', epoch)
 
 -- The epoch first: one that was raised for nothing harms nobody.
 redis.call('SET', EPOCH, text)
-redis.call('SET', LEASE, text .. ' ' .. owner, 'PX', ttl_ms)
+redis.call('SET', LEASE, string.format('%s %s %.0f %s', text, owner, now_ms + ttl_ms, ttl_ms))
 
 local barren = 0
 if CURSOR then
@@ -35,4 +38,4 @@ if CURSOR then
   end
   redis.call('SET', BARREN, string.format('%.0f', barren) .. ' ' .. cursor)
 end
-return {epoch, now_ms, barren}
+return {epoch, barren}

@@ -1,9 +1,9 @@
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
-use redis::{Pipeline, Script};
+use redis::Script;
 
-use super::{Redis, clock_ms, errand::Call, fault::text};
+use super::{Redis, errand::Call, fault::text};
 use crate::{Beat, BrokerError, Member, Membership, NodeId, Role};
 
 static BEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("beat.lua")));
@@ -12,26 +12,23 @@ static STRIKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("str
 #[async_trait]
 impl Membership for Redis {
     async fn beat(&self, id: &NodeId, role: Role) -> Result<Beat, BrokerError> {
+        let now_ms = self.clock.sync().await?;
         let mut script = Call::new(&BEAT, &[self.keys.members()]);
-        let (now_ms, unknown) = self.nodes.run(script.arg(written(role, id))).await?;
+        script.arg(written(role, id)).arg(now_ms);
+        let unknown = self.nodes.run(&script).await?;
         Ok(Beat { now_ms, unknown })
     }
 
     async fn members(&self) -> Result<(u64, Vec<Member>), BrokerError> {
         let key = self.keys.members();
-        let mut all = Pipeline::new();
-        all.cmd("TIME")
-            .cmd("ZRANGE")
-            .arg(&key)
-            .arg(0)
-            .arg(-1)
-            .arg("WITHSCORES");
-        let (time, members): ((u64, u64), Vec<(Vec<u8>, f64)>) =
-            self.nodes.query_all(&key, &all).await?;
+        let mut all = redis::cmd("ZRANGE");
+        all.arg(&key).arg(0).arg(-1).arg("WITHSCORES");
+        let members: Vec<(Vec<u8>, f64)> = self.nodes.query(&key, &all).await?;
         let members = members
             .iter()
             .map(|(member, heard)| read(member, *heard as u64));
-        Ok((clock_ms(time), members.collect::<Result<_, _>>()?))
+        let members = members.collect::<Result<_, _>>()?;
+        Ok((self.clock.now_ms(), members))
     }
 
     async fn strike(&self, id: &NodeId, heard_ms: Option<u64>) -> Result<bool, BrokerError> {

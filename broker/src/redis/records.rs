@@ -1,4 +1,4 @@
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -6,7 +6,8 @@ use outlast_protocol::Sid;
 use redis::{Pipeline, Script, Value};
 
 use super::{
-    Redis, clock_ms,
+    Redis,
+    clock::Clock,
     errand::Call,
     fault::{broker_error, read_value, text, unreadable},
     gather::{Answers, Batch},
@@ -30,6 +31,7 @@ static OWNERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("own
 pub(super) struct Reads {
     pub(super) nodes: Nodes,
     pub(super) keys: Keys,
+    pub(super) clock: Arc<Clock>,
 }
 
 impl Batch for Reads {
@@ -43,7 +45,6 @@ impl Batch for Reads {
 
     async fn send(&self, asks: &[(Shard, Sid)]) -> Result<Answers<Self>, BrokerError> {
         let mut all = Pipeline::new();
-        all.cmd("TIME");
         let homes: Vec<_> = asks
             .iter()
             .map(|(shard, sid)| self.keys.session(*shard, sid))
@@ -57,9 +58,8 @@ impl Batch for Reads {
         }
         let home = homes.first().map_or("", String::as_str);
         let answers: Vec<Value> = self.nodes.query_all(home, &all).await?;
-        let mut answers = answers.into_iter();
-        let time = answers.next().unwrap_or(Value::Nil);
-        let now_ms = clock_ms(read_value(time)?);
+        let now_ms = self.clock.now_ms();
+        let answers = answers.into_iter();
         Ok(answers.map(|answer| read(answer, now_ms)).collect())
     }
 }
@@ -174,7 +174,8 @@ impl Records for Redis {
 
     async fn due(&self, shard: Shard, max: usize) -> Result<Vec<Sid>, BrokerError> {
         let mut script = Call::reading(&DUE, &[self.keys.due(shard)]);
-        let sids: Vec<Bytes> = self.nodes.run(script.arg(max)).await?;
+        script.arg(self.clock.now_ms()).arg(max);
+        let sids: Vec<Bytes> = self.nodes.run(&script).await?;
         sids.iter().map(|sid| read_sid(sid)).collect()
     }
 

@@ -1,15 +1,17 @@
 #!lua flags=allow-oom
--- Prolongs a lease that is held. PEXPIRE works at the memory limit, where SET would not (W7).
+-- Prolongs a lease that is held, at the memory limit too (W7).
 --
 -- KEYS  lease
--- ARGV  epoch, ttl (ms)
+-- ARGV  epoch, ttl (ms), what time it is (ms)
 -- Returns whether it is held, as 1 or 0
 
 local LEASE = KEYS[1]
-local epoch, ttl_ms = unpack(ARGV)
+local epoch, ttl_ms, now_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
-local held = redis.call('GET', LEASE)
-if not held or held:match('^%d+') ~= epoch then
+local held = redis.call('GET', LEASE) or ''
+local newest, owner, until_ms = held:match('^(%d+) ([^ ]+) (%d+) %d+$')
+if newest ~= epoch or now_ms >= tonumber(until_ms) then
   return 0
 end
-return redis.call('PEXPIRE', LEASE, ttl_ms)
+redis.call('SET', LEASE, string.format('%s %s %.0f %s', epoch, owner, now_ms + ttl_ms, ttl_ms))
+return 1

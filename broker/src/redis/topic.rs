@@ -26,6 +26,8 @@ pub(super) struct Appends {
 pub(super) struct Append {
     topic: String,
     deadline: Deadline,
+    /// By how much the store's time is ahead of the clock there, in milliseconds.
+    offset_ms: i64,
     /// As they lie in the topic.
     inputs: Vec<String>,
     looks: Vec<Look>,
@@ -57,7 +59,7 @@ impl Batch for Appends {
         let mut script = Call::of_bytes(&APPEND, &keys, bytes);
         script.arg(self.entries_max);
         for append in asks {
-            script.arg(append.deadline.0);
+            script.arg(append.deadline_by_the_clock());
             script.arg(append.inputs.len()).arg(append.looks.len());
             script.arg(&append.inputs);
             for look in &append.looks {
@@ -71,6 +73,10 @@ impl Batch for Appends {
 }
 
 impl Append {
+    fn deadline_by_the_clock(&self) -> u64 {
+        self.deadline.0.saturating_add_signed(-self.offset_ms)
+    }
+
     fn keys(&self) -> impl Iterator<Item = &str> {
         let rooms = self.looks.iter().map(|look| look.room.as_str());
         std::iter::once(self.topic.as_str()).chain(rooms)
@@ -100,20 +106,29 @@ impl Redis {
         partition: Partition,
         deadline: Deadline,
         inputs: &[Input],
-        looks: Vec<Look>,
+        looks: impl Fn() -> Vec<Look>,
     ) -> Result<Seen, BrokerError> {
         if self.nodes.link(&self.keys.topic(partition))?.crowded() {
             return Err(BrokerError::Full(
                 "Redis is close to its memory limit".into(),
             ));
         }
-        let append = Append {
-            topic: self.keys.topic(partition),
+        let topic = self.keys.topic(partition);
+        let append = || Append {
+            offset_ms: self.clock.offset_ms_at(&topic),
+            topic: topic.clone(),
             deadline,
             inputs: inputs.iter().map(to_json).collect(),
-            looks,
+            looks: looks(),
         };
-        self.appends.ask(append).await
+        match self.appends.ask(append()).await {
+            // So it is, or the clock has jumped that it was measured by.
+            Err(BrokerError::TooLate) if self.clock.sync().await? <= deadline.0 => {
+                self.clock.learn(&topic).await?;
+                self.appends.ask(append()).await
+            }
+            appended => appended,
+        }
     }
 }
 
@@ -125,7 +140,7 @@ impl Topic for Redis {
         deadline: Deadline,
         inputs: Vec<Input>,
     ) -> Result<(), BrokerError> {
-        self.append_looking(partition, deadline, &inputs, Vec::new())
+        self.append_looking(partition, deadline, &inputs, Vec::new)
             .await
             .map(drop)
     }
@@ -140,7 +155,7 @@ impl Topic for Redis {
             room: self.keys.room(partition, &input.room),
             seat: seat_field(&input.sid),
         };
-        let looks = inputs.iter().map(look).collect();
+        let looks = || inputs.iter().map(look).collect();
         let seen = self
             .append_looking(partition, deadline, &inputs, looks)
             .await?;

@@ -2,6 +2,7 @@
 //! killed, emptied, filled up and halted.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod clocks;
 mod cluster;
 mod commits;
 mod cut;

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use futures_util::future;
 use metrics::counter;
-use outlast_broker::{BrokerError, Member, NodeId, Seen, Shard};
+use outlast_broker::{BrokerError, Heartbeats, Member, NodeId, Seen, Shard};
 use tracing::Instrument;
 
 use super::{PAGE, Work, silence::Silence, unreadable::Unreadable};
@@ -21,12 +21,20 @@ const LEFT_ALONE_MS: u64 = 2_500;
 pub(super) struct Deaths {
     /// Who has been silent.
     pub(super) silence: Silence,
+    heartbeats: Heartbeats,
     /// Gateways that were silent while they held sessions, and that have not been struck off since; and whether
     /// any of those have been detached here.
     declared: BTreeMap<NodeId, bool>,
 }
 
 impl Deaths {
+    /// A poll succeeded. Returns the members, with when they were heard of as this keeper saw it.
+    pub(super) fn heard(&mut self, now_ms: u64, members: &[Member]) -> Vec<Member> {
+        let members = self.heartbeats.look(now_ms, members);
+        self.silence.heard(now_ms, &members);
+        members
+    }
+
     /// Detaches a page of what each dead gateway holds of a shard.
     pub(super) async fn detach(
         &mut self,
@@ -105,7 +113,8 @@ impl Deaths {
         if self.silence.counts() {
             let silent = |member: &&Member| now_ms.saturating_sub(member.heard_ms) > FORGOTTEN_MS;
             for member in members.iter().filter(silent) {
-                broker.strike(&member.id, Some(member.heard_ms)).await?;
+                let stamp_ms = self.heartbeats.stamp_ms(&member.id);
+                broker.strike(&member.id, stamp_ms).await?;
             }
         }
         Ok(())
@@ -165,13 +174,13 @@ mod tests {
         async fn keep(&mut self, from_ms: u64, to_ms: u64) {
             for ms in (from_ms..=to_ms).step_by(200) {
                 let now_ms = self.heard_ms + ms;
-                self.deaths.silence.heard(now_ms, &self.members);
+                let members = self.deaths.heard(now_ms, &self.members);
                 for shard in self.shelf.broker.layout().all_shards() {
                     let mut unreadable = Unreadable::default();
                     let detached = self.deaths.detach(&self.shelf, shard, &mut unreadable);
                     assert_eq!(detached.await, Ok(Work::Done));
                 }
-                let struck = self.deaths.strike(&self.shelf, now_ms, &self.members);
+                let struck = self.deaths.strike(&self.shelf, now_ms, &members);
                 struck.await.unwrap();
             }
         }

@@ -47,8 +47,11 @@ impl Silence {
         }
         self.now_ms = now_ms;
         self.missed = false;
-        self.heard_ms
-            .retain(|_, heard_ms| now_ms.saturating_sub(*heard_ms) < REMEMBERED_MS);
+        self.heard_ms.retain(|_, heard_ms| {
+            // The time may have been set back.
+            *heard_ms = (*heard_ms).min(now_ms);
+            now_ms - *heard_ms < REMEMBERED_MS
+        });
         for member in members.iter().filter(|member| member.role == Role::Gateway) {
             self.heard_ms.insert(member.id.clone(), member.heard_ms);
         }

@@ -84,13 +84,14 @@ impl Host {
     fn wish_ms(&mut self, now_ms: u64, settings: &Settings) -> Option<u64> {
         match self.life {
             Life::Running(_) => {
-                let times = [self.wake_at_ms(), self.look_at_ms(now_ms, settings)];
+                let wake_ms = self.wake_at_ms().map(|at_ms| self.head.to_store(at_ms));
+                let times = [wake_ms, self.look_at_ms(now_ms, settings)];
                 times.into_iter().flatten().min()
             }
             Life::Stopped { .. } if !self.draft.park.is_empty() => {
                 Some(self.wake_ms.map_or(now_ms, |wake_ms| wake_ms.min(now_ms)))
             }
-            Life::Spoilt | Life::Stopped { .. } | Life::Unknown => self.wake_at_ms(),
+            Life::Spoilt | Life::Stopped { .. } | Life::Unknown => self.wake_ms,
         }
     }
 
@@ -123,9 +124,10 @@ impl Host {
     /// How long a room without members stays (E2): from when it wants to be woken, if it does, and no
     /// shorter than it must remember who is over.
     fn ttl_ms(&self, wake_ms: Option<u64>, settings: &Settings) -> u64 {
-        let until = |at_ms: Option<u64>| at_ms.unwrap_or(0).saturating_sub(self.head.now_ms());
-        let remember_ms = until(self.seats.remember_until_ms()).min(TOMBSTONE_MS);
-        let idle_ms = until(wake_ms).saturating_add(settings.room_ttl_ms);
+        let until = |at_ms: Option<u64>, now_ms| at_ms.unwrap_or(0).saturating_sub(now_ms);
+        let remember_ms = until(self.seats.remember_until_ms(), self.head.now_ms());
+        let remember_ms = remember_ms.min(TOMBSTONE_MS);
+        let idle_ms = until(wake_ms, self.head.store_ms()).saturating_add(settings.room_ttl_ms);
         idle_ms.max(remember_ms)
     }
 }

@@ -9,12 +9,18 @@ pub(crate) struct Head {
     members: u32,
     /// The room's clock, in milliseconds since the epoch.
     now_ms: u64,
+    /// The store's time when the room's clock was moved last, where that was another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    store_ms: Option<u64>,
 }
 
 /// A head that this version cannot read.
 #[derive(Debug, thiserror::Error)]
 #[error("its head cannot be read: {0:?}")]
 pub(crate) struct UnreadableHead(String);
+
+/// A clock that is ahead goes slower by one part in so many.
+const PACE: u64 = 50;
 
 impl Head {
     const VERSION: u32 = 1;
@@ -24,6 +30,7 @@ impl Head {
             v: Self::VERSION,
             members: 0,
             now_ms: 0,
+            store_ms: None,
         }
     }
 
@@ -43,13 +50,81 @@ impl Head {
         self.members
     }
 
-    /// Moves the room's clock; it never goes back, whoever runs the room.
+    /// Moves the room's clock; it never goes back, whoever runs the room. One that is ahead of the store's time goes
+    /// on, too, a little slower, so that nothing stands still until that has caught up (W16).
     pub(crate) fn advance(&mut self, now_ms: u64) {
-        self.now_ms = self.now_ms.max(now_ms);
+        let passed_ms = now_ms.saturating_sub(self.store_ms());
+        let slower_ms = passed_ms - passed_ms.div_ceil(PACE);
+        self.now_ms = now_ms.max(self.now_ms + slower_ms);
+        self.store_ms = (self.now_ms != now_ms).then_some(now_ms);
+    }
+
+    /// The store's time when the room's clock was moved last.
+    pub(crate) fn store_ms(&self) -> u64 {
+        self.store_ms.unwrap_or(self.now_ms)
+    }
+
+    /// What the store's time is when the room's clock shows this.
+    pub(crate) fn to_store(&self, at_ms: u64) -> u64 {
+        match self.store_ms {
+            None => at_ms,
+            Some(store_ms) => {
+                let left_ms = at_ms.saturating_sub(self.now_ms);
+                let slower_ms = left_ms + left_ms.div_ceil(PACE - 1);
+                at_ms.min(store_ms.saturating_add(slower_ms))
+            }
+        }
     }
 
     /// The room's clock.
     pub(crate) fn now_ms(&self) -> u64 {
         self.now_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: u64 = 3_600_000;
+
+    #[test]
+    fn w16_a_rooms_clock_that_is_ahead_goes_on_and_is_caught_up_with() {
+        let mut head = Head::new();
+        head.advance(1_000 + HOUR_MS);
+        let (mut before_ms, mut store_ms) = (head.now_ms(), 1_000);
+        head.advance(store_ms);
+        assert_eq!(head.now_ms(), before_ms);
+        for minute in 1.. {
+            store_ms += 60_000;
+            // As another worker would find it.
+            head = Head::read(&head.write()).unwrap();
+            head.advance(store_ms);
+            if head.now_ms() == store_ms {
+                assert!((49 * 60..=51 * 60).contains(&minute), "{minute}");
+                break;
+            }
+            let passed_ms = head.now_ms() - before_ms;
+            assert!((58_000..=60_000).contains(&passed_ms), "{passed_ms}");
+            before_ms = head.now_ms();
+        }
+        assert_eq!(Head::read(&head.write()).unwrap(), head);
+        assert!(!head.write().contains("store_ms"));
+    }
+
+    #[test]
+    fn w16_a_wake_is_kept_in_the_stores_time_and_never_early_on_the_rooms_clock() {
+        for ahead_ms in [0, 1, 777, HOUR_MS] {
+            for in_ms in [0, 1, 49, 50, 51, 100, 999, 10_000, 5 * HOUR_MS] {
+                let mut head = Head::new();
+                head.advance(10_000 + ahead_ms);
+                head.advance(10_000);
+                let at_ms = head.now_ms() + in_ms;
+                let wake_ms = head.to_store(at_ms);
+                assert!(wake_ms <= 10_000 + in_ms + in_ms / 49 + 1);
+                head.advance(wake_ms);
+                assert!(head.now_ms() >= at_ms, "{ahead_ms} {in_ms}");
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 /// What one commit is made of, apart from what each room adds.
 pub(crate) struct Batch {
-    /// The store's clock, as far as this worker knows it, in milliseconds since the epoch.
+    /// The store's time, in milliseconds since the epoch.
     pub(crate) now_ms: u64,
     /// Tells this commit's entries from those of any other.
     pub(crate) tag: u64,

@@ -119,13 +119,13 @@ impl Work {
         match task {
             Task::Take(id, input) => {
                 self.topic = id;
-                self.give(input, id.ms, aside, rooms);
+                self.give(input, aside, rooms);
             }
-            Task::Parked(input) => self.give(input, self.batch.now_ms, aside, rooms),
+            Task::Parked(input) => self.give(input, aside, rooms),
             Task::Kept(input) => {
                 let known = |host: &Host| host.takes_late(&input);
                 if rooms.get(&input.room).is_some_and(known) {
-                    self.give(input, self.batch.now_ms, aside, rooms);
+                    self.give(input, aside, rooms);
                 }
             }
             Task::Wake(room) => {
@@ -143,13 +143,8 @@ impl Work {
         }
     }
 
-    fn give(
-        &mut self,
-        input: Input,
-        now_ms: u64,
-        aside: bool,
-        rooms: &mut HashMap<RoomName, Host>,
-    ) {
+    fn give(&mut self, input: Input, aside: bool, rooms: &mut HashMap<RoomName, Host>) {
+        let now_ms = self.batch.now_ms;
         let log = self.log.take().unwrap_or_default();
         match rooms.get_mut(&input.room) {
             Some(host) if aside => host.set_aside(input, now_ms, &log, &mut self.batch),

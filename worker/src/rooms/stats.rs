@@ -93,17 +93,9 @@ pub struct Roll {
 }
 
 impl Event {
-    /// When the roll was called, if this is a call.
-    pub fn roll_at_ms(&self) -> Option<u64> {
-        match self {
-            Event::Roll(roll) => Some(roll.at_ms),
-            Event::Entered { .. }
-            | Event::Left { .. }
-            | Event::Away(_)
-            | Event::Back(_)
-            | Event::Report(_)
-            | Event::Gone(_) => None,
-        }
+    /// Whether this is a call of the roll.
+    pub fn is_roll(&self) -> bool {
+        matches!(self, Event::Roll(_))
     }
 }
 

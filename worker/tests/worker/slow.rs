@@ -143,6 +143,10 @@ impl Broker for Slow {
         self.inner.layout()
     }
 
+    fn now_ms(&self) -> u64 {
+        self.inner.now_ms()
+    }
+
     fn health(&self) -> watch::Receiver<Health> {
         self.inner.health()
     }

@@ -114,7 +114,7 @@ fn run(steps: &[Step], crashes: bool) -> Vec<Option<Lasting>> {
 fn lasting(bench: &mut Bench, room: &str) -> Option<Lasting> {
     let on_shelf = bench.shelf.rooms.get(&room.parse().unwrap())?.clone();
     let bodies = on_shelf.log.iter().map(|entry| entry.body.clone());
-    let state = match crate::live::LiveRoom::fold(
+    let mut state: Lab = match crate::live::LiveRoom::fold(
         crate::registry::Kind::of::<Lab>(),
         on_shelf.load.snapshot.as_ref(),
         &on_shelf.load.entries,
@@ -122,6 +122,8 @@ fn lasting(bench: &mut Bench, room: &str) -> Option<Lasting> {
         Ok(room) => room.state().unwrap().1.read().unwrap(),
         Err(fault) => panic!("{fault}"),
     };
+    // When it was depends on the batch.
+    state.last_at_ms = 0;
     Some(Lasting {
         // How many acts one result settles depends on the batch (A2).
         bodies: bodies.filter(|body| !is_settlement(body)).collect(),
@@ -142,8 +144,10 @@ fn is_settlement(body: &Body) -> bool {
     )
 }
 
-/// Positions differ by as many settlements as there are, and by tags.
+/// Positions differ by as many settlements as there are, and by tags; times, by when an input was taken up.
 fn placeless((sid, mut seat): (Sid, Seat)) -> (Sid, Seat) {
+    seat.at = 0;
+    seat.over_at = seat.over_at.map(|_| 0);
     seat.joined = seat.joined.map(|_| Default::default());
     for outcome in &mut seat.outcomes {
         outcome.pos = Default::default();
