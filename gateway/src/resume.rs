@@ -31,6 +31,15 @@ struct Returning {
     /// Whether the room shows itself along with its answer.
     view: bool,
     seated: Option<Seated>,
+    /// Whether the room stands still, as its worker said (W10).
+    stands_still: bool,
+}
+
+impl Returning {
+    /// Whether the room's own word may still come in time.
+    fn is_awaited(&self) -> bool {
+        self.seated.is_none() && !self.stands_still
+    }
 }
 
 /// Where the session sits, as the room answered, or as its last commit says.
@@ -162,6 +171,7 @@ fn places(
             pos,
             view,
             seated: None,
+            stands_still: false,
         })
     });
     returning.collect()
@@ -243,7 +253,7 @@ async fn wait(
     returning: &mut [Returning],
 ) -> Result<(), Bye> {
     let deadline = Instant::now() + SEATED_WITHIN;
-    while returning.iter().any(|room| room.seated.is_none()) {
+    while returning.iter().any(Returning::is_awaited) {
         match timeout_at(deadline, letter(wake)).await {
             Ok(Letter::Reply(reply)) => hear(returning, reply, who),
             Ok(Letter::Order(Order::Leave(bye))) => return Err(bye),
@@ -261,8 +271,11 @@ async fn wait(
 
 /// A room's own word counts more than what was seen of it before.
 fn hear(returning: &mut [Returning], reply: Reply, who: Who) {
-    let room = returning.iter_mut().find(|room| room.name == reply.room);
-    if let (Some(room), Some(seated)) = (room, Seated::of(reply, who.generation)) {
+    let Some(room) = returning.iter_mut().find(|room| room.name == reply.room) else {
+        return;
+    };
+    room.stands_still |= matches!(reply.answer, Answer::NotTaken { n: 0, .. });
+    if let Some(seated) = Seated::of(reply, who.generation) {
         room.seated = Some(seated);
     }
 }

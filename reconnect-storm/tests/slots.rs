@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use outlast_protocol::ServerFrame;
+use outlast_protocol::{CloseCode, Limits, ServerFrame, Sid, Welcome};
 use reconnect_storm::{Backoff, Client, Output, Settings, SocketId};
 
 const RETRY_MS: u64 = 700;
@@ -67,6 +70,48 @@ fn d2_a_client_that_gets_nothing_but_slots_tries_elsewhere() {
         busy(&mut client, now, socket);
     }
     assert_eq!(gateways, [0, 0, 0, 1, 1, 1, 0]);
+}
+
+#[test]
+fn s5_a_late_resume_of_its_own_does_not_stop_a_client() {
+    let mut now = Instant::now();
+    let mut client = client(true, now);
+    let attach = |client: &mut Client, now: &mut Instant, generation| {
+        let (socket, _) = dialled(client, now);
+        client.connected(*now, socket);
+        let welcome = Welcome {
+            sid: Sid::nil(),
+            key: "key".into(),
+            generation,
+            ttl_ms: 120_000,
+            heartbeat_ms: 25_000,
+            limits: Limits {
+                frame_bytes: 65_536,
+                actions_per_s: 50,
+            },
+        };
+        let frame = match generation {
+            1 => ServerFrame::Welcome { welcome },
+            _ => ServerFrame::Resumed {
+                welcome,
+                rooms: BTreeMap::new(),
+            },
+        };
+        client.heard(*now, socket, frame);
+        socket
+    };
+    let taken_over = Some(CloseCode::TakenOver.code());
+    let first = attach(&mut client, &mut now, 1);
+    client.lost(now, first, None);
+    // What it sent on this socket arrives when it has long been given up.
+    let (unanswered, _) = dialled(&mut client, &mut now);
+    client.connected(now, unanswered);
+    client.lost(now, unanswered, None);
+    let second = attach(&mut client, &mut now, 2);
+    client.lost(now, second, taken_over);
+    let third = attach(&mut client, &mut now, 4);
+    client.lost(now, third, taken_over);
+    assert_eq!(client.wake_at(), None, "this time it was somebody else");
 }
 
 #[test]

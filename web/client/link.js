@@ -42,6 +42,8 @@ export class Link {
   /** @type {(() => void) | undefined} */
   #cancel;
   #attempt = 0;
+  /** A socket was given up before its `resume` was answered: that may still arrive, and take us over. */
+  #strayed = false;
   /** The token that was refused last, "" for none, and why. @type {{ token: string, loss: Loss } | undefined} */
   #refused;
   /** When the server was last heard of, by a socket that is gone. */
@@ -95,6 +97,7 @@ export class Link {
 
   /** @param {Connection} connection @param {string | undefined} token */
   #greet(connection, token) {
+    connection.greeted = true;
     if (this.#host.greet(connection, token)) this.#write(connection);
   }
 
@@ -145,7 +148,9 @@ export class Link {
 
   /** @param {Loss} loss @param {Connection} connection @param {string} [token] */
   #lost(loss, connection, token = "") {
-    const name = connection.replaced && loss.code === 4002 ? undefined : CLOSES[loss.code];
+    const ours = loss.code === 4002 && (connection.replaced || this.#strayed);
+    if (ours) this.#strayed = false;
+    const name = ours ? undefined : CLOSES[loss.code];
     const replacing = connection === this.#current && this.#next;
     this.#drop(connection);
     if (replacing) return; // whatever became of this one, the other is told as well
@@ -164,6 +169,7 @@ export class Link {
     if (!connection) return;
     connection.close();
     if (connection.behind) this.heard_ms = connection.heard_ms;
+    else this.#strayed ||= connection.greeted;
     if (connection === this.#next) this.#next = undefined;
     if (connection === this.#current) this.#current = undefined;
     if (connection !== this.writer) return;

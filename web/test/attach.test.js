@@ -274,6 +274,27 @@ for (const code of [4000, 4008]) {
   });
 }
 
+test("close_4002_by_a_late_resume_of_our_own_resumes_once", async (t) => {
+  const scene = await stage(t);
+  const { session, peer } = await scene.live();
+  peer.cut();
+  const unanswered = await scene.retry(session);
+  await unanswered.next("resume");
+  unanswered.cut();
+  const second = await scene.retry(session, 1000);
+  await second.next("resume");
+  second.resumed();
+  await second.heard();
+  second.bye(4002, { resume: false });
+  const third = await scene.retry(session);
+  await third.next("resume");
+  third.resumed();
+  await third.heard();
+  assert.equal(session.status, "live");
+  third.bye(4002, { resume: false });
+  await until(() => session.status === "ended");
+});
+
 for (const [code, name] of [
   [1009, "too_big"],
   [4002, "taken_over"],

@@ -210,7 +210,15 @@ impl Client {
         retry: Option<Duration>,
     ) {
         let close = code.and_then(|code| CloseCode::try_from(code).ok());
-        let ours = close == Some(CloseCode::TakenOver) && self.has_tried_successor;
+        let link = match side {
+            Side::First => Some(&self.link),
+            Side::Second => self.successor.as_ref(),
+        };
+        // Its `resume` may still arrive, and take over from the socket that is tried next.
+        self.has_strayed |= code.is_none() && matches!(link, Some(Link::Greeting { .. }));
+        let taken_over = close == Some(CloseCode::TakenOver);
+        let ours =
+            taken_over && (self.has_tried_successor || std::mem::take(&mut self.has_strayed));
         if let Some(close) = close.filter(|close| !close.resumes() && !ours) {
             return self.end_session(now, close);
         }
