@@ -8,7 +8,7 @@ use redis::{Pipeline, Script};
 use super::{clock_ms, errand::Call, nodes::Nodes};
 use crate::{
     BrokerError,
-    clock::{Jump, Timeline, Which, Witness, elapsed, time_of_day_ms},
+    clock::{JUMP_MS, Jump, Timeline, Which, Witness, elapsed, time_of_day_ms},
 };
 
 static CLOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("clock.lua")));
@@ -38,20 +38,42 @@ struct Known {
     witness: Witness,
 }
 
-/// What `clock.lua` answers.
-#[derive(Debug, Clone, Copy)]
+/// What `clock.lua` returns.
+#[derive(Debug, Clone)]
 struct Told {
     now_ms: u64,
     offset_ms: i64,
-    /// What the time would have been after a jump that was found now; 0 if there was none, and -1 where it cannot be
-    /// known yet whether there was one.
+    /// What the time would have been after a jump for which the offset was moved now; 0 if there was none, or one of
+    /// these.
     showed_ms: i64,
+    /// When somebody had looked last, as Redis writes it.
+    seen: String,
 }
 
-impl Told {
-    fn is_known(&self) -> bool {
-        self.showed_ms >= 0
-    }
+/// It cannot be known yet whether there was a jump.
+const UNKNOWN: i64 = -1;
+
+/// The time differs from what was reckoned when it was asked for.
+const SUSPECTED: i64 = -2;
+
+/// What a suspected jump is.
+#[derive(Debug, Clone, Copy)]
+enum Verdict {
+    /// None: the answer came late, or the call did.
+    Delayed,
+    /// The answer took too long to tell; the next one will.
+    Unclear,
+    /// The clock has jumped, and by this offset (ms) the time goes on.
+    Jumped { offset_ms: i64 },
+}
+
+/// What a look moves.
+#[derive(Debug, Clone, Copy)]
+struct Move<'a> {
+    /// When somebody had looked last, in the look before.
+    seen: &'a str,
+    /// The offset to move to, in milliseconds.
+    offset_ms: i64,
 }
 
 impl Clock {
@@ -93,8 +115,12 @@ impl Clock {
     /// Asks for the first time.
     pub(super) async fn start(&self) -> Result<(), BrokerError> {
         for look in 0..=LOOKS {
-            match self.look(None, look == LOOKS).await {
-                Ok(told) if told.is_known() => break,
+            let asked = elapsed();
+            match self.look(None, look == LOOKS, None).await {
+                Ok(told) if told.showed_ms != UNKNOWN => {
+                    self.take(&told, asked);
+                    break;
+                }
                 Ok(_) => tokio::time::sleep(LOOKS_EVERY).await,
                 // It takes no writes.
                 Err(_) => return self.read().await,
@@ -105,26 +131,77 @@ impl Clock {
 
     /// Asks again, which is to happen every second or so. Returns the time.
     pub(super) async fn sync(&self) -> Result<u64, BrokerError> {
-        let reckoned = self.known.lock().reckoned_ms(elapsed());
-        self.look(reckoned, true).await?;
+        let asked = elapsed();
+        let told = self.look(self.reckoned_ms(asked), true, None).await?;
+        if told.showed_ms != SUSPECTED {
+            self.take(&told, asked);
+            return Ok(self.now_ms());
+        }
+        let answered = elapsed();
+        match self.verdict(&told, asked, answered) {
+            Verdict::Delayed => self.take(&told, asked),
+            Verdict::Unclear => {}
+            Verdict::Jumped { offset_ms } => {
+                let seen = &told.seen;
+                let moved = Some(Move { seen, offset_ms });
+                let told = self.look(self.reckoned_ms(answered), true, moved).await?;
+                if told.showed_ms != SUSPECTED {
+                    self.take(&told, answered);
+                }
+            }
+        }
         Ok(self.now_ms())
     }
 
-    async fn look(&self, reckoned: Option<u64>, alone: bool) -> Result<Told, BrokerError> {
+    /// Asks again, and where nobody answers goes on by what is reckoned. Returns the time.
+    pub(super) async fn sync_or_reckon(&self) -> u64 {
+        self.sync().await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "store time cannot be asked for; reckoned");
+            self.now_ms()
+        })
+    }
+
+    /// Judges an answer that differs from what was reckoned when it was asked for.
+    fn verdict(&self, told: &Told, asked: Duration, answered: Duration) -> Verdict {
+        let (Some(from_ms), Some(to_ms)) = (self.reckoned_ms(asked), self.reckoned_ms(answered))
+        else {
+            return Verdict::Unclear;
+        };
+        if told.now_ms + JUMP_MS >= from_ms && told.now_ms <= to_ms + JUMP_MS {
+            return Verdict::Delayed;
+        }
+        // The offset would be wrong by as much.
+        if to_ms - from_ms > JUMP_MS {
+            return Verdict::Unclear;
+        }
+        let ahead_ms = i128::from(to_ms) - i128::from(told.now_ms);
+        i64::try_from(ahead_ms).map_or(Verdict::Unclear, |ahead_ms| Verdict::Jumped {
+            offset_ms: told.offset_ms.saturating_add(ahead_ms),
+        })
+    }
+
+    fn reckoned_ms(&self, elapsed: Duration) -> Option<u64> {
+        self.known.lock().reckoned_ms(elapsed)
+    }
+
+    async fn look(
+        &self,
+        reckoned: Option<u64>,
+        alone: bool,
+        moved: Option<Move<'_>>,
+    ) -> Result<Told, BrokerError> {
         let mut call = Call::new(&CLOCK, &[&self.store]);
         call.arg(reckoned.map_or(String::new(), |ms| ms.to_string()));
         call.arg(u8::from(alone));
-        let asked = elapsed();
-        let (now_ms, offset_ms, showed_ms) = self.nodes.run(&call).await?;
-        let told = Told {
+        call.arg(moved.map_or("", |moved| moved.seen));
+        call.arg(moved.map_or(String::new(), |moved| moved.offset_ms.to_string()));
+        let (now_ms, offset_ms, showed_ms, seen) = self.nodes.run(&call).await?;
+        Ok(Told {
             now_ms,
             offset_ms,
             showed_ms,
-        };
-        if told.is_known() {
-            self.take(told, asked);
-        }
-        Ok(told)
+            seen,
+        })
     }
 
     async fn read(&self) -> Result<(), BrokerError> {
@@ -139,12 +216,13 @@ impl Clock {
             now_ms: clock_ms(time).saturating_add_signed(offset_ms),
             offset_ms,
             showed_ms: 0,
+            seen: String::new(),
         };
-        self.take(told, asked);
+        self.take(&told, asked);
         Ok(())
     }
 
-    fn take(&self, told: Told, asked: Duration) {
+    fn take(&self, told: &Told, asked: Duration) {
         let (elapsed, day_ms) = (elapsed(), time_of_day_ms());
         let (corrected, jump) = {
             let mut known = self.known.lock();
@@ -181,7 +259,7 @@ impl Known {
 
     /// Takes an answer to what was asked then; it is of some moment in between. Returns by how much this differs from
     /// what was reckoned, where that is much.
-    fn take(&mut self, told: Told, asked: Duration, elapsed: Duration) -> Option<Jump> {
+    fn take(&mut self, told: &Told, asked: Duration, elapsed: Duration) -> Option<Jump> {
         let took_ms = elapsed.saturating_sub(asked).as_millis() as u64;
         let reckoned_ms = self.reckoned_ms(elapsed).unwrap_or(0);
         let now_ms = reckoned_ms.clamp(told.now_ms, told.now_ms + took_ms);

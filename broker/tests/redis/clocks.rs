@@ -3,9 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use outlast_broker::{Broker, Layout, LeaseName, Leases, Membership, Partition, Role};
+use outlast_broker::{
+    Broker, Layout, LeaseName, Leases, Membership, Partition, Role,
+    redis::{Redis, Settings},
+};
 
-use crate::server::Server;
+use crate::server::{Server, patient};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -45,6 +48,48 @@ async fn t1_time_goes_on_when_the_clock_has_jumped() {
             "{passed_ms}"
         );
         assert!(offset_ms(&server).abs() <= 1_000, "the clock is right now");
+    }
+}
+
+#[tokio::test]
+async fn t2_a_redis_that_stands_still_for_a_moment_has_no_clock_that_jumps() {
+    let server = Server::start();
+    // A call that nobody waits for any more still runs when Redis goes on.
+    let impatient = Settings {
+        command_timeout_ms: 1_000,
+        ..Settings::default()
+    };
+    for (settings, still_ms) in [(patient(), 1_600), (impatient, 3_000)] {
+        let url = server.url();
+        let store = Redis::connect(&url, Layout::default(), settings);
+        let store = store.await.unwrap();
+        let beats = store.clone();
+        let beating = tokio::spawn(async move {
+            loop {
+                // Those that Redis does not answer in time fail.
+                let _ = beats.beat(&"g".into(), Role::Gateway).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let (start, start_ms) = (Instant::now(), store.now_ms());
+        server.signal("STOP");
+        tokio::time::sleep(Duration::from_millis(still_ms)).await;
+        server.signal("CONT");
+        let is_heard = async || {
+            let (now_ms, members) = store.members().await.ok()?;
+            let heard = members.first()?.heard_ms;
+            (heard + 300 > now_ms && start.elapsed().as_millis() as u64 > still_ms + 500)
+                .then_some(())
+        };
+        while is_heard().await.is_none() {
+            assert!(start.elapsed() < Duration::from_secs(60), "no heartbeat");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let off_ms = (start_ms + start.elapsed().as_millis() as u64).abs_diff(store.now_ms());
+        assert!(off_ms < 500, "{off_ms} ms off after {still_ms} ms");
+        assert_eq!(offset_ms(&server), 0, "after {still_ms} ms");
+        beating.abort();
     }
 }
 
