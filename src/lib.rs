@@ -64,7 +64,11 @@ fn start(registry: Registry) -> anyhow::Result<()> {
         Asked::Probe(probe) => return probe.run(),
         Asked::Serve(config) => *config,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads(&config) {
+        runtime.worker_threads(threads);
+    }
+    let runtime = runtime
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
@@ -74,6 +78,14 @@ fn start(registry: Registry) -> anyhow::Result<()> {
     observer.finish();
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     served
+}
+
+/// The number of the runtime's threads where that is not its own choice: where rooms run, one more than a room's code
+/// may take and not give back, so that the rest can be handed over (W11). An operator's choice goes first.
+fn threads(config: &config::Config) -> Option<usize> {
+    let free = config.role.has_worker() && std::env::var_os("TOKIO_WORKER_THREADS").is_none();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    free.then_some(cores.max(2))
 }
 
 /// Each socket is an open file, and shells hand out 1,024 of them.

@@ -1,6 +1,8 @@
 //! A worker among the others: which partitions it holds, and which it should.
 
 mod holdings;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::Arc,
@@ -24,7 +26,7 @@ use crate::{
     reach::{Reach, Trouble},
     runner::Runner,
     telemetry,
-    watch::{Overrun, STEPS_UNTIL_LOST, Watch, Watchdog},
+    watch::{Overrun, TICKS_PER_STEP, TICKS_UNTIL_LOST, Watch, Watchdog},
 };
 
 /// How many heartbeats fit into a lease.
@@ -50,22 +52,7 @@ pub async fn run(
     let reach = Reach::default();
     let me = NodeId::random();
     let (_, mut ear) = reach.insist("listen", || broker.listen(&me)).await?;
-    let watchdog = Watchdog::start(Duration::from_millis(settings.step_ms));
-    let mut fleet = Fleet {
-        watchdog,
-        right: Arc::new(Semaphore::new(1)),
-        stuck: Vec::new(),
-        balance: Balance::new(me.clone()),
-        heartbeats: Heartbeats::default(),
-        settings: Arc::new(settings),
-        holdings: Holdings::default(),
-        next_beat: Instant::now(),
-        trouble: Trouble::none(&reach),
-        reach,
-        broker,
-        me,
-        registry,
-    };
+    let mut fleet = Fleet::new(broker, registry, settings, reach, me);
     let ended = fleet.work(ear.as_mut(), &shutdown).await;
     fleet.hand_over().await;
     ended
@@ -90,7 +77,8 @@ struct Stuck {
     watch: Arc<Watch>,
     step: u64,
     room: RoomName,
-    since: Instant,
+    /// In the watchdog's ticks: while the process is stopped, nothing can come back.
+    since: u64,
 }
 
 struct Fleet {
@@ -110,6 +98,30 @@ struct Fleet {
 }
 
 impl Fleet {
+    fn new(
+        broker: SharedBroker,
+        registry: Registry,
+        settings: Settings,
+        reach: Reach,
+        me: NodeId,
+    ) -> Self {
+        Fleet {
+            watchdog: Watchdog::start(Duration::from_millis(settings.step_ms)),
+            right: Arc::new(Semaphore::new(1)),
+            stuck: Vec::new(),
+            balance: Balance::new(me.clone()),
+            heartbeats: Heartbeats::default(),
+            settings: Arc::new(settings),
+            holdings: Holdings::default(),
+            next_beat: Instant::now(),
+            trouble: Trouble::none(&reach),
+            reach,
+            broker,
+            me,
+            registry,
+        }
+    }
+
     async fn work(
         &mut self,
         ear: &mut dyn Listener,
@@ -145,9 +157,14 @@ impl Fleet {
         let Overrun {
             watch,
             step,
+            since,
             suspect,
             room,
         } = overrun;
+        if watch.steps() != step {
+            tracing::warn!(%room, "a room's code has come back late, before its partition was given up");
+            return;
+        }
         watch.hear();
         let (partition, epoch) = (watch.partition, watch.epoch);
         tracing::error!(
@@ -164,7 +181,7 @@ impl Fleet {
             watch,
             step,
             room,
-            since: Instant::now(),
+            since,
         });
         let (broker, reach, lease) = (self.broker.clone(), self.reach.clone(), self.lease());
         let give_up = async move {
@@ -190,17 +207,18 @@ impl Fleet {
     /// # Errors
     /// Where something will not: a thread cannot be taken away from it.
     fn look_after_stuck(&mut self) -> Result<(), WorkerError> {
+        let step_ms = self.settings.step_ms;
         self.stuck.retain(|stuck| {
             let back = stuck.watch.steps() != stuck.step;
             if back {
-                let took = stuck.since.elapsed();
-                tracing::warn!(room = %stuck.room, ?took, "a room's code has come back too late");
+                let ticks = stuck.watch.ticks().saturating_sub(stuck.since);
+                let took_ms = ticks * step_ms / TICKS_PER_STEP;
+                tracing::warn!(room = %stuck.room, took_ms, "a room's code has come back too late");
             }
             !back
         });
-        let patience = Duration::from_millis(self.settings.step_ms) * STEPS_UNTIL_LOST;
-        let mut stuck = self.stuck.iter();
-        match stuck.find(|stuck| stuck.since.elapsed() >= patience) {
+        let lost = |stuck: &&Stuck| stuck.watch.ticks() >= stuck.since + TICKS_UNTIL_LOST;
+        match self.stuck.iter().find(lost) {
             Some(stuck) => Err(WorkerError::Stuck(stuck.room.clone())),
             None => Ok(()),
         }

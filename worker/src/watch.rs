@@ -22,10 +22,13 @@ use tokio::{
 use crate::partition::Suspect;
 
 /// How many ticks the longest step has.
-const TICKS_PER_STEP: u64 = 20;
+pub(crate) const TICKS_PER_STEP: u64 = 20;
 
-/// After how many steps a process gives up whose thread has not come back.
-pub(crate) const STEPS_UNTIL_LOST: u32 = 5;
+/// After how many ticks of one step a process ends.
+pub(crate) const TICKS_UNTIL_LOST: u64 = 5 * TICKS_PER_STEP;
+
+/// How many ticks more a process has to hand over what it holds.
+const TICKS_TO_HAND_OVER: u64 = 3 * TICKS_PER_STEP;
 
 /// What one partition's rooms are doing.
 #[derive(Debug)]
@@ -64,6 +67,12 @@ impl Watch {
         Watch::new(Partition(0), 1, Arc::default())
     }
 
+    /// One that nobody looks at, with a clock of its own.
+    #[cfg(test)]
+    pub(crate) fn with_clock(partition: Partition, epoch: u64, ticks: Arc<AtomicU64>) -> Arc<Self> {
+        Watch::new(partition, epoch, ticks)
+    }
+
     /// A room's code runs until what this returns is dropped.
     pub(crate) fn step(self: &Arc<Self>, suspect: Suspect, room: &RoomName) -> Step {
         *self.doing.lock() = Some((suspect, room.clone()));
@@ -79,6 +88,13 @@ impl Watch {
     /// How many times something has begun or ended.
     pub(crate) fn steps(&self) -> u64 {
         self.step.load(SeqCst)
+    }
+
+    /// What is being done in this step; `None` where it has come to its end.
+    fn doing_in(&self, step: u64) -> Option<(Suspect, RoomName)> {
+        let doing = self.doing.lock().clone();
+        // The next step may have begun meanwhile, and then this is what it does.
+        doing.filter(|_| self.steps() == step)
     }
 
     /// The overrun has been heard of.
@@ -123,6 +139,8 @@ impl Drop for Step {
 pub(crate) struct Overrun {
     pub(crate) watch: Arc<Watch>,
     pub(crate) step: u64,
+    /// The watchdog's tick at which it was under way already.
+    pub(crate) since: u64,
     pub(crate) suspect: Suspect,
     pub(crate) room: RoomName,
 }
@@ -195,18 +213,18 @@ impl Kennel {
                 // another, which then does that.
                 runtime.spawn(async {});
             }
-            let late = ticks >= 2 * TICKS_PER_STEP && !watch.heard.load(SeqCst);
-            let lost = ticks >= (u64::from(STEPS_UNTIL_LOST) + 3) * TICKS_PER_STEP;
-            if ticks != TICKS_PER_STEP && !late && !lost {
+            let due = Due::after(ticks, watch.heard.load(SeqCst));
+            if due == Due::Nothing {
                 continue;
             }
-            let Some((suspect, room)) = watch.doing.lock().clone() else {
+            let Some((suspect, room)) = watch.doing_in(step) else {
                 continue;
             };
-            if late || lost {
+            if due == Due::GiveUp {
                 give_up(&room);
             }
             let overrun = Overrun {
+                since: watch.ticks().saturating_sub(ticks),
                 watch: watch.clone(),
                 step,
                 suspect,
@@ -218,9 +236,66 @@ impl Kennel {
     }
 }
 
+/// What has to be done about a step that is under way.
+#[derive(Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Tell,
+    GiveUp,
+}
+
+impl Due {
+    /// After so many ticks; `heard` where somebody knows that the step does not come back, and hands over in time.
+    fn after(ticks: u64, heard: bool) -> Due {
+        let patience = match heard {
+            true => TICKS_UNTIL_LOST + TICKS_TO_HAND_OVER,
+            false => TICKS_UNTIL_LOST,
+        };
+        match ticks {
+            TICKS_PER_STEP => Due::Tell,
+            ticks if ticks >= patience => Due::GiveUp,
+            _ => Due::Nothing,
+        }
+    }
+}
+
 /// The last resort, where nothing else in the process runs any more that could hand its partitions over: their leases
 /// expire, and others find that nothing was committed.
 fn give_up(room: &RoomName) -> ! {
     tracing::error!(%room, "the process gives up: a room's code does not come back, and nothing else gets a turn");
     std::process::exit(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use outlast_broker::TopicId;
+
+    use super::*;
+
+    #[test]
+    fn w11_only_what_is_being_done_in_a_late_step_is_blamed() {
+        let watch = Watch::unwatched();
+        let room: RoomName = "chat/late".parse().unwrap();
+        let other: RoomName = "chat/innocent".parse().unwrap();
+        let late = Suspect::Input(TopicId::default());
+        let first = watch.step(late.clone(), &room);
+        let step = watch.steps();
+        assert_eq!(watch.doing_in(step), Some((late, room)));
+        drop(first);
+        assert_eq!(watch.doing_in(step), None);
+        let _second = watch.step(Suspect::Room(other.clone()), &other);
+        assert_eq!(watch.doing_in(step), None);
+        assert!(watch.doing_in(watch.steps()).is_some());
+    }
+
+    #[test]
+    fn w11_a_process_waits_five_steps_also_where_nobody_hears_of_it() {
+        let step = TICKS_PER_STEP;
+        assert_eq!(Due::after(step - 1, false), Due::Nothing);
+        assert_eq!(Due::after(step, false), Due::Tell);
+        assert_eq!(Due::after(5 * step - 1, false), Due::Nothing);
+        assert_eq!(Due::after(5 * step, false), Due::GiveUp);
+        assert_eq!(Due::after(5 * step, true), Due::Nothing);
+        assert_eq!(Due::after(8 * step, true), Due::GiveUp);
+    }
 }
