@@ -141,6 +141,10 @@ impl Socket {
         let Some(room) = self.rooms.get(slot) else {
             return Ok(());
         };
+        if room.gate.has_told(n) {
+            // A later one has its outcome, so this was applied; it is asked again until it has its own.
+            return Ok(());
+        }
         room.asked.drop_from(n);
         let name = room.name.clone();
         self.refuse(name, n, Refusal::busy())

@@ -491,11 +491,11 @@ impl World {
             }
             if self.chance(0.02) {
                 // The store did not answer; it may have taken it all the same.
-                self.room.asked.drop_from(n);
                 if self.random.random_bool(0.5) {
                     self.topic.push_back((self.generation, request));
                 }
                 if self.room.gate.refuse(n) {
+                    self.room.asked.drop_from(n);
                     self.frames.send(&busy(n));
                 }
                 continue;
