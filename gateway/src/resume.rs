@@ -33,6 +33,8 @@ struct Returning {
     seated: Option<Seated>,
     /// Whether the room stands still, as its worker said (W10).
     stands_still: bool,
+    /// Why the client cannot go on from its position, as far as the log has told.
+    gone: Option<SnapshotReason>,
 }
 
 impl Returning {
@@ -131,6 +133,9 @@ async fn find(socket: &mut Socket, returning: &mut [Returning]) -> Result<Vec<Op
             // It has to be shown anew, which is the room's to do: then the room says where the session stands, too,
             // behind all that older sockets had said.
             room.seated = None;
+            if let Some(Place::Gone(reason)) = place {
+                room.gone = Some(*reason);
+            }
             all_here = false;
         }
     }
@@ -172,6 +177,7 @@ fn places(
             view,
             seated: None,
             stands_still: false,
+            gone: None,
         })
     });
     returning.collect()
@@ -337,7 +343,8 @@ fn stand(socket: &mut Socket, returning: &Returning, place: Option<Place>) -> Ca
     };
     let Some(seated) = &returning.seated else {
         // What it was asked brings what it shows, where that was asked for.
-        room.ask_for(returning.view.then(Instant::now));
+        let reason = returning.gone.unwrap_or(SnapshotReason::Requested);
+        room.ask_for(reason, returning.pos, returning.view.then(Instant::now));
         return CatchUp::Snapshot;
     };
     let Some(member) = seated.member else {

@@ -14,6 +14,8 @@ pub(crate) struct RoomGate {
     settled: u64,
     /// The number that has to come, or come again, before any higher one.
     awaited: Option<u64>,
+    /// Whether some of what was forwarded is to come again: a later act says nothing of it.
+    reopened: bool,
 }
 
 /// What becomes of an action.
@@ -73,9 +75,20 @@ impl RoomGate {
         self.applied = n;
     }
 
+    /// The room says what it has applied of a member, who is given the log.
+    pub(crate) fn has_applied(&mut self, n: u64) {
+        self.applied = self.applied.max(n);
+    }
+
+    /// The first number whose outcome is not known of.
+    pub(crate) fn next_outcome(&self) -> u64 {
+        self.settled.max(self.applied) + 1
+    }
+
     /// The action goes to the room.
     pub(crate) fn forward(&mut self, n: u64) {
-        if n == self.forwarded.max(self.applied) + 1 {
+        let known = if self.reopened { 0 } else { self.applied };
+        if n == self.forwarded.max(known) + 1 {
             self.forwarded = n;
         }
         self.awaited = self.awaited.filter(|awaited| *awaited > n);
@@ -93,6 +106,7 @@ impl RoomGate {
 
     /// The room has applied everything up to here, and the client is told so.
     pub(crate) fn reach(&mut self, n: u64) {
+        self.reopened &= n < self.applied;
         self.forwarded = self.forwarded.max(n);
         self.settled = self.settled.max(n);
         self.awaited = self.awaited.filter(|awaited| *awaited > n);
@@ -112,14 +126,15 @@ impl RoomGate {
         if n <= self.settled {
             return false;
         }
-        self.forwarded = self.forwarded.min(n - 1);
-        self.awaited = Some(n);
+        self.reopen(n);
+        self.awaited = Some(self.awaited.map_or(n, |awaited| awaited.min(n)));
         true
     }
 
     /// The action may come again, and goes to the room then, though a later one has its outcome.
     pub(crate) fn reopen(&mut self, n: u64) {
         self.forwarded = self.forwarded.min(n - 1);
+        self.reopened = true;
     }
 
     /// The client was reminded of what is awaited: whatever it sends from there on goes to the room, which tells
@@ -132,7 +147,7 @@ impl RoomGate {
     /// The client was told that the action is not taken at all: the next one bears its number. What it
     /// has sent behind it is judged by itself.
     pub(crate) fn free(&mut self, n: u64) {
-        self.forwarded = self.forwarded.min(n - 1);
+        self.reopen(n);
         self.awaited = self.awaited.filter(|awaited| *awaited < n);
     }
 
@@ -159,6 +174,7 @@ impl RoomGate {
     /// heard of that comes again under another number.
     pub(crate) fn expect(&mut self, n: u64) {
         self.forwarded = n.saturating_sub(1);
+        self.reopened = true;
         self.applied = self.applied.min(self.forwarded);
         self.settled = self.settled.min(self.forwarded);
         self.awaited = Some(n);
@@ -275,6 +291,26 @@ mod tests {
         assert_eq!(gate.any(6), Verdict::Forward);
         gate.forward(6);
         assert_eq!(gate.any(6), Verdict::Duplicate);
+    }
+
+    #[test]
+    fn a8_a_later_act_does_not_hide_a_leave_that_has_to_come_again() {
+        let mut gate = RoomGate::known();
+        (1..=5).for_each(|n| gate.forward(n));
+        gate.gap(3);
+        gate.tell(5);
+        assert_eq!(gate.act(6), Verdict::Forward);
+        gate.forward(6);
+        assert_eq!(gate.any(3), Verdict::Forward);
+    }
+
+    #[test]
+    fn a5_the_first_that_was_refused_comes_first() {
+        let mut gate = RoomGate::known();
+        (1..=5).for_each(|n| gate.forward(n));
+        assert!(gate.refuse(3));
+        assert!(gate.refuse(4));
+        assert_eq!(gate.awaited(), Some(3));
     }
 
     #[test]

@@ -249,7 +249,8 @@ impl Core {
         loop {
             match self.window.locate(cursor.pos) {
                 Place::Next(index) => {
-                    cursor.doubt = None;
+                    // What is said counts until the log was seen to go on from there: later it may be another history (R4).
+                    (cursor.doubt, cursor.said) = (None, false);
                     let items = (index..).map_while(|index| self.window.get(index));
                     let all = hand_out(items, cursor, &mut take);
                     return if all { Pulled::End } else { Pulled::More };

@@ -24,6 +24,9 @@ pub(crate) struct Asked {
     probe: bool,
     /// Whether it was, behind the questions.
     probed: bool,
+    /// For each time that the room was asked, and has not answered, the last act of a member before that; 0 for none.
+    /// Where answers were lost an older one stands for a newer one, which is asked too little of.
+    checks: VecDeque<u64>,
 }
 
 #[derive(Debug)]
@@ -46,14 +49,14 @@ struct Entries {
     patience: Patience,
     /// When anything was last heard of them.
     heard: Instant,
-    /// The last one before the room was asked what it has applied.
-    checked: Option<u64>,
 }
 
 /// How long a room may take to answer, at first.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long an action may go without a word: then the client is told that it was not taken for now (A8).
 pub(crate) const WORD_WITHIN: Duration = Duration::from_secs(30);
+/// How many answers to what it has applied one room may owe.
+const CHECKS_MAX: usize = 8;
 /// How many questions one room may have open.
 const QUESTIONS_MAX: usize = 256;
 
@@ -174,6 +177,12 @@ impl Asked {
         }
     }
 
+    /// Whether all of these are acts whose outcomes will stand in the log: one result may be that of several (A2).
+    pub(crate) fn expects_entries(&self, first: u64, last: u64) -> bool {
+        let entries = self.entries.as_ref();
+        entries.is_some_and(|entries| entries.first <= first && last <= entries.last)
+    }
+
     /// The log had the outcome of the act with this number, and so of every one before (A7).
     pub(crate) fn found_entry(&mut self, n: u64, now: Instant) {
         if let Some(entries) = &mut self.entries {
@@ -191,9 +200,9 @@ impl Asked {
 
     /// The room says what it has applied. Answers what has to come again, if that was lost on the way.
     pub(crate) fn heard_applied(&mut self, applied: u64, now: Instant) -> Option<u64> {
+        let checked = self.checks.pop_front()?;
         let entries = self.entries.as_mut()?;
         entries.heard = now;
-        let checked = entries.checked.take()?;
         // Less than the log had: that is another history, and the log will tell.
         if applied < checked && applied + 1 >= entries.first {
             self.drop_from(applied + 1);
@@ -204,6 +213,19 @@ impl Asked {
         }
         self.entries.take_if(|entries| entries.first > entries.last);
         None
+    }
+
+    /// The room is asked what it has applied, behind acts up to this one.
+    fn asks(&mut self, last: u64) {
+        if self.checks.len() == CHECKS_MAX {
+            self.checks.pop_front();
+        }
+        self.checks.push_back(last);
+    }
+
+    /// The room was asked before anything went to it on this socket, and may still answer.
+    pub(crate) fn awaits_answer(&mut self) {
+        self.asks(0);
     }
 
     /// The same for questions: what the room expects, where it cannot take any of them. It says so once, and that may
@@ -352,11 +374,11 @@ impl Asked {
             && now >= entries.patience.ends(PATIENCE)
         {
             entries.patience.again(now);
-            // Of several answers the first is about the first of the checks.
-            entries.checked.get_or_insert(entries.last);
             probe = true;
         }
         if probe {
+            let last = self.entries.as_ref().map_or(0, |entries| entries.last);
+            self.asks(last);
             requests.push(Request::Attached { view: false });
         }
         requests
@@ -385,7 +407,6 @@ impl Entries {
             last,
             patience: Patience::new(now),
             heard: now,
-            checked: None,
         }
     }
 

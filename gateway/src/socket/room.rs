@@ -206,13 +206,21 @@ impl<S: Place> Room<S> {
 
     fn note_past(&mut self) {
         if let Stand::In(follow) = &self.stand {
-            self.past = Some(follow.cursor);
+            self.past = Some(Cursor::new(follow.cursor.pos));
         }
     }
 
-    /// Whether the session is a member is not known yet: the room was asked, and shows itself if it is.
-    pub(crate) fn ask_for(&mut self, asked_at: Option<Instant>) {
-        self.lose(SnapshotReason::Requested, asked_at);
+    /// Whether the session is a member is not known yet: the room was asked, and shows itself if it is. The client has
+    /// read up to `pos`, and where that stands in the log is known as far as `reason` says.
+    pub(crate) fn ask_for(
+        &mut self,
+        reason: SnapshotReason,
+        pos: Option<Pos>,
+        asked_at: Option<Instant>,
+    ) {
+        self.past = pos.map(Cursor::new);
+        self.asked.awaits_answer();
+        self.lose(reason, asked_at);
         if let Stand::Lost(lost) = &mut self.stand {
             lost.seated = false;
         }

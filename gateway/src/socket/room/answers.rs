@@ -41,6 +41,8 @@ impl<S: Place> Room<S> {
                 match retry_ms {
                     Some(_) if !self.gate.refuse(n) => return None,
                     Some(_) => {}
+                    // It was told before, and the number may belong to another action by now.
+                    None if !self.asked.contains(n) => return None,
                     None => self.gate.free(n),
                 }
                 self.asked.drop_from(n);
@@ -61,7 +63,7 @@ impl<S: Place> Room<S> {
                 ..
             } => {
                 if state.is_none()
-                    && let Some(gap) = self.check(n, now)
+                    && let Some(gap) = self.check(n, member.is_some(), now)
                 {
                     return Some(gap);
                 }
@@ -85,8 +87,10 @@ impl<S: Place> Room<S> {
                     Stand::In(follow) => {
                         let off = follow.cursor.pos.off;
                         let returned = joined.is_some_and(|joined| joined.off > off);
-                        if follow.parted.is_some() && returned {
+                        if follow.parted.take().is_some() && returned {
                             self.lose(SnapshotReason::Requested, None);
+                        } else {
+                            self.gate.has_applied(n);
                         }
                         None
                     }
@@ -144,8 +148,11 @@ impl<S: Place> Room<S> {
     }
 
     /// The room says what it has applied: what was lost on the way to it has to come again.
-    fn check(&mut self, applied: u64, now: Instant) -> Option<ServerFrame> {
-        if std::mem::take(&mut self.reminds)
+    fn check(&mut self, applied: u64, seated: bool, now: Instant) -> Option<ServerFrame> {
+        // Older than what the client was told: the next answer counts.
+        let late = self.gate.has_told(applied + 1);
+        if !late
+            && std::mem::take(&mut self.reminds)
             && let Some(awaited) = self.gate.awaited()
         {
             // Only the room knows whether what is awaited was taken after all.
@@ -159,7 +166,7 @@ impl<S: Place> Room<S> {
             let room = self.name.clone();
             return Some(ServerFrame::Gap { room, expect });
         }
-        if let Some(expect) = self.asked.heard_applied(applied, now) {
+        if seated && let Some(expect) = self.asked.heard_applied(applied, now) {
             self.gate.expect(expect);
             let room = self.name.clone();
             return Some(ServerFrame::Gap { room, expect });
