@@ -55,8 +55,21 @@ impl Audit {
     /// are the sessions that have sockets, as of now; `has` says whether one has.
     ///
     /// # Errors
-    /// When the store does not answer; what was found in the last pass is still known.
+    /// When the store does not answer; what was found in the last pass is forgotten then, so that no outage counts
+    /// against a session.
     pub async fn pass(
+        &mut self,
+        here: Vec<Sid>,
+        has: impl Fn(&Sid) -> bool,
+    ) -> Result<(), SessionError> {
+        let passed = self.go_through(here, has).await;
+        if passed.is_err() {
+            self.suspects.clear();
+        }
+        passed
+    }
+
+    async fn go_through(
         &mut self,
         here: Vec<Sid>,
         has: impl Fn(&Sid) -> bool,

@@ -74,7 +74,8 @@ impl Shelf {
 
     /// Goes by the ttl and the grace that count in the store (L10).
     pub(crate) async fn agree(&self) -> Result<(), BrokerError> {
-        let counting = self.broker.agree(self.given()).await?;
+        // In a store that was emptied, what counted before is to count again.
+        let counting = self.broker.agree(self.terms.get()).await?;
         if self.terms.set(counting) {
             tracing::warn!(
                 ttl_ms = counting.ttl_ms,

@@ -12,7 +12,7 @@ use super::{
 use crate::{BrokerError, Health, Layout};
 
 /// The version of everything that this backend keeps in Redis.
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 
 static STORE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("store.lua")));
 

@@ -105,6 +105,29 @@ async fn detached_in_the_second_pass(scene: Scene) {
     keeper.stop().await;
 }
 
+#[tokio::test]
+async fn s9_an_outage_between_two_looks_counts_against_nobody() {
+    let server = Server::start().await;
+    let store = server.connect_for(Duration::from_secs(1)).await;
+    let scene = Scene::on(World::on(store, quick()), Some(server)).await;
+    let signal = |name: &str| scene.server.as_ref().unwrap().signal(name);
+    let ghost = scene.world.open(&scene.here, &[]).await;
+    let mut audit = scene.audit();
+    audit.pass(Vec::new(), |_| false).await.unwrap();
+
+    signal("STOP");
+    assert!(audit.pass(Vec::new(), |_| false).await.is_err());
+    signal("CONT");
+    until("the store answers", async || {
+        scene.world.sessions.find(ghost.sid).await.ok()
+    })
+    .await;
+    audit.pass(Vec::new(), |_| false).await.unwrap();
+    assert!(scene.is_attached(ghost.sid).await, "that was a first look");
+    audit.pass(Vec::new(), |_| false).await.unwrap();
+    assert!(!scene.is_attached(ghost.sid).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn s9_an_attach_that_is_written_too_late_is_detached() {
     let scene = Scene::redis().await;
@@ -331,6 +354,12 @@ async fn counts_for_a_gateway(scene: Scene) {
         },
     )
     .await;
+    if let Some(server) = &scene.server {
+        // Nobody but the gateway still knows.
+        server.run("HDEL ol:store ttl_ms grace_ms");
+        other.agree().await.unwrap();
+        assert_eq!(other.ttl().as_millis() as u64, quick().ttl_ms);
+    }
     // What it writes is due when it is due.
     let session = other.open(user("ada"), &scene.here).await.unwrap();
     other.add_room(session.sid, 1, &room("a")).await.unwrap();

@@ -53,9 +53,11 @@ impl Head {
     /// Moves the room's clock; it never goes back, whoever runs the room. One that is ahead of the store's time goes
     /// on, too, a little slower, so that nothing stands still until that has caught up (W16).
     pub(crate) fn advance(&mut self, now_ms: u64) {
-        let passed_ms = now_ms.saturating_sub(self.store_ms());
-        let slower_ms = passed_ms - passed_ms.div_ceil(PACE);
-        self.now_ms = now_ms.max(self.now_ms + slower_ms);
+        let store_ms = self.store_ms();
+        let passed_ms = now_ms.saturating_sub(store_ms);
+        // By the store's time, so that many short steps come to as much as a long one.
+        let left_out_ms = (now_ms / PACE).saturating_sub(store_ms / PACE);
+        self.now_ms = now_ms.max(self.now_ms + passed_ms - left_out_ms);
         self.store_ms = (self.now_ms != now_ms).then_some(now_ms);
     }
 
@@ -110,6 +112,24 @@ mod tests {
         }
         assert_eq!(Head::read(&head.write()).unwrap(), head);
         assert!(!head.write().contains("store_ms"));
+    }
+
+    #[test]
+    fn w16_a_rooms_clock_that_is_ahead_goes_on_in_steps_of_any_length() {
+        for step_ms in [1, 2, 7, 49, 50, 51, 1_000] {
+            let mut head = Head::new();
+            head.advance(1_000 + HOUR_MS);
+            let (start_ms, mut store_ms) = (head.now_ms(), 1_000);
+            head.advance(store_ms);
+            for _ in 0..1_000 {
+                let before_ms = head.now_ms();
+                store_ms += step_ms;
+                head.advance(store_ms);
+                assert!((head.now_ms() - before_ms).abs_diff(step_ms) <= step_ms.div_ceil(PACE));
+            }
+            let passed_ms = head.now_ms() - start_ms;
+            assert_eq!(passed_ms, step_ms * 980, "{step_ms} ms each");
+        }
     }
 
     #[test]
