@@ -34,8 +34,9 @@ pub struct Client {
     successor: Option<Link>,
     /// Whether a second socket of this attachment has been dialled: then it was we who took over.
     has_tried_successor: bool,
-    /// A socket was lost before its `resume` was answered, which may still arrive (SPEC section 9, 4002).
-    has_strayed: bool,
+    /// When a socket was lost before its `resume` was answered, which may still arrive, and the key that it bore (SPEC
+    /// section 9, 4002).
+    stray: Option<(Instant, String)>,
     session: Option<Session>,
     rooms: BTreeMap<RoomName, Room>,
     outputs: VecDeque<Output>,
@@ -96,7 +97,7 @@ impl Client {
             link: Link::Down { retry_at: now },
             successor: None,
             has_tried_successor: false,
-            has_strayed: false,
+            stray: None,
             session: None,
             rooms: BTreeMap::new(),
             outputs: VecDeque::new(),

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outlast_protocol::{CloseCode, Limits, ServerFrame, Sid, Welcome};
+use outlast_protocol::{ClientFrame, CloseCode, Limits, ServerFrame, Sid, Welcome};
 use reconnect_storm::{Backoff, Client, Output, Settings, SocketId};
 
 const RETRY_MS: u64 = 700;
@@ -81,7 +81,7 @@ fn s5_a_late_resume_of_its_own_does_not_stop_a_client() {
         client.connected(*now, socket);
         let welcome = Welcome {
             sid: Sid::nil(),
-            key: "key".into(),
+            key: format!("key-{generation}"),
             generation,
             ttl_ms: 120_000,
             heartbeat_ms: 25_000,
@@ -109,6 +109,21 @@ fn s5_a_late_resume_of_its_own_does_not_stop_a_client() {
     client.lost(now, unanswered, None);
     let second = attach(&mut client, &mut now, 2);
     client.lost(now, second, taken_over);
+    let (third, _) = dialled(&mut client, &mut now);
+    client.connected(now, third);
+    let frames = std::iter::from_fn(|| client.poll());
+    let key = |output| {
+        let Output::Send { frame, .. } = output else {
+            return None;
+        };
+        let ClientFrame::Resume { key, .. } = frame else {
+            return None;
+        };
+        Some(key)
+    };
+    let keys: Vec<_> = frames.filter_map(key).collect();
+    assert_eq!(keys, ["key-1"], "the newest was made void by the late one");
+    client.lost(now, third, Some(CloseCode::Moved.code()));
     let third = attach(&mut client, &mut now, 4);
     client.lost(now, third, taken_over);
     assert_eq!(client.wake_at(), None, "this time it was somebody else");

@@ -33,8 +33,8 @@ export class Connection {
   #closed = false;
   /** A newer socket has asked for the session: if this one is told so, that is no news. */
   replaced = false;
-  /** It was sent its first frame. */
-  greeted = false;
+  /** The key that its `resume` bore. @type {string | undefined} */
+  key;
   /** When it was last heard of. */
   heard_ms;
   /** @type {Record<string, string | null>} positions we asked to resume from */

@@ -14,12 +14,15 @@ import { OutlastError } from "./error.js";
  *   frame; says whether actions may follow at once
  * @property {(frame: Frame, connection: Connection) => void} attached
  * @property {(frame: Frame, connection: Connection) => void} receive
+ * @property {(connection: Connection) => void} strayed this connection's late `resume` took the session over
  * @property {() => void} flush sends all actions to the writer
  * @property {(status: Status) => void} turned
  * @property {(error: unknown) => void} failed
  * @property {(loss: Loss) => void} reset
  * @property {(loss: Loss) => void} stop
  */
+
+const STRAY_MS = 60_000;
 
 /**
  * Keeps the session attached. One socket delivers; while another takes over from it, the first goes
@@ -42,8 +45,8 @@ export class Link {
   /** @type {(() => void) | undefined} */
   #cancel;
   #attempt = 0;
-  /** A socket was given up before its `resume` was answered: that may still arrive, and take us over. */
-  #strayed = false;
+  /** A socket that was given up before its `resume` was answered: that may still arrive, and take us over. @type {Connection | undefined} */
+  #stray;
   /** The token that was refused last, "" for none, and why. @type {{ token: string, loss: Loss } | undefined} */
   #refused;
   /** When the server was last heard of, by a socket that is gone. */
@@ -97,7 +100,6 @@ export class Link {
 
   /** @param {Connection} connection @param {string | undefined} token */
   #greet(connection, token) {
-    connection.greeted = true;
     if (this.#host.greet(connection, token)) this.#write(connection);
   }
 
@@ -148,9 +150,12 @@ export class Link {
 
   /** @param {Loss} loss @param {Connection} connection @param {string} [token] */
   #lost(loss, connection, token = "") {
-    const ours = loss.code === 4002 && (connection.replaced || this.#strayed);
-    if (ours) this.#strayed = false;
-    const name = ours ? undefined : CLOSES[loss.code];
+    const stray = loss.code === 4002 && !connection.replaced && this.#stray;
+    if (stray) {
+      this.#stray = undefined;
+      this.#host.strayed(stray);
+    }
+    const name = loss.code === 4002 && (connection.replaced || stray) ? undefined : CLOSES[loss.code];
     const replacing = connection === this.#current && this.#next;
     this.#drop(connection);
     if (replacing) return; // whatever became of this one, the other is told as well
@@ -169,12 +174,18 @@ export class Link {
     if (!connection) return;
     connection.close();
     if (connection.behind) this.heard_ms = connection.heard_ms;
-    else this.#strayed ||= connection.greeted;
+    else if (connection.key) this.#keep(connection);
     if (connection === this.#next) this.#next = undefined;
     if (connection === this.#current) this.#current = undefined;
     if (connection !== this.writer) return;
     this.writer = this.#current;
     if (this.writer) this.#host.flush();
+  }
+
+  /** H2 bounds how late its first frame can be. @param {Connection} stray */
+  #keep(stray) {
+    this.#stray = stray;
+    this.#after(STRAY_MS, () => this.#stray === stray && (this.#stray = undefined));
   }
 
   /** @param {number} [retry_ms] */

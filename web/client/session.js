@@ -82,6 +82,7 @@ export class Session {
         greet: (connection, token) => this.#greet(connection, token),
         attached: (frame, connection) => this.#attached(frame, connection),
         receive: (frame, connection) => this.#receive(frame, connection),
+        strayed: ({ key }) => this.#id && key && (this.#id.key = key), // the one that works: what came after it is void (S3)
         flush: () => this.#flush(),
         turned: (status) => this.#emitter.emit("status", status),
         failed: (error) => this.#emitter.emit("error", error),
@@ -189,6 +190,7 @@ export class Session {
     if (!this.#id) return connection.send({ t: "open", token }), false;
     const open = [...this.#rooms.values()].filter((room) => room.open);
     for (const room of open.slice(0, ROOMS_MAX)) connection.asked[room.name] = room.position; // R1; one left out counts as null
+    connection.key = this.#id.key;
     connection.send({ t: "resume", ...this.#id, token, rooms: connection.asked });
     return true;
   }

@@ -279,15 +279,15 @@ test("close_4002_by_a_late_resume_of_our_own_resumes_once", async (t) => {
   const { session, peer } = await scene.live();
   peer.cut();
   const unanswered = await scene.retry(session);
-  await unanswered.next("resume");
+  const borne = (await unanswered.next("resume")).key;
   unanswered.cut();
   const second = await scene.retry(session, 1000);
   await second.next("resume");
-  second.resumed();
+  second.resumed({}, { key: "key-2" });
   await second.heard();
   second.bye(4002, { resume: false });
   const third = await scene.retry(session);
-  await third.next("resume");
+  assert.equal((await third.next("resume")).key, borne, "the newest was made void by the late one");
   third.resumed();
   await third.heard();
   assert.equal(session.status, "live");

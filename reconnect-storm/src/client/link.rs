@@ -214,11 +214,12 @@ impl Client {
             Side::First => Some(&self.link),
             Side::Second => self.successor.as_ref(),
         };
-        // Its `resume` may still arrive, and take over from the socket that is tried next.
-        self.has_strayed |= code.is_none() && matches!(link, Some(Link::Greeting { .. }));
+        if code.is_none() && matches!(link, Some(Link::Greeting { .. })) {
+            let session = self.session.as_ref();
+            self.stray = session.map(|session| (now, session.key.clone()));
+        }
         let taken_over = close == Some(CloseCode::TakenOver);
-        let ours =
-            taken_over && (self.has_tried_successor || std::mem::take(&mut self.has_strayed));
+        let ours = taken_over && (self.has_tried_successor || self.is_back_to_the_stray(now));
         if let Some(close) = close.filter(|close| !close.resumes() && !ours) {
             return self.end_session(now, close);
         }
@@ -257,6 +258,19 @@ impl Client {
                 };
             }
         }
+    }
+
+    /// Whether a `resume` of its own may have come late and taken the session over: then its key is the one that works.
+    fn is_back_to_the_stray(&mut self, now: Instant) -> bool {
+        const STRAYS_FOR: Duration = Duration::from_secs(60);
+        let Some((since, key)) = self.stray.take() else {
+            return false;
+        };
+        let is_ours = now < since + STRAYS_FOR;
+        if let Some(session) = self.session.as_mut().filter(|_| is_ours) {
+            session.key = key;
+        }
+        is_ours
     }
 
     /// The session is over, and with it both sockets.
