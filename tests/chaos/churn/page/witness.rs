@@ -17,7 +17,7 @@ use crate::churn::{
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Page {
     pub(crate) history: History,
-    /// What the application was told, as the checker of logs takes it.
+    /// What its sockets said, each thing once, as the checker of logs takes it.
     pub(crate) record: Record,
     /// Rooms, positions, and whether the state diverged there.
     pub(crate) told: Vec<(String, u64, bool)>,
@@ -29,8 +29,6 @@ pub(crate) struct Page {
     /// Its rooms, and as which member, once it is calm.
     pub(crate) calm: Option<BTreeMap<String, u64>>,
     open: HashMap<u64, (String, String, String)>,
-    /// What it wants last of a room: to be in, or to be out.
-    wanted: HashMap<String, bool>,
     rooms: HashMap<String, Stand>,
 }
 
@@ -88,11 +86,6 @@ impl Page {
         let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
         if let Some(id) = line["asked"].as_u64() {
             let (kind, room) = (text("kind"), text("room"));
-            match kind.as_str() {
-                "join" => self.wanted.insert(room.clone(), true),
-                "leave" => self.wanted.insert(room.clone(), false),
-                _ => None,
-            };
             let ask = match kind.as_str() {
                 "join" => Ask::Join(None),
                 "leave" => Ask::Leave,
@@ -122,7 +115,7 @@ impl Page {
                 self.said.push((room, mark, said));
             }
         } else if let Some(told) = line["told"].as_str() {
-            self.is_told(now, told, &line["frame"]);
+            self.is_told(told, &line["frame"]);
         } else if let Some(reset) = line.get("reset") {
             // Who was away for longer than a session lives has nothing to wonder at.
             let away = reset["away_ms"].as_f64().unwrap_or(f64::MAX);
@@ -142,19 +135,14 @@ impl Page {
         }
     }
 
-    fn is_told(&mut self, now: Instant, told: &str, frame: &Value) {
+    fn is_told(&mut self, told: &str, frame: &Value) {
         let room = frame["room"].as_str().unwrap_or_default().to_owned();
         let off = off(&frame["pos"]);
         match told {
             "event" | "notice" => {
                 self.told.push((room, off, false));
-                self.heard_frame(now, frame);
             }
             "reset" if frame["reason"] == "diverged" => self.told.push((room, off, true)),
-            "left" => {
-                self.rooms.entry(room).or_default().inside = false;
-                self.heard_frame(now, frame);
-            }
             _ => {}
         }
     }
@@ -172,7 +160,6 @@ impl Page {
     fn wire(&mut self, now: Instant, frame: &Value) {
         let room = frame["room"].as_str().unwrap_or_default().to_owned();
         let (off, t) = (off(&frame["pos"]), frame["t"].as_str().unwrap_or_default());
-        let wanted = self.wanted.get(&room).copied().unwrap_or(false);
         if matches!(t, "welcome" | "resumed") {
             self.sid = frame["sid"].as_str().map(str::to_owned);
             self.sids.extend(self.sid.clone());
@@ -183,19 +170,17 @@ impl Page {
             }
             return self.heard_frame(now, frame);
         }
+        if room.is_empty() {
+            return;
+        }
         let stand = self.rooms.entry(room).or_default();
         let taken = match t {
-            "joined" => wanted && (off > stand.off || !stand.inside),
-            "snapshot" => {
-                let diverged = frame["reason"] == "diverged";
-                diverged || ((wanted || stand.inside) && (off >= stand.off || !stand.inside))
+            "joined" | "snapshot" => {
+                frame["reason"] == "diverged" || off >= stand.off || !stand.inside
             }
             "live" => stand.inside && off >= stand.off,
-            "result" => stand.inside && off > stand.off,
-            "event" | "notice" => {
-                stand.off = stand.off.max(off);
-                false
-            }
+            "result" | "event" | "notice" => stand.inside && off > stand.off,
+            "left" => std::mem::take(&mut stand.inside),
             _ => false,
         };
         if !taken {
