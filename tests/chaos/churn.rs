@@ -1,9 +1,9 @@
 //! Clients come, act, leave and come back without waiting, while processes are killed, bytes are held and cut, and
 //! clocks jump. What they saw is judged against SPEC: nothing lost, doubled, out of order or stuck, and no ghosts.
 //!
-//! `OUTLAST_SEED=…` draws a round again; `OUTLAST_CHAOS_S=3600` goes on for so long on each store, with every
-//! kind of trouble; `OUTLAST_CHAOS_MIX=kills,links` chooses some of them; `OUTLAST_CHAOS_KEEP=1` keeps what was written
-//! down of rounds where nothing was wrong, too; `OUTLAST_CHAOS_BIN=…` tries another build of outlast.
+//! `OUTLAST_SEED=…` draws a round again; `OUTLAST_CHAOS_S=3600` goes on for so long on each store;
+//! `OUTLAST_CHAOS_MIX=kills,links` chooses some kinds of trouble; `OUTLAST_CHAOS_KEEP=1` keeps what was written down
+//! of rounds where nothing was wrong, too; `OUTLAST_CHAOS_BIN=…` tries another build of outlast.
 
 mod census;
 mod history;
@@ -28,21 +28,20 @@ const SHORT: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(40);
 
 /// The kinds of trouble that are asked for.
-fn mix(long: bool) -> Mix {
+fn mix() -> Mix {
     let asked = std::env::var("OUTLAST_CHAOS_MIX").ok();
-    let has = |kind: &str, usual: bool| {
-        asked
-            .as_deref()
-            .map_or(usual, |asked| asked.split(',').any(|one| one == kind))
+    let has = |kind: &str| {
+        let asked = asked.as_deref();
+        asked.is_none_or(|asked| asked.split(',').any(|one| one == kind))
     };
     Mix {
-        kills: has("kills", true),
-        redis: has("redis", true),
-        clients: has("clients", true),
-        links: has("links", true),
-        clocks: has("clocks", long),
-        redis_clock: has("redis-clock", long),
-        hasty: has("hasty", true),
+        kills: has("kills"),
+        redis: has("redis"),
+        clients: has("clients"),
+        links: has("links"),
+        clocks: has("clocks"),
+        redis_clock: has("redis-clock"),
+        hasty: has("hasty"),
     }
 }
 
@@ -58,7 +57,7 @@ async fn rounds(store: Store) {
             store,
             seed,
             churn: if long.is_some() { LONG } else { SHORT },
-            mix: mix(long.is_some()),
+            mix: mix(),
         };
         if let Err(what) = play(round).await {
             println!("{what}");
