@@ -111,6 +111,8 @@ struct Place {
     seen: BTreeSet<u64>,
     /// What should have come before `off`, and has not.
     missing: BTreeSet<u64>,
+    /// A snapshot is to come, and has not yet.
+    is_promised: bool,
 }
 
 impl Walk<'_> {
@@ -120,6 +122,11 @@ impl Walk<'_> {
                 self.verdict.resumed += 1;
                 for (room, _) in rooms.iter().filter(|(_, how)| **how == CatchUp::Gone) {
                     self.leave(room);
+                }
+                for (room, how) in rooms {
+                    if let Some(place) = self.rooms.get_mut(room) {
+                        place.is_promised = *how == CatchUp::Snapshot;
+                    }
                 }
             }
             ServerFrame::Joined {
@@ -159,8 +166,10 @@ impl Walk<'_> {
             ServerFrame::Result {
                 room, pos, n, ok, ..
             } => {
-                // To who is no member, a refusal comes as an answer and not in the order of the log.
-                if self.rooms.contains_key(room) {
+                // To who is no member, an outcome comes as an answer and not in the order of the log. Whether
+                // somebody is one, a promised snapshot tells.
+                let place = self.rooms.get(room);
+                if place.is_some_and(|place| !place.is_promised) {
                     let same = |logged: &LoggedBody| matches!(logged, LoggedBody::Result { n: m, ok: o, .. } if m == n && o == ok);
                     self.entry(room, *pos, log, same);
                 }
@@ -188,6 +197,7 @@ impl Walk<'_> {
     fn stand(&mut self, room: &RoomName, member: Member, pos: Pos, log: &RoomLog) {
         self.same_history(room, pos, log);
         if let Some(place) = self.rooms.get_mut(room) {
+            place.is_promised = false;
             if pos.off < place.off {
                 let what = format!(
                     "a state of {pos} came to a client that stood at {}",
@@ -204,6 +214,7 @@ impl Walk<'_> {
             off: pos.off,
             seen: BTreeSet::new(),
             missing: BTreeSet::new(),
+            is_promised: false,
         };
         self.rooms.insert(room.clone(), place);
     }

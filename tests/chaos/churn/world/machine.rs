@@ -115,8 +115,16 @@ impl Machine {
         self.child.is_some() && self.back_at.is_none()
     }
 
+    /// Whether it has been there for long enough to know what time it was.
+    pub(super) fn has_settled(&self) -> bool {
+        self.runs() && self.began.elapsed() > Duration::from_secs(3)
+    }
+
     pub(super) fn start(&mut self, folder: &Path) {
         self.kill();
+        // A clock that is ahead when nobody is there to see it jump is the time that has passed (T4).
+        self.clock.shift_ms(0);
+        self.clock_back = None;
         let mut command = match std::env::var_os("OUTLAST_CHAOS_BIN") {
             Some(build) => Command::new(build),
             None => command(&[]),

@@ -46,7 +46,7 @@ impl World {
                     self.did("links", format!("between {name} and Redis: {what}"));
                 }
             }
-            88..96 if mix.clocks => {
+            88..96 if mix.clocks && self.machines[machine].has_settled() => {
                 let ms = jump_ms(rng);
                 let lasting = Duration::from_millis(rng.random_range(WRONG_MS));
                 let machine = &mut self.machines[machine];
