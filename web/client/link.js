@@ -150,12 +150,14 @@ export class Link {
 
   /** @param {Loss} loss @param {Connection} connection @param {string} [token] */
   #lost(loss, connection, token = "") {
-    const stray = loss.code === 4002 && !connection.replaced && this.#stray;
+    const taken = loss.code === 4002 && connection.replaced;
+    const stray = !taken && (loss.code === 4001 || loss.code === 4002) && this.#stray;
     if (stray) {
       this.#stray = undefined;
       this.#host.strayed(stray);
     }
-    const name = loss.code === 4002 && (connection.replaced || stray) ? undefined : CLOSES[loss.code];
+    if (loss.code > 4000 && loss.code !== 4006) connection.key = undefined; // answered
+    const name = taken || stray ? undefined : CLOSES[loss.code];
     const replacing = connection === this.#current && this.#next;
     this.#drop(connection);
     if (replacing) return; // whatever became of this one, the other is told as well

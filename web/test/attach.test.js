@@ -295,6 +295,28 @@ test("close_4002_by_a_late_resume_of_our_own_resumes_once", async (t) => {
   await until(() => session.status === "ended");
 });
 
+test("close_4001_for_a_key_that_a_late_resume_made_void_tries_the_one_that_it_bore", async (t) => {
+  const scene = await stage(t);
+  const { session, peer } = await scene.live();
+  peer.cut();
+  const unanswered = await scene.retry(session);
+  const borne = (await unanswered.next("resume")).key;
+  unanswered.cut();
+  const second = await scene.retry(session, 1000);
+  await second.next("resume");
+  second.resumed({}, { key: "key-2" });
+  await second.heard();
+  second.cut();
+  const third = await scene.retry(session);
+  assert.equal((await third.next("resume")).key, "key-2");
+  third.bye(4001, { resume: false });
+  const fourth = await scene.retry(session, 1000);
+  assert.equal((await fourth.next("resume")).key, borne);
+  fourth.bye(4001, { resume: false });
+  const fifth = await scene.retry(session, 2000);
+  await fifth.next("open");
+});
+
 for (const [code, name] of [
   [1009, "too_big"],
   [4002, "taken_over"],

@@ -219,7 +219,9 @@ impl Client {
             self.stray = session.map(|session| (now, session.key.clone()));
         }
         let taken_over = close == Some(CloseCode::TakenOver);
-        let ours = taken_over && (self.has_tried_successor || self.is_back_to_the_stray(now));
+        let is_gone = close == Some(CloseCode::SessionGone);
+        let ours = (taken_over && self.has_tried_successor)
+            || ((taken_over || is_gone) && self.is_back_to_the_stray(now));
         if let Some(close) = close.filter(|close| !close.resumes() && !ours) {
             return self.end_session(now, close);
         }
@@ -260,7 +262,7 @@ impl Client {
         }
     }
 
-    /// Whether a `resume` of its own may have come late and taken the session over: then its key is the one that works.
+    /// Whether a `resume` of its own may have come late, and have made its newer key void: then the key of that one works.
     fn is_back_to_the_stray(&mut self, now: Instant) -> bool {
         const STRAYS_FOR: Duration = Duration::from_secs(60);
         let Some((since, key)) = self.stray.take() else {
