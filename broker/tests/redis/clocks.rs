@@ -8,7 +8,11 @@ use outlast_broker::{
     redis::{Redis, Settings},
 };
 
-use crate::server::{Server, patient};
+use crate::{
+    cluster::Cluster,
+    server::{Server, patient},
+    site::Site,
+};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -91,6 +95,24 @@ async fn t2_a_redis_that_stands_still_for_a_moment_has_no_clock_that_jumps() {
         assert_eq!(offset_ms(&server), 0, "after {still_ms} ms");
         beating.abort();
     }
+}
+
+#[tokio::test]
+async fn t1_a_heartbeat_on_a_cluster_goes_by_what_is_reckoned_without_the_node_that_has_the_time() {
+    let mut cluster = Cluster::start();
+    let url = cluster.url();
+    let store = Redis::connect(&url, Layout::default(), patient());
+    let store = store.await.unwrap();
+    let (start, before_ms) = (
+        Instant::now(),
+        store.beat(&"g".into(), Role::Gateway).await.unwrap().now_ms,
+    );
+    cluster.owner("ol:store").0.kill();
+    let beat = store.beat(&"g".into(), Role::Gateway).await.unwrap();
+    let passed_ms = beat.now_ms - before_ms;
+    assert!(passed_ms.abs_diff(start.elapsed().as_millis() as u64) < 500);
+    let (_, members) = store.members().await.unwrap();
+    assert_eq!(members[0].heard_ms, beat.now_ms);
 }
 
 #[tokio::test]
