@@ -274,17 +274,23 @@ for (const code of [4000, 4008]) {
   });
 }
 
-test("close_4002_by_a_late_resume_of_our_own_resumes_once", async (t) => {
+/** A session that has given a socket up before its `resume` was answered, and is attached by another one. */
+async function strayed(t) {
   const scene = await stage(t);
   const { session, peer } = await scene.live();
   peer.cut();
   const unanswered = await scene.retry(session);
-  const borne = (await unanswered.next("resume")).key;
+  const { key: borne } = await unanswered.next("resume");
   unanswered.cut();
   const second = await scene.retry(session, 1000);
   await second.next("resume");
   second.resumed({}, { key: "key-2" });
   await second.heard();
+  return { scene, session, second, borne };
+}
+
+test("close_4002_by_a_late_resume_of_our_own_resumes_once", async (t) => {
+  const { scene, session, second, borne } = await strayed(t);
   second.bye(4002, { resume: false });
   const third = await scene.retry(session);
   assert.equal((await third.next("resume")).key, borne, "the newest was made void by the late one");
@@ -296,16 +302,7 @@ test("close_4002_by_a_late_resume_of_our_own_resumes_once", async (t) => {
 });
 
 test("close_4001_for_a_key_that_a_late_resume_made_void_tries_the_one_that_it_bore", async (t) => {
-  const scene = await stage(t);
-  const { session, peer } = await scene.live();
-  peer.cut();
-  const unanswered = await scene.retry(session);
-  const borne = (await unanswered.next("resume")).key;
-  unanswered.cut();
-  const second = await scene.retry(session, 1000);
-  await second.next("resume");
-  second.resumed({}, { key: "key-2" });
-  await second.heard();
+  const { scene, session, second, borne } = await strayed(t);
   second.cut();
   const third = await scene.retry(session);
   assert.equal((await third.next("resume")).key, "key-2");
@@ -313,8 +310,7 @@ test("close_4001_for_a_key_that_a_late_resume_made_void_tries_the_one_that_it_bo
   const fourth = await scene.retry(session, 1000);
   assert.equal((await fourth.next("resume")).key, borne);
   fourth.bye(4001, { resume: false });
-  const fifth = await scene.retry(session, 2000);
-  await fifth.next("open");
+  await (await scene.retry(session, 2000)).next("open");
 });
 
 for (const [code, name] of [
