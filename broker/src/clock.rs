@@ -25,6 +25,18 @@ pub(crate) fn elapsed() -> Duration {
     )
 }
 
+/// Which start of this machine [`elapsed`] counts from; 0 where that cannot be told.
+pub(crate) fn boot() -> u64 {
+    static BOOT: std::sync::LazyLock<u64> = std::sync::LazyLock::new(|| {
+        // A new one each time that Linux starts: https://man7.org/linux/man-pages/man4/random.4.html
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let id = uuid::Uuid::parse_str(id.trim()).unwrap_or_default();
+        let (high, low) = id.as_u64_pair();
+        high ^ low
+    });
+    *BOOT
+}
+
 /// The time since this was first asked. It never goes back, and nobody sets it.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn elapsed() -> Duration {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::clock::{Jump, Timeline, Which, Witness, elapsed, time_of_day_ms};
+use crate::clock::{Jump, Timeline, Which, Witness, boot, elapsed, time_of_day_ms};
 
 /// The store's time: it goes on as elapsed time does from where the store was opened, and the difference to the
 /// time of day is worked off (T1, T3).
@@ -23,16 +23,33 @@ pub(super) struct Written {
     pub(super) store_ms: u64,
     /// The time of day at that moment; 0 where it is not known.
     pub(super) day_ms: u64,
+    /// Which start of the machine that was in; 0 where it is not known.
+    pub(super) boot: u64,
+    /// How long the machine had been up.
+    pub(super) up_ms: u64,
+}
+
+/// The clocks of a process that opens a store.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    elapsed: Duration,
+    boot: u64,
+    day_ms: u64,
+}
+
+impl Found {
+    fn now() -> Self {
+        Found {
+            elapsed: elapsed(),
+            boot: boot(),
+            day_ms: time_of_day_ms(),
+        }
+    }
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        let (elapsed, day_ms) = (elapsed(), time_of_day_ms());
-        Clock(Mutex::new(Times::begin(
-            Written::default(),
-            elapsed,
-            day_ms,
-        )))
+        Clock(Mutex::new(Times::begin(Written::default(), Found::now())))
     }
 }
 
@@ -49,18 +66,20 @@ impl Clock {
         Written {
             store_ms: now_ms,
             day_ms: time_of_day_ms(),
+            boot: boot(),
+            up_ms: elapsed().as_millis() as u64,
         }
     }
 
     /// Goes on from where a store was left.
     pub(super) fn resume(&self, written: Written) {
-        let (elapsed, day_ms) = (elapsed(), time_of_day_ms());
-        if day_ms < written.day_ms
-            && let Some(jump) = Jump::of(written.day_ms, day_ms)
+        let found = Found::now();
+        if found.day_ms < written.day_ms
+            && let Some(jump) = Jump::of(written.day_ms, found.day_ms)
         {
             jump.report(Which::System);
         }
-        *self.0.lock() = Times::begin(written, elapsed, day_ms);
+        *self.0.lock() = Times::begin(written, found);
     }
 
     /// Compares with the time of day, which is to happen every second or so.
@@ -82,15 +101,21 @@ impl Clock {
 }
 
 impl Times {
-    /// The times of a store that was left so: since then the time of day has gone on, if it has not gone back.
-    fn begin(written: Written, elapsed: Duration, day_ms: u64) -> Self {
-        let Written {
-            store_ms,
-            day_ms: then_ms,
-        } = written;
-        let down_ms = match then_ms {
-            0 => day_ms.saturating_sub(store_ms),
-            then_ms => day_ms.saturating_sub(then_ms),
+    /// The times of a store that was left so. Since then as much time has passed as the machine has been up, or, where
+    /// it was started anew, as the time of day has gone on, if it has not gone back (T4).
+    fn begin(written: Written, found: Found) -> Self {
+        let Found {
+            elapsed,
+            boot,
+            day_ms,
+        } = found;
+        let store_ms = written.store_ms;
+        let same_boot = boot != 0 && written.boot == boot;
+        let up_ms = (elapsed.as_millis() as u64).checked_sub(written.up_ms);
+        let down_ms = match (up_ms.filter(|_| same_boot), written.day_ms) {
+            (Some(down_ms), _) => down_ms,
+            (None, 0) => day_ms.saturating_sub(store_ms),
+            (None, then_ms) => day_ms.saturating_sub(then_ms),
         };
         let now_ms = store_ms + down_ms;
         Times {
@@ -119,10 +144,39 @@ mod tests {
     const START_MS: u64 = 1_800_000_000_000;
     const UP: Duration = Duration::from_secs(500);
 
+    fn found(boot: u64, day_ms: u64) -> Found {
+        Found {
+            elapsed: UP,
+            boot,
+            day_ms,
+        }
+    }
+
+    #[test]
+    fn t4_while_the_machine_is_up_no_clock_that_anybody_sets_counts() {
+        let written = Written {
+            store_ms: START_MS,
+            day_ms: START_MS - HOUR_MS,
+            boot: 7,
+            up_ms: 490_000,
+        };
+        let opens = |boot, day_ms| Times::begin(written, found(boot, day_ms)).now_ms(UP);
+        // It was wrong by an hour, and put right just before the process died.
+        assert_eq!(opens(7, START_MS), START_MS + 10_000);
+        assert_eq!(opens(7, START_MS - 2 * HOUR_MS), START_MS + 10_000);
+        // After a new start of the machine there is nothing else to go by.
+        assert_eq!(opens(8, START_MS - HOUR_MS + 60_000), START_MS + 60_000);
+        assert_eq!(opens(0, START_MS - HOUR_MS + 60_000), START_MS + 60_000);
+    }
+
     #[test]
     fn t4_a_store_goes_on_from_where_it_was_left() {
-        let left = |store_ms, day_ms| Written { store_ms, day_ms };
-        let opens = |written, day_ms| Times::begin(written, UP, day_ms).now_ms(UP);
+        let left = |store_ms, day_ms| Written {
+            store_ms,
+            day_ms,
+            ..Written::default()
+        };
+        let opens = |written, day_ms| Times::begin(written, found(7, day_ms)).now_ms(UP);
         // Ten minutes later.
         let later_ms = START_MS + 600_000;
         assert_eq!(opens(left(START_MS, START_MS), later_ms), later_ms);
@@ -147,9 +201,9 @@ mod tests {
     fn t1_a_store_left_ahead_of_the_clock_does_not_stand_still() {
         let written = Written {
             store_ms: START_MS + HOUR_MS,
-            day_ms: 0,
+            ..Written::default()
         };
-        let mut times = Times::begin(written, UP, START_MS);
+        let mut times = Times::begin(written, found(7, START_MS));
         let opened_ms = times.now_ms(UP);
         for second in 1..=100 {
             let elapsed = UP + Duration::from_secs(second);

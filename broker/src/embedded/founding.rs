@@ -4,8 +4,8 @@ use super::{
     clock::Written,
     halt::Halt,
     tables::{
-        self, FORMAT, STORE, STORE_BATCH, STORE_CLOCK_MS, STORE_DAY_MS, STORE_FORMAT,
-        STORE_PARTITIONS, STORE_SHARDS,
+        self, FORMAT, STORE, STORE_BATCH, STORE_BOOT, STORE_CLOCK_MS, STORE_DAY_MS, STORE_FORMAT,
+        STORE_PARTITIONS, STORE_SHARDS, STORE_UP_MS,
     },
 };
 use crate::{BrokerError, Layout};
@@ -56,6 +56,8 @@ fn found_or_check_in(database: &Database, name: &str, layout: Layout) -> Result<
             clock: Written {
                 store_ms: number(STORE_CLOCK_MS)?,
                 day_ms: number(STORE_DAY_MS)?,
+                boot: number(STORE_BOOT)?,
+                up_ms: number(STORE_UP_MS)?,
             },
         }
     };

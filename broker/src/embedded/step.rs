@@ -6,7 +6,7 @@ use super::{
     Shared,
     disk::Access,
     halt::Halt,
-    tables::{STORE, STORE_BATCH, STORE_CLOCK_MS, STORE_DAY_MS},
+    tables::{STORE, STORE_BATCH, STORE_BOOT, STORE_CLOCK_MS, STORE_DAY_MS, STORE_UP_MS},
 };
 
 /// The transaction that the operations of one batch share.
@@ -81,6 +81,8 @@ impl<'a> Step<'a> {
                     let written = self.shared.clock.written(self.now_ms);
                     store.insert(STORE_CLOCK_MS, written.store_ms)?;
                     store.insert(STORE_DAY_MS, written.day_ms)?;
+                    store.insert(STORE_BOOT, written.boot)?;
+                    store.insert(STORE_UP_MS, written.up_ms)?;
                 }
                 txn.commit()?;
                 return Ok(Some(batch));

@@ -22,6 +22,10 @@ pub(super) const STORE_BATCH: &str = "batch";
 pub(super) const STORE_CLOCK_MS: &str = "clock_ms";
 /// … and the time of day.
 pub(super) const STORE_DAY_MS: &str = "day_ms";
+/// Which start of the machine that was in …
+pub(super) const STORE_BOOT: &str = "boot";
+/// … and how long the machine had been up.
+pub(super) const STORE_UP_MS: &str = "up_ms";
 
 /// partition, id → an `Input` as JSON.
 pub(super) const TOPIC: TableDefinition<(u16, u64, u64), &str> = TableDefinition::new("topic");
