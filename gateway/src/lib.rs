@@ -33,6 +33,7 @@ mod serve;
 mod server;
 mod settings;
 mod socket;
+mod spare;
 mod telemetry;
 mod upgrade;
 mod wire;

@@ -40,9 +40,14 @@ impl Lobby {
                 _place: Arc::new(place),
             });
         }
+        Lobby::turn_away(tcp);
+        None
+    }
+
+    /// Tells a connection to come back.
+    pub(crate) fn turn_away(tcp: &TcpStream) {
         metrics::counter!(telemetry::CONNECTIONS_REFUSED).increment(1);
         // A new connection takes as little as this at once, or is lost.
         let _ = tcp.try_write(FULL);
-        None
     }
 }

@@ -23,7 +23,8 @@ use tower::ServiceExt;
 use crate::{
     drain::Window,
     gateway::{Gateway, Shared},
-    lobby::Guest,
+    lobby::{Guest, Lobby},
+    spare::Spare,
     telemetry,
     upgrade::{Arrival, connect},
 };
@@ -139,6 +140,7 @@ async fn drain(shared: &Shared) {
 }
 
 async fn accept(listener: &TcpListener, router: &Router, shared: &Arc<Shared>) {
+    let mut spare = Spare::new();
     for number in 1_u64.. {
         if number.is_multiple_of(ACCEPTED_AT_ONCE) {
             tokio::task::yield_now().await;
@@ -150,9 +152,15 @@ async fn accept(listener: &TcpListener, router: &Router, shared: &Arc<Shared>) {
                     tokio::spawn(serve_http(tcp, peer, guest, router, shared));
                 }
             }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept");
+            Err(error) if spare.lend(&error) => {
+                if let Ok(Ok((tcp, _))) = timeout(ACCEPT_RETRY, listener.accept()).await {
+                    Lobby::turn_away(&tcp);
+                }
+                spare.take_back();
+            }
+            Err(_) => {
                 tokio::time::sleep(ACCEPT_RETRY).await;
+                spare.take_back();
             }
         }
     }

@@ -29,6 +29,75 @@ async fn f1_the_server_pings_and_closes_whoever_is_silent() {
 }
 
 #[tokio::test]
+async fn f3_who_comes_when_no_file_can_be_opened_is_told_to_come_back() {
+    const FILES: usize = 120;
+    let own = crate::support::command(&[
+        "all",
+        "--store",
+        "memory:",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "off",
+        "--allow-anonymous",
+    ]);
+    let mut limited = std::process::Command::new("sh");
+    let line = format!("ulimit -n {FILES}; exec \"$0\" \"$@\"");
+    limited.args(["-c", &line]).arg(own.get_program());
+    limited
+        .args(own.get_args())
+        .stdin(std::process::Stdio::null());
+    let server = Server::spawn(limited);
+    let mut witness = server.member("chat/f3", "Bo").await;
+    let mut held = Vec::new();
+    for _ in 0..2 * FILES {
+        let address = server.address();
+        held.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    // Whoever is taken in is told nothing before it has said something.
+    let mut refused = Vec::new();
+    let answers = held.iter_mut().map(|tcp| {
+        let mut answer = [0; 12];
+        async move {
+            tokio::io::AsyncReadExt::read_exact(tcp, &mut answer)
+                .await
+                .unwrap();
+            answer
+        }
+    });
+    let mut answers: futures_util::stream::FuturesUnordered<_> = answers.collect();
+    let first = tokio::time::timeout(Duration::from_secs(8), answers.next());
+    refused.extend(first.await.expect("somebody is told"));
+    drop(answers);
+    assert_eq!(refused, [*b"HTTP/1.1 503"]);
+    let log = server.log();
+    assert_eq!(log.matches("cannot accept").count(), 1, "{log}");
+    witness
+        .send(act("chat/f3", 2, json!({"say": "still here"})))
+        .await;
+    witness.find("event").await;
+    drop(held);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        assert!(Instant::now() < deadline, "nobody is taken in again");
+        let address = server.address();
+        let mut tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+        let answer = tokio::io::AsyncReadExt::read_u8(&mut tcp);
+        if tokio::time::timeout(Duration::from_millis(200), answer)
+            .await
+            .is_err()
+        {
+            break;
+        }
+    }
+    let mut later = server.member("chat/f3", "Ada").await;
+    later
+        .send(act("chat/f3", 2, json!({"say": "and so am I"})))
+        .await;
+    later.find("event").await;
+}
+
+#[tokio::test]
 async fn f2_what_breaks_the_protocol_is_closed_and_nobody_else_notices() {
     let server = Server::alone(&[]);
     let mut witness = server.member("chat/f2", "Bo").await;

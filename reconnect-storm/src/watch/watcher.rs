@@ -43,6 +43,8 @@ struct Place {
     /// From where it asked to go on when it resumed last.
     asked: Option<Pos>,
     settled_n: u64,
+    /// A snapshot is to come, and has not yet.
+    is_promised: bool,
 }
 
 #[derive(Debug)]
@@ -194,6 +196,8 @@ impl Watcher {
             ServerFrame::Resumed { rooms, .. } => {
                 self.tally.resumed += 1;
                 for (room, how) in rooms {
+                    let place = self.place(room);
+                    self.rooms[place].is_promised = *how == CatchUp::Snapshot;
                     match how {
                         CatchUp::Replay => self.tally.replays += 1,
                         CatchUp::Snapshot => {}
@@ -233,8 +237,12 @@ impl Watcher {
                 room, pos, n, ok, ..
             } => {
                 let place = self.place(room);
-                // To who is no member, a refusal comes as an answer and not in the order of the log.
-                if let Some(seat) = &self.rooms[place].seat {
+                let Place {
+                    seat, is_promised, ..
+                } = &self.rooms[place];
+                // To who is no member, an outcome comes as an answer and not in the order of the log. Whether somebody
+                // is one, a promised snapshot tells.
+                if let Some(seat) = seat.as_ref().filter(|_| !is_promised) {
                     let to = Some(seat.member);
                     self.entry(room, *pos, &Brought::Result { to, n: *n, ok: *ok });
                 }
@@ -303,6 +311,7 @@ impl Watcher {
     fn stand(&mut self, room: &RoomName, member: Member, pos: Pos) {
         self.told_of(room, pos);
         let index = self.place(room);
+        self.rooms[index].is_promised = false;
         match &mut self.rooms[index].seat {
             Some(seat) if pos.off < seat.off => {
                 let off = seat.off;
@@ -467,6 +476,7 @@ impl Watcher {
             seat: None,
             asked: None,
             settled_n: 0,
+            is_promised: false,
         });
         self.rooms.len() - 1
     }
