@@ -20,6 +20,8 @@ use self::book::Book;
 #[derive(Debug, Default)]
 pub(crate) struct Letter {
     session: Option<(String, String)>,
+    /// The key that a `resume` without an answer bore (SPEC section 9, 4002).
+    stray: Option<String>,
     rooms: BTreeMap<String, Book>,
     record: Record,
     actions: usize,
@@ -131,6 +133,20 @@ impl Letter {
     /// The last socket is gone.
     pub(crate) fn lost(&mut self) {
         self.attached = false;
+    }
+
+    /// A socket was given up before its first frame was answered: that may still arrive.
+    pub(crate) fn strayed(&mut self) {
+        self.stray = self.session.as_ref().map(|(_, key)| key.clone());
+    }
+
+    /// Whether that is why the newest key is void, or the session is another socket's: then the stray's key works.
+    pub(crate) fn is_back_to_the_stray(&mut self) -> bool {
+        let Some(((_, key), stray)) = self.session.as_mut().zip(self.stray.take()) else {
+            return false;
+        };
+        *key = stray;
+        true
     }
 
     /// The session is over, by `end` or 4001, and with it every room. What it did and saw.

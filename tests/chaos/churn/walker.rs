@@ -98,7 +98,6 @@ impl Walker {
             dial_at: Instant::now(),
             move_at: None,
             ending: false,
-            given_up: false,
         };
         let task = tokio::spawn(run.run());
         Walker {
@@ -141,8 +140,6 @@ struct Run {
     move_at: Option<Instant>,
     /// `end` was sent, and nobody knows whether it was taken.
     ending: bool,
-    /// A socket was given up before its first frame was answered.
-    given_up: bool,
 }
 
 /// What is open at most.
@@ -199,7 +196,7 @@ impl Run {
             return self.again(None);
         };
         if let Some(before) = self.current.replace(socket) {
-            self.given_up |= !before.answered;
+            self.gave_up(before.answered);
             self.older.insert(before.number, before);
             while self.older.len() > 1 {
                 self.older.pop_first();
@@ -254,7 +251,7 @@ impl Run {
                     .is_some_and(|socket| socket.number == number)
                 {
                     let answered = self.current.take().is_none_or(|socket| socket.answered);
-                    self.given_up |= !answered;
+                    self.gave_up(answered);
                     self.look(|notes| notes.letter.lost());
                     self.again(None);
                 }
@@ -280,11 +277,14 @@ impl Run {
             }
             then
         });
-        if matches!(frame["t"].as_str(), Some("welcome" | "resumed")) {
+        let t = frame["t"].as_str();
+        if matches!(t, Some("welcome" | "resumed")) {
             (self.tries, self.ending) = (0, false);
-            if let Some(socket) = &mut self.current {
-                socket.answered = true;
-            }
+        }
+        if matches!(t, Some("welcome" | "resumed" | "busy" | "bye"))
+            && let Some(socket) = &mut self.current
+        {
+            socket.answered = true;
         }
         for then in then {
             match then {
@@ -294,14 +294,16 @@ impl Run {
                     self.again(after);
                 }
                 Then::Move(after) => self.move_at = Some(Instant::now() + after),
+                // One of its own that it gave up without an answer may have come late (SPEC section 9).
+                Then::Gone | Then::Stop(4002)
+                    if !self.ending && self.look(|notes| notes.letter.is_back_to_the_stray()) =>
+                {
+                    self.drop_current("overtaken by an earlier socket of its own");
+                    self.again(None);
+                }
                 Then::Gone => {
                     self.over(!self.ending);
                     self.drop_current("the session is gone");
-                }
-                // One of its own that it gave up without an answer may have come late.
-                Then::Stop(4002) if self.given_up => {
-                    self.drop_current("taken over by an earlier socket of its own");
-                    self.again(None);
                 }
                 Then::Stop(code) => {
                     self.drop_current("told to stop");
@@ -327,9 +329,16 @@ impl Run {
         self.dial_at = Instant::now() + after.unwrap_or(drawn);
     }
 
+    /// A socket is given up; whether it was answered.
+    fn gave_up(&mut self, answered: bool) {
+        if !answered {
+            self.look(|notes| notes.letter.strayed());
+        }
+    }
+
     fn drop_current(&mut self, why: &str) {
         if let Some(socket) = self.current.take() {
-            self.given_up |= !socket.answered;
+            self.gave_up(socket.answered);
             self.note(socket.number, What::Closed(format!("by us: {why}")));
         }
         self.look(|notes| notes.letter.lost());
