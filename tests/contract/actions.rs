@@ -1,6 +1,6 @@
 //! Section 5: actions.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -326,6 +326,7 @@ async fn a5_rate_limited_from_that_number_on_until_it_is_resent() {
     let server = Server::alone(&["--actions-per-s", "20"]);
     let mut client = server.member("chat/a5", "Ada").await;
     let say = |n: u64| act("chat/a5", n, json!({"say": n.to_string()}));
+    let start = Instant::now();
     for n in 2..=60 {
         client.send(say(n)).await;
     }
@@ -351,9 +352,10 @@ async fn a5_rate_limited_from_that_number_on_until_it_is_resent() {
             other => panic!("{other}: {frame}"),
         }
     }
+    let at_least = Duration::from_millis((59 - 40) * 1000 / 20);
     assert!(
-        limited > 0,
-        "60 actions at 20 a second, 40 at once, are too many"
+        limited > 0 || start.elapsed() >= at_least,
+        "59 actions at 20 a second, 40 at once, are too many"
     );
 }
 
