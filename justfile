@@ -24,7 +24,7 @@ test:
 
 # The crates as they would be published.
 package:
-    cargo package --workspace --quiet --allow-dirty
+    cargo package --workspace --quiet --allow-dirty --no-verify
 
 # The JavaScript client: types, unit tests, and the pages in a real browser.
 web:
