@@ -63,7 +63,9 @@ test("d3_a_drained_gateway_is_not_noticed", async (t) => {
   let drained;
   const gone = first.terminate().then((code) => (drained = { code }));
   const said = [];
-  for (let i = 0; !drained || i % pages.length; i++) {
+  let meanwhile = 0;
+  for (let i = 0; !drained || i < 2 * pages.length || i % pages.length; i++) {
+    if (!drained) meanwhile++;
     const text = `line ${i}`;
     said.push(text);
     await chat.say(pages[i % pages.length], text);
@@ -77,7 +79,7 @@ test("d3_a_drained_gateway_is_not_noticed", async (t) => {
     assert.deepEqual(await statuses[i](), [], "live all the time");
     assert.deepEqual(one.mistakes, []);
   }
-  assert.ok(said.length > pages.length, `only ${said.length} lines were said meanwhile`);
+  assert.ok(meanwhile > 0, "no line was said while the gateway drained");
   assert.equal(served.get(first.port).size, 0);
   assert.ok(served.get(second.port).size >= pages.length, `${sockets()}`);
   assert.deepEqual(await Promise.all(pages.map(chat.sid)), sids, "the same sessions");
