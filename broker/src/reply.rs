@@ -87,6 +87,22 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// About how much memory it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        const OVERHEAD: usize = 256;
+        let payload = |payload: &Payload| payload.as_json().len();
+        OVERHEAD
+            + match self {
+                Answer::Joined { state, .. } => payload(state),
+                Answer::Seated { state, .. } => state.as_ref().map_or(0, payload),
+                Answer::Outcome(outcome) => outcome.body.payload_bytes(),
+                Answer::NotTaken { code, message, .. } => code.len() + message.len(),
+                Answer::Gap { .. } | Answer::Superseded { .. } => 0,
+            }
+    }
+}
+
 /// What one process tells another, apart from commits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Nudge {

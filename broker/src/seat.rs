@@ -106,3 +106,14 @@ pub enum OutcomeBody {
         data: Option<Payload>,
     },
 }
+
+impl OutcomeBody {
+    /// The size of everything in it whose length a room chooses, in bytes.
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            OutcomeBody::Left { reason } => reason.len(),
+            OutcomeBody::Refused { code, message } => code.len() + message.len(),
+            OutcomeBody::Done { data } => data.as_ref().map_or(0, |data| data.as_json().len()),
+        }
+    }
+}

@@ -51,6 +51,8 @@ pub(crate) struct Socket {
     pub(crate) rooms: Rooms,
     /// Rooms that may have something for the client, a bit for each.
     pub(crate) news: u128,
+    /// The room that had the last turn.
+    last_slot: u8,
     /// What the newest token said and the session's record does not know yet.
     unsaved: Option<Identity>,
     job: Option<Job>,
@@ -117,6 +119,7 @@ impl Socket {
             wake,
             rooms: Rooms::default(),
             news: 0,
+            last_slot: 0,
             unsaved: None,
             job: None,
             blocked: None,
@@ -226,7 +229,7 @@ impl Socket {
             }
         } else {
             self.news |= self.wake.take_rooms();
-            if self.news != 0 || (self.wake.has_mail() && !self.owes()) {
+            if self.news != 0 || self.wake.has_mail() {
                 return Poll::Ready(Event::News);
             }
         }
@@ -286,10 +289,9 @@ impl Socket {
 
     /// Writes what there is for the client, up to one turn.
     fn deliver(&mut self, now: Instant) {
-        while self.wire.unsent() < TURN_BYTES && !self.owes() {
-            let Some(reply) = self.wake.take_reply() else {
-                break;
-            };
+        while self.wire.unsent() < TURN_BYTES
+            && let Some(reply) = self.wake.take_reply()
+        {
             let Some(slot) = self.rooms.find(&reply.room) else {
                 continue;
             };
@@ -298,7 +300,10 @@ impl Socket {
             {
                 continue;
             }
-            if let Some(room) = self.rooms.get(slot)
+            if self.rooms.get(slot).is_some_and(|room| room.holds()) && self.rooms.hold_too_much() {
+                // It is asked for again.
+                metrics::counter!(telemetry::REPLIES_DROPPED).increment(1);
+            } else if let Some(room) = self.rooms.get(slot)
                 && let Some(frame) = room.hear(reply.answer, now)
             {
                 self.wire.send(&frame);
@@ -306,8 +311,9 @@ impl Socket {
             self.news |= 1 << slot;
         }
         while self.news != 0 && self.wire.unsent() < TURN_BYTES {
-            let slot = self.news.trailing_zeros() as u8;
+            let slot = next_slot(self.news, self.last_slot);
             self.news &= !(1 << slot);
+            self.last_slot = slot;
             if let Some(room) = self.rooms.get(slot)
                 && room.pull(self.wire.as_mut(), now) == Turn::More
             {
@@ -369,8 +375,25 @@ impl Socket {
     fn is_listening(&self) -> bool {
         self.job.is_none() && self.wire.unsent() <= UNSENT_MAX
     }
+}
 
-    fn owes(&mut self) -> bool {
-        self.rooms.iter().any(|(_, room)| room.owes())
+/// The next room that has news: each has its turn, so none holds up the others for long (R6).
+fn next_slot(news: u128, last: u8) -> u8 {
+    let first = (last + 1) % 128;
+    let behind = news.rotate_right(first.into()).trailing_zeros() as u8;
+    (first + behind) % 128
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r6_each_room_with_news_has_its_turn() {
+        let news = 1 << 3 | 1 << 64 | 1 << 127;
+        let turns = [(0, 3), (2, 3), (3, 64), (64, 127), (126, 127), (127, 3)];
+        for (last, next) in turns {
+            assert_eq!(next_slot(news, last), next, "after {last}");
+        }
     }
 }

@@ -7,7 +7,6 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use outlast_broker::Reply;
-use outlast_protocol::Payload;
 use parking_lot::Mutex;
 
 use crate::{bye::Bye, drain::Moving, telemetry};
@@ -60,7 +59,7 @@ impl Wake {
     /// A room answers.
     pub(crate) fn post(&self, reply: Reply) {
         let mut letters = self.letters.lock();
-        let bytes = bytes(&reply);
+        let bytes = reply.answer.bytes();
         let full = letters.replies.len() >= REPLIES_MAX || letters.bytes + bytes > BYTES_MAX;
         if full && !letters.replies.is_empty() {
             metrics::counter!(telemetry::REPLIES_DROPPED).increment(1);
@@ -145,7 +144,7 @@ impl Wake {
         let mut letters = self.letters.lock();
         let reply = letters.replies.pop_front();
         match &reply {
-            Some(reply) => letters.bytes -= bytes(reply),
+            Some(reply) => letters.bytes -= reply.answer.bytes(),
             None => {
                 letters.replies = VecDeque::new();
                 let empty = letters.bye.is_none() && letters.moving.is_none() && !letters.missed;
@@ -164,19 +163,4 @@ impl Wake {
         self.mail.store(true, Ordering::Release);
         self.waker.wake();
     }
-}
-
-fn bytes(reply: &Reply) -> usize {
-    use outlast_broker::Answer;
-    const OVERHEAD: usize = 256;
-    let state = |state: &Payload| state.as_json().len();
-    OVERHEAD
-        + match &reply.answer {
-            Answer::Joined { state: payload, .. } => state(payload),
-            Answer::Seated { state: payload, .. } => payload.as_ref().map_or(0, state),
-            Answer::Outcome(_)
-            | Answer::Gap { .. }
-            | Answer::NotTaken { .. }
-            | Answer::Superseded { .. } => 0,
-        }
 }

@@ -116,6 +116,9 @@ impl Socket {
                 }
                 None => {}
             }
+            if room.has_held() {
+                self.news |= 1 << slot;
+            }
             let again = room.ask_again(now);
             if !again.is_empty() {
                 return Chore::Now(jobs.append(What::AskAgain, room.name.clone(), again));

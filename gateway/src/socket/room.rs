@@ -8,8 +8,10 @@ use tokio::time::Instant;
 
 mod answers;
 mod chores;
+mod held;
 mod turn;
 
+use self::held::Held;
 pub(crate) use self::{chores::Word, turn::Turn};
 use super::{asked::Asked, patience::Patience};
 use crate::{
@@ -36,6 +38,7 @@ pub(crate) struct Room<S = Seat> {
     reminds: bool,
     /// How often in a row the room was shown, and its log did not go on from there.
     vain: u32,
+    held: Held,
 }
 
 /// Where the session stands in a room.
@@ -128,6 +131,7 @@ impl<S: Place> Room<S> {
             remind_at: None,
             reminds: false,
             vain: 0,
+            held: Held::default(),
         }
     }
 
@@ -145,9 +149,23 @@ impl<S: Place> Room<S> {
             && self.seat.is_none()
     }
 
-    /// Whether an outcome has come that has to wait for entries before it.
-    pub(crate) fn owes(&self) -> bool {
+    /// Whether an answer that comes now has to wait: for one before it, which waits for entries of the log.
+    pub(crate) fn holds(&self) -> bool {
+        self.owes() || !self.held.is_empty()
+    }
+
+    fn owes(&self) -> bool {
         matches!(&self.stand, Stand::In(follow) if follow.due.is_some())
+    }
+
+    /// About how much memory the answers take that wait for another.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held.bytes()
+    }
+
+    /// Whether answers have waited for another, and wait no longer.
+    pub(crate) fn has_held(&self) -> bool {
+        !self.held.is_empty() && !self.owes()
     }
 
     /// An action goes to the room.

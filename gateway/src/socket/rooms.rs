@@ -46,6 +46,13 @@ impl Rooms {
         bytes > BYTES_MAX
     }
 
+    /// Whether there is no place for another answer that waits for an earlier one of its room (F3).
+    pub(crate) fn hold_too_much(&mut self) -> bool {
+        const BYTES_MAX: usize = 32 * 1024;
+        let bytes: usize = self.iter().map(|(_, room)| room.held_bytes()).sum();
+        bytes > BYTES_MAX
+    }
+
     /// Every room, with its slot.
     pub(crate) fn iter(&mut self) -> impl Iterator<Item = (u8, &mut Room)> {
         self.slots

@@ -7,6 +7,7 @@
     reason = "a panic is how a test fails"
 )]
 
+mod faulty;
 mod redis;
 mod support;
 
@@ -16,6 +17,7 @@ mod draining;
 mod flow;
 mod ghosts;
 mod handshake;
+mod independence;
 mod outages;
 mod rejoining;
 mod resuming;

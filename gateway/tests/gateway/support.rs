@@ -68,11 +68,14 @@ impl World {
     }
 
     pub async fn with(setup: Setup) -> Self {
-        let layout = Layout {
+        Self::on(Self::store(), setup).await
+    }
+
+    pub fn store() -> SharedBroker {
+        Embedded::memory(Layout {
             partitions: 2,
             shards: 2,
-        };
-        Self::on(Embedded::memory(layout), setup).await
+        })
     }
 
     pub async fn on(broker: SharedBroker, setup: Setup) -> Self {

@@ -8,8 +8,16 @@ use super::{Due, Joined, Room, Stand};
 use crate::hub::{Cursor, Place, Pulled};
 
 impl<S: Place> Room<S> {
-    /// The room answers; what the client is told of that.
+    /// The room answers; returns what the client is told of that now.
     pub(crate) fn hear(&mut self, answer: Answer, now: Instant) -> Option<ServerFrame> {
+        if self.holds() {
+            self.held.push(answer);
+            return None;
+        }
+        self.answered(answer, now)
+    }
+
+    pub(super) fn answered(&mut self, answer: Answer, now: Instant) -> Option<ServerFrame> {
         let room = self.name.clone();
         match answer {
             Answer::Joined {

@@ -540,12 +540,6 @@ impl World {
         if self.chance(0.05) || generation != self.generation {
             return;
         }
-        while self.room.owes() && self.pull() == Turn::More {}
-        if self.room.owes() {
-            // It waits for what stands before it.
-            self.replies.push_front((generation, answer));
-            return;
-        }
         if let Some(frame) = self.room.hear(answer, self.now) {
             self.frames.send(&frame);
         }
@@ -736,5 +730,66 @@ fn a8_e3_every_action_has_a_word_and_nothing_is_told_twice() {
             "world {seed}: no word of {open:?}, which the room has applied up to {}",
             world.host.n
         );
+    }
+}
+
+#[test]
+fn r6_what_a_room_answers_while_it_owes_an_outcome_is_told_after_that() {
+    let mut world = World::new(1);
+    let joined = Pos { off: 1, tag: 1 };
+    let left = |n| {
+        let reason = "left".to_owned();
+        let body = OutcomeBody::Left { reason };
+        let pos = Pos { off: 2, tag: 2 };
+        Answer::Outcome(Outcome { n, pos, body })
+    };
+    world.core.borrow_mut().seed(joined);
+    world.room.replay(ME, Cursor::new(joined), joined);
+    let now = world.now;
+    let join = Request::Join {
+        n: 3,
+        user: "ada".to_owned(),
+        data: None,
+    };
+    for (n, request) in [(2, Request::Leave { n: 2 }), (3, join)] {
+        world.room.forward(n, &request, now);
+    }
+    assert_eq!(world.room.hear(left(2), now), None);
+    let again = Answer::Joined {
+        n: 3,
+        applied: 3,
+        member: ME,
+        pos: Pos { off: 3, tag: 3 },
+        state: Payload::null(),
+    };
+    assert_eq!(world.room.hear(again, now), None);
+    assert_eq!(world.room.pull(&mut world.frames, now), Turn::Done);
+
+    let quiet = |off, n| Entry {
+        pos: Pos { off, tag: off },
+        at: 0,
+        body: Body::Event {
+            by: Some(ME),
+            n: Some(n),
+            quiet: true,
+            data: Payload::null(),
+        },
+    };
+    let entries = vec![quiet(2, 2), quiet(3, 3)];
+    world
+        .core
+        .borrow_mut()
+        .announce(joined, entries, Vec::new());
+    while world.room.pull(&mut world.frames, now) == Turn::More {}
+    let told: Vec<_> = world.frames.0.iter().map(told).collect();
+    assert_eq!(told, ["live", "left 2", "joined 3"]);
+}
+
+fn told(frame: &ServerFrame) -> String {
+    match frame {
+        ServerFrame::Live { .. } => "live".to_owned(),
+        ServerFrame::Left { n: Some(n), .. } => format!("left {n}"),
+        ServerFrame::Joined { n, .. } => format!("joined {n}"),
+        other => panic!("{other:?}"),
     }
 }

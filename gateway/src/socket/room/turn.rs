@@ -49,8 +49,18 @@ impl Desk for Wire {
 }
 
 impl<S: Place> Room<S> {
-    /// Writes what the log has for this member, until the socket's turn is over.
+    /// Writes what the room has for this member, until the socket's turn is over.
     pub(crate) fn pull(&mut self, desk: &mut impl Desk, now: Instant) -> Turn {
+        while desk.unsent() < TURN_BYTES && self.has_held() {
+            let frame = self.held.pop().and_then(|held| self.answered(held, now));
+            frame.iter().for_each(|frame| desk.send(frame));
+        }
+        let turn = self.give(desk, now);
+        if self.has_held() { Turn::More } else { turn }
+    }
+
+    /// Writes what the log has, and what was due behind that.
+    fn give(&mut self, desk: &mut impl Desk, now: Instant) -> Turn {
         let (Stand::In(follow), Some(seat)) = (&mut self.stand, &self.seat) else {
             return Turn::Done;
         };
