@@ -6,7 +6,7 @@ default: fmt lint test package web manifests
 # What a change most likely breaks, in less than three minutes once it is built: lints, units, the stores, JavaScript.
 quick: fmt lint
     cargo test --workspace --lib --bins
-    cargo test --package outlast-broker --test embedded
+    cargo test --package outlast-store --test embedded
     cargo test --package outlast-gateway --package outlast-sessions --package outlast-worker
     cd web && npm run types && npm test
 

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr};
 use anyhow::Context;
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use outlast_broker::Health;
+use outlast_store::Health;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 

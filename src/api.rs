@@ -9,8 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use outlast_broker::SharedBroker;
 use outlast_sessions::Sessions;
+use outlast_store::SharedStore;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -54,9 +54,9 @@ struct Description;
 
 impl Api {
     /// An API over this store; starts to listen for what rooms answer.
-    pub(crate) fn new(broker: SharedBroker, sessions: Sessions) -> Api {
+    pub(crate) fn new(store: SharedStore, sessions: Sessions) -> Api {
         Api {
-            asks: Asks::start(broker),
+            asks: Asks::start(store),
             sessions,
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{Parser, error::ErrorKind};
-use outlast_broker::Layout;
+use outlast_store::Layout;
 
 use crate::{
     cli::{Cli, Command, Flags, LogFormat, RoleName},

@@ -4,7 +4,7 @@
 mod log;
 mod traces;
 
-use outlast_broker::telemetry::Metric;
+use outlast_store::telemetry::Metric;
 use tokio::runtime::Handle;
 use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 

@@ -4,9 +4,9 @@ use std::{io::Write, time::Duration};
 
 use anyhow::{Context, ensure};
 use axum::Router;
-use outlast_broker::{NodeId, SharedBroker};
 use outlast_gateway::{Gateway, Keys};
 use outlast_sessions::Sessions;
+use outlast_store::{NodeId, SharedStore};
 use outlast_worker::Registry;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -41,7 +41,7 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     let Some(store) = early.until_store(&config, &told).await? else {
         return Ok(());
     };
-    let store = outlast_broker::metered(store);
+    let store = outlast_store::metered(store);
     tracing::info!(
         role = config.role.as_str(),
         version = env!("CARGO_PKG_VERSION"),
@@ -145,7 +145,7 @@ impl Front {
     fn spawn(
         self,
         config: &Config,
-        store: &SharedBroker,
+        store: &SharedStore,
         pages: Router,
         told: &CancellationToken,
         parts: &mut Parts,
@@ -170,7 +170,7 @@ const TOLD_WITHIN: Duration = Duration::from_secs(2);
 /// The parts behind the gateway: rooms and sessions.
 fn spawn_behind(
     config: &Config,
-    store: &SharedBroker,
+    store: &SharedStore,
     registry: Registry,
     grace: Duration,
     stop: &CancellationToken,
@@ -185,7 +185,8 @@ fn spawn_behind(
         parts.spawn(async move { stopped("the worker", run.await) });
     }
     if config.role.has_keeper() {
-        let keep = outlast_sessions::keep(store.clone(), session_settings(config), stop.clone());
+        let keep =
+            outlast_sessions::run_keeper(store.clone(), session_settings(config), stop.clone());
         parts.spawn(async move { stopped("the session keeper", keep.await) });
     }
     parts
@@ -220,10 +221,10 @@ fn announce(role: RoleName, address: Option<std::net::SocketAddr>) -> anyhow::Re
         .context("cannot write to standard output")
 }
 
-fn session_settings(config: &Config) -> outlast_sessions::Settings {
-    let defaults = outlast_sessions::Settings::default();
+fn session_settings(config: &Config) -> outlast_sessions::SessionSettings {
+    let defaults = outlast_sessions::SessionSettings::default();
     let flags = &config.flags;
-    outlast_sessions::Settings {
+    outlast_sessions::SessionSettings {
         ttl_ms: flags.session_ttl_ms.unwrap_or(defaults.ttl_ms),
         grace_ms: flags.detach_grace_ms.unwrap_or(defaults.grace_ms),
         per_user_max: flags.sessions_per_user.unwrap_or(defaults.per_user_max),
@@ -232,10 +233,10 @@ fn session_settings(config: &Config) -> outlast_sessions::Settings {
     }
 }
 
-fn worker_settings(config: &Config) -> outlast_worker::Settings {
-    let defaults = outlast_worker::Settings::default();
+fn worker_settings(config: &Config) -> outlast_worker::WorkerSettings {
+    let defaults = outlast_worker::WorkerSettings::default();
     let flags = &config.flags;
-    outlast_worker::Settings {
+    outlast_worker::WorkerSettings {
         log_entries: flags.log_entries.unwrap_or(defaults.log_entries),
         lease_ms: flags.lease_ms.unwrap_or(defaults.lease_ms),
         log_age_ms: flags.log_age_ms.unwrap_or(defaults.log_age_ms),
@@ -246,10 +247,10 @@ fn worker_settings(config: &Config) -> outlast_worker::Settings {
     }
 }
 
-fn gateway_settings(config: &Config) -> outlast_gateway::Settings {
-    let defaults = outlast_gateway::Settings::default();
+fn gateway_settings(config: &Config) -> outlast_gateway::GatewaySettings {
+    let defaults = outlast_gateway::GatewaySettings::default();
     let flags = &config.flags;
-    outlast_gateway::Settings {
+    outlast_gateway::GatewaySettings {
         heartbeat_ms: flags.heartbeat_ms.unwrap_or(defaults.heartbeat_ms),
         frame_bytes: flags
             .frame_bytes

@@ -6,11 +6,11 @@
 use std::{sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use outlast_broker::{
-    Announcement, Body, BrokerError, Deadline, Heard, Input, Listener, NodeId, Request,
-    SharedBroker, Subscriptions,
-};
 use outlast_protocol::{Payload, RoomName, Sid};
+use outlast_store::{
+    Announcement, Body, Deadline, Input, Listener, NodeId, Request, SharedStore, StoreError,
+    StoreEvent, Subscriptions,
+};
 use outlast_worker::rooms::stats::{Event, Word};
 use tokio::{
     task::JoinHandle,
@@ -42,10 +42,10 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn start(broker: SharedBroker, metrics: PrometheusHandle, who: Who) -> Publisher {
+    pub(crate) fn start(store: SharedStore, metrics: PrometheusHandle, who: Who) -> Publisher {
         let stop = CancellationToken::new();
         let room: RoomName = ROOM.parse().expect("it is a room name");
-        let line = Line { broker, room };
+        let line = Line { store, room };
         let task = tokio::spawn(line.publish(Reporter::new(who, metrics), stop.clone()));
         Publisher { stop, task }
     }
@@ -60,7 +60,7 @@ impl Publisher {
 
 /// The way to the room, and back.
 struct Line {
-    broker: SharedBroker,
+    store: SharedStore,
     room: RoomName,
 }
 
@@ -82,12 +82,12 @@ impl Line {
         let mut last: Option<Instant> = None;
         loop {
             let heard = tokio::select! {
-                heard = listener.hear() => heard,
+                heard = listener.next() => heard,
                 () = stop.cancelled() => break,
             };
             if let Some(call) = self.call(&heard) {
                 last = Some(call);
-                let partitions = u32::from(self.broker.layout().partitions);
+                let partitions = u32::from(self.store.layout().partitions);
                 let report = reporter.report(partitions, call);
                 self.say(&Word::Report(Box::new(report))).await;
             }
@@ -97,17 +97,20 @@ impl Line {
         }
     }
 
-    async fn listen(&self) -> Result<(Arc<dyn Subscriptions>, Box<dyn Listener>), BrokerError> {
-        let (subscriptions, listener) = self.broker.listen(&NodeId::random()).await?;
+    async fn listen(&self) -> Result<(Arc<dyn Subscriptions>, Box<dyn Listener>), StoreError> {
+        let (subscriptions, listener) = self.store.listen(&NodeId::random()).await?;
         subscriptions.subscribe(&self.room).await?;
         Ok((subscriptions, listener))
     }
 
     /// When the roll was called, if what was heard is a call.
-    fn call(&self, heard: &Heard) -> Option<Instant> {
+    fn call(&self, heard: &StoreEvent) -> Option<Instant> {
         let news = match heard {
-            Heard::Room(news) if news.room == self.room => news,
-            Heard::Room(_) | Heard::Reply(_) | Heard::Nudge(_) | Heard::Missed => return None,
+            StoreEvent::Room(news) if news.room == self.room => news,
+            StoreEvent::Room(_)
+            | StoreEvent::Reply(_)
+            | StoreEvent::Nudge(_)
+            | StoreEvent::Missed => return None,
         };
         calls_the_roll(news).then(Instant::now)
     }
@@ -121,9 +124,9 @@ impl Line {
             gateway: None,
             request: Request::Report { data },
         };
-        let deadline = Deadline(self.broker.now_ms() + REPORT_WITHIN_MS);
-        let partition = self.broker.layout().partition(&self.room);
-        let append = self.broker.append(partition, deadline, vec![input]);
+        let deadline = Deadline(self.store.now_ms() + REPORT_WITHIN_MS);
+        let partition = self.store.layout().partition(&self.room);
+        let append = self.store.append(partition, deadline, vec![input]);
         match timeout(APPEND_WITHIN, append).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "a report was not taken"),

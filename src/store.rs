@@ -6,10 +6,10 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use outlast_broker::{
-    BrokerError, SharedBroker,
+use outlast_store::{
+    SharedStore, StoreError,
     embedded::Embedded,
-    redis::{Access, Certificate, Prefix, Redis, Settings},
+    redis::{Access, Certificate, Prefix, Redis, RedisSettings},
 };
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 /// How long the store may take to answer at the start (L5), beyond what it is waited for (L12).
 const CONNECT_WAIT: Duration = Duration::from_millis(4_500);
 
-pub(crate) async fn open(config: &Config) -> anyhow::Result<SharedBroker> {
+pub(crate) async fn open(config: &Config) -> anyhow::Result<SharedStore> {
     let (scheme, rest) = config.store.split_once(':').unwrap_or((&config.store, ""));
     match scheme {
         "embedded" | "memory" if config.role != RoleName::All => bail!(
@@ -36,27 +36,27 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<SharedBroker> {
         "redis" | "rediss" | "redis-sentinel" | "rediss-sentinel" | "redis-cluster"
         | "rediss-cluster" => {
             let start_wait_ms = config.flags.store_wait_ms.unwrap_or(0);
-            let settings = Settings {
+            let settings = RedisSettings {
                 access: access(&config.flags)?,
                 prefix: prefix(&config.flags)?,
                 start_wait_ms,
-                ..Settings::default()
+                ..RedisSettings::default()
             };
             let connect = Redis::connect(&config.store, config.layout, settings);
             let wait = CONNECT_WAIT + Duration::from_millis(start_wait_ms);
             let store = tokio::time::timeout(wait, connect).await;
             let store = store
-                .unwrap_or_else(|_| Err(BrokerError::Unavailable("no answer in time".to_owned())));
+                .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned())));
             Ok(store.map_err(|error| {
                 let url = without_password(&config.store);
                 let hint = match &error {
-                    BrokerError::Unavailable(_) => "; is Redis running there?",
-                    BrokerError::Full(_)
-                    | BrokerError::Fenced { .. }
-                    | BrokerError::Moved(_)
-                    | BrokerError::TooLate
-                    | BrokerError::Unreadable(_)
-                    | BrokerError::Incompatible(_) => "",
+                    StoreError::Unavailable(_) => "; is Redis running there?",
+                    StoreError::Full(_)
+                    | StoreError::Fenced { .. }
+                    | StoreError::Moved(_)
+                    | StoreError::TooLate
+                    | StoreError::Unreadable(_)
+                    | StoreError::Incompatible(_) => "",
                 };
                 anyhow!("cannot use --store {url}: {error}{hint}")
             })?)

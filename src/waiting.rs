@@ -14,7 +14,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use outlast_broker::SharedBroker;
+use outlast_store::SharedStore;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -50,7 +50,7 @@ impl Early<'_> {
         &self,
         config: &Config,
         told: &CancellationToken,
-    ) -> anyhow::Result<Option<SharedBroker>> {
+    ) -> anyhow::Result<Option<SharedStore>> {
         let tell = async {
             match self.admin {
                 Some((listener, metrics)) => {

@@ -120,7 +120,7 @@ CASES = {
     ),
     "OutlastStoreAway": (
         {'outlast_store_requests_failed_total{request="connect"}': "0x10 0+60x20"},
-        {'outlast_store_requests_failed_total{request="beat"}': "0x10 40x20", 'outlast_store_requests_failed_total{request="append"}': "0+60x30"},
+        {'outlast_store_requests_failed_total{request="heartbeat"}': "0x10 40x20", 'outlast_store_requests_failed_total{request="append"}': "0+60x30"},
     ),
     "OutlastStoreSlow": (
         {'outlast_store_request_seconds{quantile="0.99", request="append"}': "0.2x30"},

@@ -223,7 +223,7 @@ class Store(unittest.TestCase):
                     self.assertEqual((mount["mountPath"], mount["readOnly"]), ("/run/secrets/redis", True))
 
     def test_the_users_are_those_of_the_guide(self):
-        mine, theirs = (manifests.ROOT / path for path in ("k8s/components/redis/users.acl", "broker/src/redis/acl/users.acl"))
+        mine, theirs = (manifests.ROOT / path for path in ("k8s/components/redis/users.acl", "store/src/redis/acl/users.acl"))
         self.assertEqual(mine.read_text(), theirs.read_text())
 
     def test_redis_lets_each_role_in_and_nobody_else(self):

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use outlast_broker::{BrokerError, Seldom};
 use outlast_protocol::CloseCode;
 use outlast_sessions::{Attachment, SessionError};
+use outlast_store::{StoreError, Throttle};
 use tracing::{Instrument, Span};
 
 use crate::{auth::AuthError, bye::Bye, gateway::Shared, hello::Hello, telemetry};
 
 /// While two versions run side by side, this may befall everybody, again and again.
-static STRANGE: Seldom = Seldom::every(Duration::from_secs(60));
+static STRANGE: Throttle = Throttle::every(Duration::from_secs(60));
 
 /// Gives the client a session, or its session back.
 pub(crate) async fn attach(shared: &Shared, hello: &Hello) -> Result<Attachment, Bye> {
@@ -82,12 +82,12 @@ fn refused(error: SessionError) -> Bye {
             }
             busy()
         }
-        SessionError::Broker(error) => no_answer(&error),
+        SessionError::Store(error) => no_answer(&error),
     }
 }
 
 /// What a client is told when the store did not do what its attach needs.
-pub(crate) fn no_answer(error: &BrokerError) -> Bye {
+pub(crate) fn no_answer(error: &StoreError) -> Bye {
     tracing::debug!(%error, "the store does not attach a session");
     busy()
 }

@@ -7,12 +7,12 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use outlast_broker::{
-    BrokerError, Deadline, Health, Input, Listener, NodeId, Partition, Request, Role, SharedBroker,
-    Standing,
-};
 use outlast_protocol::{Limits, RoomName, Sid, Welcome};
 use outlast_sessions::{Attachment, Audit, SessionError, Sessions};
+use outlast_store::{
+    Deadline, Health, Input, Listener, NodeId, PartitionId, Request, Role, SeatRead, SharedStore,
+    StoreError,
+};
 use tokio::{
     sync::{Notify, Semaphore},
     time::{Instant, sleep},
@@ -27,7 +27,7 @@ use crate::{
     hub::{Hub, News, Registration, Wake},
     lobby::Lobby,
     outage::Outage,
-    settings::Settings,
+    settings::GatewaySettings,
     telemetry,
 };
 
@@ -40,10 +40,10 @@ pub struct Gateway {
 /// What all of a gateway's sockets share.
 pub(crate) struct Shared {
     pub(crate) me: NodeId,
-    pub(crate) broker: SharedBroker,
+    pub(crate) store: SharedStore,
     pub(crate) sessions: Sessions,
     pub(crate) auth: Auth,
-    pub(crate) settings: Settings,
+    pub(crate) settings: GatewaySettings,
     pub(crate) hub: Arc<Hub>,
     pub(crate) addresses: Addresses,
     /// Those who wait for their turn to attach (D1).
@@ -94,10 +94,15 @@ const LINGERS_MAX: Duration = Duration::from_millis(1_500);
 
 impl Gateway {
     /// A gateway that does nothing yet; see [`Gateway::serve`].
-    pub fn new(broker: SharedBroker, sessions: Sessions, auth: Auth, settings: Settings) -> Self {
+    pub fn new(
+        store: SharedStore,
+        sessions: Sessions,
+        auth: Auth,
+        settings: GatewaySettings,
+    ) -> Self {
         let shared = Shared {
             me: NodeId::random(),
-            hub: Hub::new(broker.clone(), settings.log_entries),
+            hub: Hub::new(store.clone(), settings.log_entries),
             addresses: Addresses::new(settings.sockets_per_address),
             queue: Queue::new(settings.limits()),
             lobby: Lobby::new(settings.guests_max()),
@@ -107,7 +112,7 @@ impl Gateway {
             doubt: Notify::new(),
             chores: Semaphore::new(CHORES_MAX),
             farewells: Semaphore::new(FAREWELLS_MAX),
-            broker,
+            store,
             sessions,
             auth,
             settings,
@@ -129,24 +134,24 @@ impl Shared {
     ///
     /// # Errors
     /// When the store refuses for good to be listened to.
-    pub(crate) async fn start(&self) -> Result<Box<dyn Listener>, BrokerError> {
+    pub(crate) async fn start(&self) -> Result<Box<dyn Listener>, StoreError> {
         telemetry::describe();
         let mut outage = Outage::default();
         let listener = loop {
             match self.hub.listen(&self.me).await {
-                Err(error @ BrokerError::Unavailable(_)) => outage.begins(&error),
+                Err(error @ StoreError::Unavailable(_)) => outage.begins(&error),
                 listening => break listening?,
             }
             tokio::time::sleep(RETRY).await;
         };
         loop {
-            match self.broker.beat(&self.me, Role::Gateway).await {
+            match self.store.heartbeat(&self.me, Role::Gateway).await {
                 Ok(beat) => {
                     outage.ends();
                     self.heard_at_ms.store(beat.now_ms, Ordering::Release);
                     break;
                 }
-                Err(error @ BrokerError::Unavailable(_)) => outage.begins(&error),
+                Err(error @ StoreError::Unavailable(_)) => outage.begins(&error),
                 Err(error) => return Err(error),
             }
             tokio::time::sleep(RETRY).await;
@@ -170,7 +175,7 @@ impl Shared {
 
     /// Leaves the store's list of those who are alive. No session is attached here any more.
     pub(crate) async fn stop(&self) {
-        if let Err(error) = self.broker.strike(&self.me, None).await {
+        if let Err(error) = self.store.deregister(&self.me, None).await {
             tracing::warn!(%error, "could not take leave of the store");
         }
     }
@@ -178,27 +183,27 @@ impl Shared {
     /// Appends inputs to a partition's topic.
     pub(crate) async fn append(
         &self,
-        partition: Partition,
+        partition: PartitionId,
         inputs: Vec<Input>,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<(), StoreError> {
         let deadline = self.append_until()?;
-        self.broker.append(partition, deadline, inputs).await
+        self.store.append(partition, deadline, inputs).await
     }
 
     /// Appends inputs to a partition's topic, and looks where their sessions stand.
     pub(crate) async fn arrive(
         &self,
-        partition: Partition,
+        partition: PartitionId,
         inputs: Vec<Input>,
-    ) -> Result<Vec<Option<Standing>>, BrokerError> {
+    ) -> Result<Vec<Option<SeatRead>>, StoreError> {
         let deadline = self.append_until()?;
-        self.broker.arrive(partition, deadline, inputs).await
+        self.store.arrive(partition, deadline, inputs).await
     }
 
     /// Until when this gateway may append what it has to say now (S6).
-    fn append_until(&self) -> Result<Deadline, BrokerError> {
+    fn append_until(&self) -> Result<Deadline, StoreError> {
         if self.is_down() {
-            return Err(BrokerError::Unavailable(
+            return Err(StoreError::Unavailable(
                 "it has not come back yet".to_owned(),
             ));
         }
@@ -219,7 +224,7 @@ impl Shared {
 
     /// Whether the store is known not to answer.
     pub(crate) fn is_down(&self) -> bool {
-        *self.broker.health().borrow() == Health::Down
+        *self.store.health().borrow() == Health::Down
     }
 
     /// What a client is told of its session.
@@ -276,7 +281,7 @@ impl Shared {
                 return;
             };
             match self.sessions.detach(sid, generation, ago).await {
-                Err(SessionError::Broker(error)) => {
+                Err(SessionError::Store(error)) => {
                     tracing::debug!(%sid, %error, "cannot detach yet");
                 }
                 Ok(()) | Err(SessionError::Gone | SessionError::Superseded) => return,
@@ -288,7 +293,7 @@ impl Shared {
 
     async fn hear(&self, mut listener: Box<dyn Listener>) {
         loop {
-            match self.hub.hear(listener.hear().await) {
+            match self.hub.hear(listener.next().await) {
                 News::Told => {}
                 News::Missed => {
                     metrics::counter!(telemetry::MISSED).increment(1);
@@ -307,7 +312,7 @@ impl Shared {
             if beats.is_multiple_of(AGREE_EVERY_BEATS) {
                 self.agree().await;
             }
-            match self.broker.beat(&self.me, Role::Gateway).await {
+            match self.store.heartbeat(&self.me, Role::Gateway).await {
                 Ok(beat) => {
                     outage.ends();
                     self.heard_at_ms.store(beat.now_ms, Ordering::Release);

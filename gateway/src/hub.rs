@@ -10,8 +10,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use outlast_broker::{BrokerError, Heard, Listener, NodeId, SharedBroker, Subscriptions};
 use outlast_protocol::{Codec, Pos, RoomName};
+use outlast_store::{Listener, NodeId, SharedStore, StoreError, StoreEvent, Subscriptions};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -78,12 +78,12 @@ const AGE_EVERY: Duration = Duration::from_secs(5);
 
 impl Hub {
     /// A hub that hears nothing yet. Rooms' logs keep `log_entries` of their newest entries.
-    pub(crate) fn new(broker: SharedBroker, log_entries: u64) -> Arc<Self> {
+    pub(crate) fn new(store: SharedStore, log_entries: u64) -> Arc<Self> {
         Arc::new(Hub {
             log_entries,
             sockets: Arc::default(),
             source: Source {
-                broker,
+                store,
                 permits: Arc::new(Semaphore::new(READS_MAX)),
             },
             subscriptions: OnceLock::new(),
@@ -92,24 +92,24 @@ impl Hub {
     }
 
     /// Starts to listen. Called once, before anything else.
-    pub(crate) async fn listen(&self, me: &NodeId) -> Result<Box<dyn Listener>, BrokerError> {
-        let (subscriptions, listener) = self.source.broker.listen(me).await?;
+    pub(crate) async fn listen(&self, me: &NodeId) -> Result<Box<dyn Listener>, StoreError> {
+        let (subscriptions, listener) = self.source.store.listen(me).await?;
         self.subscriptions.get_or_init(|| subscriptions);
         Ok(listener)
     }
 
     /// Tells those whom it concerns.
-    pub(crate) fn hear(&self, heard: Heard) -> News {
+    pub(crate) fn hear(&self, heard: StoreEvent) -> News {
         match heard {
-            Heard::Room(news) => {
+            StoreEvent::Room(news) => {
                 let feed = self.feeds.lock().get(&news.room).cloned();
                 if let Some(feed) = feed {
                     feed.announce(&self.source, news);
                 }
             }
-            Heard::Reply(reply) => self.sockets.reply(reply),
-            Heard::Nudge(nudge) => self.sockets.nudge(nudge),
-            Heard::Missed => {
+            StoreEvent::Reply(reply) => self.sockets.reply(reply),
+            StoreEvent::Nudge(nudge) => self.sockets.nudge(nudge),
+            StoreEvent::Missed => {
                 self.feeds()
                     .iter()
                     .for_each(|feed| feed.missed(&self.source));
@@ -136,11 +136,12 @@ impl Hub {
         room: &RoomName,
         wake: Arc<Wake>,
         slot: u8,
-    ) -> Result<Seat, BrokerError> {
+    ) -> Result<Seat, StoreError> {
         let seat = self.take_seat(room, wake, slot);
-        let subscriptions = self.subscriptions.get().ok_or_else(|| {
-            BrokerError::Unavailable("the gateway does not listen yet".to_owned())
-        })?;
+        let subscriptions = self
+            .subscriptions
+            .get()
+            .ok_or_else(|| StoreError::Unavailable("the gateway does not listen yet".to_owned()))?;
         seat.feed
             .ready(&self.source, subscriptions.as_ref())
             .await?;

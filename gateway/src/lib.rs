@@ -42,5 +42,5 @@ pub use auth::{Auth, AuthError, KeyError, Keys, allows};
 pub use gateway::Gateway;
 pub use local::is_local;
 pub use server::bind;
-pub use settings::Settings;
+pub use settings::GatewaySettings;
 pub use telemetry::METRICS;

@@ -1,4 +1,4 @@
-use outlast_broker::BrokerError;
+use outlast_store::StoreError;
 
 /// Says once that the store does not hear this gateway, and once that it does again.
 #[derive(Debug, Default)]
@@ -7,7 +7,7 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    pub(crate) fn begins(&mut self, error: &BrokerError) {
+    pub(crate) fn begins(&mut self, error: &StoreError) {
         if !std::mem::replace(&mut self.lasts, true) {
             tracing::warn!(%error, "the store does not hear this gateway; sockets are kept");
         }

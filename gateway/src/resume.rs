@@ -7,8 +7,8 @@
 use std::{collections::BTreeMap, future::poll_fn, task::Poll, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use outlast_broker::{Answer, BrokerError, Reply, Request, Standing};
 use outlast_protocol::{CatchUp, Pos, RoomName, ServerFrame, SnapshotReason, Welcome};
+use outlast_store::{Answer, Reply, Request, SeatRead, StoreError};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
@@ -184,12 +184,12 @@ fn places(
 }
 
 /// Listens to the rooms, so that nothing behind their answers goes unheard.
-async fn enter(socket: &mut Socket, returning: &[Returning]) -> Result<(), BrokerError> {
+async fn enter(socket: &mut Socket, returning: &[Returning]) -> Result<(), StoreError> {
     let (hub, wake) = (&socket.shared.hub, &socket.wake);
     let entering = returning
         .iter()
         .map(|Returning { name, slot, .. }| async move {
-            Ok::<_, BrokerError>((*slot, hub.enter(name, wake.clone(), *slot).await?))
+            Ok::<_, StoreError>((*slot, hub.enter(name, wake.clone(), *slot).await?))
         });
     for (slot, seat) in all(entering.collect()).await? {
         if let Some(room) = socket.rooms.get(slot) {
@@ -203,11 +203,11 @@ async fn enter(socket: &mut Socket, returning: &[Returning]) -> Result<(), Broke
 /// the room's last commit, which is behind all that the client has seen. From here on older sockets have no say; what
 /// they had said before is the room's to apply, and comes with the log. Nobody waits for the room, which speaks only if
 /// the session has left by then.
-async fn arrive(shared: &Shared, who: Who, returning: &mut [Returning]) -> Result<(), BrokerError> {
+async fn arrive(shared: &Shared, who: Who, returning: &mut [Returning]) -> Result<(), StoreError> {
     let mut topics: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for room in returning.iter_mut().filter(|room| room.pos.is_some()) {
         topics
-            .entry(shared.broker.layout().partition(&room.name))
+            .entry(shared.store.layout().partition(&room.name))
             .or_default()
             .push(room);
     }
@@ -224,12 +224,12 @@ async fn arrive(shared: &Shared, who: Who, returning: &mut [Returning]) -> Resul
 }
 
 /// Asks the rooms that the session does not sit in yet, and tells them of the new socket.
-async fn ask(shared: &Shared, who: Who, returning: &[Returning]) -> Result<(), BrokerError> {
+async fn ask(shared: &Shared, who: Who, returning: &[Returning]) -> Result<(), StoreError> {
     let mut inputs: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for Returning { name, view, .. } in returning.iter().filter(|room| room.seated.is_none()) {
         let input = shared.input(who, name, Request::Attached { view: *view });
         inputs
-            .entry(shared.broker.layout().partition(name))
+            .entry(shared.store.layout().partition(name))
             .or_default()
             .push(input);
     }
@@ -405,7 +405,7 @@ async fn letter(wake: &Wake) -> Letter {
 
 impl Seated {
     /// The place of a member, unless a newer socket has it.
-    fn at(Standing { seat, last }: Standing, generation: u64) -> Option<Self> {
+    fn at(SeatRead { seat, last }: SeatRead, generation: u64) -> Option<Self> {
         let stays = seat.joined.is_some() && seat.generation <= generation;
         stays.then_some(Seated {
             member: seat.member,

@@ -11,7 +11,7 @@ use std::{
 use axum::{Router, body::Body, routing::get};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use outlast_broker::BrokerError;
+use outlast_store::StoreError;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -74,7 +74,7 @@ impl Gateway {
         listener: TcpListener,
         pages: Router,
         shutdown: CancellationToken,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<(), StoreError> {
         let shared = &self.shared;
         let limits = shared.settings.limits();
         tracing::info!(

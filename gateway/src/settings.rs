@@ -4,7 +4,7 @@ use crate::admission::Limits;
 
 /// How a gateway behaves. All gateways of one store should be given the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct GatewaySettings {
     /// The largest frame that a client may send, in bytes (F2).
     pub frame_bytes: usize,
     /// The longest that the server stays silent, and half of what it bears of a client, in
@@ -42,7 +42,7 @@ pub struct Settings {
     pub silent_max: usize,
 }
 
-impl Settings {
+impl GatewaySettings {
     /// How long a socket may wait for its turn at most.
     pub const WAIT_MAX: Duration = Duration::from_secs(4);
 
@@ -81,10 +81,10 @@ impl Settings {
 /// How much memory the frames of those that wait may take, in bytes.
 const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-impl Default for Settings {
+impl Default for GatewaySettings {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Settings {
+        GatewaySettings {
             frame_bytes: 65_536,
             heartbeat_ms: 25_000,
             actions_per_s: 50,
@@ -95,8 +95,8 @@ impl Default for Settings {
             drain_ms: 30_000,
             log_entries: 1_000,
             verify_ms: 30_000,
-            attach_rate: Settings::attach_rate_of(cores),
-            attaches_max: Settings::attaches_max_of(cores),
+            attach_rate: GatewaySettings::attach_rate_of(cores),
+            attaches_max: GatewaySettings::attaches_max_of(cores),
             waiting_max: 8_192,
             silent_max: 4_096,
         }

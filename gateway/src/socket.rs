@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use outlast_broker::Answer;
 use outlast_protocol::{CloseCode, ServerFrame};
 use outlast_sessions::{Identity, SessionError};
+use outlast_store::Answer;
 use tokio::time::{Instant, Sleep};
 
 mod asked;

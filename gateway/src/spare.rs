@@ -2,7 +2,7 @@
 
 use std::{fs::File, io};
 
-use outlast_broker::Seldom;
+use outlast_store::Throttle;
 use std::time::Duration;
 
 /// Given up when there are no others: with it a connection can be taken and told to come back, instead of being
@@ -16,7 +16,7 @@ const NOTHING: &str = "/dev/null";
 #[cfg(windows)]
 const NOTHING: &str = "NUL";
 
-static EXHAUSTED: Seldom = Seldom::every(Duration::from_secs(10));
+static EXHAUSTED: Throttle = Throttle::every(Duration::from_secs(10));
 
 impl Spare {
     /// One in hand, if there is one to have.

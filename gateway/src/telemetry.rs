@@ -1,8 +1,8 @@
 //! What a gateway counts, through the `metrics` facade.
 
 use metrics::counter;
-use outlast_broker::telemetry::Metric;
 use outlast_protocol::CloseCode;
+use outlast_store::telemetry::Metric;
 
 pub(crate) const SOCKETS: &str = "outlast_gateway_sockets";
 pub(crate) const ATTACHES: &str = "outlast_gateway_attaches_total";

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use outlast_broker::{BrokerError, NodeId, Seen, Shard};
 use outlast_protocol::Sid;
+use outlast_store::{NodeId, RecordIndexes, ShardId, StoreError};
 use tokio::time::{Instant, sleep};
 
 use crate::{Presence, SessionError, Sessions, telemetry};
@@ -76,7 +76,7 @@ impl Audit {
     ) -> Result<(), SessionError> {
         let mut unlisted: HashSet<_> = here.into_iter().collect();
         let mut suspects = HashMap::new();
-        for shard in self.sessions.shelf.broker.layout().all_shards() {
+        for shard in self.sessions.shelf.store.layout().all_shards() {
             let mut after = None;
             loop {
                 let page = self.page(shard, after).await?;
@@ -99,15 +99,15 @@ impl Audit {
         Ok(())
     }
 
-    async fn page(&self, shard: Shard, after: Option<Sid>) -> Result<Vec<Sid>, BrokerError> {
-        let broker = &self.sessions.shelf.broker;
-        broker.owned_after(shard, &self.gateway, after, PAGE).await
+    async fn page(&self, shard: ShardId, after: Option<Sid>) -> Result<Vec<Sid>, StoreError> {
+        let store = &self.sessions.shelf.store;
+        store.owned_after(shard, &self.gateway, after, PAGE).await
     }
 
     /// Looks into a record without a socket. It stays suspect until it has been so for two passes.
     async fn look(
         &self,
-        shard: Shard,
+        shard: ShardId,
         sid: Sid,
         has: impl Fn(&Sid) -> bool,
     ) -> Result<Option<(Sid, Suspect)>, SessionError> {
@@ -115,9 +115,9 @@ impl Audit {
             Ok(found) if found.presence.is_at(&self.gateway) => found.generation,
             Ok(_) | Err(SessionError::Gone) => {
                 let owner = Some(self.gateway.clone());
-                let seen = Seen {
+                let seen = RecordIndexes {
                     owner,
-                    ..Seen::nowhere(sid)
+                    ..RecordIndexes::nowhere(sid)
                 };
                 self.sessions.shelf.mend(shard, &[seen]).await?;
                 return Ok(None);
@@ -150,12 +150,15 @@ impl Audit {
     }
 
     /// Puts sessions that have sockets here back where those that go through the indexes find them.
-    async fn list(&self, sids: HashSet<Sid>) -> Result<(), BrokerError> {
+    async fn list(&self, sids: HashSet<Sid>) -> Result<(), StoreError> {
         let shelf = &self.sessions.shelf;
-        let mut of_shards = HashMap::<Shard, Vec<Seen>>::new();
+        let mut of_shards = HashMap::<ShardId, Vec<RecordIndexes>>::new();
         for sid in sids {
-            let shard = shelf.broker.layout().shard(&sid);
-            of_shards.entry(shard).or_default().push(Seen::nowhere(sid));
+            let shard = shelf.store.layout().shard(&sid);
+            of_shards
+                .entry(shard)
+                .or_default()
+                .push(RecordIndexes::nowhere(sid));
         }
         for (shard, seen) in of_shards {
             shelf.mend(shard, &seen).await?;

@@ -1,4 +1,4 @@
-use outlast_broker::BrokerError;
+use outlast_store::StoreError;
 
 /// Why a session is not what it was asked to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,5 +31,5 @@ pub enum SessionError {
     Unreadable(String),
     /// The store did not do it. It may have happened after all, and can be repeated.
     #[error(transparent)]
-    Broker(#[from] BrokerError),
+    Store(#[from] StoreError),
 }

@@ -1,19 +1,19 @@
 use std::{collections::VecDeque, time::Duration};
 
-use outlast_broker::{BrokerError, Member, NodeId, Seen, Shard, SharedBroker};
+use outlast_store::{Node, NodeId, RecordIndexes, ShardId, SharedStore, StoreError};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Settings, advance::advance, shelf::Shelf, telemetry};
+use crate::{SessionSettings, due::settle_due, records::Records, telemetry};
 
-mod deaths;
+mod dead_gateways;
+mod failure_detector;
 mod outage;
 mod shards;
-mod silence;
 mod sweep;
 mod unreadable;
 
-use deaths::Deaths;
+use dead_gateways::DeadGateways;
 use outage::Outage;
 use shards::Shards;
 use sweep::Sweep;
@@ -37,14 +37,14 @@ const PAGE: usize = 256;
 /// # Errors
 /// None while it runs: a store that is away is waited for. When it could not take its leave of the store
 /// at the end, the others take its shards over when its leases have run out.
-pub async fn keep(
-    broker: SharedBroker,
-    settings: Settings,
+pub async fn run_keeper(
+    store: SharedStore,
+    settings: SessionSettings,
     shutdown: CancellationToken,
-) -> Result<(), BrokerError> {
+) -> Result<(), StoreError> {
     telemetry::describe();
     let pause = LOOK_EVERY.min(Duration::from_millis(settings.lease_ms / 5));
-    let mut keeper = Keeper::new(Shelf::new(broker, settings));
+    let mut keeper = Keeper::new(Records::new(store, settings));
     let mut outage = Outage::default();
     while !shutdown.is_cancelled() {
         let round = keeper.round(&shutdown).await;
@@ -68,12 +68,12 @@ enum Work {
 }
 
 struct Keeper {
-    shelf: Shelf,
+    shelf: Records,
     shards: Shards,
-    deaths: Deaths,
+    deaths: DeadGateways,
     unreadable: Unreadable,
     /// The shards that are still to be worked on before it starts from the first again.
-    queue: VecDeque<Shard>,
+    queue: VecDeque<ShardId>,
     /// When it last counted.
     counted: Option<Instant>,
     sweep: Sweep,
@@ -82,10 +82,10 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(shelf: Shelf) -> Self {
+    fn new(shelf: Records) -> Self {
         Keeper {
             shards: Shards::new(&shelf, NodeId::random()),
-            deaths: Deaths::default(),
+            deaths: DeadGateways::default(),
             unreadable: Unreadable::default(),
             queue: VecDeque::new(),
             counted: None,
@@ -96,7 +96,7 @@ impl Keeper {
     }
 
     /// Sees to its leases, and works on the shards that it holds for a while.
-    async fn round(&mut self, shutdown: &CancellationToken) -> Result<Work, BrokerError> {
+    async fn round(&mut self, shutdown: &CancellationToken) -> Result<Work, StoreError> {
         if !self.decreed {
             self.shelf.decree().await?;
             self.decreed = true;
@@ -125,14 +125,14 @@ impl Keeper {
 
     /// Counts the sessions of its shards that are without a socket, and sees how long sessions live, if it is
     /// time to.
-    async fn count(&mut self) -> Result<(), BrokerError> {
+    async fn count(&mut self) -> Result<(), StoreError> {
         if self.counted.is_some_and(|at| at.elapsed() < COUNT_EVERY) {
             return Ok(());
         }
         self.shelf.agree().await?;
         let mut detached = 0;
         for shard in self.shards.held() {
-            detached += self.shelf.broker.waiting(shard).await?;
+            detached += self.shelf.store.waiting(shard).await?;
         }
         metrics::gauge!(telemetry::DETACHED).set(detached as f64);
         self.counted = Some(Instant::now());
@@ -140,14 +140,14 @@ impl Keeper {
     }
 
     /// Says that it is alive, and sees who else is.
-    async fn look_around(&mut self) -> Result<(u64, Vec<Member>), BrokerError> {
+    async fn look_around(&mut self) -> Result<(u64, Vec<Node>), StoreError> {
         self.shards.beat().await?;
-        self.shelf.broker.members().await
+        self.shelf.store.nodes().await
     }
 
     /// Works on its shards in turns of a page, for as long as it may; the next time it goes on where it
     /// stopped. A shard whose part of the store is away does not hold the others up.
-    async fn work(&mut self, shutdown: &CancellationToken) -> Result<Work, BrokerError> {
+    async fn work(&mut self, shutdown: &CancellationToken) -> Result<Work, StoreError> {
         let until = Instant::now() + WORK_FOR;
         let mut outcome = Ok(Work::Done);
         if self.queue.is_empty() {
@@ -166,20 +166,20 @@ impl Keeper {
         outcome
     }
 
-    async fn work_on(&mut self, shard: Shard) -> Result<Work, BrokerError> {
+    async fn work_on(&mut self, shard: ShardId) -> Result<Work, StoreError> {
         let lost = self
             .deaths
             .detach(&self.shelf, shard, &mut self.unreadable)
             .await?;
         let most = PAGE + self.unreadable.len();
-        let due = self.shelf.broker.due(shard, most).await?;
+        let due = self.shelf.store.due(shard, most).await?;
         let left = lost == Work::Left || due.len() == most;
         let due = self.unreadable.without(due);
-        let found = advance(&self.shelf, due).await?;
+        let found = settle_due(&self.shelf, due).await?;
         self.unreadable.add(found.unreadable);
-        let astray = found.astray.into_iter().map(|sid| Seen {
+        let astray = found.astray.into_iter().map(|sid| RecordIndexes {
             due: true,
-            ..Seen::nowhere(sid)
+            ..RecordIndexes::nowhere(sid)
         });
         self.shelf.mend(shard, &astray.collect::<Vec<_>>()).await?;
         Ok(if left { Work::Left } else { Work::Done })

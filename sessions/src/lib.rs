@@ -14,30 +14,30 @@
 //! touches a socket or a room's log, never stores or logs a key, and never reads this machine's clock to
 //! decide about a session.
 
-mod advance;
+mod attach_guard;
 mod attachment;
 mod audit;
+mod cas;
+mod due;
 mod error;
-mod found;
 mod identity;
+mod info;
 mod keeper;
 mod keys;
 mod machine;
 mod record;
+mod records;
 mod settings;
-mod shelf;
 mod store;
-mod swap;
 mod telemetry;
 mod terms;
-mod unsettled;
 
 pub use attachment::Attachment;
 pub use audit::Audit;
 pub use error::SessionError;
-pub use found::{Found, Presence};
 pub use identity::Identity;
-pub use keeper::keep;
-pub use settings::Settings;
+pub use info::{Presence, SessionInfo};
+pub use keeper::run_keeper;
+pub use settings::SessionSettings;
 pub use store::Sessions;
 pub use telemetry::METRICS;

@@ -16,12 +16,12 @@
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
-use outlast_broker::{NodeId, Request};
 use outlast_protocol::{ROOMS_MAX, RoomName};
+use outlast_store::{NodeId, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Identity, SessionError, Settings,
+    Identity, SessionError, SessionSettings,
     keys::{KeyHash, Keys},
 };
 
@@ -47,13 +47,13 @@ pub(crate) struct Session {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) rooms: BTreeSet<RoomName>,
     /// Where it is in its life.
-    pub(crate) life: Life,
+    pub(crate) life: Phase,
 }
 
 /// Where a session is in its life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Life {
+pub(crate) enum Phase {
     /// It has a socket.
     Attached {
         /// Who holds the socket.
@@ -90,16 +90,16 @@ pub(crate) enum Reason {
 /// What has to be done about a session that is due: tell its rooms first, then write. In this order, a
 /// crash in between repeats what was told, which rooms ignore; in the other it would never be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct Transition {
     /// What each of its rooms is told.
-    pub(crate) tell: Option<Tell>,
+    pub(crate) tell: Option<Notice>,
     /// What becomes of the record then.
-    pub(crate) then: Next,
+    pub(crate) then: Effect,
 }
 
 /// What rooms are told of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tell {
+pub(crate) enum Notice {
     /// It has been without a socket for longer than the grace.
     Detached,
     /// It has a socket.
@@ -110,7 +110,7 @@ pub(crate) enum Tell {
 
 /// What becomes of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum Effect {
     /// It is written.
     Write(Box<Session>),
     /// It is deleted.
@@ -152,7 +152,7 @@ impl Session {
     /// The socket of this generation is gone.
     pub(crate) fn detach(&mut self, generation: u64, now_ms: u64) -> Result<(), SessionError> {
         self.check(generation)?;
-        if let Life::Attached { .. } = self.life {
+        if let Phase::Attached { .. } = self.life {
             self.life = detached(now_ms);
         }
         Ok(())
@@ -170,7 +170,7 @@ impl Session {
     pub(crate) fn abandon(&mut self, key: &KeyHash, now_ms: u64) {
         if self.gateway().is_some() && self.keys.newest() == key {
             self.life = if self.generation == 1 {
-                Life::Ending {
+                Phase::Ending {
                     reason: Reason::Ended,
                 }
             } else {
@@ -189,19 +189,19 @@ impl Session {
     ) -> Result<bool, SessionError> {
         self.check(generation)?;
         match &self.life {
-            Life::Attached {
+            Phase::Attached {
                 gateway: holder, ..
             } if holder == gateway => Ok(false),
-            Life::Attached { .. } => Err(SessionError::Superseded),
-            Life::Detached { told, .. } => {
+            Phase::Attached { .. } => Err(SessionError::Superseded),
+            Phase::Detached { told, .. } => {
                 let told = *told;
-                self.life = Life::Attached {
+                self.life = Phase::Attached {
                     gateway: gateway.clone(),
                     retell_ms: Some(now_ms + RETELL_AFTER_MS),
                 };
                 Ok(told)
             }
-            Life::Ending { .. } => Err(SessionError::Gone),
+            Phase::Ending { .. } => Err(SessionError::Gone),
         }
     }
 
@@ -239,7 +239,7 @@ impl Session {
     /// The session is to end: because the socket of this generation said so, or whatever it is.
     pub(crate) fn end(&mut self, generation: Option<u64>) -> Result<(), SessionError> {
         self.check(generation.unwrap_or(self.generation))?;
-        self.life = Life::Ending {
+        self.life = Phase::Ending {
             reason: Reason::Ended,
         };
         Ok(())
@@ -247,64 +247,64 @@ impl Session {
 
     /// When something has to be done about the session, if nothing else happens to it, in milliseconds
     /// on the store's clock.
-    pub(crate) fn due_ms(&self, settings: &Settings) -> Option<u64> {
+    pub(crate) fn due_ms(&self, settings: &SessionSettings) -> Option<u64> {
         match &self.life {
-            Life::Attached { retell_ms, .. } => *retell_ms,
+            Phase::Attached { retell_ms, .. } => *retell_ms,
             // Who expires before the grace is over is not told away first.
-            Life::Detached { since_ms, told } if *told || settings.ttl_ms <= settings.grace_ms => {
+            Phase::Detached { since_ms, told } if *told || settings.ttl_ms <= settings.grace_ms => {
                 Some(since_ms + settings.ttl_ms)
             }
-            Life::Detached { since_ms, .. } => Some(since_ms + settings.grace_ms),
-            Life::Ending { .. } => Some(0),
+            Phase::Detached { since_ms, .. } => Some(since_ms + settings.grace_ms),
+            Phase::Ending { .. } => Some(0),
         }
     }
 
     /// What has to be done now.
-    pub(crate) fn due(&self, now_ms: u64, settings: &Settings) -> Step {
+    pub(crate) fn due(&self, now_ms: u64, settings: &SessionSettings) -> Transition {
         let mut next = self.clone();
         let is_due = self.due_ms(settings).is_some_and(|due_ms| due_ms <= now_ms);
         let tell = match &mut next.life {
             _ if !is_due => None,
-            Life::Attached { retell_ms, .. } => {
+            Phase::Attached { retell_ms, .. } => {
                 *retell_ms = None;
-                Some(Tell::Attached)
+                Some(Notice::Attached)
             }
-            Life::Detached { since_ms, told } if now_ms < *since_ms + settings.ttl_ms => {
+            Phase::Detached { since_ms, told } if now_ms < *since_ms + settings.ttl_ms => {
                 *told = true;
-                Some(Tell::Detached)
+                Some(Notice::Detached)
             }
             // First the record, so that nobody comes back while rooms are told that it is over.
-            Life::Detached { .. } => {
-                next.life = Life::Ending {
+            Phase::Detached { .. } => {
+                next.life = Phase::Ending {
                     reason: Reason::Expired,
                 };
                 None
             }
-            Life::Ending { reason } => {
-                let tell = Some(Tell::Over(*reason));
-                return Step {
+            Phase::Ending { reason } => {
+                let tell = Some(Notice::Over(*reason));
+                return Transition {
                     tell,
-                    then: Next::Delete,
+                    then: Effect::Delete,
                 };
             }
         };
-        Step {
+        Transition {
             tell,
-            then: Next::Write(Box::new(next)),
+            then: Effect::Write(Box::new(next)),
         }
     }
 
     /// Who holds its socket.
     pub(crate) fn gateway(&self) -> Option<&NodeId> {
         match &self.life {
-            Life::Attached { gateway, .. } => Some(gateway),
-            Life::Detached { .. } | Life::Ending { .. } => None,
+            Phase::Attached { gateway, .. } => Some(gateway),
+            Phase::Detached { .. } | Phase::Ending { .. } => None,
         }
     }
 
     /// Whether it has ended.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.life, Life::Ending { .. })
+        matches!(self.life, Phase::Ending { .. })
     }
 
     /// Whether the socket of this generation is the session's newest. A higher one than the record's was
@@ -327,13 +327,13 @@ impl Session {
     }
 }
 
-impl Tell {
+impl Notice {
     /// The request that rooms understand.
     pub(crate) fn request(self) -> Request {
         match self {
-            Tell::Detached => Request::Detached,
-            Tell::Attached => Request::Attached { view: false },
-            Tell::Over(reason) => Request::Over {
+            Notice::Detached => Request::Detached,
+            Notice::Attached => Request::Attached { view: false },
+            Notice::Over(reason) => Request::Over {
                 reason: reason.as_str().into(),
             },
         }
@@ -350,15 +350,15 @@ impl Reason {
     }
 }
 
-fn attached(gateway: &NodeId) -> Life {
-    Life::Attached {
+fn attached(gateway: &NodeId) -> Phase {
+    Phase::Attached {
         gateway: gateway.clone(),
         retell_ms: None,
     }
 }
 
-fn detached(since_ms: u64) -> Life {
-    Life::Detached {
+fn detached(since_ms: u64) -> Phase {
+    Phase::Detached {
         since_ms,
         told: false,
     }

@@ -49,7 +49,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Session, SessionError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Identity, keys::KeyHash, machine::Life};
+    use crate::{Identity, keys::KeyHash, machine::Phase};
 
     fn session() -> Session {
         let identity = Identity {
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(decode(&encode(&session)).unwrap(), session);
         session.end(None).unwrap();
         assert_eq!(decode(&encode(&session)).unwrap(), session);
-        assert!(matches!(session.life, Life::Ending { .. }));
+        assert!(matches!(session.life, Phase::Ending { .. }));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 /// How sessions live. All keepers and gateways of one store should be given the same; of `ttl_ms` and
 /// `grace_ms` what the store says counts (L10).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct SessionSettings {
     /// How long a session outlives its socket, in milliseconds (S2).
     pub ttl_ms: u64,
     /// How long a session may be without a socket before its rooms are told, in milliseconds (S7).
@@ -14,9 +14,9 @@ pub struct Settings {
     pub audit_ms: u64,
 }
 
-impl Default for Settings {
+impl Default for SessionSettings {
     fn default() -> Self {
-        Settings {
+        SessionSettings {
             ttl_ms: 120_000,
             grace_ms: 5_000,
             per_user_max: 16,

@@ -1,29 +1,29 @@
 use std::{sync::Arc, time::Duration};
 
 use metrics::counter;
-use outlast_broker::{BrokerError, NodeId, Nudge, SharedBroker};
 use outlast_protocol::{RoomName, Sid};
+use outlast_store::{NodeId, Nudge, SharedStore, StoreError};
 use tokio::sync::Semaphore;
 
 use crate::{
-    Attachment, Found, Identity, Presence, SessionError, Settings,
-    advance::advance,
+    Attachment, Identity, Presence, SessionError, SessionInfo, SessionSettings,
+    attach_guard::{AttachGuard, Bound},
+    cas::retry,
+    due::settle_due,
     keys::{Key, KeyHash},
-    machine::{Life, Session, Tell},
-    shelf::{News, Shelf},
-    swap::insist,
+    machine::{Notice, Phase, Session},
+    records::{Records, RoomNotice},
     telemetry,
-    unsettled::{Bound, Unsettled},
 };
 
 /// The sessions of a store. Cheap to clone.
 ///
-/// Every method is safe to repeat, and says [`SessionError::Broker`] when the store did not answer.
+/// Every method is safe to repeat, and says [`SessionError::Store`] when the store did not answer.
 /// `generation` is the one that the caller's [`Attachment`] bore: a call for a socket that has been taken
 /// over changes nothing and says [`SessionError::Superseded`] (S5).
 #[derive(Clone)]
 pub struct Sessions {
-    pub(crate) shelf: Shelf,
+    pub(crate) shelf: Records,
     bound: Bound,
     nudges: Arc<Semaphore>,
 }
@@ -33,10 +33,10 @@ const NUDGES_MAX: usize = 4_096;
 
 impl Sessions {
     /// The sessions that lie in this store.
-    pub fn new(broker: SharedBroker, settings: Settings) -> Self {
+    pub fn new(store: SharedStore, settings: SessionSettings) -> Self {
         telemetry::describe();
         Sessions {
-            shelf: Shelf::new(broker, settings),
+            shelf: Records::new(store, settings),
             bound: Bound::default(),
             nudges: Arc::new(Semaphore::new(NUDGES_MAX)),
         }
@@ -56,7 +56,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the store does not answer; then those that counted before still do, here.
-    pub async fn agree(&self) -> Result<(), BrokerError> {
+    pub async fn agree(&self) -> Result<(), StoreError> {
         self.shelf.agree().await
     }
 
@@ -65,14 +65,14 @@ impl Sessions {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn decree(&self) -> Result<(), BrokerError> {
+    pub async fn decree(&self) -> Result<(), StoreError> {
         self.shelf.decree().await
     }
 
     /// Makes a session, attached to this gateway (S1). Its record is complete when this returns (S2).
     ///
     /// # Errors
-    /// [`SessionError::TooMany`] (S8), [`SessionError::Broker`].
+    /// [`SessionError::TooMany`] (S8), [`SessionError::Store`].
     pub async fn open(
         &self,
         identity: Identity,
@@ -81,11 +81,11 @@ impl Sessions {
         let key = Key::draw();
         let sid = self
             .shelf
-            .broker
+            .store
             .layout()
             .place(Sid::now_v7(), &identity.user);
         let session = Session::open(identity, key.hash(), gateway);
-        let mut attach = Unsettled::new(&self.shelf, &self.bound, sid, key.hash());
+        let mut attach = AttachGuard::new(&self.shelf, &self.bound, sid, key.hash());
         attach.writing();
         let created = self.shelf.create(sid, &session).await;
         attach.heard(&created);
@@ -102,7 +102,7 @@ impl Sessions {
     /// # Errors
     /// [`SessionError::Gone`] for an unknown sid, an ended session and a wrong key alike, in the same
     /// time (S4); [`SessionError::OtherUser`]; [`SessionError::Superseded`] when another resume came in
-    /// between; [`SessionError::Broker`], after which the client's key still works.
+    /// between; [`SessionError::Store`], after which the client's key still works.
     pub async fn resume(
         &self,
         sid: &str,
@@ -115,7 +115,7 @@ impl Sessions {
         let next_hash = next.hash();
         // What is no sid is looked up like one, so that it takes as long (S4).
         let sid = Sid::try_parse(sid).unwrap_or_else(|_| Sid::now_v7());
-        let mut attach = Unsettled::new(&self.shelf, &self.bound, sid, next_hash);
+        let mut attach = AttachGuard::new(&self.shelf, &self.bound, sid, next_hash);
         let mut found = None;
         let mut older = None;
         let attached = self
@@ -153,7 +153,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`SessionError::Superseded`], [`SessionError::Gone`], [`SessionError::TooManyRooms`],
-    /// [`SessionError::Broker`].
+    /// [`SessionError::Store`].
     pub async fn add_room(
         &self,
         sid: Sid,
@@ -169,7 +169,7 @@ impl Sessions {
     /// Notes that the session has left a room, once it has and no join of it is under way.
     ///
     /// # Errors
-    /// [`SessionError::Superseded`], [`SessionError::Gone`], [`SessionError::Broker`].
+    /// [`SessionError::Superseded`], [`SessionError::Gone`], [`SessionError::Store`].
     pub async fn remove_room(
         &self,
         sid: Sid,
@@ -186,7 +186,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`SessionError::OtherUser`], [`SessionError::Superseded`], [`SessionError::Gone`],
-    /// [`SessionError::Broker`].
+    /// [`SessionError::Store`].
     pub async fn renew(
         &self,
         sid: Sid,
@@ -219,9 +219,9 @@ impl Sessions {
             let detach = |session: &mut Session, now_ms: u64| {
                 session.detach(generation, now_ms.saturating_sub(ago_ms))
             };
-            insist(|| shelf.change(sid, detach)).await
+            retry(|| shelf.change(sid, detach)).await
         });
-        let stopping = || BrokerError::Unavailable("this process is stopping".into());
+        let stopping = || StoreError::Unavailable("this process is stopping".into());
         detached.await.map_err(|_| stopping())??;
         tracing::debug!(%sid, generation, "detached a session");
         Ok(())
@@ -232,7 +232,7 @@ impl Sessions {
     /// nudges the gateway that holds its socket.
     ///
     /// # Errors
-    /// [`SessionError::Superseded`], [`SessionError::Gone`], [`SessionError::Broker`].
+    /// [`SessionError::Superseded`], [`SessionError::Gone`], [`SessionError::Store`].
     pub async fn end(&self, sid: Sid, generation: Option<u64>) -> Result<(), SessionError> {
         let mut holder = None;
         let mut writing = false;
@@ -251,7 +251,7 @@ impl Sessions {
             ended => drop(ended?),
         }
         tracing::debug!(%sid, "ended a session");
-        if let Err(error) = advance(&self.shelf, vec![sid]).await {
+        if let Err(error) = settle_due(&self.shelf, vec![sid]).await {
             tracing::debug!(%sid, %error, "left the end of a session to a keeper");
         }
         if let (None, Some(holder)) = (generation, holder) {
@@ -267,7 +267,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`SessionError::Superseded`], [`SessionError::Gone`]: the socket has to go;
-    /// [`SessionError::Broker`].
+    /// [`SessionError::Store`].
     pub async fn reclaim(
         &self,
         sid: Sid,
@@ -284,10 +284,10 @@ impl Sessions {
             })
             .await?;
         if told {
-            let news = News {
+            let news = RoomNotice {
                 sid,
                 session: &session,
-                tell: Tell::Attached,
+                tell: Notice::Attached,
                 decided_ms,
             };
             // Rooms that do not take it are told by a keeper, a little later.
@@ -299,16 +299,16 @@ impl Sessions {
     /// A session as its record stands.
     ///
     /// # Errors
-    /// [`SessionError::Gone`] for one that is unknown or over; [`SessionError::Broker`].
-    pub async fn find(&self, sid: Sid) -> Result<Found, SessionError> {
+    /// [`SessionError::Gone`] for one that is unknown or over; [`SessionError::Store`].
+    pub async fn find(&self, sid: Sid) -> Result<SessionInfo, SessionError> {
         let loaded = self.shelf.read(sid).await?.ok_or(SessionError::Gone)?;
         let session = loaded.session;
         let presence = match session.life {
-            Life::Attached { gateway, .. } => Presence::Attached { gateway },
-            Life::Detached { since_ms, .. } => Presence::Detached { since_ms },
-            Life::Ending { .. } => return Err(SessionError::Gone),
+            Phase::Attached { gateway, .. } => Presence::Attached { gateway },
+            Phase::Detached { since_ms, .. } => Presence::Detached { since_ms },
+            Phase::Ending { .. } => return Err(SessionError::Gone),
         };
-        Ok(Found {
+        Ok(SessionInfo {
             user: session.identity.user,
             generation: session.generation,
             presence,
@@ -319,12 +319,12 @@ impl Sessions {
     /// The sessions of a user, up to as many as one may have (S8).
     ///
     /// # Errors
-    /// [`SessionError::Broker`].
+    /// [`SessionError::Store`].
     pub async fn of_user(&self, user: &str) -> Result<Vec<Sid>, SessionError> {
-        let broker = &self.shelf.broker;
-        let shard = broker.layout().shard_of_user(user);
+        let store = &self.shelf.store;
+        let shard = store.layout().shard_of_user(user);
         let max = self.shelf.settings().per_user_max;
-        Ok(broker.grouped(shard, user, max).await?)
+        Ok(store.grouped(shard, user, max).await?)
     }
 
     /// Best effort, and nobody waits for it: a gateway that misses it finds out when it next reclaims.
@@ -332,9 +332,9 @@ impl Sessions {
         let Ok(permit) = self.nudges.clone().try_acquire_owned() else {
             return tracing::debug!(%to, ?nudge, "too many nudges are under way for this one");
         };
-        let broker = self.shelf.broker.clone();
+        let store = self.shelf.store.clone();
         tokio::spawn(async move {
-            if let Err(error) = broker.nudge(Some(&to), &nudge).await {
+            if let Err(error) = store.nudge(Some(&to), &nudge).await {
                 tracing::debug!(%to, ?nudge, %error, "a nudge was not delivered");
             }
             drop(permit);

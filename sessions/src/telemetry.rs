@@ -1,7 +1,7 @@
 //! What sessions count, through the `metrics` facade.
 
 use metrics::counter;
-use outlast_broker::telemetry::Metric;
+use outlast_store::telemetry::Metric;
 
 use crate::machine::Reason;
 

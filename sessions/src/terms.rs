@@ -3,9 +3,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use outlast_broker::Terms;
+use outlast_store::Terms;
 
-use crate::Settings;
+use crate::SessionSettings;
 
 /// How long sessions live, as it counts for the whole store (L10): what this process was given, until the
 /// store says otherwise. Cheap to clone.
@@ -16,7 +16,7 @@ pub(crate) struct Counting {
 }
 
 impl Counting {
-    pub(crate) fn of(settings: &Settings) -> Self {
+    pub(crate) fn of(settings: &SessionSettings) -> Self {
         Counting {
             ttl_ms: Arc::new(settings.ttl_ms.into()),
             grace_ms: Arc::new(settings.grace_ms.into()),

@@ -1,9 +1,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use outlast_broker::{
-    Answer, BrokerError, Deadline, Heard, Input, NodeId, Reply, Request, SharedBroker,
-};
 use outlast_protocol::{RoomName, Sid};
+use outlast_store::{
+    Answer, Deadline, Input, NodeId, Reply, Request, SharedStore, StoreError, StoreEvent,
+};
 use parking_lot::Mutex;
 use tokio::{
     sync::oneshot,
@@ -14,7 +14,7 @@ use super::problem::Problem;
 
 /// Asks rooms, and waits for what they answer.
 pub(super) struct Asks {
-    broker: SharedBroker,
+    store: SharedStore,
     me: NodeId,
     waiting: Mutex<HashMap<Asked, Vec<oneshot::Sender<Answer>>>>,
 }
@@ -34,9 +34,9 @@ const APPEND_WITHIN_MS: u64 = 10_000;
 const RETRY: Duration = Duration::from_millis(500);
 
 impl Asks {
-    pub(super) fn start(broker: SharedBroker) -> Arc<Asks> {
+    pub(super) fn start(store: SharedStore) -> Arc<Asks> {
         let asks = Arc::new(Asks {
-            broker,
+            store,
             me: NodeId::random(),
             waiting: Mutex::default(),
         });
@@ -85,31 +85,31 @@ impl Asks {
         Ok(waits)
     }
 
-    async fn append(&self, input: Input) -> Result<(), BrokerError> {
-        let partition = self.broker.layout().partition(&input.room);
-        let deadline = Deadline(self.broker.now_ms() + APPEND_WITHIN_MS);
-        self.broker.append(partition, deadline, vec![input]).await
+    async fn append(&self, input: Input) -> Result<(), StoreError> {
+        let partition = self.store.layout().partition(&input.room);
+        let deadline = Deadline(self.store.now_ms() + APPEND_WITHIN_MS);
+        self.store.append(partition, deadline, vec![input]).await
     }
 
     /// Hands answers to who waits for them. One that was missed is asked for again.
     async fn listen(self: Arc<Self>) {
         let (_subscriptions, mut listener) = loop {
-            match self.broker.listen(&self.me).await {
+            match self.store.listen(&self.me).await {
                 Ok(listening) => break listening,
                 Err(error) => tracing::debug!(%error, "cannot listen yet"),
             }
             sleep(RETRY).await;
         };
         loop {
-            match listener.hear().await {
-                Heard::Reply(Reply { sid, room, answer }) => {
+            match listener.next().await {
+                StoreEvent::Reply(Reply { sid, room, answer }) => {
                     let all = self.waiting.lock().remove(&(sid, room));
                     for one in all.into_iter().flatten() {
                         // Who no longer waits has been told so.
                         one.send(answer.clone()).ok();
                     }
                 }
-                Heard::Room(_) | Heard::Nudge(_) | Heard::Missed => {}
+                StoreEvent::Room(_) | StoreEvent::Nudge(_) | StoreEvent::Missed => {}
             }
         }
     }

@@ -3,8 +3,8 @@ use axum::{
     http::{HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
-use outlast_broker::BrokerError;
 use outlast_sessions::SessionError;
+use outlast_store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -57,8 +57,8 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<BrokerError> for Problem {
-    fn from(error: BrokerError) -> Self {
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
         tracing::debug!(%error, "the store did not do what a backend asked");
         Problem::busy("the store cannot take it now; try again, with the same key")
     }
@@ -68,7 +68,7 @@ impl From<SessionError> for Problem {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::Gone => Problem::no_session(),
-            SessionError::Broker(error) => error.into(),
+            SessionError::Store(error) => error.into(),
             error @ (SessionError::Superseded
             | SessionError::OtherUser
             | SessionError::TooMany { .. }

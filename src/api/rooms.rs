@@ -3,8 +3,8 @@ use axum::{
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
 };
-use outlast_broker::{Answer, OutcomeBody, Request};
 use outlast_protocol::{Payload, Pos, RoomName, Sid};
+use outlast_store::{Answer, OutcomeBody, Request};
 use serde::Serialize;
 use utoipa::ToSchema;
 

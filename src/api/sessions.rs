@@ -4,9 +4,9 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use futures_util::future;
-use outlast_broker::{Answer, Request};
 use outlast_protocol::{Pos, RoomName, Sid};
-use outlast_sessions::{Found, Presence};
+use outlast_sessions::{Presence, SessionInfo};
+use outlast_store::{Answer, Request};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -148,7 +148,12 @@ pub(super) async fn end(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn place(api: &Api, sid: Sid, found: &Found, room: &RoomName) -> Result<Place, Problem> {
+async fn place(
+    api: &Api,
+    sid: Sid,
+    found: &SessionInfo,
+    room: &RoomName,
+) -> Result<Place, Problem> {
     let answer = api
         .asks
         .ask(room, sid, found.generation, Request::View)

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
-use outlast_broker::Seldom;
+use outlast_store::Throttle;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::cli::LogFormat;
@@ -42,7 +42,7 @@ pub(super) fn lines(
 }
 
 /// Whoever finds an action at which a room panics can repeat it.
-static PANICS: Seldom = Seldom::every(Duration::from_secs(1));
+static PANICS: Throttle = Throttle::every(Duration::from_secs(1));
 
 /// A panic is a line like any other. A room's costs one action (W5).
 pub(super) fn panicked(panic: &PanicHookInfo<'_>) {

@@ -1,5 +1,5 @@
 use metrics_exporter_prometheus::PrometheusHandle;
-use outlast_broker::NodeId;
+use outlast_store::NodeId;
 use outlast_worker::rooms::stats::Report;
 use tokio::time::Instant;
 

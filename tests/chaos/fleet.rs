@@ -4,8 +4,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outlast_broker::{Layout, embedded::Embedded, redis};
 use outlast_protocol::RoomName;
+use outlast_store::{Layout, embedded::Embedded, redis};
 use rand::{RngExt, rngs::StdRng};
 use reconnect_storm::RoomLog;
 
@@ -154,7 +154,7 @@ impl Fleet {
 
     /// The logs of rooms, from the store.
     pub(crate) async fn logs(&self, rooms: &[RoomName]) -> BTreeMap<RoomName, RoomLog> {
-        let settings = redis::Settings::default();
+        let settings = redis::RedisSettings::default();
         let store = redis::Redis::connect(&self.redis.url(), Layout::default(), settings).await;
         logs(store.unwrap(), rooms).await
     }

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
-use outlast_broker::{Body, SharedBroker};
 use outlast_protocol::RoomName;
+use outlast_store::{Body, SharedStore};
 use reconnect_storm::{Logged, LoggedBody, RoomLog};
 
 /// What a store holds of these rooms' logs, as the checker takes it.
-pub(crate) async fn logs(store: SharedBroker, rooms: &[RoomName]) -> BTreeMap<RoomName, RoomLog> {
+pub(crate) async fn logs(store: SharedStore, rooms: &[RoomName]) -> BTreeMap<RoomName, RoomLog> {
     let mut logs = BTreeMap::new();
     for room in rooms {
         let stretch = store.read_log(room, 1, usize::MAX >> 1).await.unwrap();

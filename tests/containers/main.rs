@@ -13,9 +13,9 @@ mod people;
 
 use std::time::{Duration, Instant};
 
-use outlast_broker::{
+use outlast_store::{
     Layout,
-    redis::{Redis, Settings},
+    redis::{Redis, RedisSettings},
 };
 use reconnect_storm::{Case, Marks, check};
 use serde_json::Value;
@@ -47,7 +47,12 @@ async fn d3_containers_are_replaced_and_killed_and_nothing_is_lost() {
     assert_eq!(code, 0, "a drained gateway ends well");
 
     let (records, rooms) = people.leave_off().await;
-    let store = Redis::connect(&fleet.redis_url(), Layout::default(), Settings::default()).await;
+    let store = Redis::connect(
+        &fleet.redis_url(),
+        Layout::default(),
+        RedisSettings::default(),
+    )
+    .await;
     let logs = logs::logs(store.unwrap(), &rooms).await;
     let verdict = check(&Case {
         clients: &records,

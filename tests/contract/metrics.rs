@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use outlast_broker::telemetry::{Kind, Metric};
+use outlast_store::telemetry::{Kind, Metric};
 use serde_json::json;
 
 use crate::{
@@ -17,7 +17,7 @@ fn all() -> impl Iterator<Item = &'static Metric> {
         outlast_gateway::METRICS,
         outlast_worker::METRICS,
         outlast_sessions::METRICS,
-        outlast_broker::telemetry::METRICS,
+        outlast_store::telemetry::METRICS,
         outlast::METRICS,
     ];
     tables.into_iter().flatten()

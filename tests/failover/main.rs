@@ -6,22 +6,22 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 #![allow(dead_code, reason = "parts are shared with other tests")]
 
-#[path = "../../broker/tests/redis/cluster.rs"]
+#[path = "../../store/tests/redis/cluster.rs"]
 mod cluster;
 #[path = "../chaos/logs.rs"]
 mod logs;
 #[path = "../chaos/people.rs"]
 mod people;
-#[path = "../../broker/tests/redis/server.rs"]
+#[path = "../../store/tests/redis/server.rs"]
 mod server;
-#[path = "../../broker/tests/redis/site.rs"]
+#[path = "../../store/tests/redis/site.rs"]
 mod site;
 #[path = "../support/support.rs"]
 #[allow(unused_imports, reason = "shared with the tests of the contract")]
 mod support;
-#[path = "../../broker/tests/redis/users.rs"]
+#[path = "../../store/tests/redis/users.rs"]
 mod users;
-#[path = "../../broker/tests/redis/watched.rs"]
+#[path = "../../store/tests/redis/watched.rs"]
 mod watched;
 
 mod histories;
@@ -32,8 +32,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outlast_broker::{Layout, Rooms, redis};
 use outlast_protocol::{Pos, RoomName, SnapshotReason};
+use outlast_store::{Layout, Rooms, redis};
 use reconnect_storm::{Case, Finding, Marks, Outcome, Record, RoomLog, Seen, Wrong, check};
 
 use people::People;
@@ -242,7 +242,7 @@ fn first_outcome(
 }
 
 async fn connect(url: &str) -> Arc<redis::Redis> {
-    let settings = redis::Settings::default();
+    let settings = redis::RedisSettings::default();
     redis::Redis::connect(url, Layout::default(), settings)
         .await
         .unwrap()

@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use outlast_broker::{
-    self as broker, BrokerError, Deadline, Holder, Input, Request, Shard, SharedBroker,
-};
 use outlast_protocol::{RoomName, Sid};
+use outlast_store::{
+    self as store, Deadline, Holder, Input, Request, ShardId, SharedStore, StoreError,
+};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
@@ -30,10 +30,10 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    pub(crate) fn start(broker: SharedBroker, partition: broker::Partition) -> Self {
+    pub(crate) fn start(store: SharedStore, partition: store::PartitionId) -> Self {
         let (looks, mut asked) = mpsc::channel(1);
         let mut auditor = Auditor {
-            broker,
+            store,
             partition,
             findings: Findings::default(),
         };
@@ -67,17 +67,17 @@ impl Drop for Audit {
 }
 
 struct Auditor {
-    broker: SharedBroker,
-    partition: broker::Partition,
+    store: SharedStore,
+    partition: store::PartitionId,
     findings: Findings,
 }
 
 impl Auditor {
-    async fn look(&mut self, look: Look) -> Result<(), BrokerError> {
+    async fn look(&mut self, look: Look) -> Result<(), StoreError> {
         self.findings.turn(look.walk);
-        let mut of_shards = HashMap::<Shard, Vec<Silent>>::new();
+        let mut of_shards = HashMap::<ShardId, Vec<Silent>>::new();
         for member in look.members {
-            let shard = self.broker.layout().shard(&member.sid);
+            let shard = self.store.layout().shard(&member.sid);
             of_shards.entry(shard).or_default().push(member);
         }
         for (shard, members) in of_shards {
@@ -88,9 +88,9 @@ impl Auditor {
         Ok(())
     }
 
-    async fn look_at(&mut self, shard: Shard, members: &[Silent]) -> Result<(), BrokerError> {
+    async fn look_at(&mut self, shard: ShardId, members: &[Silent]) -> Result<(), StoreError> {
         let sids: Vec<_> = members.iter().map(|member| member.sid).collect();
-        let holders = self.broker.holders(shard, &sids).await?;
+        let holders = self.store.holders(shard, &sids).await?;
         let found = members.iter().zip(holders).filter_map(|(member, holder)| {
             let finding = Finding::of(member, holder)?;
             self.findings
@@ -108,8 +108,8 @@ impl Auditor {
             gateway: None,
             request: finding.request(),
         });
-        let deadline = Deadline(self.broker.now_ms() + TELL_WITHIN_MS);
-        self.broker
+        let deadline = Deadline(self.store.now_ms() + TELL_WITHIN_MS);
+        self.store
             .append(self.partition, deadline, inputs.collect())
             .await?;
         for (Silent { room, sid, .. }, finding) in found {

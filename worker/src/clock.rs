@@ -1,15 +1,15 @@
 use std::time::Duration;
 
-use outlast_broker::SharedBroker;
+use outlast_store::SharedStore;
 
 /// The longest sleep without a look at the time.
 const NAP_MAX_MS: u64 = 1_000;
 
 /// Waits until the store's time is this; for ever where there is none.
-pub(crate) async fn reaches(broker: &SharedBroker, at_ms: Option<u64>) {
+pub(crate) async fn reaches(store: &SharedStore, at_ms: Option<u64>) {
     match at_ms {
         Some(at_ms) => loop {
-            let left_ms = at_ms.saturating_sub(broker.now_ms());
+            let left_ms = at_ms.saturating_sub(store.now_ms());
             if left_ms == 0 {
                 return;
             }

@@ -61,7 +61,7 @@ impl<'a, E: Serialize> Cx<'a, E> {
     /// a player's steering shows in where the player is next. The last one counts.
     ///
     /// Only an act can do so; with any other input it counts as a panic.
-    pub fn keep(&mut self, event: E) {
+    pub fn emit_silent(&mut self, event: E) {
         self.effects.kept = self.written(&event);
     }
 

@@ -10,19 +10,19 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use outlast_broker::{
-    BrokerError, Heard, Heartbeats, Lease, LeaseName, Listener, Member, NodeId, Nudge, Role,
-    SharedBroker,
+use outlast_protocol::RoomName;
+use outlast_store::{
+    Heartbeats, Lease, LeaseName, Listener, Node, NodeId, Nudge, Role, SharedStore, StoreError,
+    StoreEvent,
     balance::{self, Balance},
 };
-use outlast_protocol::RoomName;
 use tokio::{sync::Semaphore, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::holdings::Holdings;
 use crate::{
-    Registry, Settings,
+    Registry, WorkerSettings,
     reach::{Reach, Trouble},
     runner::Runner,
     telemetry,
@@ -43,16 +43,16 @@ const LEASES_UNTIL_STRUCK: u64 = 10;
 /// # Errors
 /// Where the store refuses for good to be listened to, or a room's code has taken a thread and does not give it back.
 pub async fn run(
-    broker: SharedBroker,
+    store: SharedStore,
     registry: Registry,
-    settings: Settings,
+    settings: WorkerSettings,
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
     telemetry::describe();
     let reach = Reach::default();
     let me = NodeId::random();
-    let (_, mut ear) = reach.insist("listen", || broker.listen(&me)).await?;
-    let mut fleet = Fleet::new(broker, registry, settings, reach, me);
+    let (_, mut ear) = reach.insist("listen", || store.listen(&me)).await?;
+    let mut fleet = Fleet::new(store, registry, settings, reach, me);
     let ended = fleet.work(ear.as_mut(), &shutdown).await;
     fleet.hand_over().await;
     ended
@@ -63,7 +63,7 @@ pub async fn run(
 pub enum WorkerError {
     /// The store refuses for good what a worker needs.
     #[error(transparent)]
-    Broker(#[from] BrokerError),
+    Store(#[from] StoreError),
     /// A thread is lost, and the process with it.
     #[error(
         "the code of room {0} has taken a thread and does not give it back: the process ends, so that another can be \
@@ -82,10 +82,10 @@ struct Stuck {
 }
 
 struct Fleet {
-    broker: SharedBroker,
+    store: SharedStore,
     me: NodeId,
     registry: Registry,
-    settings: Arc<Settings>,
+    settings: Arc<WorkerSettings>,
     heartbeats: Heartbeats,
     balance: Balance,
     holdings: Holdings,
@@ -99,9 +99,9 @@ struct Fleet {
 
 impl Fleet {
     fn new(
-        broker: SharedBroker,
+        store: SharedStore,
         registry: Registry,
-        settings: Settings,
+        settings: WorkerSettings,
         reach: Reach,
         me: NodeId,
     ) -> Self {
@@ -116,7 +116,7 @@ impl Fleet {
             next_beat: Instant::now(),
             trouble: Trouble::none(&reach),
             reach,
-            broker,
+            store,
             me,
             registry,
         }
@@ -140,12 +140,12 @@ impl Fleet {
                     self.look_after_stuck()?;
                     self.turn().await;
                 }
-                heard = ear.hear() => match heard {
-                    Heard::Nudge(Nudge::Released) => self.turn().await,
-                    Heard::Nudge(Nudge::TakenOver { .. } | Nudge::Over { .. })
-                    | Heard::Room(_)
-                    | Heard::Reply(_)
-                    | Heard::Missed => {}
+                heard = ear.next() => match heard {
+                    StoreEvent::Nudge(Nudge::Released) => self.turn().await,
+                    StoreEvent::Nudge(Nudge::TakenOver { .. } | Nudge::Over { .. })
+                    | StoreEvent::Room(_)
+                    | StoreEvent::Reply(_)
+                    | StoreEvent::Missed => {}
                 },
             }
         }
@@ -183,13 +183,13 @@ impl Fleet {
             room,
             since,
         });
-        let (broker, reach, lease) = (self.broker.clone(), self.reach.clone(), self.lease());
+        let (store, reach, lease) = (self.store.clone(), self.reach.clone(), self.lease());
         let give_up = async move {
             let condemned = [suspect.condemned()];
             reach
-                .insist("note", || broker.note(partition, epoch, &condemned))
+                .insist("note", || store.note(partition, epoch, &condemned))
                 .await?;
-            broker.release(LeaseName::Partition(partition), epoch).await
+            store.release(LeaseName::Partition(partition), epoch).await
         };
         tokio::spawn(async move {
             match tokio::time::timeout(lease, give_up).await {
@@ -232,14 +232,14 @@ impl Fleet {
         }
     }
 
-    async fn try_turn(&mut self) -> Result<(), BrokerError> {
+    async fn try_turn(&mut self) -> Result<(), StoreError> {
         if self.next_beat <= Instant::now() {
             self.beat().await?;
         }
-        let partitions = self.broker.layout().all_partitions();
+        let partitions = self.store.layout().all_partitions();
         let names: Vec<_> = partitions.map(LeaseName::Partition).collect();
-        let survey = self.broker.survey(&names).await?;
-        let (now_ms, members) = self.broker.members().await?;
+        let survey = self.store.lease_holders(&names).await?;
+        let (now_ms, members) = self.store.nodes().await?;
         let members = self.heartbeats.look(now_ms, &members);
         let live = balance::live(&members, Role::Worker, now_ms, self.settings.lease_ms);
         let kept = self.holdings.kept();
@@ -255,27 +255,27 @@ impl Fleet {
     }
 
     /// Prolongs the leases, and says that this worker lives.
-    async fn beat(&mut self) -> Result<(), BrokerError> {
+    async fn beat(&mut self) -> Result<(), StoreError> {
         let now = Instant::now();
         let leases = self.holdings.leases();
         if !leases.is_empty() {
-            let (_, held) = self.broker.renew(&leases, self.lease()).await?;
+            let (_, held) = self.store.renew(&leases, self.lease()).await?;
             for ((name, _), held) in leases.iter().zip(held) {
                 if let (LeaseName::Partition(partition), false) = (name, held) {
                     self.holdings.lose(*partition);
                 }
             }
         }
-        self.broker.beat(&self.me, Role::Worker).await?;
+        self.store.heartbeat(&self.me, Role::Worker).await?;
         self.next_beat = now + self.lease() / BEATS_PER_LEASE;
         Ok(())
     }
 
-    async fn claim(&mut self, names: Vec<LeaseName>) -> Result<(), BrokerError> {
+    async fn claim(&mut self, names: Vec<LeaseName>) -> Result<(), StoreError> {
         let ttl = self.lease();
         let claims = names
             .iter()
-            .map(|name| self.broker.claim(*name, &self.me, ttl));
+            .map(|name| self.store.claim(*name, &self.me, ttl));
         let (mut taken, mut failed) = (0, Ok(()));
         for claimed in join_all(claims).await {
             match claimed {
@@ -297,7 +297,7 @@ impl Fleet {
     fn start(&mut self, lease: Lease) {
         if let LeaseName::Partition(partition) = lease.name {
             self.holdings.start(Runner {
-                broker: self.broker.clone(),
+                store: self.store.clone(),
                 registry: self.registry.clone(),
                 settings: self.settings.clone(),
                 reach: self.reach.clone(),
@@ -311,12 +311,12 @@ impl Fleet {
     }
 
     /// Strikes workers off that are long gone.
-    async fn strike_silent(&self, members: &[Member], now_ms: u64) -> Result<(), BrokerError> {
+    async fn strike_silent(&self, members: &[Node], now_ms: u64) -> Result<(), StoreError> {
         let silent_ms = self.settings.lease_ms * LEASES_UNTIL_STRUCK;
         for member in members {
             if member.role == Role::Worker && member.heard_ms + silent_ms < now_ms {
                 let stamp_ms = self.heartbeats.stamp_ms(&member.id);
-                self.broker.strike(&member.id, stamp_ms).await?;
+                self.store.deregister(&member.id, stamp_ms).await?;
             }
         }
         Ok(())
@@ -329,7 +329,7 @@ impl Fleet {
         tracing::info!(partitions, "hands its partitions over");
         let goodbye = async {
             // First, so that nobody leaves anything to this worker. Else it would be found silent.
-            self.broker.strike(&self.me, None).await.ok();
+            self.store.deregister(&self.me, None).await.ok();
             self.holdings.hand_all_over().await;
         };
         let goodbye = goodbye.instrument(tracing::debug_span!("hand_over", partitions));

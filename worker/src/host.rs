@@ -19,8 +19,8 @@ mod silent;
 
 use std::time::Duration;
 
-use outlast_broker::{Answer, Body, Entry, Input, Request, Seldom};
 use outlast_protocol::{Member, Payload, RoomName};
+use outlast_store::{Answer, Body, Entry, Input, Request, Throttle};
 
 pub(crate) use self::{commit::Snapshots, load::Loaded};
 
@@ -40,7 +40,7 @@ const RETRY_MS: u64 = 1_000;
 const NO_N: u64 = 0;
 
 /// Whoever finds an action at which a room fails can repeat it. How often it does is counted.
-static FAULTS: Seldom = Seldom::every(Duration::from_secs(1));
+static FAULTS: Throttle = Throttle::every(Duration::from_secs(1));
 
 /// A room in memory.
 pub(crate) struct Host {

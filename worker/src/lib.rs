@@ -36,5 +36,5 @@ pub use fleet::{WorkerError, run};
 pub use outlast_protocol::{Member, Pos};
 pub use registry::Registry;
 pub use room::{At, Input, Refusal, Room};
-pub use settings::Settings;
+pub use settings::WorkerSettings;
 pub use telemetry::METRICS;

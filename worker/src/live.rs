@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use outlast_broker::{Body, Entry, Snapshot};
 use outlast_protocol::{Member, NotJson, Payload};
+use outlast_store::{Body, Entry, Snapshot};
 use rand::rngs::StdRng;
 use serde::de::DeserializeOwned;
 

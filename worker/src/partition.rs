@@ -30,10 +30,8 @@ use std::{
     sync::Arc,
 };
 
-use outlast_broker::{
-    self as broker, Commit, Cursor, Entry, Input, NoteChange, TopicEntry, TopicId,
-};
 use outlast_protocol::RoomName;
+use outlast_store::{self as store, Commit, Cursor, Entry, Input, NoteChange, TopicEntry, TopicId};
 
 pub(crate) use self::{
     batch::{Asker, Batch},
@@ -48,7 +46,7 @@ use self::{
     work::{Task, Work},
 };
 use crate::{
-    Registry, Settings,
+    Registry, WorkerSettings,
     host::{Host, Loaded, Snapshots},
     watch::Watch,
 };
@@ -80,11 +78,11 @@ const HELD_MAX: usize = 256;
 
 /// One partition, under one lease.
 pub(crate) struct Partition {
-    id: broker::Partition,
+    id: store::PartitionId,
     epoch: u64,
     cursor: Cursor,
     registry: Registry,
-    settings: Arc<Settings>,
+    settings: Arc<WorkerSettings>,
     rooms: HashMap<RoomName, Host>,
     alarms: Alarms,
     walk: Walk,
@@ -122,11 +120,11 @@ impl Partition {
     /// A partition that stands at `cursor`. Its first batch asks who wants to be woken, and what was kept
     /// for a worker that can read it.
     pub(crate) fn new(
-        id: broker::Partition,
+        id: store::PartitionId,
         epoch: u64,
         cursor: Cursor,
         registry: Registry,
-        settings: Arc<Settings>,
+        settings: Arc<WorkerSettings>,
         trials: Trials,
         watch: Arc<Watch>,
     ) -> Self {
@@ -406,7 +404,7 @@ impl Partition {
         Want::Commit(self.commit(work, rooms))
     }
 
-    fn commit(&mut self, work: Work, rooms: Vec<broker::RoomCommit>) -> Box<Commit> {
+    fn commit(&mut self, work: Work, rooms: Vec<store::RoomCommit>) -> Box<Commit> {
         let from = self.cursor;
         self.cursor = Cursor {
             topic: work.topic,

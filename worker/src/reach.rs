@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use outlast_broker::BrokerError;
+use outlast_store::StoreError;
 
 /// The first wait before something is tried again, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -25,9 +25,9 @@ impl Reach {
         &self,
         what: &str,
         ask: impl Fn() -> F,
-    ) -> Result<T, BrokerError>
+    ) -> Result<T, StoreError>
     where
-        F: Future<Output = Result<T, BrokerError>>,
+        F: Future<Output = Result<T, StoreError>>,
     {
         let mut trouble = Trouble::none(self);
         let mut wait = BACKOFF.0;
@@ -58,9 +58,9 @@ impl Trouble {
     }
 
     /// Notes an answer. True where it is worth asking again.
-    pub(crate) fn note<T>(&mut self, what: &str, answer: &Result<T, BrokerError>) -> bool {
+    pub(crate) fn note<T>(&mut self, what: &str, answer: &Result<T, StoreError>) -> bool {
         match answer {
-            Err(error @ (BrokerError::Unavailable(_) | BrokerError::Full(_))) => {
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Full(_))) => {
                 self.begin(what, error);
                 true
             }
@@ -71,7 +71,7 @@ impl Trouble {
         }
     }
 
-    fn begin(&mut self, what: &str, error: &BrokerError) {
+    fn begin(&mut self, what: &str, error: &StoreError) {
         let before = match std::mem::replace(&mut self.failing, true) {
             false => self.reach.failing.fetch_add(1, Ordering::Relaxed),
             true => return,

@@ -5,17 +5,17 @@ use std::{
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use metrics::Gauge;
-use outlast_broker::{
-    self as broker, BrokerError, Commit, Entry, Input, LeaseName, NoteChange, SharedBroker,
+use outlast_protocol::{NUMBER_MAX, Pos, RoomName};
+use outlast_store::{
+    self as store, Commit, Entry, Input, LeaseName, NoteChange, SharedStore, StoreError,
     TopicEntry, TopicId,
 };
-use outlast_protocol::{NUMBER_MAX, Pos, RoomName};
 use tokio::{runtime::RuntimeFlavor, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug_span};
 
 use crate::{
-    Registry, Settings,
+    Registry, WorkerSettings,
     audit::Audit,
     clock,
     host::Loaded,
@@ -42,11 +42,11 @@ const REOPEN_WAIT: Duration = Duration::from_millis(100);
 
 /// Runs one partition under one lease: reads its topic, loads rooms, commits, and so on.
 pub(crate) struct Runner {
-    pub(crate) broker: SharedBroker,
+    pub(crate) store: SharedStore,
     pub(crate) registry: Registry,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Arc<WorkerSettings>,
     pub(crate) reach: Reach,
-    pub(crate) partition: broker::Partition,
+    pub(crate) partition: store::PartitionId,
     pub(crate) epoch: u64,
     /// Until when what holders before this one died of may come again, where they may have died of something.
     pub(crate) careful_until_ms: Option<u64>,
@@ -57,7 +57,7 @@ pub(crate) struct Runner {
 }
 
 /// A read of the topic that is under way.
-type Reading<'a> = BoxFuture<'a, Result<Vec<TopicEntry>, BrokerError>>;
+type Reading<'a> = BoxFuture<'a, Result<Vec<TopicEntry>, StoreError>>;
 
 /// How running a partition has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,13 +90,13 @@ impl Runner {
     }
 
     /// Serves from what the store holds. An error means that this memory is of no use any more.
-    async fn serve(&self, stop: &CancellationToken) -> Result<(), BrokerError> {
+    async fn serve(&self, stop: &CancellationToken) -> Result<(), StoreError> {
         // Until the first batch is done: from then on its rooms are served.
         let mut takeover =
             debug_span!("takeover", partition = self.partition.0, epoch = self.epoch);
         let mut core = self.open().instrument(takeover.clone()).await?;
         let rooms = RoomsGauge::of(self.partition);
-        let audit = Audit::start(self.broker.clone(), self.partition);
+        let audit = Audit::start(self.store.clone(), self.partition);
         let mut reading = None;
         while !stop.is_cancelled() {
             let entries = match core.is_behind() {
@@ -108,30 +108,30 @@ impl Runner {
                 }
             };
             metrics::counter!(telemetry::INPUTS).increment(entries.len() as u64);
-            core.begin(entries, self.broker.now_ms(), rand::random());
+            core.begin(entries, self.store.now_ms(), rand::random());
             let span = std::mem::replace(&mut takeover, Span::none());
             self.finish_batch(&mut core).instrument(span).await?;
             rooms.set(&core);
             if audit.is_idle()
-                && let Some(look) = core.look(self.broker.now_ms())
+                && let Some(look) = core.look(self.store.now_ms())
             {
                 audit.look(look);
             }
         }
-        match core.hand_over(self.broker.now_ms(), rand::random()) {
+        match core.hand_over(self.store.now_ms(), rand::random()) {
             Some(commit) => self.commit(&commit).await,
             None => Ok(()),
         }
     }
 
-    async fn open(&self) -> Result<Partition, BrokerError> {
+    async fn open(&self) -> Result<Partition, StoreError> {
         let cursor = self
             .reach
-            .insist("cursor", || self.broker.cursor(self.partition))
+            .insist("cursor", || self.store.cursor(self.partition))
             .await?;
         let notes = self
             .reach
-            .insist("notes", || self.broker.notes(self.partition))
+            .insist("notes", || self.store.notes(self.partition))
             .await?;
         let trials = Trials::read(notes, self.careful_until_ms);
         if trials.is_careful() {
@@ -161,29 +161,26 @@ impl Runner {
         after: TopicId,
         wake_ms: Option<u64>,
         stop: &CancellationToken,
-    ) -> Result<Vec<TopicEntry>, BrokerError> {
+    ) -> Result<Vec<TopicEntry>, StoreError> {
         let read = reading.get_or_insert_with(|| self.read(after).boxed());
         let entries = tokio::select! {
             // Inputs come first; what is due is done along with them.
             biased;
             entries = read => entries?,
-            () = clock::reaches(&self.broker, wake_ms) => return Ok(Vec::new()),
+            () = clock::reaches(&self.store, wake_ms) => return Ok(Vec::new()),
             () = stop.cancelled() => return Ok(Vec::new()),
         };
         *reading = None;
         Ok(entries)
     }
 
-    async fn read(&self, after: TopicId) -> Result<Vec<TopicEntry>, BrokerError> {
+    async fn read(&self, after: TopicId) -> Result<Vec<TopicEntry>, StoreError> {
         let max = self.settings.batch_max;
-        let read = || {
-            self.broker
-                .read_topic(self.partition, after, max, READ_WAIT)
-        };
+        let read = || self.store.read_topic(self.partition, after, max, READ_WAIT);
         self.reach.insist("read", read).await
     }
 
-    async fn finish_batch(&self, core: &mut Partition) -> Result<(), BrokerError> {
+    async fn finish_batch(&self, core: &mut Partition) -> Result<(), StoreError> {
         let mut trial = None;
         loop {
             match aside(core.is_careful(), || core.advance()) {
@@ -205,7 +202,7 @@ impl Runner {
                         .buffered(LOADS_MAX);
                     while let Some((loaded, room)) = loads.next().await {
                         let loaded = loaded?;
-                        let now_ms = self.broker.now_ms();
+                        let now_ms = self.store.now_ms();
                         aside(core.is_careful(), || core.loaded(room, loaded, now_ms));
                     }
                 }
@@ -216,26 +213,26 @@ impl Runner {
         }
     }
 
-    async fn wakes(&self) -> Result<Vec<(RoomName, u64)>, BrokerError> {
-        let wakes = || self.broker.wakes(self.partition, WAKES_MAX);
+    async fn wakes(&self) -> Result<Vec<(RoomName, u64)>, StoreError> {
+        let wakes = || self.store.wakes(self.partition, WAKES_MAX);
         self.reach.insist("wakes", wakes).await
     }
 
-    async fn unread(&self) -> Result<Vec<Result<Input, String>>, BrokerError> {
-        let unread = || self.broker.unread(self.partition, UNREAD_MAX);
+    async fn unread(&self) -> Result<Vec<Result<Input, String>>, StoreError> {
+        let unread = || self.store.unread(self.partition, UNREAD_MAX);
         self.reach.insist("unread", unread).await
     }
 
-    async fn note(&self, changes: &[NoteChange]) -> Result<(), BrokerError> {
-        let note = || self.broker.note(self.partition, self.epoch, changes);
+    async fn note(&self, changes: &[NoteChange]) -> Result<(), StoreError> {
+        let note = || self.store.note(self.partition, self.epoch, changes);
         self.reach.insist("note", note).await
     }
 
     /// Loads a room; of one that is not to be loaded only what a room is worth that stands still.
-    async fn load(&self, room: &RoomName, why_not: Option<String>) -> Result<Loaded, BrokerError> {
+    async fn load(&self, room: &RoomName, why_not: Option<String>) -> Result<Loaded, StoreError> {
         if let Some(reason) = why_not {
             let last = self.log_end(room).await?;
-            let parked = self.reach.insist("parked", || self.broker.parked(room));
+            let parked = self.reach.insist("parked", || self.store.parked(room));
             return Ok(Loaded::Unreadable {
                 last,
                 parked: parked.await?,
@@ -243,16 +240,16 @@ impl Runner {
             });
         }
         loop {
-            let load = self.reach.insist("load", || self.broker.load(room));
+            let load = self.reach.insist("load", || self.store.load(room));
             let reason = match tokio::time::timeout(LOAD_WITHIN, load).await {
                 Ok(Ok(load)) => return Ok(Loaded::Room(load)),
-                Ok(Err(BrokerError::Unreadable(reason))) => reason,
+                Ok(Err(StoreError::Unreadable(reason))) => reason,
                 Ok(Err(error)) => return Err(error),
                 Err(_) => format!("the store does not give it within {LOAD_WITHIN:?}"),
             };
             let start = Instant::now();
             let last = self.log_end(room).await?;
-            let parked = self.reach.insist("parked", || self.broker.parked(room));
+            let parked = self.reach.insist("parked", || self.store.parked(room));
             let parked = parked.await?;
             // While the store is away, everything waits; when it is back, it has to be asked again.
             if start.elapsed() < LOAD_WITHIN / 3 {
@@ -266,26 +263,26 @@ impl Runner {
     }
 
     /// Where a log ends whose entries cannot be read.
-    async fn log_end(&self, room: &RoomName) -> Result<Pos, BrokerError> {
+    async fn log_end(&self, room: &RoomName) -> Result<Pos, StoreError> {
         let beyond = self
             .reach
-            .insist("log", || self.broker.read_log(room, NUMBER_MAX, 1))
+            .insist("log", || self.store.read_log(room, NUMBER_MAX, 1))
             .await?;
         Ok(beyond.last)
     }
 
-    async fn read_log(&self, room: &RoomName) -> Result<Vec<Entry>, BrokerError> {
+    async fn read_log(&self, room: &RoomName) -> Result<Vec<Entry>, StoreError> {
         let mut entries: Vec<Entry> = Vec::new();
         loop {
             let from = entries.last().map_or(1, |entry| entry.pos.off + 1);
             let page = self
                 .reach
-                .insist("log", || self.broker.read_log(room, from, LOG_PAGE))
+                .insist("log", || self.store.read_log(room, from, LOG_PAGE))
                 .await;
             let page = match page {
                 Ok(page) => page,
                 // Whoever repeats an act whose outcome stands there is told that it is unknown; the room goes on.
-                Err(BrokerError::Unreadable(reason)) => {
+                Err(StoreError::Unreadable(reason)) => {
                     tracing::error!(%room, reason, "a room's old log entries cannot be read here");
                     return Ok(entries);
                 }
@@ -303,7 +300,7 @@ impl Runner {
     }
 
     /// Commits, however often it takes until the store says what has become of it (W2).
-    async fn commit(&self, commit: &Commit) -> Result<(), BrokerError> {
+    async fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
         let start = Instant::now();
         let entries: usize = commit.rooms.iter().map(|room| room.entries.len()).sum();
         let span = debug_span!(
@@ -314,7 +311,7 @@ impl Runner {
             replies = commit.replies.len(),
         );
         self.reach
-            .insist("commit", || self.broker.commit(commit))
+            .insist("commit", || self.store.commit(commit))
             .instrument(span)
             .await?;
         metrics::counter!(telemetry::COMMITS).increment(1);
@@ -328,7 +325,7 @@ impl Runner {
         let ttl = Duration::from_millis(self.settings.lease_ms);
         let renewed = self
             .reach
-            .insist("renew", || self.broker.renew(&lease, ttl))
+            .insist("renew", || self.store.renew(&lease, ttl))
             .await;
         renewed.is_ok_and(|(_, held)| held == [true])
     }
@@ -336,7 +333,7 @@ impl Runner {
     /// Gives the lease up, so that another worker can go on at once (W4).
     async fn release(&self) -> End {
         let name = LeaseName::Partition(self.partition);
-        if let Err(error) = self.broker.release(name, self.epoch).await {
+        if let Err(error) = self.store.release(name, self.epoch).await {
             tracing::warn!(partition = self.partition.0, %error, "a lease is left to expire");
         }
         End::Released
@@ -383,7 +380,7 @@ struct RoomsGauge {
 }
 
 impl RoomsGauge {
-    fn of(partition: broker::Partition) -> Self {
+    fn of(partition: store::PartitionId) -> Self {
         let p = partition.0.to_string();
         RoomsGauge {
             rooms: metrics::gauge!(telemetry::ROOMS, "partition" => p.clone()),

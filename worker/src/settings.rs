@@ -1,6 +1,6 @@
 /// How a worker runs rooms.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct WorkerSettings {
     /// How long a partition stays with a worker that has fallen silent, in milliseconds (W4).
     pub lease_ms: u64,
     /// How many of its newest entries a room's log keeps (E2). It may hold a fifth more.
@@ -20,9 +20,9 @@ pub struct Settings {
     pub snapshot_every: u64,
 }
 
-impl Default for Settings {
+impl Default for WorkerSettings {
     fn default() -> Self {
-        Settings {
+        WorkerSettings {
             lease_ms: 2_000,
             log_entries: 1_000,
             log_age_ms: 600_000,
@@ -38,7 +38,7 @@ impl Default for Settings {
 /// For how many audits a room may go without being in anybody's memory.
 const AUDITS_WITHOUT_ROOM: u64 = 20;
 
-impl Settings {
+impl WorkerSettings {
     /// How long a room with members may be in nobody's memory, in milliseconds: only there it is audited (S10).
     pub(crate) fn look_ms(&self) -> Option<u64> {
         self.audit_ms

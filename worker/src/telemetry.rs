@@ -1,6 +1,6 @@
 //! What a worker counts, through the `metrics` facade.
 
-use outlast_broker::telemetry::Metric;
+use outlast_store::telemetry::Metric;
 
 pub(crate) const INPUTS: &str = "outlast_worker_inputs_total";
 pub(crate) const REFUSALS: &str = "outlast_worker_refusals_total";

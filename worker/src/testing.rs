@@ -15,8 +15,8 @@
 
 use std::marker::PhantomData;
 
-use outlast_broker::{Body, Entry};
 use outlast_protocol::{Member, Payload, Pos};
+use outlast_store::{Body, Entry};
 use rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 

@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-use outlast_broker::Partition;
 use outlast_protocol::RoomName;
+use outlast_store::PartitionId;
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
@@ -33,7 +33,7 @@ const TICKS_TO_HAND_OVER: u64 = 3 * TICKS_PER_STEP;
 /// What one partition's rooms are doing.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    pub(crate) partition: Partition,
+    pub(crate) partition: PartitionId,
     pub(crate) epoch: u64,
     /// Odd while a room's code runs; rises with each beginning and each end.
     step: AtomicU64,
@@ -48,7 +48,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    fn new(partition: Partition, epoch: u64, ticks: Arc<AtomicU64>) -> Arc<Self> {
+    fn new(partition: PartitionId, epoch: u64, ticks: Arc<AtomicU64>) -> Arc<Self> {
         Arc::new(Watch {
             partition,
             epoch,
@@ -64,12 +64,16 @@ impl Watch {
     /// One that nobody looks at.
     #[cfg(test)]
     pub(crate) fn unwatched() -> Arc<Self> {
-        Watch::new(Partition(0), 1, Arc::default())
+        Watch::new(PartitionId(0), 1, Arc::default())
     }
 
     /// One that nobody looks at, with a clock of its own.
     #[cfg(test)]
-    pub(crate) fn with_clock(partition: Partition, epoch: u64, ticks: Arc<AtomicU64>) -> Arc<Self> {
+    pub(crate) fn with_clock(
+        partition: PartitionId,
+        epoch: u64,
+        ticks: Arc<AtomicU64>,
+    ) -> Arc<Self> {
         Watch::new(partition, epoch, ticks)
     }
 
@@ -181,7 +185,7 @@ impl Watchdog {
     }
 
     /// Begins to watch a partition.
-    pub(crate) fn watch(&self, partition: Partition, epoch: u64) -> Arc<Watch> {
+    pub(crate) fn watch(&self, partition: PartitionId, epoch: u64) -> Arc<Watch> {
         let watch = Watch::new(partition, epoch, self.kennel.ticks.clone());
         self.kennel.watches.lock().push(Arc::downgrade(&watch));
         watch
@@ -268,7 +272,7 @@ fn give_up(room: &RoomName) -> ! {
 
 #[cfg(test)]
 mod tests {
-    use outlast_broker::TopicId;
+    use outlast_store::TopicId;
 
     use super::*;
 

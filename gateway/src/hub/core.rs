@@ -10,8 +10,8 @@ use std::{
     sync::Arc,
 };
 
-use outlast_broker::{Entry, Stretch};
 use outlast_protocol::{Payload, Pos, SnapshotReason};
+use outlast_store::{Entry, LogSlice};
 
 use super::{
     item::{Item, Signal},
@@ -58,7 +58,7 @@ pub(crate) enum Read {
     /// How the log continues behind the window; goes to [`Core::absorb`].
     Refresh,
     /// A stretch for those behind the window; goes to [`Core::insert`].
-    Stretch {
+    LogSlice {
         /// Which one.
         number: u64,
         /// When it was asked for: a stretch that was read before a refresh is worth nothing after it.
@@ -146,7 +146,7 @@ impl Core {
     /// The log ends at `end`, and from before that was read everything is announced.
     #[cfg(test)]
     pub(crate) fn seed(&mut self, end: Pos) {
-        self.seed_tail(Stretch {
+        self.seed_tail(LogSlice {
             entries: Vec::new(),
             first_off: end.off,
             last: end,
@@ -155,7 +155,7 @@ impl Core {
 
     /// The log ends with this, and from before that was read everything is announced. Those who come back find
     /// what they missed here, if it is not much.
-    pub(crate) fn seed_tail(&mut self, tail: Stretch) {
+    pub(crate) fn seed_tail(&mut self, tail: LogSlice) {
         let mut entries = tail.entries.into_iter();
         let first = entries.next().map_or(tail.last, |entry| entry.pos);
         self.seeded = true;
@@ -356,7 +356,7 @@ impl Core {
     }
 
     /// The log was read from `from` (the head at that time) on, up to [`REFRESH_MAX`] entries.
-    pub(crate) fn absorb(&mut self, from: Pos, read: Stretch) -> Absorbed {
+    pub(crate) fn absorb(&mut self, from: Pos, read: LogSlice) -> Absorbed {
         let continues = match read.entries.first() {
             _ if from == Pos::START => read.first_off <= 1,
             Some(entry) => entry.pos == from,
@@ -387,7 +387,7 @@ impl Core {
     }
 
     /// A stretch was read.
-    pub(crate) fn insert(&mut self, number: u64, refreshes: u64, read: Stretch) {
+    pub(crate) fn insert(&mut self, number: u64, refreshes: u64, read: LogSlice) {
         if refreshes != self.refreshes.finished {
             return;
         }
@@ -454,7 +454,7 @@ impl Core {
     fn want_stretch(&mut self, number: u64) {
         if self.reading.insert(number) {
             let refreshes = self.refreshes.finished;
-            self.wants.push_back(Read::Stretch { number, refreshes });
+            self.wants.push_back(Read::LogSlice { number, refreshes });
         }
     }
 

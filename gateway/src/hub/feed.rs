@@ -4,8 +4,8 @@ use std::{
     time::Duration,
 };
 
-use outlast_broker::{Announcement, BrokerError, SharedBroker, Stretch, Subscriptions};
 use outlast_protocol::{Codec, Pos, RoomName};
+use outlast_store::{Announcement, LogSlice, SharedStore, StoreError, Subscriptions};
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -30,7 +30,7 @@ pub(crate) struct Feed {
 /// What a feed reads with.
 #[derive(Clone)]
 pub(crate) struct Source {
-    pub(crate) broker: SharedBroker,
+    pub(crate) store: SharedStore,
     /// How many reads may be under way at once, over all rooms (D4).
     pub(crate) permits: Arc<Semaphore>,
 }
@@ -73,13 +73,13 @@ impl Feed {
         self: &Arc<Self>,
         source: &Source,
         subscriptions: &dyn Subscriptions,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<(), StoreError> {
         let subscribe = || async {
             subscriptions.subscribe(&self.room).await?;
-            let tail = source.broker.read_tail(&self.room, TAIL_MAX).await?;
+            let tail = source.store.read_tail(&self.room, TAIL_MAX).await?;
             metrics::counter!(telemetry::LOG_READS, "why" => "tail").increment(1);
             self.core.lock().seed_tail(tail);
-            Ok::<_, BrokerError>(())
+            Ok::<_, StoreError>(())
         };
         self.ready.get_or_try_init(subscribe).await?;
         self.read(source);
@@ -128,7 +128,7 @@ impl Feed {
         let wakes = self
             .core
             .lock()
-            .announce(news.behind, news.entries, news.signals);
+            .announce(news.prev, news.entries, news.signals);
         self.wake(wakes);
         self.read(source);
     }
@@ -229,7 +229,7 @@ impl Feed {
             tokio::spawn(async move {
                 match read {
                     Read::Refresh => feed.refresh(&source).await,
-                    Read::Stretch { number, refreshes } => {
+                    Read::LogSlice { number, refreshes } => {
                         feed.read_stretch(&source, number, refreshes).await;
                     }
                 }
@@ -276,17 +276,17 @@ impl Feed {
         from: u64,
         max: usize,
         why: &'static str,
-    ) -> Option<Stretch> {
+    ) -> Option<LogSlice> {
         let mut pause = RETRY;
         loop {
             let permit = source.permits.acquire().await.ok()?;
-            let read = source.broker.read_log(&self.room, from, max).await;
+            let read = source.store.read_log(&self.room, from, max).await;
             drop(permit);
             metrics::counter!(telemetry::LOG_READS, "why" => why).increment(1);
             match read {
                 Ok(read) => return Some(read),
                 // A line for each room would hide the one for the store.
-                Err(error @ BrokerError::Unavailable(_)) => {
+                Err(error @ StoreError::Unavailable(_)) => {
                     tracing::debug!(room = %self.room, %error, "cannot read the log yet");
                 }
                 Err(error) => tracing::warn!(room = %self.room, %error, "cannot read the log"),

@@ -1,8 +1,8 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use outlast_broker::{Body, Entry};
 use outlast_protocol::{Codec, Payload, RoomName, ServerFrame};
+use outlast_store::{Body, Entry};
 
 use crate::frame;
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use outlast_broker::Stretch;
 use outlast_protocol::Pos;
+use outlast_store::LogSlice;
 
 use super::item::Item;
 
@@ -42,8 +42,8 @@ impl Past {
         ((number * COVERS).max(1), COVERS as usize + 1)
     }
 
-    pub(crate) fn new(read: Stretch) -> Self {
-        let Stretch {
+    pub(crate) fn new(read: LogSlice) -> Self {
+        let LogSlice {
             entries,
             first_off,
             last,

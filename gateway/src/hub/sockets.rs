@@ -1,7 +1,7 @@
 use std::{collections::HashMap, sync::Arc};
 
-use outlast_broker::{Answer, Nudge, Reply};
 use outlast_protocol::Sid;
+use outlast_store::{Answer, Nudge, Reply};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 

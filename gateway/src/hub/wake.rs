@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use outlast_broker::Reply;
+use outlast_store::Reply;
 use parking_lot::Mutex;
 
 use crate::{bye::Bye, drain::Moving, telemetry};

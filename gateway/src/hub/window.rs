@@ -2,8 +2,8 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use outlast_broker::Entry;
 use outlast_protocol::Pos;
+use outlast_store::Entry;
 
 use super::item::Item;
 

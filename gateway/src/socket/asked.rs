@@ -2,8 +2,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use outlast_broker::Request;
 use outlast_protocol::Payload;
+use outlast_store::Request;
 use tokio::time::Instant;
 
 use super::patience::Patience;

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use outlast_broker::Request;
 use outlast_protocol::CloseCode;
 use outlast_sessions::SessionError;
+use outlast_store::Request;
 use tokio::time::Instant;
 
 use super::{

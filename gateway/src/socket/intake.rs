@@ -1,7 +1,7 @@
 //! What a client's frames ask for.
 
-use outlast_broker::Request;
 use outlast_protocol::{BadRoomName, ClientFrame, DecodeError, RoomName, ServerFrame};
+use outlast_store::Request;
 use tokio::time::Instant;
 
 use super::{Socket, job::What};

@@ -3,9 +3,9 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use outlast_broker::Request;
 use outlast_protocol::RoomName;
 use outlast_sessions::{Identity, SessionError};
+use outlast_store::Request;
 
 use crate::{
     gateway::{Shared, Who},
@@ -72,7 +72,7 @@ impl Jobs<'_> {
     pub(crate) fn append(self, what: What, room: RoomName, requests: Vec<Request>) -> Job {
         let (shared, who) = (self.shared.clone(), self.who);
         Job::new(what, async move {
-            let partition = shared.broker.layout().partition(&room);
+            let partition = shared.store.layout().partition(&room);
             let input = |request| shared.input(who, &room, request);
             shared
                 .append(partition, requests.into_iter().map(input).collect())
@@ -108,7 +108,7 @@ impl Jobs<'_> {
         Job::new(What::End, async move {
             loop {
                 match shared.sessions.end(who.sid, Some(who.generation)).await {
-                    Err(SessionError::Broker(error)) => {
+                    Err(SessionError::Store(error)) => {
                         tracing::debug!(sid = %who.sid, %error, "cannot end yet");
                     }
                     ended => return ended.map(|()| None),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outlast_broker::Request;
 use outlast_protocol::{Payload, Pos, RoomName, ServerFrame, SnapshotReason};
+use outlast_store::Request;
 use tokio::time::Instant;
 
 mod answers;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::SinkExt;
-use outlast_gateway::Settings;
+use outlast_gateway::GatewaySettings;
 use outlast_protocol::{ClientFrame, Codec, Payload, RoomName};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -161,9 +161,9 @@ async fn a5_an_act_behind_a_join_is_judged_by_the_room() {
 
 #[tokio::test]
 async fn a5_a_session_is_in_128_rooms_at_most() {
-    let settings = Settings {
+    let settings = GatewaySettings {
         actions_per_s: 1_000,
-        ..Settings::default()
+        ..GatewaySettings::default()
     };
     let world = World::with_settings(settings).await;
     let (mut client, _) = world.open().await;
@@ -185,9 +185,9 @@ async fn a5_a_session_is_in_128_rooms_at_most() {
 
 #[tokio::test]
 async fn a5_above_the_rate_everything_waits_for_the_refused_number() {
-    let settings = Settings {
+    let settings = GatewaySettings {
         actions_per_s: 10,
-        ..Settings::default()
+        ..GatewaySettings::default()
     };
     let world = World::with_settings(settings).await;
     let (mut client, _) = world.in_chat(ROOM, "Ada").await;
@@ -222,9 +222,9 @@ async fn a5_above_the_rate_everything_waits_for_the_refused_number() {
 
 #[tokio::test]
 async fn a5_who_goes_on_above_the_rate_is_closed() {
-    let settings = Settings {
+    let settings = GatewaySettings {
         actions_per_s: 10,
-        ..Settings::default()
+        ..GatewaySettings::default()
     };
     let world = World::with_settings(settings).await;
     let (mut client, _) = world.in_chat(ROOM, "Ada").await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outlast_gateway::Settings;
+use outlast_gateway::GatewaySettings;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Error;
@@ -29,9 +29,9 @@ async fn resuming(world: &World, welcome: &Value) -> Client {
 
 #[tokio::test]
 async fn d1_one_more_than_may_wait_is_told_busy() {
-    let world = World::with_settings(Settings {
+    let world = World::with_settings(GatewaySettings {
         waiting_max: 0,
-        ..Settings::default()
+        ..GatewaySettings::default()
     })
     .await;
     let mut client = world.connect().await;
@@ -52,10 +52,10 @@ async fn d1_a_slot_is_kept_for_who_comes_at_it_and_for_nobody_else() {
 
 /// Answers whether anybody was told of a slot.
 async fn keeps_slots() -> bool {
-    let world = World::with_settings(Settings {
+    let world = World::with_settings(GatewaySettings {
         attach_rate: 1,
         waiting_max: 1,
-        ..Settings::default()
+        ..GatewaySettings::default()
     })
     .await;
     let mut sessions = Vec::new();
@@ -132,11 +132,11 @@ impl Slot {
 
 #[tokio::test]
 async fn d1_who_waits_and_goes_makes_room() {
-    let world = World::with_settings(Settings {
+    let world = World::with_settings(GatewaySettings {
         attaches_max: 0,
         waiting_max: 1,
         silent_max: 100,
-        ..Settings::default()
+        ..GatewaySettings::default()
     })
     .await;
     // Nobody is ever let in here, so the first one waits …
@@ -163,9 +163,9 @@ async fn d1_who_waits_and_goes_makes_room() {
 
 #[tokio::test]
 async fn d1_who_waits_for_a_room_keeps_nobody_else_waiting() {
-    let mut world = World::with_settings(Settings {
+    let mut world = World::with_settings(GatewaySettings {
         attaches_max: 1,
-        ..Settings::default()
+        ..GatewaySettings::default()
     })
     .await;
     let (_, in_a_room) = world.in_chat("chat/lobby", "Ada").await;
@@ -178,11 +178,11 @@ async fn d1_who_waits_for_a_room_keeps_nobody_else_waiting() {
 
 #[tokio::test]
 async fn d1_connections_without_a_session_are_bounded() {
-    let world = World::with_settings(Settings {
+    let world = World::with_settings(GatewaySettings {
         attaches_max: 1,
         waiting_max: 1,
         silent_max: 0,
-        ..Settings::default()
+        ..GatewaySettings::default()
     })
     .await;
     let (mut first, _second) = (world.connect().await, world.connect().await);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outlast_gateway::Settings;
+use outlast_gateway::GatewaySettings;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, http::header::RETRY_AFTER};
@@ -14,9 +14,9 @@ const ROOM: &str = "chat/lobby";
 async fn world(drain_ms: u64) -> World {
     World::with(Setup {
         gateways: 2,
-        settings: Settings {
+        settings: GatewaySettings {
             drain_ms,
-            ..Settings::default()
+            ..GatewaySettings::default()
         },
         ..Setup::default()
     })
@@ -130,8 +130,8 @@ async fn d3_who_gets_its_session_during_the_drain_moves_too() {
     let taken = async {
         loop {
             let sid = welcome["sid"].as_str().unwrap().parse().unwrap();
-            let shard = world.broker.layout().shard(&sid);
-            let read = world.broker.read(shard, &sid).await.unwrap();
+            let shard = world.store.layout().shard(&sid);
+            let read = world.store.read(shard, &sid).await.unwrap();
             if String::from_utf8_lossy(&read.record.unwrap().value).contains("\"gen\":2") {
                 return;
             }

@@ -1,20 +1,20 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use outlast_broker::{
-    Agreement, Announcements, Audits, Beat, Broker, BrokerError, Commit, Committed, Cursor,
-    Deadline, Health, Heard, Holder, Input, Layout, Lease, LeaseName, Leases, Listener, Member,
-    Membership, Mended, NodeId, NoteChange, Notes, Nudge, Partition, Read, Records, Role, RoomLoad,
-    Rooms, Seen, Shard, SharedBroker, Standing, Stretch, Subscriptions, Survey, Terms, Topic,
-    TopicEntry, TopicId, Write, Written,
-};
 use outlast_protocol::{RoomName, Sid};
+use outlast_store::{
+    Agreement, Announcements, Audits, Commit, Committed, Cursor, Deadline, Health, HeartbeatReply,
+    Holder, Input, Layout, Lease, LeaseHolder, LeaseName, Leases, Listener, LogSlice, Membership,
+    Mended, Node, NodeId, NoteChange, Notes, Nudge, PartitionId, RecordIndexes, RecordRead,
+    RecordWrite, Records, Role, RoomLoad, Rooms, SeatRead, ShardId, SharedStore, Store, StoreError,
+    StoreEvent, Subscriptions, Terms, Topic, TopicEntry, TopicId, WriteOutcome,
+};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// A store that fails where a test wants it to, and answers otherwise.
 pub struct Faulty {
-    inner: SharedBroker,
+    inner: SharedStore,
     faults: Arc<Faults>,
 }
 
@@ -26,7 +26,7 @@ pub struct Faults {
 }
 
 impl Faulty {
-    pub fn over(inner: SharedBroker) -> (SharedBroker, Arc<Faults>) {
+    pub fn over(inner: SharedStore) -> (SharedStore, Arc<Faults>) {
         let faults = Arc::<Faults>::default();
         let store = Faulty {
             inner,
@@ -37,9 +37,9 @@ impl Faulty {
 }
 
 impl Faults {
-    fn read(&self, room: &RoomName) -> Result<(), BrokerError> {
+    fn read(&self, room: &RoomName) -> Result<(), StoreError> {
         match self.hides(room) {
-            true => Err(BrokerError::Unavailable("the log is hidden".to_owned())),
+            true => Err(StoreError::Unavailable("the log is hidden".to_owned())),
             false => Ok(()),
         }
     }
@@ -54,7 +54,7 @@ macro_rules! passes {
     ($trait:ident { $(fn $name:ident($($arg:ident: $of:ty),*) -> $answer:ty;)+ }) => {
         #[async_trait]
         impl $trait for Faulty {
-            $(async fn $name(&self, $($arg: $of),*) -> Result<$answer, BrokerError> {
+            $(async fn $name(&self, $($arg: $of),*) -> Result<$answer, StoreError> {
                 self.inner.$name($($arg),*).await
             })+
         }
@@ -62,39 +62,39 @@ macro_rules! passes {
 }
 
 passes!(Topic {
-    fn append(partition: Partition, deadline: Deadline, inputs: Vec<Input>) -> ();
-    fn arrive(partition: Partition, deadline: Deadline, inputs: Vec<Input>) -> Vec<Option<Standing>>;
-    fn read_topic(partition: Partition, after: TopicId, max: usize, wait: Duration) -> Vec<TopicEntry>;
+    fn append(partition: PartitionId, deadline: Deadline, inputs: Vec<Input>) -> ();
+    fn arrive(partition: PartitionId, deadline: Deadline, inputs: Vec<Input>) -> Vec<Option<SeatRead>>;
+    fn read_topic(partition: PartitionId, after: TopicId, max: usize, wait: Duration) -> Vec<TopicEntry>;
 });
 passes!(Notes {
-    fn notes(partition: Partition) -> Vec<(String, String)>;
-    fn note(partition: Partition, epoch: u64, changes: &[NoteChange]) -> ();
+    fn notes(partition: PartitionId) -> Vec<(String, String)>;
+    fn note(partition: PartitionId, epoch: u64, changes: &[NoteChange]) -> ();
 });
 passes!(Leases {
     fn claim(name: LeaseName, owner: &NodeId, ttl: Duration) -> Option<Lease>;
     fn renew(leases: &[(LeaseName, u64)], ttl: Duration) -> (u64, Vec<bool>);
     fn release(name: LeaseName, epoch: u64) -> ();
-    fn survey(names: &[LeaseName]) -> Vec<Survey>;
+    fn lease_holders(names: &[LeaseName]) -> Vec<LeaseHolder>;
 });
 passes!(Membership {
-    fn beat(id: &NodeId, role: Role) -> Beat;
-    fn members() -> (u64, Vec<Member>);
-    fn strike(id: &NodeId, heard_ms: Option<u64>) -> bool;
+    fn heartbeat(id: &NodeId, role: Role) -> HeartbeatReply;
+    fn nodes() -> (u64, Vec<Node>);
+    fn deregister(id: &NodeId, heard_ms: Option<u64>) -> bool;
 });
 passes!(Records {
-    fn read(shard: Shard, sid: &Sid) -> Read;
-    fn write(shard: Shard, write: Write) -> Written;
-    fn due(shard: Shard, max: usize) -> Vec<Sid>;
-    fn waiting(shard: Shard) -> u64;
-    fn owners(shard: Shard) -> Vec<NodeId>;
-    fn owned(shard: Shard, owner: &NodeId, max: usize) -> Vec<Sid>;
-    fn grouped(shard: Shard, group: &str, max: usize) -> Vec<Sid>;
+    fn read(shard: ShardId, sid: &Sid) -> RecordRead;
+    fn write(shard: ShardId, write: RecordWrite) -> WriteOutcome;
+    fn due(shard: ShardId, max: usize) -> Vec<Sid>;
+    fn waiting(shard: ShardId) -> u64;
+    fn owners(shard: ShardId) -> Vec<NodeId>;
+    fn owned(shard: ShardId, owner: &NodeId, max: usize) -> Vec<Sid>;
+    fn grouped(shard: ShardId, group: &str, max: usize) -> Vec<Sid>;
 });
 passes!(Audits {
-    fn owned_after(shard: Shard, owner: &NodeId, after: Option<Sid>, max: usize) -> Vec<Sid>;
-    fn grouped_after(shard: Shard, after: Option<&(String, Sid)>, max: usize) -> Vec<(String, Sid)>;
-    fn mend(shard: Shard, seen: &[Seen]) -> Vec<Mended>;
-    fn holders(shard: Shard, sids: &[Sid]) -> Vec<Option<Holder>>;
+    fn owned_after(shard: ShardId, owner: &NodeId, after: Option<Sid>, max: usize) -> Vec<Sid>;
+    fn grouped_after(shard: ShardId, after: Option<&(String, Sid)>, max: usize) -> Vec<(String, Sid)>;
+    fn mend(shard: ShardId, seen: &[RecordIndexes]) -> Vec<Mended>;
+    fn holders(shard: ShardId, sids: &[Sid]) -> Vec<Option<Holder>>;
 });
 passes!(Agreement {
     fn agree(ours: Terms) -> Terms;
@@ -106,13 +106,13 @@ impl Announcements for Faulty {
     async fn listen(
         &self,
         me: &NodeId,
-    ) -> Result<(Arc<dyn Subscriptions>, Box<dyn Listener>), BrokerError> {
+    ) -> Result<(Arc<dyn Subscriptions>, Box<dyn Listener>), StoreError> {
         let (subscriptions, inner) = self.inner.listen(me).await?;
         let faults = self.faults.clone();
         Ok((subscriptions, Box::new(HardOfHearing { inner, faults })))
     }
 
-    async fn nudge(&self, to: Option<&NodeId>, nudge: &Nudge) -> Result<(), BrokerError> {
+    async fn nudge(&self, to: Option<&NodeId>, nudge: &Nudge) -> Result<(), StoreError> {
         self.inner.nudge(to, nudge).await
     }
 }
@@ -124,10 +124,10 @@ struct HardOfHearing {
 
 #[async_trait]
 impl Listener for HardOfHearing {
-    async fn hear(&mut self) -> Heard {
+    async fn next(&mut self) -> StoreEvent {
         loop {
-            match self.inner.hear().await {
-                Heard::Room(news) if self.faults.hides(&news.room) => {}
+            match self.inner.next().await {
+                StoreEvent::Room(news) if self.faults.hides(&news.room) => {}
                 heard => return heard,
             }
         }
@@ -136,27 +136,27 @@ impl Listener for HardOfHearing {
 
 #[async_trait]
 impl Rooms for Faulty {
-    async fn cursor(&self, partition: Partition) -> Result<Cursor, BrokerError> {
+    async fn cursor(&self, partition: PartitionId) -> Result<Cursor, StoreError> {
         self.inner.cursor(partition).await
     }
 
-    async fn commit(&self, commit: &Commit) -> Result<Committed, BrokerError> {
+    async fn commit(&self, commit: &Commit) -> Result<Committed, StoreError> {
         self.inner.commit(commit).await
     }
 
-    async fn load(&self, room: &RoomName) -> Result<RoomLoad, BrokerError> {
+    async fn load(&self, room: &RoomName) -> Result<RoomLoad, StoreError> {
         self.inner.load(room).await
     }
 
     async fn unread(
         &self,
-        partition: Partition,
+        partition: PartitionId,
         max: usize,
-    ) -> Result<Vec<Result<Input, String>>, BrokerError> {
+    ) -> Result<Vec<Result<Input, String>>, StoreError> {
         self.inner.unread(partition, max).await
     }
 
-    async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, BrokerError> {
+    async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, StoreError> {
         self.inner.parked(room).await
     }
 
@@ -165,26 +165,26 @@ impl Rooms for Faulty {
         room: &RoomName,
         from_off: u64,
         max: usize,
-    ) -> Result<Stretch, BrokerError> {
+    ) -> Result<LogSlice, StoreError> {
         self.faults.read(room)?;
         self.inner.read_log(room, from_off, max).await
     }
 
-    async fn read_tail(&self, room: &RoomName, max: usize) -> Result<Stretch, BrokerError> {
+    async fn read_tail(&self, room: &RoomName, max: usize) -> Result<LogSlice, StoreError> {
         self.faults.read(room)?;
         self.inner.read_tail(room, max).await
     }
 
     async fn wakes(
         &self,
-        partition: Partition,
+        partition: PartitionId,
         max: usize,
-    ) -> Result<Vec<(RoomName, u64)>, BrokerError> {
+    ) -> Result<Vec<(RoomName, u64)>, StoreError> {
         self.inner.wakes(partition, max).await
     }
 }
 
-impl Broker for Faulty {
+impl Store for Faulty {
     fn layout(&self) -> Layout {
         self.inner.layout()
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use outlast_gateway::Settings;
+use outlast_gateway::GatewaySettings;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{
@@ -20,9 +20,9 @@ const ROOM: &str = "chat/lobby";
 
 #[tokio::test]
 async fn f1_pings_when_nothing_was_sent_and_closes_what_is_silent() {
-    let world = World::with_settings(Settings {
+    let world = World::with_settings(GatewaySettings {
         heartbeat_ms: 2_000,
-        ..Settings::default()
+        ..GatewaySettings::default()
     })
     .await;
     let (mut awake, _) = world.open().await;
@@ -47,10 +47,10 @@ async fn f1_pings_when_nothing_was_sent_and_closes_what_is_silent() {
 
 #[tokio::test]
 async fn f1_who_only_listens_to_a_busy_room_stays() {
-    let world = World::with_settings(Settings {
+    let world = World::with_settings(GatewaySettings {
         heartbeat_ms: 2_000,
         actions_per_s: 1_000,
-        ..Settings::default()
+        ..GatewaySettings::default()
     })
     .await;
     let (mut listens, _) = world.in_chat(ROOM, "Ada").await;
@@ -73,9 +73,9 @@ async fn f1_who_only_listens_to_a_busy_room_stays() {
 
 #[tokio::test]
 async fn f1_websocket_pings_are_answered_and_count() {
-    let world = World::with_settings(Settings {
+    let world = World::with_settings(GatewaySettings {
         heartbeat_ms: 2_000,
-        ..Settings::default()
+        ..GatewaySettings::default()
     })
     .await;
     let (mut client, _) = world.open().await;
@@ -168,14 +168,14 @@ async fn flooded(world: &World, texts: u64) -> (Client, Vec<Value>) {
 
 #[tokio::test]
 async fn f3_a_slow_reader_catches_up_and_misses_nothing() {
-    let settings = Settings {
+    let settings = GatewaySettings {
         actions_per_s: 10_000,
         // A busy machine takes long to say so much.
         blocked_ms: 600_000,
         heartbeat_ms: 600_000,
-        ..Settings::default()
+        ..GatewaySettings::default()
     };
-    let worker = outlast_worker::Settings {
+    let worker = outlast_worker::WorkerSettings {
         log_entries: 100_000,
         ..Default::default()
     };
@@ -193,12 +193,12 @@ async fn f3_a_slow_reader_catches_up_and_misses_nothing() {
 
 #[tokio::test]
 async fn f3_who_reads_nothing_at_all_is_closed_in_the_end() {
-    let settings = Settings {
+    let settings = GatewaySettings {
         actions_per_s: 10_000,
         blocked_ms: 700,
-        ..Settings::default()
+        ..GatewaySettings::default()
     };
-    let worker = outlast_worker::Settings {
+    let worker = outlast_worker::WorkerSettings {
         log_entries: 100_000,
         ..Default::default()
     };

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use outlast_broker::{Layout, NodeId, Record, SharedBroker, Write, Written, embedded::Embedded};
 use outlast_protocol::Sid;
+use outlast_store::{
+    Layout, NodeId, Record, RecordWrite, SharedStore, WriteOutcome, embedded::Embedded,
+};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -17,15 +19,15 @@ const AUDIT_MS: u64 = 300;
 
 fn setup() -> Setup {
     Setup {
-        sessions: outlast_sessions::Settings {
+        sessions: outlast_sessions::SessionSettings {
             ttl_ms: 3_000,
             grace_ms: 100,
             audit_ms: AUDIT_MS,
-            ..outlast_sessions::Settings::default()
+            ..outlast_sessions::SessionSettings::default()
         },
-        worker: outlast_worker::Settings {
+        worker: outlast_worker::WorkerSettings {
             audit_ms: Some(AUDIT_MS),
-            ..outlast_worker::Settings::default()
+            ..outlast_worker::WorkerSettings::default()
         },
         ..Setup::default()
     }
@@ -43,17 +45,17 @@ fn sid(welcome: &Value) -> Sid {
     welcome["sid"].as_str().unwrap().parse().unwrap()
 }
 
-async fn record(store: &SharedBroker, sid: Sid) -> Option<Record> {
+async fn record(store: &SharedStore, sid: Sid) -> Option<Record> {
     let read = store.read(store.layout().shard(&sid), &sid).await;
     read.unwrap().record
 }
 
 /// Writes a record as it is given, whatever stands there.
-async fn force(store: &SharedBroker, sid: Sid, value: Option<Record>, owner: Option<NodeId>) {
+async fn force(store: &SharedStore, sid: Sid, value: Option<Record>, owner: Option<NodeId>) {
     let until = Instant::now() + SOON;
     while Instant::now() < until {
         let expect = record(store, sid).await.map_or(0, |record| record.version);
-        let write = Write {
+        let write = RecordWrite {
             sid,
             expect,
             value: value.clone().map(|record| record.value),
@@ -62,7 +64,7 @@ async fn force(store: &SharedBroker, sid: Sid, value: Option<Record>, owner: Opt
             group: None,
         };
         let written = store.write(store.layout().shard(&sid), write).await;
-        if matches!(written, Ok(Written::Done { .. })) {
+        if matches!(written, Ok(WriteOutcome::Done { .. })) {
             return;
         }
     }
@@ -98,7 +100,7 @@ async fn leaves_as_expired(world: World) {
     let (mut stays, _) = world.in_chat(ROOM, "Ada").await;
     let (ghost, welcome) = world.in_chat(ROOM, "Bob").await;
     drop(ghost);
-    force(&world.broker, sid(&welcome), None, None).await;
+    force(&world.store, sid(&welcome), None, None).await;
     let left = hears(&mut stays, "left").await;
     assert_eq!(left["reason"], "expired");
     // Who has a record is not touched, however silent.
@@ -118,11 +120,11 @@ async fn looked_at_too(mut world: World) {
     let (ghost, welcome) = world.in_chat(ROOM, "Bob").await;
     drop(ghost);
     world.stop_worker().await;
-    force(&world.broker, sid(&welcome), None, None).await;
+    force(&world.store, sid(&welcome), None, None).await;
     world.start_worker();
     let room = ROOM.parse().unwrap();
     until("the room is empty", async || {
-        let load = world.broker.load(&room).await.unwrap();
+        let load = world.store.load(&room).await.unwrap();
         load.seats.iter().all(|(_, seat)| seat.joined.is_none())
     })
     .await;
@@ -139,22 +141,22 @@ async fn told_again(world: World) {
     let (mut stays, _) = world.in_chat(ROOM, "Ada").await;
     let (ghost, welcome) = world.in_chat(ROOM, "Bob").await;
     let sid = sid(&welcome);
-    let attached = record(&world.broker, sid).await.unwrap();
-    let shard = world.broker.layout().shard(&sid);
-    let owners = world.broker.owners(shard).await.unwrap();
+    let attached = record(&world.store, sid).await.unwrap();
+    let shard = world.store.layout().shard(&sid);
+    let owners = world.store.owners(shard).await.unwrap();
     let gateway = owners.first().cloned();
     drop(ghost);
     let is_detached = async || {
-        let record = record(&world.broker, sid).await.unwrap();
+        let record = record(&world.store, sid).await.unwrap();
         String::from_utf8_lossy(&record.value).contains("detached")
     };
     until("it is detached", is_detached).await;
-    force(&world.broker, sid, Some(attached), gateway).await;
+    force(&world.store, sid, Some(attached), gateway).await;
     // So it would be for ever, for its gateway lives.
     let left = hears(&mut stays, "left").await;
     assert_eq!(left["reason"], "expired");
     until("its record goes", async || {
-        record(&world.broker, sid).await.is_none()
+        record(&world.store, sid).await.is_none()
     })
     .await;
 }

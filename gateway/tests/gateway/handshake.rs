@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::SinkExt;
 use jsonwebtoken::{EncodingKey, Header, encode};
-use outlast_gateway::{Auth, Keys, Settings};
+use outlast_gateway::{Auth, GatewaySettings, Keys};
 use outlast_protocol::{ClientFrame, Codec, ServerFrame};
 use serde_json::{Value, json};
 use tokio::{
@@ -110,9 +110,9 @@ async fn h1_no_websocket_is_a_plain_refusal() {
 
 #[tokio::test]
 async fn h2_the_first_frame_has_to_come_in_time_counted_from_the_connection() {
-    let settings = Settings {
+    let settings = GatewaySettings {
         first_frame_ms: 600,
-        ..Settings::default()
+        ..GatewaySettings::default()
     };
     let world = World::with_settings(settings).await;
     let start = Instant::now();
@@ -239,9 +239,9 @@ async fn h2_any_other_first_frame_is_a_protocol_error() {
 
 #[tokio::test]
 async fn h4_foreign_origins_are_refused() {
-    let settings = Settings {
+    let settings = GatewaySettings {
         allow_origin: vec!["https://app.example".to_owned()],
-        ..Settings::default()
+        ..GatewaySettings::default()
     };
     let world = World::with_settings(settings).await;
     let own = format!("http://{}", world.address());

@@ -11,7 +11,7 @@ const ROOM: &str = "chat/lobby";
 
 /// Another room, of the same partition or of another.
 fn another(world: &World, same: bool) -> String {
-    let layout = world.broker.layout();
+    let layout = world.store.layout();
     let partition = |name: &str| layout.partition(&name.parse().unwrap());
     let mut names = (0..).map(|number| format!("chat/room-{number}"));
     let found = names.find(|name| (partition(name) == partition(ROOM)) == same);

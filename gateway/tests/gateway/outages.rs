@@ -157,7 +157,7 @@ async fn r4_an_act_that_the_store_acknowledged_and_lost_is_asked_for_again() {
     let (mut client, _) = world.in_chat(ROOM, "Ada").await;
     world.stop_worker().await;
     server.run("SAVE").unwrap();
-    let topic = outlast_broker::Layout {
+    let topic = outlast_store::Layout {
         partitions: 2,
         shards: 2,
     }

@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use outlast_broker::{
-    Layout, SharedBroker,
-    redis::{Redis, Settings},
+use outlast_store::{
+    Layout, SharedStore,
+    redis::{Redis, RedisSettings},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -45,12 +45,12 @@ impl Server {
         server
     }
 
-    pub async fn connect(&self) -> SharedBroker {
+    pub async fn connect(&self) -> SharedStore {
         let url = format!("redis://127.0.0.1:{}", self.port);
-        let settings = Settings {
+        let settings = RedisSettings {
             // Long, so that a busy machine is not taken for a store that is away.
             command_timeout_ms: 4_000,
-            ..Settings::default()
+            ..RedisSettings::default()
         };
         Redis::connect(
             &url,

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outlast_gateway::Settings;
+use outlast_gateway::GatewaySettings;
 use serde_json::{Value, json};
 
 use crate::{
@@ -18,9 +18,9 @@ const ROOM: &str = "chat/lobby";
 
 fn setup() -> Setup {
     Setup {
-        settings: Settings {
+        settings: GatewaySettings {
             actions_per_s: 100_000,
-            ..Settings::default()
+            ..GatewaySettings::default()
         },
         ..Setup::default()
     }
@@ -162,7 +162,7 @@ async fn r8_what_was_promised_to_be_shown_comes_before_the_leave() {
 /// The store loses what a room knows, and nothing else.
 async fn forget(server: &Server, world: &mut World, keys: &[&str]) {
     world.stop_worker().await;
-    let layout = outlast_broker::Layout {
+    let layout = outlast_store::Layout {
         partitions: 2,
         shards: 2,
     };
@@ -240,7 +240,7 @@ async fn r7_a_log_that_is_gone_is_told_once_and_the_room_goes_on() {
             client.say(ROOM, 2, "kept by the room alone").await;
             let pos = client.expect("event").await["pos"].clone();
             drop(client);
-            let layout = outlast_broker::Layout {
+            let layout = outlast_store::Layout {
                 partitions: 2,
                 shards: 2,
             };
@@ -286,7 +286,7 @@ async fn r6_a_room_that_stands_still_holds_up_no_other() {
     drop(client);
     // What the room's next worker finds is of a version that it cannot read.
     world.stop_worker().await;
-    let layout = outlast_broker::Layout {
+    let layout = outlast_store::Layout {
         partitions: 2,
         shards: 2,
     };

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use outlast_broker::{Deadline, Input, Request, Write};
-use outlast_gateway::{Auth, Keys, Settings};
+use outlast_gateway::{Auth, GatewaySettings, Keys};
 use outlast_protocol::RoomName;
+use outlast_store::{Deadline, Input, RecordWrite, Request};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -105,9 +105,9 @@ async fn s5_a_socket_that_acts_is_told_of_a_newer_one_that_nobody_announced() {
         gateway: Some("died".into()),
         request: Request::Attached { view: false },
     };
-    let partition = world.broker.layout().partition(&room);
+    let partition = world.store.layout().partition(&room);
     let never = Deadline(u64::MAX >> 12);
-    let appended = world.broker.append(partition, never, vec![input]).await;
+    let appended = world.store.append(partition, never, vec![input]).await;
     appended.unwrap();
     older.say(ROOM, 2, "does anybody hear me?").await;
     older.expect_bye(4002).await;
@@ -115,22 +115,22 @@ async fn s5_a_socket_that_acts_is_told_of_a_newer_one_that_nobody_announced() {
 
 #[tokio::test]
 async fn s5_a_silent_socket_goes_when_the_record_is_another_gateways() {
-    let settings = Settings {
+    let settings = GatewaySettings {
         verify_ms: 200,
-        ..Settings::default()
+        ..GatewaySettings::default()
     };
     let world = World::with_settings(settings).await;
     let (mut older, welcome) = world.open().await;
     let (mut other, _) = world.in_chat(ROOM, "Ada").await;
     let sid = welcome["sid"].as_str().unwrap().parse().unwrap();
-    let shard = world.broker.layout().shard(&sid);
+    let shard = world.store.layout().shard(&sid);
     // As a gateway leaves it that is killed before it can nudge this one.
-    let record = world.broker.read(shard, &sid).await.unwrap().record;
+    let record = world.store.read(shard, &sid).await.unwrap().record;
     let record = record.unwrap();
     let mut value: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
     value["gen"] = json!(2);
     value["life"] = json!({"attached": {"gateway": "died"}});
-    let write = Write {
+    let write = RecordWrite {
         sid,
         expect: record.version,
         value: Some(value.to_string().into()),
@@ -138,7 +138,7 @@ async fn s5_a_silent_socket_goes_when_the_record_is_another_gateways() {
         owner: Some("died".into()),
         group: None,
     };
-    world.broker.write(shard, write).await.unwrap();
+    world.store.write(shard, write).await.unwrap();
     older.expect_bye(4002).await;
     // Whoever stands as it should does not notice.
     other.say(ROOM, 2, "still here").await;
@@ -149,13 +149,13 @@ async fn s5_a_silent_socket_goes_when_the_record_is_another_gateways() {
 async fn s7_a_session_whose_socket_is_lost_is_not_taken_back_by_who_looks_after_all() {
     let verified_within = Duration::from_secs(2);
     let world = World::with(Setup {
-        settings: Settings {
+        settings: GatewaySettings {
             verify_ms: verified_within.as_millis() as u64,
-            ..Settings::default()
+            ..GatewaySettings::default()
         },
-        sessions: outlast_sessions::Settings {
+        sessions: outlast_sessions::SessionSettings {
             grace_ms: 100,
-            ..outlast_sessions::Settings::default()
+            ..outlast_sessions::SessionSettings::default()
         },
         ..Setup::default()
     })
@@ -167,8 +167,8 @@ async fn s7_a_session_whose_socket_is_lost_is_not_taken_back_by_who_looks_after_
     }
     let attached = async || {
         let mut owners = Vec::new();
-        for shard in world.broker.layout().all_shards() {
-            owners.extend(world.broker.owners(shard).await.unwrap());
+        for shard in world.store.layout().all_shards() {
+            owners.extend(world.store.owners(shard).await.unwrap());
         }
         !owners.is_empty()
     };
@@ -228,7 +228,7 @@ async fn s6_end_leaves_every_room_and_nothing_behind_it_counts() {
 }
 
 async fn with_grace(grace_ms: u64) -> World {
-    let sessions = outlast_sessions::Settings {
+    let sessions = outlast_sessions::SessionSettings {
         grace_ms,
         ..Default::default()
     };
@@ -258,8 +258,8 @@ async fn s7_a_lost_socket_is_told_to_rooms_after_the_grace_and_its_return_too() 
 async fn s2_a_lost_session_is_left_alone_while_others_come() {
     let world = with_grace(120_000).await;
     let life = async |sid| {
-        let shard = world.broker.layout().shard(&sid);
-        let record = world.broker.read(shard, &sid).await.unwrap().record;
+        let shard = world.store.layout().shard(&sid);
+        let record = world.store.read(shard, &sid).await.unwrap().record;
         let value: serde_json::Value = serde_json::from_slice(&record.unwrap().value).unwrap();
         value["life"].as_object().unwrap().keys().next().cloned()
     };
@@ -294,7 +294,7 @@ async fn s2_a_lost_session_is_left_alone_while_others_come() {
 
 #[tokio::test]
 async fn s8_sessions_of_a_user_are_bounded() {
-    let sessions = outlast_sessions::Settings {
+    let sessions = outlast_sessions::SessionSettings {
         per_user_max: 2,
         ..Default::default()
     };
@@ -330,9 +330,9 @@ async fn s8_sessions_of_a_user_are_bounded() {
 
 #[tokio::test]
 async fn s8_sockets_of_an_address_are_bounded() {
-    let settings = Settings {
+    let settings = GatewaySettings {
         sockets_per_address: Some(2),
-        ..Settings::default()
+        ..GatewaySettings::default()
     };
     let world = World::with_settings(settings).await;
     let (mut one, _) = world.open().await;

@@ -1,9 +1,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
-use outlast_broker::{Layout, SharedBroker, embedded::Embedded};
-use outlast_gateway::{Auth, Gateway, Settings};
+use outlast_gateway::{Auth, Gateway, GatewaySettings};
 use outlast_sessions::Sessions;
+use outlast_store::{Layout, SharedStore, embedded::Embedded};
 use outlast_worker::Registry;
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
@@ -18,10 +18,10 @@ pub const SOON: Duration = Duration::from_secs(60);
 
 /// A store with everything that works on it.
 pub struct World {
-    pub broker: SharedBroker,
+    pub store: SharedStore,
     pub gateways: Vec<Running>,
-    sessions: outlast_sessions::Settings,
-    worker_settings: outlast_worker::Settings,
+    sessions: outlast_sessions::SessionSettings,
+    worker_settings: outlast_worker::WorkerSettings,
     worker: Option<(CancellationToken, JoinHandle<()>)>,
     shutdown: CancellationToken,
 }
@@ -35,9 +35,9 @@ pub struct Running {
 
 /// What a test wants to be otherwise.
 pub struct Setup {
-    pub settings: Settings,
-    pub sessions: outlast_sessions::Settings,
-    pub worker: outlast_worker::Settings,
+    pub settings: GatewaySettings,
+    pub sessions: outlast_sessions::SessionSettings,
+    pub worker: outlast_worker::WorkerSettings,
     pub auth: Auth,
     pub gateways: usize,
 }
@@ -45,9 +45,9 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Setup {
-            settings: Settings::default(),
-            sessions: outlast_sessions::Settings::default(),
-            worker: outlast_worker::Settings::default(),
+            settings: GatewaySettings::default(),
+            sessions: outlast_sessions::SessionSettings::default(),
+            worker: outlast_worker::WorkerSettings::default(),
             auth: Auth::anonymous(),
             gateways: 1,
         }
@@ -59,7 +59,7 @@ impl World {
         Self::with(Setup::default()).await
     }
 
-    pub async fn with_settings(settings: Settings) -> Self {
+    pub async fn with_settings(settings: GatewaySettings) -> Self {
         Self::with(Setup {
             settings,
             ..Setup::default()
@@ -71,23 +71,23 @@ impl World {
         Self::on(Self::store(), setup).await
     }
 
-    pub fn store() -> SharedBroker {
+    pub fn store() -> SharedStore {
         Embedded::memory(Layout {
             partitions: 2,
             shards: 2,
         })
     }
 
-    pub async fn on(broker: SharedBroker, setup: Setup) -> Self {
+    pub async fn on(store: SharedStore, setup: Setup) -> Self {
         let shutdown = CancellationToken::new();
         let keeper = setup.sessions.clone();
-        tokio::spawn(outlast_sessions::keep(
-            broker.clone(),
+        tokio::spawn(outlast_sessions::run_keeper(
+            store.clone(),
             keeper,
             shutdown.clone(),
         ));
         let mut world = World {
-            broker,
+            store,
             gateways: Vec::new(),
             sessions: setup.sessions,
             worker_settings: setup.worker,
@@ -105,8 +105,8 @@ impl World {
 
     pub fn start_worker(&mut self) {
         let stop = self.shutdown.child_token();
-        let (broker, settings) = (self.broker.clone(), self.worker_settings.clone());
-        let run = outlast_worker::run(broker, Registry::bundled(), settings, stop.clone());
+        let (store, settings) = (self.store.clone(), self.worker_settings.clone());
+        let run = outlast_worker::run(store, Registry::bundled(), settings, stop.clone());
         let running = tokio::spawn(async move { run.await.unwrap() });
         self.worker = Some((stop, running));
     }
@@ -120,23 +120,23 @@ impl World {
 
     /// Waits until the room's topic holds so many inputs that no worker has taken up.
     pub async fn appended(&self, room: &str, count: usize) {
-        let partition = self.broker.layout().partition(&room.parse().unwrap());
-        let mut after = self.broker.cursor(partition).await.unwrap().topic;
+        let partition = self.store.layout().partition(&room.parse().unwrap());
+        let mut after = self.store.cursor(partition).await.unwrap().topic;
         for _ in 0..count {
-            let read = self.broker.read_topic(partition, after, 1, SOON).await;
+            let read = self.store.read_topic(partition, after, 1, SOON).await;
             after = read.unwrap().first().expect("it was appended").id;
         }
     }
 
-    pub async fn add_gateway(&mut self, auth: Auth, mut settings: Settings) {
+    pub async fn add_gateway(&mut self, auth: Auth, mut settings: GatewaySettings) {
         // Nobody here has to answer pings who did not ask for them, however long a test takes.
-        if settings.heartbeat_ms == Settings::default().heartbeat_ms {
+        if settings.heartbeat_ms == GatewaySettings::default().heartbeat_ms {
             settings.heartbeat_ms = 3_600_000;
         }
         let listener = outlast_gateway::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
-        let sessions = Sessions::new(self.broker.clone(), self.sessions.clone());
-        let gateway = Gateway::new(self.broker.clone(), sessions, auth, settings);
+        let sessions = Sessions::new(self.store.clone(), self.sessions.clone());
+        let gateway = Gateway::new(self.store.clone(), sessions, auth, settings);
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
         let pages = axum::Router::new().route("/", axum::routing::get(|| async { "pages" }));

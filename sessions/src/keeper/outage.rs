@@ -1,4 +1,4 @@
-use outlast_broker::BrokerError;
+use outlast_store::StoreError;
 
 /// Says once that the store is away, and once that it is back.
 #[derive(Debug, Default)]
@@ -8,7 +8,7 @@ pub(super) struct Outage {
 
 impl Outage {
     /// Takes note of what became of a round.
-    pub(super) fn note<T>(&mut self, round: &Result<T, BrokerError>) {
+    pub(super) fn note<T>(&mut self, round: &Result<T, StoreError>) {
         match round {
             Ok(_) if self.away => tracing::info!("the store is back: keeping sessions again"),
             Err(error) if !self.away => {

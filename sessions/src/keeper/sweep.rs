@@ -1,10 +1,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use outlast_broker::{BrokerError, Seen, Shard};
 use outlast_protocol::Sid;
+use outlast_store::{RecordIndexes, ShardId, StoreError};
 use tokio::time::Instant;
 
-use crate::shelf::{MEND_MAX, Shelf};
+use crate::records::{MEND_MAX, Records};
 
 /// A slow walk through the groups of users, in which every session stands that is not over: what has lost its
 /// record is taken out, and what has lost its place in another index is put back there (S11).
@@ -13,7 +13,7 @@ use crate::shelf::{MEND_MAX, Shelf};
 /// at its death.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
-    shards: BTreeMap<Shard, Walk>,
+    shards: BTreeMap<ShardId, Walk>,
 }
 
 /// How far it is with one shard.
@@ -28,7 +28,11 @@ struct Walk {
 
 impl Sweep {
     /// Looks at the next few places of each shard that is held, if it is time to.
-    pub(super) async fn turn(&mut self, shelf: &Shelf, held: &[Shard]) -> Result<(), BrokerError> {
+    pub(super) async fn turn(
+        &mut self,
+        shelf: &Records,
+        held: &[ShardId],
+    ) -> Result<(), StoreError> {
         self.shards.retain(|shard, _| held.contains(shard));
         let every = Duration::from_millis(shelf.settings().audit_ms);
         for shard in held {
@@ -40,14 +44,14 @@ impl Sweep {
                 *walk = Walk::begin();
             }
             let places = shelf
-                .broker
+                .store
                 .grouped_after(*shard, walk.after.as_ref(), MEND_MAX)
                 .await?;
             walk.done = places.len() < MEND_MAX;
             let last = places.last().cloned();
-            let seen = places.into_iter().map(|(group, sid)| Seen {
+            let seen = places.into_iter().map(|(group, sid)| RecordIndexes {
                 group: Some(group),
-                ..Seen::nowhere(sid)
+                ..RecordIndexes::nowhere(sid)
             });
             shelf.mend(*shard, &seen.collect::<Vec<_>>()).await?;
             walk.after = last.filter(|_| !walk.done);

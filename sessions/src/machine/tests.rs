@@ -179,7 +179,7 @@ fn r4_a_generation_that_the_store_has_lost_is_gone() {
 
 #[test]
 fn s7_who_expires_within_the_grace_is_not_told_away_first() {
-    let settings = Settings {
+    let settings = SessionSettings {
         ttl_ms: 1_000,
         ..SETTINGS
     };
@@ -188,5 +188,5 @@ fn s7_who_expires_within_the_grace_is_not_told_away_first() {
     assert_eq!(session.due_ms(&settings), Some(11_000));
     let step = session.due(11_000, &settings);
     assert_eq!(step.tell, None);
-    assert!(matches!(step.then, Next::Write(session) if session.is_over()));
+    assert!(matches!(step.then, Effect::Write(session) if session.is_over()));
 }

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use outlast_broker::{NodeId, Nudge};
 use outlast_protocol::Sid;
-use outlast_sessions::{SessionError, Sessions, Settings};
+use outlast_sessions::{SessionError, SessionSettings, Sessions};
+use outlast_store::{NodeId, Nudge};
 use rand::RngExt;
 use tokio::task::JoinSet;
 
@@ -106,7 +106,7 @@ async fn s3_a_client_whose_gateway_died_in_the_middle_of_a_resume_comes_back() {
 
 #[tokio::test]
 async fn s2_a_resume_that_nobody_waits_for_leaves_no_session_attached() {
-    let world = World::new(Settings {
+    let world = World::new(SessionSettings {
         ttl_ms: 60_000,
         ..quick()
     });
@@ -136,7 +136,7 @@ async fn s2_a_resume_that_nobody_waits_for_leaves_no_session_attached() {
 
 #[tokio::test]
 async fn s8_an_open_that_nobody_waits_for_leaves_no_session_behind() {
-    let world = World::new(Settings {
+    let world = World::new(SessionSettings {
         ttl_ms: 60_000,
         ..quick()
     });
@@ -314,7 +314,7 @@ async fn s5_of_many_resumes_at_once_each_that_succeeds_is_a_socket_of_its_own() 
 
 #[tokio::test]
 async fn s8_one_more_than_a_user_may_have_takes_nothing_from_those_there_are() {
-    let world = World::new(Settings {
+    let world = World::new(SessionSettings {
         per_user_max: 3,
         ..quick()
     });

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use outlast_broker::{NodeId, SharedBroker, conformance::Lost};
 use outlast_protocol::Sid;
 use outlast_sessions::{Attachment, Audit, Presence, SessionError, Sessions};
+use outlast_store::{NodeId, SharedStore, conformance::Lost};
 use tokio::time::sleep;
 
 use crate::{
@@ -133,7 +133,7 @@ async fn s9_an_attach_that_is_written_too_late_is_detached() {
     let scene = Scene::redis().await;
     let port = scene.server.as_ref().unwrap().port();
     let proxy = Proxy::to(port).await;
-    let slow: SharedBroker = Server::connect_to(proxy.port(), Duration::from_millis(300)).await;
+    let slow: SharedStore = Server::connect_to(proxy.port(), Duration::from_millis(300)).await;
     let slow = Sessions::new(slow, quick_but_long());
     let opened = scene.open("ada").await.unwrap();
     scene
@@ -147,7 +147,7 @@ async fn s9_an_attach_that_is_written_too_late_is_detached() {
     let sid = opened.sid.to_string();
     let resumed = slow.resume(&sid, &opened.key, None, &scene.here).await;
     assert!(
-        matches!(resumed, Err(SessionError::Broker(_))),
+        matches!(resumed, Err(SessionError::Store(_))),
         "{resumed:?}"
     );
     proxy.holds(1).await;
@@ -167,8 +167,8 @@ async fn s9_an_attach_that_is_written_too_late_is_detached() {
     assert!(!scene.is_attached(opened.sid).await);
 }
 
-fn quick_but_long() -> outlast_sessions::Settings {
-    outlast_sessions::Settings {
+fn quick_but_long() -> outlast_sessions::SessionSettings {
+    outlast_sessions::SessionSettings {
         ttl_ms: 60_000,
         ..quick()
     }
@@ -242,7 +242,7 @@ async fn struck_off(scene: Scene) {
     gateway.die();
     let keeper = world.keeper();
     until("it is struck off", async || {
-        let (_, members) = world.store.members().await.unwrap();
+        let (_, members) = world.store.nodes().await.unwrap();
         let gone = members.iter().all(|member| member.id != here);
         gone.then_some(())
     })
@@ -333,7 +333,7 @@ async fn l10_what_a_keeper_was_given_counts_for_a_gateway_too() {
 async fn counts_for_a_gateway(scene: Scene) {
     let other = Sessions::new(
         scene.world.store.clone(),
-        outlast_sessions::Settings {
+        outlast_sessions::SessionSettings {
             ttl_ms: 3_600_000,
             grace_ms: 1_800_000,
             ..quick()

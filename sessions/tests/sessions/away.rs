@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outlast_broker::NodeId;
-use outlast_sessions::Settings;
+use outlast_sessions::SessionSettings;
+use outlast_store::NodeId;
 use tokio::time::sleep;
 
 use crate::world::{Gateway, Lateness, World, quick, room, until};
@@ -39,7 +39,7 @@ async fn s7_rooms_are_told_when_the_grace_is_over_and_no_more_than_two_seconds_l
 
 #[tokio::test]
 async fn s7_the_grace_counts_from_the_loss_also_where_that_is_noted_later() {
-    let settings = Settings {
+    let settings = SessionSettings {
         grace_ms: 3_600_000,
         ttl_ms: 7_200_000,
         ..quick()
@@ -64,7 +64,7 @@ async fn s7_the_grace_counts_from_the_loss_also_where_that_is_noted_later() {
 
 #[tokio::test]
 async fn s7_who_returns_within_the_grace_was_never_away() {
-    let settings = Settings {
+    let settings = SessionSettings {
         grace_ms: 20_000,
         ttl_ms: 600_000,
         ..quick()
@@ -93,7 +93,7 @@ async fn s7_who_returns_within_the_grace_was_never_away() {
 
 #[tokio::test]
 async fn s7_who_returns_later_is_told_away_once_each_time() {
-    let world = World::new(Settings {
+    let world = World::new(SessionSettings {
         ttl_ms: 60_000,
         ..quick()
     });
@@ -121,7 +121,7 @@ async fn s7_who_returns_later_is_told_away_once_each_time() {
 
 #[tokio::test]
 async fn s2_a_session_outlives_its_socket_by_its_ttl() {
-    let world = World::new(Settings {
+    let world = World::new(SessionSettings {
         ttl_ms: 600_000,
         ..quick()
     });

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outlast_broker::{Commit, Cursor, Deadline, Input, LeaseName, NodeId, Nudge, Request, TopicId};
-use outlast_sessions::{SessionError, Settings};
+use outlast_sessions::{SessionError, SessionSettings};
+use outlast_store::{Commit, Cursor, Deadline, Input, LeaseName, NodeId, Nudge, Request, TopicId};
 use rand::RngExt;
 
 use crate::world::{Ear, MANY, NO_WAIT, World, kill_after, quick, random, room, until};
@@ -122,7 +122,7 @@ async fn s6_a_session_that_nobody_comes_back_to_expires() {
 
 #[tokio::test]
 async fn s6_whoever_is_killed_while_it_ends_a_session_the_keeper_completes_it() {
-    let world = World::new(Settings {
+    let world = World::new(SessionSettings {
         ttl_ms: 60_000,
         ..quick()
     });
@@ -158,7 +158,7 @@ async fn s6_whoever_is_killed_while_it_ends_a_session_the_keeper_completes_it() 
 
 #[tokio::test]
 async fn s6_a_room_whose_topic_is_full_is_told_when_it_is_not_and_others_need_not_wait() {
-    let world = World::new(Settings {
+    let world = World::new(SessionSettings {
         per_user_max: 1,
         ..quick()
     });

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outlast_broker::{LeaseName, NodeId, Role};
-use outlast_sessions::{SessionError, Settings};
+use outlast_sessions::{SessionError, SessionSettings};
+use outlast_store::{LeaseName, NodeId, Role};
 use tokio::time::sleep;
 
 use crate::world::{Gateway, Lateness, World, quick, room, until};
@@ -11,8 +11,8 @@ use crate::world::{Gateway, Lateness, World, quick, room, until};
 /// How long a gateway may be silent.
 const SILENCE: Duration = Duration::from_millis(1_500);
 
-fn patient() -> Settings {
-    Settings {
+fn patient() -> SessionSettings {
+    SessionSettings {
         ttl_ms: 60_000,
         ..quick()
     }
@@ -20,7 +20,7 @@ fn patient() -> Settings {
 
 #[tokio::test]
 async fn s7_the_rooms_of_a_dead_gateways_sessions_are_told_in_time() {
-    let settings = Settings {
+    let settings = SessionSettings {
         grace_ms: 3_000,
         ..patient()
     };
@@ -39,7 +39,7 @@ async fn s7_the_rooms_of_a_dead_gateways_sessions_are_told_in_time() {
     );
     let lateness = Lateness::watch();
     gateway.die();
-    let (lost_ms, members) = world.store.members().await.unwrap();
+    let (lost_ms, members) = world.store.nodes().await.unwrap();
     let beat = members.iter().find(|member| member.id == dead);
     let beat_ms = beat.unwrap().heard_ms;
     for session in &opened {
@@ -57,7 +57,7 @@ async fn s7_the_rooms_of_a_dead_gateways_sessions_are_told_in_time() {
         );
     }
     until("it is struck off", async || {
-        let (_, members) = world.store.members().await.unwrap();
+        let (_, members) = world.store.nodes().await.unwrap();
         members.iter().all(|member| member.id != dead).then_some(())
     })
     .await;
@@ -111,7 +111,7 @@ async fn s7_a_gateway_that_was_taken_for_dead_reclaims_its_sessions() {
     let world = World::new(patient());
     let keeper = world.keeper();
     let (one, two) = (NodeId::from("gateway1"), NodeId::from("gateway2"));
-    world.store.beat(&one, Role::Gateway).await.unwrap();
+    world.store.heartbeat(&one, Role::Gateway).await.unwrap();
     let stays = world.open(&one, &[room("a")]).await;
     let moves = world.open(&one, &[room("a")]).await;
     let ends = world.open(&one, &[room("a")]).await;
@@ -125,11 +125,18 @@ async fn s7_a_gateway_that_was_taken_for_dead_reclaims_its_sessions() {
     world.sessions.end(ends.sid, None).await.unwrap();
 
     until("it is struck off", async || {
-        let (_, members) = world.store.members().await.unwrap();
+        let (_, members) = world.store.nodes().await.unwrap();
         members.iter().all(|member| member.id != one).then_some(())
     })
     .await;
-    assert!(world.store.beat(&one, Role::Gateway).await.unwrap().unknown);
+    assert!(
+        world
+            .store
+            .heartbeat(&one, Role::Gateway)
+            .await
+            .unwrap()
+            .unknown
+    );
     let gateway = Gateway::start(&world, &one, vec![]).await;
     assert_eq!(world.sessions.reclaim(stays.sid, 1, &one).await, Ok(()));
     let superseded = Err(SessionError::Superseded);
@@ -158,7 +165,7 @@ async fn s7_a_gateway_that_was_taken_for_dead_reclaims_its_sessions() {
 async fn s7_a_gateway_that_comes_back_halfway_finds_out() {
     let world = World::new(patient());
     let one = NodeId::from("gateway1");
-    world.store.beat(&one, Role::Gateway).await.unwrap();
+    world.store.heartbeat(&one, Role::Gateway).await.unwrap();
     // Half of the shards are held by somebody who does nothing about them.
     let lease = Duration::from_secs(60);
     for shard in world.store.layout().all_shards().take(2) {
@@ -187,7 +194,14 @@ async fn s7_a_gateway_that_comes_back_halfway_finds_out() {
     .await;
     assert!(kept > 0, "those in the idle shards stay where they are");
     // Its beat is taken as any other: the keeper has not been able to strike it off.
-    assert!(!world.store.beat(&one, Role::Gateway).await.unwrap().unknown);
+    assert!(
+        !world
+            .store
+            .heartbeat(&one, Role::Gateway)
+            .await
+            .unwrap()
+            .unknown
+    );
     let sockets = opened.iter().map(|session| (session.sid, 1)).collect();
     let gateway = Gateway::start(&world, &one, sockets).await;
     until("it has all of them again", async || {

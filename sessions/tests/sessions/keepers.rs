@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use outlast_broker::{LeaseName, NodeId, Write, Written};
 use outlast_protocol::Sid;
-use outlast_sessions::{SessionError, Settings};
+use outlast_sessions::{SessionError, SessionSettings};
+use outlast_store::{LeaseName, NodeId, RecordWrite, WriteOutcome};
 use rand::RngExt;
 use tokio::time::sleep;
 
@@ -20,7 +20,7 @@ impl World {
             .all_shards()
             .map(LeaseName::Shard)
             .collect();
-        let survey = self.store.survey(&names).await.unwrap();
+        let survey = self.store.lease_holders(&names).await.unwrap();
         survey.into_iter().map(|lease| lease.owner).collect()
     }
 
@@ -37,7 +37,7 @@ impl World {
 
 #[tokio::test]
 async fn keepers_share_the_shards_and_hand_over_at_once() {
-    let world = World::new(Settings {
+    let world = World::new(SessionSettings {
         lease_ms: 600_000,
         ..quick()
     });
@@ -176,7 +176,7 @@ pub(crate) async fn keepers_may_be_killed_at_any_moment(world: World) {
 
 #[tokio::test]
 async fn s6_s7_keepers_may_be_killed_at_any_moment() {
-    let settings = Settings {
+    let settings = SessionSettings {
         lease_ms: 300,
         ..quick()
     };
@@ -201,7 +201,7 @@ async fn a_record_of_another_version_is_left_alone_and_holds_nobody_up() {
         // More than a keeper takes on at a time, due before that one, and in the same shard.
         let sid = world.store.layout().place(Sid::nil(), "ada");
         let sid = Sid::from_u128(sid.as_u128() + 256 * foreign.len() as u128);
-        let write = Write {
+        let write = RecordWrite {
             sid,
             expect: 0,
             value: Some(Bytes::from_static(br#"{"v":9}"#)),
@@ -211,7 +211,7 @@ async fn a_record_of_another_version_is_left_alone_and_holds_nobody_up() {
         };
         let shard = world.store.layout().shard(&sid);
         let written = world.store.write(shard, write).await.unwrap();
-        assert_eq!(written, Written::Done { version: 1 });
+        assert_eq!(written, WriteOutcome::Done { version: 1 });
         foreign.push(sid);
     }
     let keeper = world.keeper();

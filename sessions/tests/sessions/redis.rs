@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use outlast_broker::NodeId;
-use outlast_sessions::{SessionError, Settings};
+use outlast_sessions::{SessionError, SessionSettings};
+use outlast_store::NodeId;
 use tokio::time::sleep;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 #[tokio::test]
 async fn s6_s7_keepers_may_be_killed_at_any_moment_on_redis() {
     let server = Server::start().await;
-    let settings = Settings {
+    let settings = SessionSettings {
         lease_ms: 300,
         ..quick()
     };
@@ -35,7 +35,7 @@ async fn s3_a_resume_whose_answer_the_store_loses_is_made_or_can_be_repeated() {
     let store = server.connect_for(COMMAND).await;
     let world = World::on(
         store,
-        Settings {
+        SessionSettings {
             ttl_ms: 60_000,
             ..quick()
         },
@@ -70,7 +70,7 @@ async fn s3_a_resume_whose_answer_the_store_loses_is_made_or_can_be_repeated() {
                 assert!(resumed.generation > last.generation);
                 (last, made) = (resumed, made + 1);
             }
-            Err(SessionError::Broker(_)) => {
+            Err(SessionError::Store(_)) => {
                 failed += 1;
                 sleep(Duration::from_millis(5)).await;
             }
@@ -91,7 +91,7 @@ async fn until_resumed(world: &World, last: outlast_sessions::Attachment, gatewa
 #[tokio::test]
 async fn s7_a_store_that_is_away_is_waited_for_and_costs_nobody_its_session() {
     let server = Server::start().await;
-    let settings = Settings {
+    let settings = SessionSettings {
         ttl_ms: 60_000,
         ..quick()
     };

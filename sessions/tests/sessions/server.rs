@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use outlast_broker::{
-    Layout, SharedBroker,
-    redis::{Redis, Settings},
+use outlast_store::{
+    Layout, SharedStore,
+    redis::{Redis, RedisSettings},
 };
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
@@ -55,7 +55,7 @@ impl Server {
     }
 
     /// Connects with this much patience for each command.
-    pub(crate) async fn connect_for(&self, patience: Duration) -> SharedBroker {
+    pub(crate) async fn connect_for(&self, patience: Duration) -> SharedStore {
         Server::connect_to(self.port, patience).await
     }
 
@@ -64,12 +64,12 @@ impl Server {
     }
 
     /// Connects to whatever leads to it.
-    pub(crate) async fn connect_to(port: u16, patience: Duration) -> SharedBroker {
+    pub(crate) async fn connect_to(port: u16, patience: Duration) -> SharedStore {
         let url = format!("redis://127.0.0.1:{port}");
         let command_timeout_ms = patience.as_millis() as u64;
-        let settings = Settings {
+        let settings = RedisSettings {
             command_timeout_ms,
-            ..Settings::default()
+            ..RedisSettings::default()
         };
         Redis::connect(&url, Layout::default(), settings)
             .await

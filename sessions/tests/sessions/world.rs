@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use outlast_broker::{
-    Heard, Input, Layout, NodeId, Nudge, Read, Request, Role, Shard, SharedBroker, TopicEntry,
-    TopicId, conformance::Lost, embedded::Embedded,
-};
 use outlast_protocol::{RoomName, Sid};
-use outlast_sessions::{Attachment, Identity, SessionError, Sessions, Settings, keep};
+use outlast_sessions::{Attachment, Identity, SessionError, SessionSettings, Sessions, run_keeper};
+use outlast_store::{
+    Input, Layout, NodeId, Nudge, RecordRead, Request, Role, ShardId, SharedStore, StoreEvent,
+    TopicEntry, TopicId, conformance::Lost, embedded::Embedded,
+};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{
     task::JoinHandle,
@@ -35,8 +35,8 @@ pub(crate) const MANY: usize = 1_000_000;
 pub(crate) const NO_WAIT: Duration = Duration::from_millis(1);
 
 /// Everything short, and in the proportions of the defaults.
-pub(crate) fn quick() -> Settings {
-    Settings {
+pub(crate) fn quick() -> SessionSettings {
+    SessionSettings {
         ttl_ms: 2_500,
         grace_ms: 500,
         per_user_max: 16,
@@ -97,16 +97,16 @@ pub(crate) async fn kill_after<T>(polls: u32, future: impl Future<Output = T>) -
 }
 
 pub(crate) struct World {
-    pub(crate) store: SharedBroker,
+    pub(crate) store: SharedStore,
     /// The same, where it is one whose clock can be moved.
     embedded: Option<Arc<Embedded>>,
     pub(crate) sessions: Sessions,
-    pub(crate) settings: Settings,
+    pub(crate) settings: SessionSettings,
 }
 
 impl World {
     /// On a store in memory.
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: SessionSettings) -> Self {
         let embedded = Embedded::memory(Layout::default());
         let world = World::on(embedded.clone(), settings);
         World {
@@ -116,7 +116,7 @@ impl World {
     }
 
     /// On any store.
-    pub(crate) fn on(store: SharedBroker, settings: Settings) -> Self {
+    pub(crate) fn on(store: SharedStore, settings: SessionSettings) -> Self {
         let sessions = Sessions::new(store.clone(), settings.clone());
         World {
             store,
@@ -128,7 +128,7 @@ impl World {
 
     /// Loses a part of a session's record.
     pub(crate) async fn lose(&self, server: Option<&Server>, sid: Sid, what: Lost) {
-        let shard @ Shard(s) = self.store.layout().shard(&sid);
+        let shard @ ShardId(s) = self.store.layout().shard(&sid);
         if let Some(embedded) = &self.embedded {
             return embedded.lose(shard, sid, what).await.unwrap();
         }
@@ -153,7 +153,7 @@ impl World {
     }
 
     /// The record of a session, as the store has it.
-    pub(crate) async fn record(&self, sid: Sid) -> Read {
+    pub(crate) async fn record(&self, sid: Sid) -> RecordRead {
         let shard = self.store.layout().shard(&sid);
         self.store.read(shard, &sid).await.unwrap()
     }
@@ -164,7 +164,7 @@ impl World {
 
     /// The store's clock.
     pub(crate) async fn now_ms(&self) -> u64 {
-        self.store.members().await.unwrap().0
+        self.store.nodes().await.unwrap().0
     }
 
     /// Whether the store counts a session among those of a gateway.
@@ -231,7 +231,7 @@ impl World {
 
     pub(crate) fn keeper(&self) -> Keeper {
         let shutdown = CancellationToken::new();
-        let task = keep(self.store.clone(), self.settings.clone(), shutdown.clone());
+        let task = run_keeper(self.store.clone(), self.settings.clone(), shutdown.clone());
         Keeper {
             task: tokio::spawn(task),
             shutdown,
@@ -282,7 +282,7 @@ impl Seat {
 
 /// A keeper that runs.
 pub(crate) struct Keeper {
-    pub(crate) task: JoinHandle<Result<(), outlast_broker::BrokerError>>,
+    pub(crate) task: JoinHandle<Result<(), outlast_store::StoreError>>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -346,12 +346,12 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts to beat. Like every gateway it reclaims these sessions when it was struck off.
     pub(crate) async fn start(world: &World, id: &NodeId, sessions: Vec<(Sid, u64)>) -> Self {
-        world.store.beat(id, Role::Gateway).await.unwrap();
+        world.store.heartbeat(id, Role::Gateway).await.unwrap();
         let (store, here, id) = (world.store.clone(), world.sessions.clone(), id.clone());
         let beats = tokio::spawn(async move {
             loop {
                 sleep(Duration::from_millis(400)).await;
-                let beat = store.beat(&id, Role::Gateway).await;
+                let beat = store.heartbeat(&id, Role::Gateway).await;
                 if beat.is_ok_and(|beat| beat.unknown) {
                     for (sid, generation) in &sessions {
                         here.reclaim(*sid, *generation, &id).await.ok();
@@ -374,7 +374,7 @@ impl Drop for Gateway {
 }
 
 /// The nudges that reach a process.
-pub(crate) struct Ear(Box<dyn outlast_broker::Listener>);
+pub(crate) struct Ear(Box<dyn outlast_store::Listener>);
 
 impl Ear {
     pub(crate) async fn of(world: &World, id: &NodeId) -> Self {
@@ -385,7 +385,7 @@ impl Ear {
     pub(crate) async fn hear(&mut self) -> Nudge {
         let next = async {
             loop {
-                if let Heard::Nudge(nudge) = self.0.hear().await {
+                if let StoreEvent::Nudge(nudge) = self.0.next().await {
                     return nudge;
                 }
             }

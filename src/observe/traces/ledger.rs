@@ -5,7 +5,7 @@ use std::{
 
 use metrics::counter;
 use opentelemetry_sdk::error::OTelSdkResult;
-use outlast_broker::telemetry::Metric;
+use outlast_store::telemetry::Metric;
 use parking_lot::Mutex;
 
 const SPANS: &str = "outlast_traces_spans_total";

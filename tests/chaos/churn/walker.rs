@@ -350,26 +350,25 @@ impl Run {
             return false;
         }
         self.send(vec![json!({"t": "end"})]).await;
-        self.ending = true;
         let until = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < until {
+        while Instant::now() < until && self.current.is_some() {
+            self.ending = true;
             let wait = tokio::time::timeout(Duration::from_secs(1), self.came.recv());
-            if let Ok(Some((number, came))) = wait.await {
-                let (over, what) = match came {
-                    Came::Frame(text) => {
-                        let frame: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-                        (frame["code"] == 4010, What::In(frame))
-                    }
-                    Came::Closed(why) => (false, What::Closed(why)),
-                };
-                self.note(number, what);
-                if over {
+            let Ok(Some((number, came))) = wait.await else {
+                continue;
+            };
+            match over(&came) {
+                Some(bye) => {
+                    self.note(number, What::In(bye));
                     self.over(false);
                     return true;
                 }
+                // It goes on: what comes meanwhile counts as ever.
+                None => self.heard(number, came).await,
             }
         }
         // Whether it was taken nobody knows: the next resume tells.
+        self.ending = true;
         self.drop_current("no answer to end");
         self.dial_at = Instant::now();
         false
@@ -387,4 +386,13 @@ impl Run {
     fn look<T>(&self, look: impl FnOnce(&mut Notes) -> T) -> T {
         look(&mut self.notes.lock().unwrap())
     }
+}
+
+/// The word that the session is over, if that came.
+fn over(came: &Came) -> Option<Value> {
+    let Came::Frame(text) = came else {
+        return None;
+    };
+    let frame: Value = serde_json::from_str(text).ok()?;
+    (frame["code"] == 4010).then_some(frame)
 }

@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outlast_broker::{Layout, embedded::Embedded, redis};
 use outlast_protocol::RoomName;
+use outlast_store::{Layout, embedded::Embedded, redis};
 use reconnect_storm::RoomLog;
 
 use self::machine::{Machine, Role};
@@ -166,7 +166,7 @@ impl World {
     /// The logs of rooms. An embedded store is read while its process is away for a moment.
     pub(crate) async fn logs(&mut self, rooms: &[RoomName]) -> BTreeMap<RoomName, RoomLog> {
         if let Some(server) = &self.redis {
-            let settings = redis::Settings::default();
+            let settings = redis::RedisSettings::default();
             let store = redis::Redis::connect(&server.url(), Layout::default(), settings).await;
             return logs(store.unwrap(), rooms).await;
         }

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
 use futures_util::FutureExt;
-use outlast_broker::{LeaseName, Partition};
+use outlast_store::{LeaseName, PartitionId};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +14,7 @@ use crate::{
 /// where they stand, as if the process had died.
 #[derive(Default)]
 pub(super) struct Holdings {
-    held: BTreeMap<Partition, Held>,
+    held: BTreeMap<PartitionId, Held>,
     runners: JoinSet<Ended>,
 }
 
@@ -26,7 +26,7 @@ struct Held {
 
 /// A runner that has come to its end; `None` where it panicked.
 pub(super) struct Ended {
-    partition: Partition,
+    partition: PartitionId,
     epoch: u64,
     end: Option<End>,
 }
@@ -54,7 +54,7 @@ impl Holdings {
     }
 
     /// Lets a partition go, once its runner is done with what it has begun.
-    pub(super) fn hand_over(&self, partition: Partition) {
+    pub(super) fn hand_over(&self, partition: PartitionId) {
         if let Some(held) = self.held.get(&partition) {
             held.stop.cancel();
         }
@@ -74,7 +74,7 @@ impl Holdings {
 
     /// A partition's runner has not come back: it is held no more, and what it does counts no more. Nothing happens where
     /// it is held under another epoch.
-    pub(super) fn abandon(&mut self, partition: Partition, epoch: u64) {
+    pub(super) fn abandon(&mut self, partition: PartitionId, epoch: u64) {
         if self
             .held
             .get(&partition)
@@ -85,7 +85,7 @@ impl Holdings {
     }
 
     /// The lease has expired, or somebody else holds it: what is in memory is worth nothing (W1).
-    pub(super) fn lose(&mut self, partition: Partition) {
+    pub(super) fn lose(&mut self, partition: PartitionId) {
         if let Some(held) = self.held.remove(&partition) {
             held.abort.abort();
             tracing::warn!(partition = partition.0, "lost a partition");
@@ -130,8 +130,9 @@ impl Holdings {
 
     /// The leases that are held, with their epochs.
     pub(super) fn leases(&self) -> Vec<(LeaseName, u64)> {
-        let lease =
-            |(partition, held): (&Partition, &Held)| (LeaseName::Partition(*partition), held.epoch);
+        let lease = |(partition, held): (&PartitionId, &Held)| {
+            (LeaseName::Partition(*partition), held.epoch)
+        };
         self.held.iter().map(lease).collect()
     }
 

@@ -1,11 +1,11 @@
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use outlast_broker::{Layout, Partition, embedded::Embedded};
+use outlast_store::{Layout, PartitionId, embedded::Embedded};
 
 use super::*;
 use crate::partition::Suspect;
 
-const PARTITION: Partition = Partition(0);
+const PARTITION: PartitionId = PartitionId(0);
 
 /// A fleet that holds one partition, and the partition's epoch.
 async fn holder() -> (Fleet, u64) {
@@ -13,14 +13,14 @@ async fn holder() -> (Fleet, u64) {
         partitions: 1,
         shards: 1,
     };
-    let broker: SharedBroker = Embedded::memory(layout);
-    let settings = Settings {
+    let store: SharedStore = Embedded::memory(layout);
+    let settings = WorkerSettings {
         lease_ms: 60_000,
         step_ms: 1,
-        ..Settings::default()
+        ..WorkerSettings::default()
     };
     let mut fleet = Fleet::new(
-        broker,
+        store,
         Registry::bundled(),
         settings,
         Reach::default(),

@@ -1,7 +1,7 @@
 use std::cmp::Ordering;
 
-use outlast_broker::{Answer, Body, Entry, Outcome, OutcomeBody};
 use outlast_protocol::{Member, Payload};
+use outlast_store::{Answer, Body, Entry, Outcome, OutcomeBody};
 
 use super::{Host, run::Cause};
 use crate::{

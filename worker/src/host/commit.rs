@@ -1,7 +1,7 @@
-use outlast_broker::{RoomCommit, Snapshot};
+use outlast_store::{RoomCommit, Snapshot};
 
 use super::{Draft, Host, Life, seats::TOMBSTONE_MS};
-use crate::{Settings, partition::Batch};
+use crate::{WorkerSettings, partition::Batch};
 
 /// When a room writes its state down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ impl Host {
     /// commit; if it fails, the host is of no use any more.
     pub(crate) fn commit(
         &mut self,
-        settings: &Settings,
+        settings: &WorkerSettings,
         snapshots: Snapshots,
         batch: &mut Batch,
     ) -> Option<RoomCommit> {
@@ -81,7 +81,7 @@ impl Host {
 
     /// When the store shall say that the room wants to be woken. One in which something was set aside is
     /// looked at by whoever takes the partition over, and goes on there if it can be read.
-    fn wish_ms(&mut self, now_ms: u64, settings: &Settings) -> Option<u64> {
+    fn wish_ms(&mut self, now_ms: u64, settings: &WorkerSettings) -> Option<u64> {
         match self.life {
             Life::Running(_) => {
                 let wake_ms = self.wake_at_ms().map(|at_ms| self.head.to_store(at_ms));
@@ -123,7 +123,7 @@ impl Host {
 
     /// How long a room without members stays (E2): from when it wants to be woken, if it does, and no
     /// shorter than it must remember who is over.
-    fn ttl_ms(&self, wake_ms: Option<u64>, settings: &Settings) -> u64 {
+    fn ttl_ms(&self, wake_ms: Option<u64>, settings: &WorkerSettings) -> u64 {
         let until = |at_ms: Option<u64>, now_ms| at_ms.unwrap_or(0).saturating_sub(now_ms);
         let remember_ms = until(self.seats.remember_until_ms(), self.head.now_ms());
         let remember_ms = remember_ms.min(TOMBSTONE_MS);

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use outlast_broker::{Entry, Input};
 use outlast_protocol::{Member, Payload, Pos};
+use outlast_store::{Entry, Input};
 
 /// How many of a room's signals one commit carries: the newest.
 const SIGNALS_MAX: usize = 64;

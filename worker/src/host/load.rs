@@ -1,5 +1,5 @@
-use outlast_broker::{Entry, Input, RoomLoad};
 use outlast_protocol::{Pos, RoomName};
+use outlast_store::{Entry, Input, RoomLoad};
 
 use super::{Draft, Head, Host, Life, LogEnd, Parked, Seats};
 use crate::{

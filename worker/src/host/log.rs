@@ -1,9 +1,9 @@
 use std::collections::VecDeque;
 
-use outlast_broker::RoomLoad;
 use outlast_protocol::Pos;
+use outlast_store::RoomLoad;
 
-use crate::Settings;
+use crate::WorkerSettings;
 
 /// Where a room's log ends, and how much of it is still needed (E2).
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl LogEnd {
     }
 
     /// Whether so many entries stand behind the last try, or such old ones, that it is time for another.
-    pub(crate) fn snapshot_due(&self, now_ms: u64, settings: &Settings) -> bool {
+    pub(crate) fn snapshot_due(&self, now_ms: u64, settings: &WorkerSettings) -> bool {
         let old = |since: u64| since.saturating_add(settings.log_age_ms) <= now_ms;
         self.last.off - self.tried_off >= settings.snapshot_due()
             || self.behind_since_ms.is_some_and(old)
@@ -89,7 +89,7 @@ impl LogEnd {
     }
 
     /// Which entries may go now: those below this, if there are any. They are in the snapshot.
-    pub(crate) fn trim(&mut self, now_ms: u64, settings: &Settings) -> Option<u64> {
+    pub(crate) fn trim(&mut self, now_ms: u64, settings: &WorkerSettings) -> Option<u64> {
         // By number only along with snapshots, so that it is not a few entries with each commit.
         let whole = !self.is_behind();
         let many = (self.last.off + 1).saturating_sub(settings.log_entries);

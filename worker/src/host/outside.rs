@@ -1,7 +1,7 @@
 //! Who is in no room, and asks one something over HTTP all the same.
 
-use outlast_broker::{Answer, OutcomeBody};
 use outlast_protocol::{Member, Payload};
+use outlast_store::{Answer, OutcomeBody};
 
 use super::{Host, run::Cause};
 use crate::{

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
-use outlast_broker::{Input, Request};
 use outlast_protocol::Sid;
+use outlast_store::{Input, Request};
 
 /// How many inputs of a stopped room are set aside that merely say whose sockets come and go. Beyond it
 /// they are dropped: who is away may be shown wrongly until the next such input.

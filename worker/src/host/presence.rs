@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outlast_broker::{Answer, Seldom};
 use outlast_protocol::{Member, Payload};
+use outlast_store::{Answer, Throttle};
 
 use super::{Host, Life, run::Cause, seats::TOMBSTONE_MS};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// One that hears of nobody hears of many.
-static DEAF: Seldom = Seldom::every(Duration::from_secs(1));
+static DEAF: Throttle = Throttle::every(Duration::from_secs(1));
 
 impl Host {
     /// A socket of this generation was attached: older ones count no more (S5). Answers whether this one counts.

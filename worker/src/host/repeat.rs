@@ -1,7 +1,7 @@
 //! What a session is told that repeats an action (A3).
 
-use outlast_broker::{Answer, Body, Entry, Input, Outcome, OutcomeBody, Request, Seat};
 use outlast_protocol::{Member, Pos};
+use outlast_store::{Answer, Body, Entry, Input, Outcome, OutcomeBody, Request, Seat};
 
 use super::{Host, Life, actions::Action};
 use crate::partition::{Asker, Batch};

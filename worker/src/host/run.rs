@@ -1,5 +1,5 @@
-use outlast_broker::{Body, Entry};
 use outlast_protocol::{Member, Payload, Pos};
+use outlast_store::{Body, Entry};
 
 use super::{Host, Life, accepted, size};
 use crate::{

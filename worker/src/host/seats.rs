@@ -1,7 +1,7 @@
 use std::collections::{BTreeSet, HashMap};
 
-use outlast_broker::Seat;
 use outlast_protocol::Sid;
+use outlast_store::Seat;
 
 /// How long a room remembers that a session is over, in milliseconds: longer than the 30 s that a
 /// gateway's append can be late, by far (S6).

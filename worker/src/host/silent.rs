@@ -1,10 +1,10 @@
 //! Members of whom nothing is heard, as they are held against their sessions' records (S10).
 
-use outlast_broker::Request;
+use outlast_store::Request;
 
 use super::{Host, Life};
 use crate::{
-    Settings,
+    WorkerSettings,
     partition::{Asker, Silent},
 };
 
@@ -33,7 +33,7 @@ impl Host {
     }
 
     /// When the room has to be in somebody's memory at the latest, so that its members are looked at.
-    pub(super) fn look_at_ms(&mut self, now_ms: u64, settings: &Settings) -> Option<u64> {
+    pub(super) fn look_at_ms(&mut self, now_ms: u64, settings: &WorkerSettings) -> Option<u64> {
         let every_ms = settings.look_ms().filter(|_| self.seats.members() > 0);
         self.look_ms = every_ms.map(|every_ms| {
             let next_ms = now_ms.saturating_add(every_ms);

@@ -1,5 +1,5 @@
-use outlast_broker::{Answer, NodeId, Reply};
 use outlast_protocol::{RoomName, Sid};
+use outlast_store::{Answer, NodeId, Reply};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 /// What one commit is made of, apart from what each room adds.

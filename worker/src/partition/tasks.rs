@@ -1,4 +1,4 @@
-use outlast_broker::Request;
+use outlast_store::Request;
 
 use super::{COMMIT_BYTES_MAX, Partition, Suspect, Want, trial::Verdict, work::Task};
 use crate::host::Host;

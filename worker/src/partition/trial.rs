@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use outlast_broker::{Input, NoteChange, Request, TopicId};
 use outlast_protocol::{Payload, RoomName};
+use outlast_store::{Input, NoteChange, Request, TopicId};
 use serde::{Deserialize, Serialize};
 
 /// How often something is tried under which holders die, before it is tried no more: along with others, and twice alone.

@@ -1,7 +1,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use outlast_broker::{Answer, Entry, Input, Request, TopicId};
 use outlast_protocol::{Payload, Pos, RoomName};
+use outlast_store::{Answer, Entry, Input, Request, TopicId};
 
 use super::{Asker, Batch, Suspect, Want, stops::Stops};
 use crate::host::Host;

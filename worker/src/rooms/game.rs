@@ -155,7 +155,7 @@ impl Room for Game {
                 let Action::Steer { x, y } = action;
                 let Steer { x, y } = Steer::checked(x, y)?;
                 if self.steer_of(member) != Some(Steer { x, y }) {
-                    cx.keep(Event::Steered { x, y });
+                    cx.emit_silent(Event::Steered { x, y });
                 }
             }
             Input::Wake => self.tick(cx),

@@ -3,11 +3,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outlast_broker::{
-    Answer, Body, BrokerError, Deadline, Entry, Heard, Input, Listener, NodeId, Reply, Request,
-    SharedBroker, Subscriptions,
-};
 use outlast_protocol::{Payload, RoomName, Sid};
+use outlast_store::{
+    Answer, Body, Deadline, Entry, Input, Listener, NodeId, Reply, Request, SharedStore,
+    StoreError, StoreEvent, Subscriptions,
+};
 use serde_json::{Value, json};
 
 /// Longer than anything here takes, unless it never comes.
@@ -15,7 +15,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One session in one room, and the gateway that it is at.
 pub(crate) struct Client {
-    broker: SharedBroker,
+    store: SharedStore,
     gateway: NodeId,
     pub(crate) room: RoomName,
     pub(crate) sid: Sid,
@@ -30,13 +30,13 @@ pub(crate) struct Client {
 
 impl Client {
     /// A session that has not joined yet.
-    pub(crate) async fn new(broker: &SharedBroker, room: &str) -> Self {
+    pub(crate) async fn new(store: &SharedStore, room: &str) -> Self {
         let gateway = NodeId::random();
-        let (subscriptions, ear) = broker.listen(&gateway).await.unwrap();
+        let (subscriptions, ear) = store.listen(&gateway).await.unwrap();
         let room: RoomName = room.parse().unwrap();
         subscriptions.subscribe(&room).await.unwrap();
         Client {
-            broker: broker.clone(),
+            store: store.clone(),
             gateway,
             room,
             sid: Sid::now_v7(),
@@ -50,8 +50,8 @@ impl Client {
     }
 
     /// A member of the room.
-    pub(crate) async fn joined(broker: &SharedBroker, room: &str) -> Self {
-        let mut client = Self::new(broker, room).await;
+    pub(crate) async fn joined(store: &SharedStore, room: &str) -> Self {
+        let mut client = Self::new(store, room).await;
         client.join().await;
         client
     }
@@ -124,14 +124,14 @@ impl Client {
             gateway: Some(self.gateway.clone()),
             request,
         };
-        let partition = self.broker.layout().partition(&self.room);
+        let partition = self.store.layout().partition(&self.room);
         let start = Instant::now();
         let append = || {
             let inputs = vec![input.clone()];
-            self.broker.append(partition, Deadline(u64::MAX), inputs)
+            self.store.append(partition, Deadline(u64::MAX), inputs)
         };
         while let Err(error) = append().await {
-            assert!(matches!(error, BrokerError::Unavailable(_)), "{error}");
+            assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
             assert!(start.elapsed() < PATIENCE, "{error}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -141,8 +141,8 @@ impl Client {
     pub(crate) async fn answer(&mut self) -> Answer {
         loop {
             match self.hear().await {
-                Heard::Reply(Reply { answer, .. }) => return answer,
-                Heard::Room(_) | Heard::Nudge(_) | Heard::Missed => {}
+                StoreEvent::Reply(Reply { answer, .. }) => return answer,
+                StoreEvent::Room(_) | StoreEvent::Nudge(_) | StoreEvent::Missed => {}
             }
         }
     }
@@ -150,7 +150,7 @@ impl Client {
     /// Waits for an entry.
     pub(crate) async fn hear_until(&mut self, mut wanted: impl FnMut(&Body) -> bool) {
         loop {
-            if let Heard::Room(news) = self.hear().await
+            if let StoreEvent::Room(news) = self.hear().await
                 && news.entries.iter().any(|entry| wanted(&entry.body))
             {
                 return;
@@ -158,10 +158,10 @@ impl Client {
         }
     }
 
-    async fn hear(&mut self) -> Heard {
-        let heard = tokio::time::timeout(PATIENCE, self.ear.hear()).await;
+    async fn hear(&mut self) -> StoreEvent {
+        let heard = tokio::time::timeout(PATIENCE, self.ear.next()).await;
         let heard = heard.expect("the worker says something in time");
-        if let Heard::Room(news) = &heard {
+        if let StoreEvent::Room(news) = &heard {
             self.log.extend(news.entries.iter().cloned());
         }
         heard

@@ -3,8 +3,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outlast_broker::{Body, SharedBroker};
-use outlast_worker::{Registry, Settings};
+use outlast_store::{Body, SharedStore};
+use outlast_worker::{Registry, WorkerSettings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -20,16 +20,16 @@ struct Crowd {
 }
 
 impl Crowd {
-    async fn start(broker: &SharedBroker) -> Self {
+    async fn start(store: &SharedStore) -> Self {
         let stop = CancellationToken::new();
         let mut talkers = JoinSet::new();
-        let mut open: Vec<_> = broker.layout().all_partitions().collect();
+        let mut open: Vec<_> = store.layout().all_partitions().collect();
         for number in 0.. {
             let room = format!("chat/{number}");
-            let partition = broker.layout().partition(&room.parse().unwrap());
+            let partition = store.layout().partition(&room.parse().unwrap());
             if let Some(at) = open.iter().position(|p| *p == partition) {
                 open.remove(at);
-                let client = Client::joined(broker, &room).await;
+                let client = Client::joined(store, &room).await;
                 talkers.spawn(talk(client, stop.clone()));
             }
             if open.is_empty() {
@@ -91,25 +91,25 @@ fn without_a_pause(longest: Duration) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w4_a_worker_that_stops_hands_over_without_a_pause() {
-    let broker: SharedBroker = store();
-    let workers = [0, 1].map(|_| Worker::start(&broker, ENDLESS_MS));
-    until_even(&broker, 2).await;
-    let crowd = Crowd::start(&broker).await;
+    let store: SharedStore = store();
+    let workers = [0, 1].map(|_| Worker::start(&store, ENDLESS_MS));
+    until_even(&store, 2).await;
+    let crowd = Crowd::start(&store).await;
     let [first, second] = workers;
     first.stop().await;
-    until_even(&broker, 1).await;
+    until_even(&store, 1).await;
     without_a_pause(crowd.longest_wait().await);
     second.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w4_a_worker_that_comes_gets_its_share_without_a_pause() {
-    let broker: SharedBroker = store();
-    let first = Worker::start(&broker, ENDLESS_MS);
-    until_even(&broker, 1).await;
-    let crowd = Crowd::start(&broker).await;
-    let second = Worker::start(&broker, ENDLESS_MS);
-    until_even(&broker, 2).await;
+    let store: SharedStore = store();
+    let first = Worker::start(&store, ENDLESS_MS);
+    until_even(&store, 1).await;
+    let crowd = Crowd::start(&store).await;
+    let second = Worker::start(&store, ENDLESS_MS);
+    until_even(&store, 2).await;
     without_a_pause(crowd.longest_wait().await);
     first.stop().await;
     second.stop().await;
@@ -133,12 +133,12 @@ const LEASE_MS: u64 = 600;
 
 /// The longest that anybody waits for an outcome while a worker is killed.
 async fn replaced() -> Duration {
-    let broker: SharedBroker = store();
-    let [first, second] = [0, 1].map(|_| Worker::start(&broker, LEASE_MS));
-    until_even(&broker, 2).await;
-    let crowd = Crowd::start(&broker).await;
+    let store: SharedStore = store();
+    let [first, second] = [0, 1].map(|_| Worker::start(&store, LEASE_MS));
+    until_even(&store, 2).await;
+    let crowd = Crowd::start(&store).await;
     first.kill().await;
-    until_even(&broker, 1).await;
+    until_even(&store, 1).await;
     let longest = crowd.longest_wait().await;
     second.stop().await;
     longest
@@ -146,15 +146,15 @@ async fn replaced() -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w1_a_worker_whose_leases_have_expired_drops_its_state_and_starts_afresh() {
-    let store = store();
-    let broker: SharedBroker = store.clone();
-    let worker = Worker::start(&broker, 1_000);
-    until_even(&broker, 1).await;
-    let crowd = Crowd::start(&broker).await;
+    let embedded = store();
+    let store: SharedStore = embedded.clone();
+    let worker = Worker::start(&store, 1_000);
+    until_even(&store, 1).await;
+    let crowd = Crowd::start(&store).await;
     for _ in 0..3 {
         // Whatever is committed next is refused.
-        store.advance(Duration::from_secs(5));
-        until_even(&broker, 1).await;
+        embedded.advance(Duration::from_secs(5));
+        until_even(&store, 1).await;
     }
     crowd.longest_wait().await;
     worker.stop().await;
@@ -167,15 +167,15 @@ struct Stopped {
 }
 
 impl Stopped {
-    fn start(broker: SharedBroker, lease_ms: u64, shutdown: CancellationToken) -> Self {
+    fn start(store: SharedStore, lease_ms: u64, shutdown: CancellationToken) -> Self {
         let (tell, told) = mpsc::channel::<mpsc::Receiver<()>>();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = { runtime }.enable_all().build().unwrap();
             runtime.block_on(async {
-                let settings = Settings {
+                let settings = WorkerSettings {
                     lease_ms,
-                    ..Settings::default()
+                    ..WorkerSettings::default()
                 };
                 let stand_still = async {
                     loop {
@@ -186,7 +186,7 @@ impl Stopped {
                     }
                 };
                 tokio::select! {
-                    ended = outlast_worker::run(broker, Registry::bundled(), settings, shutdown) => {
+                    ended = outlast_worker::run(store, Registry::bundled(), settings, shutdown) => {
                         ended.unwrap();
                     }
                     () = stand_still => {}
@@ -199,21 +199,21 @@ impl Stopped {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w1_a_worker_that_stood_still_past_its_lease_writes_nothing() {
-    let broker: SharedBroker = store();
+    let store: SharedStore = store();
     let shutdown = CancellationToken::new();
-    let stopped = Stopped::start(broker.clone(), LEASE_MS, shutdown.clone());
-    until_even(&broker, 1).await;
-    let before = owners(&broker).await;
-    let second = Worker::start(&broker, LEASE_MS);
-    until_even(&broker, 2).await;
-    let crowd = Crowd::start(&broker).await;
+    let stopped = Stopped::start(store.clone(), LEASE_MS, shutdown.clone());
+    until_even(&store, 1).await;
+    let before = owners(&store).await;
+    let second = Worker::start(&store, LEASE_MS);
+    until_even(&store, 2).await;
+    let crowd = Crowd::start(&store).await;
     for _ in 0..2 {
         let (still, go_on) = mpsc::channel();
         stopped.tell.send(go_on).unwrap();
-        until_taken_over(&broker, before.last().unwrap().as_ref().unwrap()).await;
+        until_taken_over(&store, before.last().unwrap().as_ref().unwrap()).await;
         drop(still);
         // It goes on, finds that others own what it had, and gets its share again.
-        until_even(&broker, 2).await;
+        until_even(&store, 2).await;
     }
     // Everybody checks that each act counted once, and that no position was given out twice.
     crowd.longest_wait().await;
@@ -222,10 +222,10 @@ async fn w1_a_worker_that_stood_still_past_its_lease_writes_nothing() {
 }
 
 /// Waits until a worker holds nothing.
-async fn until_taken_over(broker: &SharedBroker, id: &outlast_broker::NodeId) {
+async fn until_taken_over(store: &SharedStore, id: &outlast_store::NodeId) {
     let start = Instant::now();
     loop {
-        let owners = owners(broker).await;
+        let owners = owners(store).await;
         let theirs = owners.iter().flatten().filter(|owner| *owner != id).count();
         if theirs == usize::from(PARTITIONS) {
             return;

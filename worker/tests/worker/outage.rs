@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outlast_broker::{
-    BrokerError, Health, SharedBroker,
-    redis::{Redis, Settings},
+use outlast_store::{
+    Health, SharedStore, StoreError,
+    redis::{Redis, RedisSettings},
 };
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
@@ -51,18 +51,18 @@ impl Server {
         self.process = spawn(&self.folder, self.port);
     }
 
-    pub(crate) async fn connect(&self) -> SharedBroker {
+    pub(crate) async fn connect(&self) -> SharedStore {
         let url = format!("redis://127.0.0.1:{}", self.port);
         let start = Instant::now();
         // A busy machine is not taken for a store that is away.
-        let settings = Settings {
+        let settings = RedisSettings {
             command_timeout_ms: 20_000,
-            ..Settings::default()
+            ..RedisSettings::default()
         };
         loop {
             match Redis::connect(&url, LAYOUT, settings.clone()).await {
-                Ok(broker) => return broker,
-                Err(BrokerError::Unavailable(_)) if start.elapsed() < PATIENCE => {
+                Ok(store) => return store,
+                Err(StoreError::Unavailable(_)) if start.elapsed() < PATIENCE => {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
                 Err(error) => panic!("{error}"),
@@ -93,13 +93,13 @@ fn spawn(folder: &TempDir, port: u16) -> Child {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w7_a_worker_waits_for_a_store_that_is_away_and_goes_on() {
     let mut server = Server::start();
-    let broker = server.connect().await;
-    let worker = Worker::start(&broker, 1_000);
-    let mut ada = Client::joined(&broker, "chat/lobby").await;
+    let store = server.connect().await;
+    let worker = Worker::start(&store, 1_000);
+    let mut ada = Client::joined(&store, "chat/lobby").await;
     ada.say("before").await;
     for number in 1..=2 {
         server.kill();
-        let mut health = broker.health();
+        let mut health = store.health();
         health
             .wait_for(|health| *health == Health::Down)
             .await
@@ -107,22 +107,22 @@ async fn w7_a_worker_waits_for_a_store_that_is_away_and_goes_on() {
         server.start_again();
         // The same act is sent until one of its appends is answered; it counts once.
         ada.post(&format!("after {number}")).await;
-        let texts = until_logged(&ada, &broker, number + 2).await;
+        let texts = until_logged(&ada, &store, number + 2).await;
         assert_eq!(
             texts,
             (1..=number + 2).collect::<Vec<_>>(),
             "each act once, in order"
         );
     }
-    until_even(&broker, 1).await;
+    until_even(&store, 1).await;
     worker.stop().await;
 }
 
 /// Waits until the log holds so many entries; answers their positions.
-async fn until_logged(client: &Client, broker: &SharedBroker, entries: u64) -> Vec<u64> {
+async fn until_logged(client: &Client, store: &SharedStore, entries: u64) -> Vec<u64> {
     let start = Instant::now();
     loop {
-        if let Ok(log) = broker.read_log(&client.room, 1, 100).await
+        if let Ok(log) = store.read_log(&client.room, 1, 100).await
             && log.last.off >= entries
         {
             return log.entries.iter().map(|entry| entry.pos.off).collect();

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
-use outlast_broker::{Answer, Body, NodeId, Nudge, Request, SharedBroker};
-use outlast_worker::{Registry, Settings};
+use outlast_store::{Answer, Body, NodeId, Nudge, Request, SharedStore};
+use outlast_worker::{Registry, WorkerSettings};
 use serde_json::json;
 
 use crate::{
@@ -11,10 +11,10 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a2_what_is_said_is_logged_and_told_to_everybody() {
-    let broker: SharedBroker = store();
-    let worker = Worker::start(&broker, 2_000);
-    let mut ada = Client::joined(&broker, "chat/lobby").await;
-    let mut bob = Client::joined(&broker, "chat/lobby").await;
+    let store: SharedStore = store();
+    let worker = Worker::start(&store, 2_000);
+    let mut ada = Client::joined(&store, "chat/lobby").await;
+    let mut bob = Client::joined(&store, "chat/lobby").await;
     ada.say("hello").await;
     bob.hear_until(|body| {
         matches!(
@@ -27,7 +27,7 @@ async fn a2_what_is_said_is_logged_and_told_to_everybody() {
         )
     })
     .await;
-    let log = broker.read_log(&ada.room, 1, 100).await.unwrap();
+    let log = store.read_log(&ada.room, 1, 100).await.unwrap();
     assert_eq!(log.entries, ada.log);
     worker.stop().await;
 }
@@ -48,10 +48,10 @@ async fn a_lone_input_waits_for_no_timer() {
 
 /// How long it typically takes until what is said is logged, and until a nudge is heard.
 async fn medians() -> (Duration, Duration) {
-    let broker: SharedBroker = store();
-    let worker = Worker::start(&broker, 2_000);
-    let mut ada = Client::joined(&broker, "chat/lobby").await;
-    let (_subscriptions, mut ear) = broker.listen(&NodeId::random()).await.unwrap();
+    let store: SharedStore = store();
+    let worker = Worker::start(&store, 2_000);
+    let mut ada = Client::joined(&store, "chat/lobby").await;
+    let (_subscriptions, mut ear) = store.listen(&NodeId::random()).await.unwrap();
     let (mut took, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..51 {
         // So that the worker is waiting when the input comes.
@@ -59,8 +59,8 @@ async fn medians() -> (Duration, Duration) {
         took.push(ada.say("x").await);
         tokio::time::sleep(Duration::from_millis(3)).await;
         let start = Instant::now();
-        broker.nudge(None, &Nudge::Released).await.unwrap();
-        ear.hear().await;
+        store.nudge(None, &Nudge::Released).await.unwrap();
+        ear.next().await;
         bare.push(start.elapsed());
     }
     worker.stop().await;
@@ -71,13 +71,13 @@ async fn medians() -> (Duration, Duration) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w3_a_worker_that_starts_again_goes_on_where_it_was() {
-    let broker: SharedBroker = store();
-    let worker = Worker::start(&broker, 600);
-    let mut ada = Client::joined(&broker, "chat/lobby").await;
+    let store: SharedStore = store();
+    let worker = Worker::start(&store, 600);
+    let mut ada = Client::joined(&store, "chat/lobby").await;
     ada.say("before").await;
     worker.kill().await;
     ada.post("meanwhile").await;
-    let worker = Worker::start(&broker, 600);
+    let worker = Worker::start(&store, 600);
     let (state, n) = ada.attach().await;
     assert_eq!(n, 3);
     let texts = state["messages"].as_array().unwrap();
@@ -88,9 +88,9 @@ async fn w3_a_worker_that_starts_again_goes_on_where_it_was() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a3_a_repeated_act_of_one_who_has_left_is_answered_from_the_stores_log() {
-    let broker: SharedBroker = store();
-    let worker = Worker::start(&broker, 2_000);
-    let mut ada = Client::joined(&broker, "chat/lobby").await;
+    let store: SharedStore = store();
+    let worker = Worker::start(&store, 2_000);
+    let mut ada = Client::joined(&store, "chat/lobby").await;
     ada.say("hello").await;
     ada.send(Request::Leave { n: 3 }).await;
     assert!(matches!(ada.answer().await, Answer::Outcome(_)));
@@ -105,15 +105,15 @@ async fn a3_a_repeated_act_of_one_who_has_left_is_answered_from_the_stores_log()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w6_an_input_of_another_version_is_kept_and_the_room_goes_on() {
-    let store = store();
-    let broker: SharedBroker = store.clone();
-    let mut ada = Client::new(&broker, "chat/lobby").await;
-    let partition = broker.layout().partition(&ada.room);
-    store
+    let embedded = store();
+    let store: SharedStore = embedded.clone();
+    let mut ada = Client::new(&store, "chat/lobby").await;
+    let partition = store.layout().partition(&ada.room);
+    embedded
         .append_text(partition, "{from: the future}")
         .await
         .unwrap();
-    let worker = Worker::start(&broker, 2_000);
+    let worker = Worker::start(&store, 2_000);
     ada.join().await;
     ada.say("still here").await;
     worker.stop().await;
@@ -121,10 +121,10 @@ async fn w6_an_input_of_another_version_is_kept_and_the_room_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_without_the_kind_takes_no_actions_in_it() {
-    let broker: SharedBroker = store();
-    let settings = Settings::default();
-    let worker = Worker::start_with(&broker, Registry::new(), settings);
-    let mut ada = Client::new(&broker, "chat/lobby").await;
+    let store: SharedStore = store();
+    let settings = WorkerSettings::default();
+    let worker = Worker::start_with(&store, Registry::new(), settings);
+    let mut ada = Client::new(&store, "chat/lobby").await;
     let join = Request::Join {
         n: 1,
         user: "ada".into(),
@@ -136,5 +136,5 @@ async fn a_worker_without_the_kind_takes_no_actions_in_it() {
         other => panic!("{other:?}"),
     }
     worker.stop().await;
-    assert!(owners(&broker).await.iter().all(Option::is_none));
+    assert!(owners(&store).await.iter().all(Option::is_none));
 }

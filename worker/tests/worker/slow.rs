@@ -9,14 +9,15 @@ use std::{
 };
 
 use async_trait::async_trait;
-use outlast_broker::{
-    Agreement, Announcements, Answer, Audits, Beat, Broker, BrokerError, Commit, Committed, Cursor,
-    Deadline, Health, Holder, Input, Layout, Lease, LeaseName, Leases, Listener, Member,
-    Membership, Mended, NodeId, NoteChange, Notes, Nudge, Partition, Read, Records, Request, Role,
-    RoomLoad, Rooms, Seen, Shard, SharedBroker, Standing, Stretch, Subscriptions, Survey, Terms,
-    Topic, TopicEntry, TopicId, Write, Written,
-};
 use outlast_protocol::{RoomName, Sid};
+use outlast_store::{
+    Agreement, Announcements, Answer, Audits, Commit, Committed, Cursor, Deadline, Health,
+    HeartbeatReply, Holder, Input, Layout, Lease, LeaseHolder, LeaseName, Leases, Listener,
+    LogSlice, Membership, Mended, Node, NodeId, NoteChange, Notes, Nudge, PartitionId,
+    RecordIndexes, RecordRead, RecordWrite, Records, Request, Role, RoomLoad, Rooms, SeatRead,
+    ShardId, SharedStore, Store, StoreError, Subscriptions, Terms, Topic, TopicEntry, TopicId,
+    WriteOutcome,
+};
 use tokio::sync::watch;
 
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
 
 /// Fails to give a room for as long as that is asked of it.
 struct Slow {
-    inner: SharedBroker,
+    inner: SharedStore,
     room: RoomName,
     fails: AtomicBool,
 }
@@ -36,7 +37,7 @@ macro_rules! passes {
     ($trait:ident { $(fn $name:ident($($arg:ident: $of:ty),*) -> $answer:ty;)+ }) => {
         #[async_trait]
         impl $trait for Slow {
-            $(async fn $name(&self, $($arg: $of),*) -> Result<$answer, BrokerError> {
+            $(async fn $name(&self, $($arg: $of),*) -> Result<$answer, StoreError> {
                 self.inner.$name($($arg),*).await
             })+
         }
@@ -44,39 +45,39 @@ macro_rules! passes {
 }
 
 passes!(Topic {
-    fn append(partition: Partition, deadline: Deadline, inputs: Vec<Input>) -> ();
-    fn arrive(partition: Partition, deadline: Deadline, inputs: Vec<Input>) -> Vec<Option<Standing>>;
-    fn read_topic(partition: Partition, after: TopicId, max: usize, wait: Duration) -> Vec<TopicEntry>;
+    fn append(partition: PartitionId, deadline: Deadline, inputs: Vec<Input>) -> ();
+    fn arrive(partition: PartitionId, deadline: Deadline, inputs: Vec<Input>) -> Vec<Option<SeatRead>>;
+    fn read_topic(partition: PartitionId, after: TopicId, max: usize, wait: Duration) -> Vec<TopicEntry>;
 });
 passes!(Notes {
-    fn notes(partition: Partition) -> Vec<(String, String)>;
-    fn note(partition: Partition, epoch: u64, changes: &[NoteChange]) -> ();
+    fn notes(partition: PartitionId) -> Vec<(String, String)>;
+    fn note(partition: PartitionId, epoch: u64, changes: &[NoteChange]) -> ();
 });
 passes!(Leases {
     fn claim(name: LeaseName, owner: &NodeId, ttl: Duration) -> Option<Lease>;
     fn renew(leases: &[(LeaseName, u64)], ttl: Duration) -> (u64, Vec<bool>);
     fn release(name: LeaseName, epoch: u64) -> ();
-    fn survey(names: &[LeaseName]) -> Vec<Survey>;
+    fn lease_holders(names: &[LeaseName]) -> Vec<LeaseHolder>;
 });
 passes!(Membership {
-    fn beat(id: &NodeId, role: Role) -> Beat;
-    fn members() -> (u64, Vec<Member>);
-    fn strike(id: &NodeId, heard_ms: Option<u64>) -> bool;
+    fn heartbeat(id: &NodeId, role: Role) -> HeartbeatReply;
+    fn nodes() -> (u64, Vec<Node>);
+    fn deregister(id: &NodeId, heard_ms: Option<u64>) -> bool;
 });
 passes!(Records {
-    fn read(shard: Shard, sid: &Sid) -> Read;
-    fn write(shard: Shard, write: Write) -> Written;
-    fn due(shard: Shard, max: usize) -> Vec<Sid>;
-    fn waiting(shard: Shard) -> u64;
-    fn owners(shard: Shard) -> Vec<NodeId>;
-    fn owned(shard: Shard, owner: &NodeId, max: usize) -> Vec<Sid>;
-    fn grouped(shard: Shard, group: &str, max: usize) -> Vec<Sid>;
+    fn read(shard: ShardId, sid: &Sid) -> RecordRead;
+    fn write(shard: ShardId, write: RecordWrite) -> WriteOutcome;
+    fn due(shard: ShardId, max: usize) -> Vec<Sid>;
+    fn waiting(shard: ShardId) -> u64;
+    fn owners(shard: ShardId) -> Vec<NodeId>;
+    fn owned(shard: ShardId, owner: &NodeId, max: usize) -> Vec<Sid>;
+    fn grouped(shard: ShardId, group: &str, max: usize) -> Vec<Sid>;
 });
 passes!(Audits {
-    fn owned_after(shard: Shard, owner: &NodeId, after: Option<Sid>, max: usize) -> Vec<Sid>;
-    fn grouped_after(shard: Shard, after: Option<&(String, Sid)>, max: usize) -> Vec<(String, Sid)>;
-    fn mend(shard: Shard, seen: &[Seen]) -> Vec<Mended>;
-    fn holders(shard: Shard, sids: &[Sid]) -> Vec<Option<Holder>>;
+    fn owned_after(shard: ShardId, owner: &NodeId, after: Option<Sid>, max: usize) -> Vec<Sid>;
+    fn grouped_after(shard: ShardId, after: Option<&(String, Sid)>, max: usize) -> Vec<(String, Sid)>;
+    fn mend(shard: ShardId, seen: &[RecordIndexes]) -> Vec<Mended>;
+    fn holders(shard: ShardId, sids: &[Sid]) -> Vec<Option<Holder>>;
 });
 passes!(Agreement {
     fn agree(ours: Terms) -> Terms;
@@ -89,30 +90,30 @@ passes!(Announcements {
 
 #[async_trait]
 impl Rooms for Slow {
-    async fn cursor(&self, partition: Partition) -> Result<Cursor, BrokerError> {
+    async fn cursor(&self, partition: PartitionId) -> Result<Cursor, StoreError> {
         self.inner.cursor(partition).await
     }
 
-    async fn commit(&self, commit: &Commit) -> Result<Committed, BrokerError> {
+    async fn commit(&self, commit: &Commit) -> Result<Committed, StoreError> {
         self.inner.commit(commit).await
     }
 
-    async fn load(&self, room: &RoomName) -> Result<RoomLoad, BrokerError> {
+    async fn load(&self, room: &RoomName) -> Result<RoomLoad, StoreError> {
         match *room == self.room && self.fails.load(SeqCst) {
-            true => Err(BrokerError::Unavailable("the answer broke off".into())),
+            true => Err(StoreError::Unavailable("the answer broke off".into())),
             false => self.inner.load(room).await,
         }
     }
 
     async fn unread(
         &self,
-        partition: Partition,
+        partition: PartitionId,
         max: usize,
-    ) -> Result<Vec<Result<Input, String>>, BrokerError> {
+    ) -> Result<Vec<Result<Input, String>>, StoreError> {
         self.inner.unread(partition, max).await
     }
 
-    async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, BrokerError> {
+    async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, StoreError> {
         self.inner.parked(room).await
     }
 
@@ -121,24 +122,24 @@ impl Rooms for Slow {
         room: &RoomName,
         from_off: u64,
         max: usize,
-    ) -> Result<Stretch, BrokerError> {
+    ) -> Result<LogSlice, StoreError> {
         self.inner.read_log(room, from_off, max).await
     }
 
-    async fn read_tail(&self, room: &RoomName, max: usize) -> Result<Stretch, BrokerError> {
+    async fn read_tail(&self, room: &RoomName, max: usize) -> Result<LogSlice, StoreError> {
         self.inner.read_tail(room, max).await
     }
 
     async fn wakes(
         &self,
-        partition: Partition,
+        partition: PartitionId,
         max: usize,
-    ) -> Result<Vec<(RoomName, u64)>, BrokerError> {
+    ) -> Result<Vec<(RoomName, u64)>, StoreError> {
         self.inner.wakes(partition, max).await
     }
 }
 
-impl Broker for Slow {
+impl Store for Slow {
     fn layout(&self) -> Layout {
         self.inner.layout()
     }
@@ -170,14 +171,14 @@ async fn w10_a_room_that_the_store_does_not_give_holds_up_no_other() {
         room: room.clone(),
         fails: AtomicBool::new(false),
     });
-    let broker: SharedBroker = slow.clone();
-    let worker = Worker::start(&broker, 2_000);
-    let mut ada = Client::joined(&broker, room.as_str()).await;
-    let mut bob = Client::joined(&broker, &neighbour(broker.layout(), &room)).await;
+    let store: SharedStore = slow.clone();
+    let worker = Worker::start(&store, 2_000);
+    let mut ada = Client::joined(&store, room.as_str()).await;
+    let mut bob = Client::joined(&store, &neighbour(store.layout(), &room)).await;
     worker.stop().await;
 
     slow.fails.store(true, SeqCst);
-    let worker = Worker::start(&broker, 2_000);
+    let worker = Worker::start(&store, 2_000);
     ada.post("who hears me?").await;
     let start = Instant::now();
     bob.say("the others go on").await;

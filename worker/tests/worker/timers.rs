@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outlast_broker::{Body, SharedBroker};
-use outlast_worker::{At, Cx, Input, Member, Refusal, Registry, Room, Settings};
+use outlast_store::{Body, SharedStore};
+use outlast_worker::{At, Cx, Input, Member, Refusal, Registry, Room, WorkerSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -95,12 +95,12 @@ impl Room for Bell {
     }
 }
 
-fn start(broker: &SharedBroker, lease_ms: u64) -> Worker {
-    let settings = Settings {
+fn start(store: &SharedStore, lease_ms: u64) -> Worker {
+    let settings = WorkerSettings {
         lease_ms,
-        ..Settings::default()
+        ..WorkerSettings::default()
     };
-    Worker::start_with(broker, Registry::new().with::<Bell>(), settings)
+    Worker::start_with(store, Registry::new().with::<Bell>(), settings)
 }
 
 /// How late the bell was, each time that it rang.
@@ -121,13 +121,13 @@ async fn until_rung(client: &mut Client, times: usize) {
 }
 
 /// The alarm of a room that nobody is in, set at one worker, rings at the next.
-async fn outlives_its_worker(broker: SharedBroker) {
-    let first = start(&broker, 300);
-    let mut ada = Client::joined(&broker, "bell/church").await;
+async fn outlives_its_worker(store: SharedStore) {
+    let first = start(&store, 300);
+    let mut ada = Client::joined(&store, "bell/church").await;
     ada.act(json!({"every_ms": 1_000, "times": 1})).await;
     ada.leave().await;
     first.kill().await;
-    let second = start(&broker, 300);
+    let second = start(&store, 300);
     until_rung(&mut ada, 1).await;
     second.stop().await;
 }
@@ -161,9 +161,9 @@ async fn w8_a_room_is_woken_on_time_while_redis_is_idle() {
 /// The median of how late the bell is.
 async fn typically_late_ms() -> u64 {
     let server = Server::start();
-    let broker = server.connect().await;
-    let worker = start(&broker, 10_000);
-    let mut ada = Client::joined(&broker, "bell/church").await;
+    let store = server.connect().await;
+    let worker = start(&store, 10_000);
+    let mut ada = Client::joined(&store, "bell/church").await;
     // Time for whatever a start brings along.
     tokio::time::sleep(Duration::from_millis(500)).await;
     ada.act(json!({"every_ms": 130, "times": 15})).await;

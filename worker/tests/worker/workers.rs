@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
-use outlast_broker::{Layout, LeaseName, NodeId, SharedBroker, embedded::Embedded};
-use outlast_worker::{Registry, Settings};
+use outlast_store::{Layout, LeaseName, NodeId, SharedStore, embedded::Embedded};
+use outlast_worker::{Registry, WorkerSettings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -25,21 +25,21 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn start(broker: &SharedBroker, lease_ms: u64) -> Self {
-        let settings = Settings {
+    pub(crate) fn start(store: &SharedStore, lease_ms: u64) -> Self {
+        let settings = WorkerSettings {
             lease_ms,
-            ..Settings::default()
+            ..WorkerSettings::default()
         };
-        Self::start_with(broker, Registry::bundled(), settings)
+        Self::start_with(store, Registry::bundled(), settings)
     }
 
     pub(crate) fn start_with(
-        broker: &SharedBroker,
+        store: &SharedStore,
         registry: Registry,
-        settings: Settings,
+        settings: WorkerSettings,
     ) -> Self {
         let shutdown = CancellationToken::new();
-        let run = outlast_worker::run(broker.clone(), registry, settings, shutdown.clone());
+        let run = outlast_worker::run(store.clone(), registry, settings, shutdown.clone());
         let task = tokio::spawn(async move { run.await.unwrap() });
         Worker { shutdown, task }
     }
@@ -58,8 +58,8 @@ impl Worker {
 }
 
 /// How many partitions each owner holds, in no order.
-pub(crate) async fn held(broker: &SharedBroker) -> Vec<usize> {
-    let owners = owners(broker).await;
+pub(crate) async fn held(store: &SharedStore) -> Vec<usize> {
+    let owners = owners(store).await;
     let mut distinct: Vec<&NodeId> = owners.iter().flatten().collect();
     distinct.sort();
     distinct.dedup();
@@ -67,18 +67,18 @@ pub(crate) async fn held(broker: &SharedBroker) -> Vec<usize> {
     distinct.into_iter().map(of).collect()
 }
 
-pub(crate) async fn owners(broker: &SharedBroker) -> Vec<Option<NodeId>> {
-    let names: Vec<_> = broker.layout().all_partitions().collect();
+pub(crate) async fn owners(store: &SharedStore) -> Vec<Option<NodeId>> {
+    let names: Vec<_> = store.layout().all_partitions().collect();
     let names: Vec<_> = names.into_iter().map(LeaseName::Partition).collect();
-    let survey = broker.survey(&names).await.unwrap();
+    let survey = store.lease_holders(&names).await.unwrap();
     survey.into_iter().map(|lease| lease.owner).collect()
 }
 
 /// Waits until so many workers hold all partitions, evenly.
-pub(crate) async fn until_even(broker: &SharedBroker, workers: usize) {
+pub(crate) async fn until_even(store: &SharedStore, workers: usize) {
     let even = async {
         loop {
-            let held = held(broker).await;
+            let held = held(store).await;
             let sum: usize = held.iter().sum();
             let most = held.iter().max().copied().unwrap_or(0);
             let fewest = held.iter().min().copied().unwrap_or(0);
@@ -90,6 +90,6 @@ pub(crate) async fn until_even(broker: &SharedBroker, workers: usize) {
     };
     let even = tokio::time::timeout(PATIENCE, even).await;
     if even.is_err() {
-        panic!("{:?} among {workers}", held(broker).await);
+        panic!("{:?} among {workers}", held(store).await);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use outlast_broker::Body;
+use outlast_store::Body;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
@@ -82,9 +82,9 @@ impl Log {
         std::iter::successors(Some(end), |pos| self.parents.get(pos).copied())
     }
 
-    fn read(&self, from: u64, max: usize) -> Stretch {
+    fn read(&self, from: u64, max: usize) -> LogSlice {
         let entries = self.entries.iter().filter(|entry| entry.pos.off >= from);
-        Stretch {
+        LogSlice {
             entries: entries.take(max).cloned().collect(),
             first_off: self.entries.first().map_or(0, |entry| entry.pos.off),
             last: self.entries.last().map_or(Pos::START, |entry| entry.pos),
@@ -120,8 +120,8 @@ enum Heard {
 
 /// A read that the store has answered; the answer is still on its way.
 enum Answer {
-    Refresh(Pos, Stretch),
-    Stretch(u64, u64, Stretch),
+    Refresh(Pos, LogSlice),
+    LogSlice(u64, u64, LogSlice),
 }
 
 struct World {
@@ -292,9 +292,9 @@ impl World {
                 let from = self.core.head();
                 Answer::Refresh(from, self.log.read(from.off.max(1), REFRESH_MAX))
             }
-            Read::Stretch { number, refreshes } => {
+            Read::LogSlice { number, refreshes } => {
                 let (from, max) = Past::range(number);
-                Answer::Stretch(number, refreshes, self.log.read(from, max))
+                Answer::LogSlice(number, refreshes, self.log.read(from, max))
             }
         });
     }
@@ -310,7 +310,7 @@ impl World {
                     Absorbed::Done => self.wake_waiting(),
                 }
             }
-            Some(Answer::Stretch(number, refreshes, read)) => {
+            Some(Answer::LogSlice(number, refreshes, read)) => {
                 self.core.insert(number, refreshes, read);
                 self.wake_waiting();
             }

@@ -1,7 +1,7 @@
 //! What a room answers, and what its client is told of that.
 
-use outlast_broker::{Answer, Outcome, OutcomeBody};
 use outlast_protocol::{Payload, Pos, ServerFrame, SnapshotReason};
+use outlast_store::{Answer, Outcome, OutcomeBody};
 use tokio::time::Instant;
 
 use super::{Due, Joined, Room, Stand};

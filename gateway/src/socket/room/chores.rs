@@ -1,7 +1,7 @@
 //! What has to be done about a room besides what its client asks for.
 
-use outlast_broker::Request;
 use outlast_protocol::{ServerFrame, SnapshotReason};
+use outlast_store::Request;
 use tokio::time::Instant;
 
 use super::{Lost, Room, Stand, VAIN_MAX, VIEW_PATIENCE, VIEW_TURN};

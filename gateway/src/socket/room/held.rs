@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use outlast_broker::Answer;
+use outlast_store::Answer;
 
 /// What a room has answered while an earlier answer waits for entries before it, in order.
 #[derive(Debug, Default)]

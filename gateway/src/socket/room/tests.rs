@@ -14,8 +14,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use outlast_broker::{Answer, Body, Entry, Outcome, OutcomeBody, Request, Stretch};
 use outlast_protocol::{Codec, Payload, Pos, ServerFrame, SnapshotReason};
+use outlast_store::{Answer, Body, Entry, LogSlice, Outcome, OutcomeBody, Request};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::time::Instant;
 
@@ -225,9 +225,9 @@ impl Host {
         Some(Answer::Outcome(outcome))
     }
 
-    fn read(&self, from: u64, max: usize) -> Stretch {
+    fn read(&self, from: u64, max: usize) -> LogSlice {
         let entries = self.log.iter().filter(|entry| entry.pos.off >= from);
-        Stretch {
+        LogSlice {
             entries: entries.take(max).cloned().collect(),
             first_off: u64::from(!self.log.is_empty()),
             last: self.end(),
@@ -571,7 +571,7 @@ impl World {
                     let head = core.head();
                     core.absorb(head, self.host.read(head.off.max(1), usize::MAX));
                 }
-                Read::Stretch { number, refreshes } => {
+                Read::LogSlice { number, refreshes } => {
                     core.insert(number, refreshes, self.host.read((number * 64).max(1), 65));
                 }
             }

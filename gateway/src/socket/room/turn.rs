@@ -1,8 +1,8 @@
 //! What a room's log has for a member, given in turns.
 
 use bytes::Bytes;
-use outlast_broker::Body;
 use outlast_protocol::{Codec, RoomName, ServerFrame, SnapshotReason};
+use outlast_store::Body;
 use tokio::time::Instant;
 
 use super::{Due, Follow, Patience, Room, Stand, TURN_BYTES};

@@ -7,7 +7,7 @@ use proptest::sample::Index;
 use super::*;
 use crate::record;
 
-pub(super) const SETTINGS: Settings = Settings {
+pub(super) const SETTINGS: SessionSettings = SessionSettings {
     ttl_ms: 120_000,
     grace_ms: 5_000,
     per_user_max: 16,
@@ -62,15 +62,16 @@ impl Seat {
         self.away = false;
     }
 
-    fn hear(&mut self, generation: u64, tell: Tell) {
-        if self.over.is_some() || (generation < self.generation && !matches!(tell, Tell::Over(_))) {
+    fn hear(&mut self, generation: u64, tell: Notice) {
+        if self.over.is_some() || (generation < self.generation && !matches!(tell, Notice::Over(_)))
+        {
             return;
         }
         self.generation = self.generation.max(generation);
         match tell {
-            Tell::Detached => self.away = self.member,
-            Tell::Attached => self.away = false,
-            Tell::Over(reason) => self.over = Some(reason),
+            Notice::Detached => self.away = self.member,
+            Notice::Attached => self.away = false,
+            Notice::Over(reason) => self.over = Some(reason),
         }
     }
 }
@@ -81,7 +82,7 @@ struct Late {
     until_ms: u64,
     generation: u64,
     rooms: BTreeSet<RoomName>,
-    tell: Tell,
+    tell: Notice,
 }
 
 /// The session, and what the world around it knows.
@@ -213,7 +214,7 @@ impl World {
             self.working = [presented, next].into();
             self.sockets.push(gateway(to));
             if told {
-                self.tell(session, Tell::Attached);
+                self.tell(session, Notice::Attached);
             }
         }
         attached.err()
@@ -230,7 +231,7 @@ impl World {
         match session.reclaim(generation, &holder, self.now_ms - slow_ms) {
             Ok(told) => {
                 if told {
-                    self.tell(session, Tell::Attached);
+                    self.tell(session, Notice::Attached);
                 }
                 None
             }
@@ -242,7 +243,7 @@ impl World {
     fn due(&mut self, before: Session, killed: bool, late: bool) {
         let step = before.due(self.now_ms, &SETTINGS);
         if let Some(tell) = step.tell {
-            if tell == Tell::Detached {
+            if tell == Notice::Detached {
                 let lost_ms = self.lost_ms.expect("only who has no socket is away");
                 assert!(
                     self.now_ms >= lost_ms + SETTINGS.grace_ms,
@@ -262,15 +263,15 @@ impl World {
         }
         match step.then {
             _ if killed || late => {}
-            Next::Write(next) => self.write(&before, *next),
-            Next::Delete => {
+            Effect::Write(next) => self.write(&before, *next),
+            Effect::Delete => {
                 assert!(before.is_over(), "deleted before it was over");
                 self.session = None;
             }
         }
     }
 
-    fn tell(&mut self, session: &Session, tell: Tell) {
+    fn tell(&mut self, session: &Session, tell: Notice) {
         for room in &session.rooms {
             let seat = self.seats.entry(room.clone()).or_default();
             seat.hear(session.generation, tell);
@@ -320,7 +321,7 @@ impl World {
             );
         }
         match &after.life {
-            Life::Attached { gateway, .. } => {
+            Phase::Attached { gateway, .. } => {
                 assert_eq!(
                     self.sockets.last(),
                     Some(gateway),
@@ -328,15 +329,15 @@ impl World {
                 );
                 self.lost_ms = None;
             }
-            Life::Detached { since_ms, told } => {
-                if matches!(before.life, Life::Attached { .. }) {
+            Phase::Detached { since_ms, told } => {
+                if matches!(before.life, Phase::Attached { .. }) {
                     self.lost_ms = Some(*since_ms);
                     assert!(!told);
                 }
                 assert_eq!(self.lost_ms, Some(*since_ms), "a loss is never dated anew");
                 assert!(after.due_ms(&SETTINGS).is_some());
             }
-            Life::Ending { reason } => {
+            Phase::Ending { reason } => {
                 if *reason == Reason::Expired && !before.is_over() {
                     let lost_ms = self.lost_ms.expect("only who has no socket expires");
                     assert!(

@@ -1,5 +1,5 @@
-use outlast_broker::{Answer, Body, Outcome, OutcomeBody, Request};
 use outlast_protocol::{Payload, Pos};
+use outlast_store::{Answer, Body, Outcome, OutcomeBody, Request};
 
 use super::{
     bench::{

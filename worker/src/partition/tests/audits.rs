@@ -1,6 +1,6 @@
 //! Members of whom nothing is heard (S10), and what a room is told again that failed at it.
 
-use outlast_broker::Request;
+use outlast_store::Request;
 
 use super::{
     bench::{Asked, Bench, sid},

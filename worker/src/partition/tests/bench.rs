@@ -3,16 +3,16 @@ use std::{
     sync::Arc,
 };
 
-use outlast_broker::{
-    Answer, Body, Commit, Cursor, Entry, Input, NoteChange, Partition as PartitionId, Request,
-    RoomCommit, RoomLoad, Seat, TopicEntry, TopicId,
-};
 use outlast_protocol::{Payload, Pos, RoomName, Sid};
+use outlast_store::{
+    Answer, Body, Commit, Cursor, Entry, Input, NoteChange, PartitionId, Request, RoomCommit,
+    RoomLoad, Seat, TopicEntry, TopicId,
+};
 use serde::Serialize;
 
 use super::lab::{Action, Lab};
 use crate::{
-    Registry, Settings,
+    Registry, WorkerSettings,
     host::Loaded,
     partition::{Partition, Trials, UNREAD_MAX, WAKES_MAX, Want},
     watch::Watch,
@@ -25,7 +25,7 @@ pub(super) struct Bench {
     pub(super) shelf: Shelf,
     pub(super) core: Partition,
     pub(super) registry: Registry,
-    pub(super) settings: Settings,
+    pub(super) settings: WorkerSettings,
     pub(super) now_ms: u64,
     pub(super) loads: usize,
     topic: Vec<TopicEntry>,
@@ -57,10 +57,10 @@ pub(super) struct OnShelf {
 
 impl Bench {
     pub(super) fn new() -> Self {
-        Self::with(Settings::default())
+        Self::with(WorkerSettings::default())
     }
 
-    pub(super) fn with(settings: Settings) -> Self {
+    pub(super) fn with(settings: WorkerSettings) -> Self {
         Self::of(Registry::new().with::<Lab>(), settings)
     }
 
@@ -72,8 +72,8 @@ impl Bench {
         bench
     }
 
-    pub(super) fn of(registry: Registry, settings: Settings) -> Self {
-        let settings = Settings {
+    pub(super) fn of(registry: Registry, settings: WorkerSettings) -> Self {
+        let settings = WorkerSettings {
             audit_ms: None,
             ..settings
         };
@@ -246,7 +246,7 @@ impl Bench {
     }
 }
 
-fn open(shelf: &Shelf, registry: &Registry, settings: &Settings) -> Partition {
+fn open(shelf: &Shelf, registry: &Registry, settings: &WorkerSettings) -> Partition {
     Partition::new(
         PartitionId(0),
         1,

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use outlast_broker::{Body, Input, Request, Seat};
 use outlast_protocol::Sid;
+use outlast_store::{Body, Input, Request, Seat};
 use proptest::{prelude::*, test_runner::RngSeed};
 
 use super::{
     bench::{Asked, Bench, ROOM, input, input_in, request},
     lab::{Action, Lab},
 };
-use crate::Settings;
+use crate::WorkerSettings;
 
 const ROOMS: [&str; 2] = [ROOM, "lab/two"];
 
@@ -81,9 +81,9 @@ struct Lasting {
 }
 
 fn run(steps: &[Step], crashes: bool) -> Vec<Option<Lasting>> {
-    let settings = Settings {
+    let settings = WorkerSettings {
         snapshot_every: 3,
-        ..Settings::default()
+        ..WorkerSettings::default()
     };
     let mut bench = Bench::with(settings);
     for step in steps {

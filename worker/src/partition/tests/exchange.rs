@@ -1,13 +1,13 @@
 //! B3 under a partition: its worker dies at any step, clients repeat themselves, and the log is what the
 //! model says.
 
-use outlast_broker::{Body, Input, Request};
 use outlast_protocol::{Member, Payload};
+use outlast_store::{Body, Input, Request};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::bench::{Bench, input_in};
 use crate::{
-    Registry, Settings,
+    Registry, WorkerSettings,
     live::LiveRoom,
     registry::Kind,
     rooms::{
@@ -40,9 +40,9 @@ fn b3_a_market_balances_whatever_its_worker_does() {
 
 fn run(rng: &mut StdRng) {
     let habits = Habits::draw(rng);
-    let settings = Settings {
+    let settings = WorkerSettings {
         snapshot_every: rng.random_range(1..100),
-        ..Settings::default()
+        ..WorkerSettings::default()
     };
     let mut bench = Bench::of(Registry::new().with::<Exchange>(), settings);
     let mut clients = Clients::default();

@@ -1,4 +1,4 @@
-use outlast_broker::{Answer, Body, Commit, Input, Request, Snapshot};
+use outlast_store::{Answer, Body, Commit, Input, Request, Snapshot};
 
 use super::{
     bench::{Asked, Bench, ROOM, answers, entries, event, input, payload, refused, request, sid},

@@ -129,7 +129,7 @@ impl Room for Lab {
                 Some("no") => return Err(Refusal::new("not_you", "not you")),
                 Some("panic") => panic!("as you wish"),
                 Some("silent") => {}
-                Some("keep") => cx.keep(Event::Entered(member)),
+                Some("keep") => cx.emit_silent(Event::Entered(member)),
                 Some(_) | None => cx.emit(Event::Entered(member)),
             },
             Input::Leave { member, reason } => cx.emit(Event::Left(member, reason)),
@@ -196,10 +196,10 @@ fn act(action: Action, cx: &mut Cx<'_, Event>) -> Result<(), Refusal> {
             cx.emit(Event::Added(by));
             cx.answer(by);
         }
-        Action::Keep(by) => cx.keep(Event::Added(by)),
+        Action::Keep(by) => cx.emit_silent(Event::Added(by)),
         Action::AddAndKeep(by) => {
             cx.emit(Event::Added(by));
-            cx.keep(Event::Added(by));
+            cx.emit_silent(Event::Added(by));
             cx.answer(by);
         }
         Action::Answer(with) => cx.answer(with),

@@ -1,19 +1,19 @@
-use outlast_broker::{Commit, Request};
+use outlast_store::{Commit, Request};
 
 use super::{
     bench::{Asked, Bench, answers, input},
     lab::{Action, TRIED},
 };
-use crate::Settings;
+use crate::WorkerSettings;
 
 use Asked::{Act, Join, Leave};
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> WorkerSettings {
+    WorkerSettings {
         log_entries: 20,
         log_age_ms: 10_000,
         snapshot_every: 4,
-        ..Settings::default()
+        ..WorkerSettings::default()
     }
 }
 
@@ -68,7 +68,7 @@ fn e2_entries_of_some_age_go() {
 
 #[test]
 fn e2_the_last_entry_stays() {
-    let mut bench = Bench::with(Settings {
+    let mut bench = Bench::with(WorkerSettings {
         log_entries: 0,
         log_age_ms: 0,
         ..settings()
@@ -200,7 +200,7 @@ fn a_commit_is_bounded_and_the_next_goes_on_where_it_ended() {
     assert!(!bench.core.is_behind());
 }
 
-fn size(reply: &outlast_broker::Reply) -> usize {
+fn size(reply: &outlast_store::Reply) -> usize {
     serde_json::to_string(reply).unwrap().len()
 }
 

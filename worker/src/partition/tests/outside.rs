@@ -1,6 +1,6 @@
 //! Posts and reports: what is said by who is in no room.
 
-use outlast_broker::{Answer, Outcome, OutcomeBody, Request};
+use outlast_store::{Answer, Outcome, OutcomeBody, Request};
 
 use super::{
     bench::{Asked::Join, Bench, answers, entries, event, input, payload},

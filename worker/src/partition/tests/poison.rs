@@ -1,6 +1,6 @@
 //! What holders die of: here they die between two steps, where the store is all that is left of them.
 
-use outlast_broker::{Answer, Body, Commit, Request};
+use outlast_store::{Answer, Body, Commit, Request};
 use serde_json::Value;
 
 use super::{
@@ -172,7 +172,7 @@ fn w11_a_room_in_which_one_input_after_another_is_set_aside_is_stopped() {
         bench.post(7, Act(Action::Add(1)));
         bench.now_ms += 1;
         // The watchdog saw that it does not come back.
-        let id = outlast_broker::TopicId {
+        let id = outlast_store::TopicId {
             ms: bench.now_ms - 1,
             seq: n - 1,
         };
@@ -200,7 +200,7 @@ fn w11_a_room_that_does_not_come_back_from_showing_itself_is_stopped_at_once() {
     let mut bench = Bench::new();
     bench.do_(7, Join);
     bench.append(input(7, 1, Request::View));
-    let id = outlast_broker::TopicId {
+    let id = outlast_store::TopicId {
         ms: bench.now_ms,
         seq: 1,
     };

@@ -1,4 +1,4 @@
-use outlast_broker::{Answer, Input, Request, Seat};
+use outlast_store::{Answer, Input, Request, Seat};
 
 use super::{
     bench::{Asked, Bench, answers, entries, event, input, quiet, request, sid},

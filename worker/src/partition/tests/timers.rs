@@ -1,6 +1,6 @@
 //! When rooms are woken: as they said, whoever runs them then, and no more often than is good.
 
-use outlast_broker::{Body, Commit};
+use outlast_store::{Body, Commit};
 use proptest::prelude::*;
 
 use super::{
@@ -8,7 +8,7 @@ use super::{
     crashes::seeded,
     lab::{Action, Sleep},
 };
-use crate::{Settings, partition::WAKES_MAX};
+use crate::{WorkerSettings, partition::WAKES_MAX};
 
 use Asked::{Act, Join, Leave};
 
@@ -150,9 +150,9 @@ fn all_are_woken(bench: &mut Bench, rooms: usize, last_ms: u64) {
 }
 
 fn large_batches() -> Bench {
-    Bench::with(Settings {
+    Bench::with(WorkerSettings {
         batch_max: WAKES_MAX,
-        ..Settings::default()
+        ..WorkerSettings::default()
     })
 }
 

@@ -24,7 +24,7 @@ fn r4_nobody_is_told_to_go_on_from_an_entry_that_the_store_may_have_lost() {
                 let head = core.head();
                 core.absorb(head, log.read(head.off, REFRESH_MAX));
             }
-            Read::Stretch { number, refreshes } => {
+            Read::LogSlice { number, refreshes } => {
                 let (from, max) = Past::range(number);
                 core.insert(number, refreshes, log.read(from, max));
             }
@@ -47,7 +47,7 @@ fn answer_all(core: &mut Core, log: &Log) {
                 let head = core.head();
                 core.absorb(head, log.read(head.off.max(1), REFRESH_MAX));
             }
-            Read::Stretch { number, refreshes } => {
+            Read::LogSlice { number, refreshes } => {
                 let (from, max) = Past::range(number);
                 core.insert(number, refreshes, log.read(from, max));
             }

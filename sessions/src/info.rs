@@ -1,0 +1,30 @@
+use outlast_protocol::RoomName;
+use outlast_store::NodeId;
+
+/// A session as its record stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Whose it is.
+    pub user: String,
+    /// How many sockets it has had.
+    pub generation: u64,
+    /// Whether it has one now.
+    pub presence: Presence,
+    /// The rooms that it may be in.
+    pub rooms: Vec<RoomName>,
+}
+
+/// Whether a session has a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presence {
+    /// It has.
+    Attached {
+        /// Who holds it.
+        gateway: NodeId,
+    },
+    /// It has lost it.
+    Detached {
+        /// When, on the store's clock, in milliseconds since the epoch.
+        since_ms: u64,
+    },
+}

@@ -1,0 +1,22 @@
+use async_trait::async_trait;
+
+use crate::StoreError;
+
+/// How long sessions live without a socket: kept in the store, so that all of its processes go by the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// How long a session outlives its socket, in milliseconds (S2).
+    pub ttl_ms: u64,
+    /// How long a session may be without a socket before its rooms are told, in milliseconds (S7).
+    pub grace_ms: u64,
+}
+
+/// The one value of [`Terms`] that counts in a store.
+#[async_trait]
+pub trait Agreement {
+    /// The terms that count. Where there are none yet, these do from now on.
+    async fn agree(&self, ours: Terms) -> Result<Terms, StoreError>;
+
+    /// From now on these terms count.
+    async fn decree(&self, ours: Terms) -> Result<(), StoreError>;
+}
