@@ -226,3 +226,15 @@ pub enum SnapshotReason {
     /// The snapshot is smaller than the replay would be.
     Shorter,
 }
+
+impl SnapshotReason {
+    /// The reason as it is written in a frame.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SnapshotReason::Trimmed => "trimmed",
+            SnapshotReason::Diverged => "diverged",
+            SnapshotReason::Requested => "requested",
+            SnapshotReason::Shorter => "shorter",
+        }
+    }
+}

@@ -27,7 +27,7 @@ mod traders;
 use std::time::{Duration, Instant};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use reconnect_storm::{Case, Marks, check};
+use reconnect_storm::{Case, check};
 
 use books::audit;
 use fleet::{Alone, Fleet};
@@ -55,14 +55,7 @@ async fn w2_nothing_is_lost_while_everything_is_killed() {
     println!("{}", fleet.accidents());
     let (records, rooms) = people.leave_off().await;
     let logs = fleet.logs(&rooms).await;
-    let case = Case {
-        clients: &records,
-        logs: &logs,
-        marks: Marks::CHAT,
-        complete: true,
-        excused: &[],
-        sessions_may_go: false,
-    };
+    let case = Case::new(&records, &logs);
     let verdict = check(&case);
     println!("{verdict}");
     assert!(
@@ -90,15 +83,8 @@ async fn b3_a_market_balances_while_everything_is_killed() {
     let (records, room) = traders.leave_off().await;
     let logs = fleet.logs(std::slice::from_ref(&room)).await;
     let case = Case {
-        clients: &records,
-        logs: &logs,
-        marks: Marks {
-            of_act: |_| None,
-            of_event: |_| None,
-        },
-        complete: true,
-        excused: &[],
-        sessions_may_go: false,
+        fingerprint: |_| None,
+        ..Case::new(&records, &logs)
     };
     let verdict = check(&case);
     println!("{verdict}");
@@ -154,14 +140,7 @@ async fn l1_nothing_is_lost_while_the_only_process_is_killed() {
     }
     let (records, rooms) = people.leave_off().await;
     let logs = alone.logs(&rooms).await;
-    let case = Case {
-        clients: &records,
-        logs: &logs,
-        marks: Marks::CHAT,
-        complete: true,
-        excused: &[],
-        sessions_may_go: false,
-    };
+    let case = Case::new(&records, &logs);
     let verdict = check(&case);
     println!("{verdict}");
     assert!(verdict.is_clean(), "OUTLAST_SEED={seed}\n{verdict}");

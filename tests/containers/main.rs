@@ -17,7 +17,7 @@ use outlast_store::{
     Layout,
     redis::{Redis, RedisSettings},
 };
-use reconnect_storm::{Case, Marks, check};
+use reconnect_storm::{Case, check};
 use serde_json::Value;
 
 use compose::Compose;
@@ -54,14 +54,7 @@ async fn d3_containers_are_replaced_and_killed_and_nothing_is_lost() {
     )
     .await;
     let logs = logs::logs(store.unwrap(), &rooms).await;
-    let verdict = check(&Case {
-        clients: &records,
-        logs: &logs,
-        marks: Marks::CHAT,
-        complete: true,
-        excused: &[],
-        sessions_may_go: false,
-    });
+    let verdict = check(&Case::new(&records, &logs));
     println!("{verdict}");
     assert!(verdict.is_clean(), "{verdict}\n{}", fleet.logs());
     assert!(verdict.actions_settled > 200, "too little: {verdict}");

@@ -34,7 +34,7 @@ use std::{
 
 use outlast_protocol::{Pos, RoomName, SnapshotReason};
 use outlast_store::{Layout, Rooms, redis};
-use reconnect_storm::{Case, Finding, Marks, Outcome, Record, RoomLog, Seen, Wrong, check};
+use reconnect_storm::{Case, Excuses, Finding, Outcome, Record, RoomLog, Seen, Violation, check};
 
 use people::People;
 use site::Site;
@@ -113,12 +113,11 @@ async fn a_master_is_lost_under_load(mut site: impl Site) {
     let first = first_outcome(&records, &room, &logs[&room], killed).expect("there was one");
     println!("the first outcome in {room} came {first:?} behind the kill");
     let case = Case {
-        clients: &records,
-        logs: &logs,
-        marks: Marks::CHAT,
-        complete: true,
-        excused: &[SnapshotReason::Diverged],
-        sessions_may_go: true,
+        excuses: Excuses {
+            snapshots: vec![SnapshotReason::Diverged],
+            sessions_may_go: true,
+        },
+        ..Case::new(&records, &logs)
     };
     let verdict = check(&case);
     let lost = histories::check(&records, &logs, anew);
@@ -128,6 +127,7 @@ async fn a_master_is_lost_under_load(mut site: impl Site) {
         lost.resets > 0,
         "nobody saw that something was lost: {lost}"
     );
+    assert_eq!(verdict.findings.len(), verdict.total(), "{verdict}");
     // What stands in no log any more was seen before the kill, and whoever had seen it was told before it
     // went on: that was just judged. Anything else is wrong all the same.
     let rest = verdict
@@ -172,14 +172,7 @@ async fn slots_are_moved_under_load(site: cluster::Cluster) {
 
     let (records, rooms) = people.leave_off().await;
     let logs = logs::logs(store.clone(), &rooms).await;
-    let verdict = check(&Case {
-        clients: &records,
-        logs: &logs,
-        marks: Marks::CHAT,
-        complete: true,
-        excused: &[],
-        sessions_may_go: false,
-    });
+    let verdict = check(&Case::new(&records, &logs));
     println!("{verdict}");
     let said: Vec<_> = processes.iter().map(Server::log).collect();
     assert!(
@@ -203,7 +196,7 @@ fn is_about_what_was_lost(finding: &Finding, logs: &BTreeMap<RoomName, RoomLog>)
         let mut logs = finding.room.iter().filter_map(|room| logs.get(room));
         logs.any(|log| log.entries.iter().any(|entry| entry.pos == *pos))
     };
-    let explained = matches!(finding.wrong, Wrong::Lost | Wrong::Differing);
+    let explained = matches!(finding.violation, Violation::Lost | Violation::Differing);
     explained && !positions.is_empty() && !positions.iter().any(stands)
 }
 

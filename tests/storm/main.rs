@@ -43,9 +43,15 @@ fn a_killed_gateway_is_weathered() {
     assert_eq!(ended.code, Some(0), "{ended}");
     assert_eq!(fact(&run, "cut"), 100.0, "{ended}");
     assert!(fact(&run, "times_bare") > 0.0, "{ended}");
-    assert!(run["tally"]["entries"].as_u64().unwrap() > 200, "{ended}");
+    assert!(
+        run["verdict"]["entries_seen"].as_u64().unwrap() > 200,
+        "{ended}"
+    );
     // Who was let in and did not hear of it in time has resumed once more.
-    assert!(run["tally"]["resumed"].as_u64().unwrap() >= 100, "{ended}");
+    assert!(
+        run["verdict"]["resumed"].as_u64().unwrap() >= 100,
+        "{ended}"
+    );
 }
 
 #[test]
@@ -71,7 +77,7 @@ fn w4_a_dead_worker_is_weathered() {
     let (ended, run) = small("worker", &[]);
     assert_eq!(ended.code, Some(0), "{ended}");
     assert!(
-        run["tally"]["actions_settled"].as_u64().unwrap() > 50,
+        run["verdict"]["actions_settled"].as_u64().unwrap() > 50,
         "{ended}"
     );
 }
@@ -117,7 +123,7 @@ fn a_deployment_behind_tls_is_stormed_by_who_trusts_it() {
     let storm = ["cut", "--url", &url];
     let (ended, run) = self::run(&[&storm, &["--ca-file", &ca_file][..], &size, &times].concat());
     assert_eq!(ended.code, Some(0), "{ended}");
-    assert_eq!(run["tally"]["resumed"], 10, "{ended}");
+    assert_eq!(run["verdict"]["resumed"], 10, "{ended}");
 
     let ended = self::run(&["cut", "--url", &url]).0;
     assert_eq!(ended.code, Some(2), "{ended}");

@@ -10,7 +10,7 @@ use std::{
 
 use outlast_protocol::RoomName;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use reconnect_storm::{Case, Marks, Record, RoomLog, Seen, check};
+use reconnect_storm::{Case, Record, RoomLog, Seen, check};
 
 use self::crowd::Crowd;
 use super::{
@@ -215,14 +215,7 @@ fn judge(seen: &Sightings, logs: &BTreeMap<RoomName, RoomLog>, verdict: &mut Ver
             record
         })
         .collect();
-    let told = check(&Case {
-        clients: &records,
-        logs,
-        marks: Marks::CHAT,
-        complete: true,
-        excused: &[],
-        sessions_may_go: false,
-    });
+    let told = check(&Case::new(&records, logs));
     (verdict.actions, verdict.events) = (seen.actions, told.entries_seen);
     for finding in &told.findings {
         let who = finding
@@ -235,7 +228,7 @@ fn judge(seen: &Sightings, logs: &BTreeMap<RoomName, RoomLog>, verdict: &mut Ver
         verdict.find(
             Wrong::Log,
             who,
-            format!("{:?} {room}: {}", finding.wrong, finding.what),
+            format!("{:?} {room}: {}", finding.violation, finding.what),
         );
     }
     verdict.faults.extend(claims(logs, &seen.claims));

@@ -8,7 +8,7 @@ mod table;
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 
 use anyhow::Context;
-use reconnect_storm::Tally;
+use reconnect_storm::Verdict;
 use serde::Serialize;
 
 pub(crate) use self::{
@@ -31,8 +31,8 @@ pub(crate) struct Run {
     pub(crate) seed: u64,
     pub(crate) machine: Machine,
     pub(crate) facts: Vec<Fact>,
-    pub(crate) tally: Tally,
-    /// What was not as it has to be, beside the tally.
+    pub(crate) verdict: Verdict,
+    /// What was not as it has to be, beside the verdict.
     pub(crate) failures: Vec<String>,
     /// What makes the figures doubtful.
     pub(crate) warnings: Vec<String>,
@@ -46,7 +46,7 @@ pub(crate) struct Run {
 impl Run {
     /// Whether nothing is wrong.
     pub(crate) fn is_clean(&self) -> bool {
-        self.tally.is_clean() && self.failures.is_empty()
+        self.verdict.is_clean() && self.failures.is_empty()
     }
 }
 

@@ -208,7 +208,7 @@ fn tell(
         seed: options.seed,
         machine,
         facts,
-        tally: done.tally,
+        verdict: done.verdict,
         failures,
         warnings,
         curves,

@@ -140,7 +140,7 @@ impl Swarm {
             match done.context("a process of the swarm is gone")? {
                 Ok(done) => {
                     all.journeys.extend(done.journeys);
-                    all.tally.add(done.tally);
+                    all.verdict.add(done.verdict);
                 }
                 Err(error) => bail!(error),
             }

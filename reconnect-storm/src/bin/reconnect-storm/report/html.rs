@@ -18,7 +18,7 @@ pub(crate) fn page(runs: &[Run], command: &str) -> String {
         section(&mut body, run);
     }
     let sound = runs.iter().all(Run::is_clean);
-    let entries: u64 = runs.iter().map(|run| run.tally.entries).sum();
+    let entries: usize = runs.iter().map(|run| run.verdict.entries_seen).sum();
     let (class, verdict) = if sound {
         let entries = thousands(entries as f64);
         (
@@ -62,7 +62,7 @@ fn section(page: &mut String, run: &Run) {
         scenario,
         what,
         machine,
-        tally,
+        verdict,
         ..
     } = run;
     // Writing into a string cannot fail.
@@ -82,14 +82,14 @@ fn section(page: &mut String, run: &Run) {
         .ok();
     }
     let class = if run.is_clean() { "good" } else { "bad" };
-    let wrong: u64 = tally.findings.values().sum::<u64>() + run.failures.len() as u64;
+    let wrong = verdict.total() + run.failures.len();
     write!(
         page,
         r#"<div><dt>found wrong</dt><dd class="{class}">{wrong}</dd></div></dl>"#
     )
     .ok();
-    for trouble in run.failures.iter().chain(&tally.examples) {
-        write!(page, r#"<p class="bad">{}</p>"#, escape(trouble)).ok();
+    for trouble in run.failures.iter().cloned().chain(verdict.examples()) {
+        write!(page, r#"<p class="bad">{}</p>"#, escape(&trouble)).ok();
     }
     page.push_str(r#"<div class="charts">"#);
     for chart in charts(run) {
@@ -120,13 +120,8 @@ fn section(page: &mut String, run: &Run) {
     }
     write!(
         page,
-        r#"<p class="small">{}.<br>Of {} entries seen, {} actions with an outcome, {} resumes, {} replays, snapshots {}.<br>{}; jitter {}, seed {}.</p>"#,
-        escape(&tally.to_string()),
-        thousands(tally.entries as f64),
-        thousands(tally.actions_settled as f64),
-        thousands(tally.resumed as f64),
-        thousands(tally.replays as f64),
-        escape(&format!("{:?}", tally.snapshots)),
+        r#"<p class="small">{}.<br>{}; jitter {}, seed {}.</p>"#,
+        escape(&verdict.summary()),
         escape(&machine.to_string()),
         run.jitter,
         run.seed
@@ -166,7 +161,7 @@ pub(crate) fn picture(run: &Run) -> String {
         .filter(|fact| fact.is_headline)
         .map(|fact: &Fact| format!("{} {}", fact.name, fact.text()))
         .collect();
-    let wrong: u64 = run.tally.findings.values().sum();
+    let wrong = run.verdict.total();
     let line = format!(
         "{} · lost, doubled or out of order: {wrong}",
         headline.join(" · ")

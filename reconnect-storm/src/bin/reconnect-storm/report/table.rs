@@ -9,7 +9,7 @@ pub(crate) fn table(run: &Run) -> String {
         scenario,
         what,
         machine,
-        tally,
+        verdict,
         ..
     } = run;
     // Writing into a string cannot fail.
@@ -29,20 +29,7 @@ pub(crate) fn table(run: &Run) -> String {
         );
         writeln!(text, "{}", line.trim_end()).ok();
     }
-    writeln!(
-        text,
-        "  {tally}\n  of {} entries seen, {} actions with an outcome ({} refused), {} resumes, {} replays, snapshots {:?}",
-        tally.entries,
-        tally.actions_settled,
-        tally.actions_refused,
-        tally.resumed,
-        tally.replays,
-        tally.snapshots
-    )
-    .ok();
-    for example in &tally.examples {
-        writeln!(text, "    {example}").ok();
-    }
+    writeln!(text, "  {verdict}").ok();
     for failure in &run.failures {
         writeln!(text, "  failed: {failure}").ok();
     }

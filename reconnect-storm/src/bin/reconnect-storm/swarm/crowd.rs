@@ -9,10 +9,10 @@ use std::{
 
 use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use outlast_protocol::RoomName;
+use outlast_protocol::{RoomName, SnapshotReason};
 use parking_lot::Mutex;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
-use reconnect_storm::{Backoff, Driver, Ledger, Settings, Tally, Trust, Watcher};
+use reconnect_storm::{Backoff, Driver, Excuses, Judge, Ledger, Settings, Trust, Verdict};
 use serde_json::json;
 use tokio::{
     runtime::Runtime,
@@ -167,6 +167,12 @@ impl Swarm {
         let rng = StdRng::seed_from_u64(crowd.seed ^ 0xac7);
         let quarters = [Quarter::new()?, Quarter::new()?];
         let telling = tell(board.clone(), reports);
+        // A store that may lose acknowledged writes may lose sessions, too.
+        let diverged = crowd.may_diverge.then_some(SnapshotReason::Diverged);
+        let excuses = Excuses {
+            snapshots: diverged.into_iter().collect(),
+            sessions_may_go: crowd.may_diverge,
+        };
         let tasks = [
             // Beside those that are not cut when the first gateway dies: what delays it delays them.
             quarters[QUARTERS - 1].within(|| tokio::spawn(telling)),
@@ -176,7 +182,7 @@ impl Swarm {
             quarters,
             victims: HashSet::new(),
             board,
-            ledger: Arc::new(Ledger::new(mark_of, crowd.may_diverge)),
+            ledger: Arc::new(Ledger::new(mark_of, excuses)),
             members,
             bare: Vec::new(),
             pace,
@@ -221,9 +227,9 @@ impl Swarm {
     }
 
     async fn come(&self, crowd: &Crowd, client: u32, room: RoomName) -> anyhow::Result<Seated> {
-        let watcher = Watcher::new(format!("client {client}"), self.ledger.clone());
+        let judge = Judge::new(client as usize, self.ledger.clone());
         let stand = Stand::new(client, crowd.kind);
-        let member = Member::new(watcher, self.board.clone(), stand);
+        let member = Member::new(judge, self.board.clone(), stand);
         let settings = self.settings(crowd, client);
         let quarter = self.quarter(crowd, client, &settings);
         let driver = quarter.within(|| Driver::start_before(settings, member));
@@ -314,7 +320,7 @@ impl Swarm {
     }
 
     /// Lets everybody come to an end, and answers what became of them. Whoever does not come to one
-    /// in time is found out by its watcher.
+    /// in time is found out by its judge.
     async fn settle(&mut self, within: Duration) -> Done {
         self.pace.send((0.0, 0)).ok();
         let deadline = Instant::now() + within;
@@ -341,7 +347,7 @@ impl Swarm {
                     .witness(|witness| witness.has_read_all(&member.room))
         };
         until(deadline, || members.iter().all(has_heard)).await;
-        let mut tally = Tally::default();
+        let mut verdict = Verdict::default();
         let mut journeys: Vec<_> = self
             .bare
             .iter()
@@ -350,9 +356,9 @@ impl Swarm {
         for member in &members {
             let (journey, found) = member.driver.witness(Member::finish);
             journeys.push(journey);
-            tally.add(found);
+            verdict.add(found);
         }
-        Done { journeys, tally }
+        Done { journeys, verdict }
     }
 }
 

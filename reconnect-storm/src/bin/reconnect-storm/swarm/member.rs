@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use outlast_protocol::{CatchUp, RoomName, ServerFrame};
-use reconnect_storm::{Seen, Tally, Watcher, WatcherNews, Witness};
+use reconnect_storm::{Judge, Seen, Verdict, Witness};
 
 use super::{
     board::{Board, Stand, add},
@@ -11,7 +11,7 @@ use super::{
 /// One client of the swarm: whether it is well, and how long its way back took.
 #[derive(Debug)]
 pub(super) struct Member {
-    watcher: Watcher,
+    judge: Judge,
     board: Arc<Board>,
     stand: Stand,
     /// Rooms that it has not caught up in since it came back.
@@ -20,9 +20,9 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(watcher: Watcher, board: Arc<Board>, stand: Stand) -> Self {
+    pub(super) fn new(judge: Judge, board: Arc<Board>, stand: Stand) -> Self {
         Member {
-            watcher,
+            judge,
             board,
             stand,
             behind: BTreeSet::new(),
@@ -37,15 +37,14 @@ impl Member {
 
     /// Whether it has read its room to the end that anybody knows.
     pub(super) fn has_read_all(&mut self, room: &RoomName) -> bool {
-        let (own, last) = self.watcher.progress(room);
+        let (own, last) = self.judge.progress(room);
         own >= last
     }
 
-    /// What became of it. It notes nothing from here on.
-    pub(super) fn finish(&mut self) -> (Journey, Tally) {
-        let nobody = Watcher::new("", self.watcher.ledger());
-        let watcher = std::mem::replace(&mut self.watcher, nobody);
-        (self.stand.journey, watcher.finish())
+    /// What became of it.
+    pub(super) fn finish(&mut self) -> (Journey, Verdict) {
+        self.judge.expect_settled();
+        (self.stand.journey, self.judge.finish())
     }
 
     fn heard(&mut self, at: Instant, frame: &ServerFrame) {
@@ -118,7 +117,7 @@ impl Witness for Member {
             | Seen::SessionGone
             | Seen::Stopped { .. } => {}
         }
-        if let WatcherNews::Event(mark) = self.watcher.saw(&seen) {
+        if let Some(mark) = self.judge.saw(&seen) {
             self.board.event(at, self.stand.client, mark);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use reconnect_storm::Tally;
+use reconnect_storm::Verdict;
 use serde::{Deserialize, Serialize};
 
 use super::latency::Latencies;
@@ -84,7 +84,7 @@ pub(crate) enum Report {
 pub(crate) struct Done {
     /// What became of each client in the storm; with `Settle` alone.
     pub(crate) journeys: Vec<Journey>,
-    pub(crate) tally: Tally,
+    pub(crate) verdict: Verdict,
 }
 
 /// What became of one client since the storm began. Times in microseconds since then.
