@@ -1,4 +1,4 @@
-# Single steps of ./test, and what is run by hand.
+# Single steps of ./test, and a few more: `just --list` says what each does.
 
 # What ./test runs, but for the containers.
 default: fmt lint test package web manifests
