@@ -11,7 +11,7 @@ use outlast_protocol::{Limits, RoomName, Sid, Welcome};
 use outlast_sessions::{Attachment, Audit, SessionError, Sessions};
 use outlast_store::{
     Deadline, Health, Input, Listener, NodeId, PartitionId, Request, Role, SeatRead, SharedStore,
-    StoreError,
+    StoreError, Throttle,
 };
 use tokio::{
     sync::{Notify, Semaphore},
@@ -91,6 +91,9 @@ const LINGERS: Duration = Duration::from_secs(1);
 /// wrote that word, then whoever finds out tells its rooms in time all the same (S7).
 const LINGERS_ON: Duration = Duration::from_millis(200);
 const LINGERS_MAX: Duration = Duration::from_millis(1_500);
+
+/// What befalls one session befalls many.
+static UNNOTED: Throttle = Throttle::every(Duration::from_secs(60));
 
 impl Gateway {
     /// A gateway that does nothing yet; see [`Gateway::serve`].
@@ -270,24 +273,22 @@ impl Shared {
         // Before that is noted: nobody shall take back what has no socket any more.
         drop(registration);
         if gone.keeps_session() {
-            Box::pin(self.detach(who, lost.elapsed())).await;
+            Box::pin(self.detach(who, lost)).await;
         }
     }
 
-    /// Notes that a session lost its socket so long ago, however long the store takes (S2).
-    async fn detach(&self, Who { sid, generation }: Who, ago: Duration) {
-        loop {
-            let Ok(_permit) = self.chores.acquire().await else {
-                return;
-            };
-            match self.sessions.detach(sid, generation, ago).await {
-                Err(SessionError::Store(error)) => {
-                    tracing::debug!(%sid, %error, "cannot detach yet");
-                }
-                Ok(()) | Err(SessionError::Gone | SessionError::Superseded) => return,
-                Err(error) => return tracing::warn!(%sid, %error, "cannot detach"),
+    /// Notes when a session lost its socket, however long a store that is away takes (S2). What no waiting mends is left
+    /// to the audit (S9).
+    async fn detach(&self, Who { sid, generation }: Who, lost: Instant) {
+        let Ok(_permit) = self.chores.acquire().await else {
+            return;
+        };
+        match self.sessions.detach(sid, generation, lost.elapsed()).await {
+            Ok(()) | Err(SessionError::Gone | SessionError::Superseded) => {}
+            Err(error) if UNNOTED.passes() => {
+                tracing::warn!(%sid, %error, "lost socket not noted in its session's record, maybe others; left to the audit");
             }
-            tokio::time::sleep(RETRY).await;
+            Err(_) => {}
         }
     }
 
@@ -389,10 +390,19 @@ impl Shared {
             match self.sessions.reclaim(sid, generation, &self.me).await {
                 Ok(()) if self.hub.sockets.holds(who) => return,
                 // Its socket went while the session was taken back.
-                Ok(()) => return self.detach(who, Duration::ZERO).await,
+                Ok(()) => return self.detach(who, Instant::now()).await,
                 Err(SessionError::Superseded) => break Bye::taken_over(),
                 Err(SessionError::Gone) => break Bye::session_gone(),
-                Err(error) => tracing::debug!(%sid, %error, "cannot reclaim yet"),
+                Err(SessionError::Store(
+                    error @ (StoreError::Unavailable(_) | StoreError::Full(_)),
+                )) => tracing::debug!(%sid, %error, "cannot reclaim yet"),
+                // It is looked after again with all others.
+                Err(error) => {
+                    if UNNOTED.passes() {
+                        tracing::warn!(%sid, %error, "session not reclaimed, maybe others; tried again later");
+                    }
+                    return;
+                }
             }
             tokio::time::sleep(RETRY).await;
         };

@@ -58,6 +58,12 @@ pub(crate) trait Place {
     fn pull(&self, cursor: &mut Cursor, take: impl FnMut(&Item) -> bool) -> Pulled;
     /// Hands out the signals behind `seen`, as frames.
     fn signals(&self, seen: &mut u64, codec: Codec, take: impl FnMut(Bytes));
+    /// About how much there is for this member behind the cursor, in bytes; `None` where nothing of the log is known.
+    fn bytes_ahead(&self, cursor: &Cursor, member: u32) -> Option<usize>;
+    /// The size of what the room showed last, in bytes.
+    fn shown_bytes(&self) -> Option<usize>;
+    /// Notes the size of what the room shows.
+    fn set_shown_bytes(&self, bytes: usize);
     /// How many signals there have been: who begins here is not told of earlier ones.
     fn signals_end(&self) -> u64;
 }
@@ -189,6 +195,18 @@ impl Place for Seat {
 
     fn signals(&self, seen: &mut u64, codec: Codec, take: impl FnMut(Bytes)) {
         self.feed.signals(seen, codec, take);
+    }
+
+    fn bytes_ahead(&self, cursor: &Cursor, member: u32) -> Option<usize> {
+        self.feed.bytes_ahead(cursor, member)
+    }
+
+    fn shown_bytes(&self) -> Option<usize> {
+        self.feed.shown_bytes()
+    }
+
+    fn set_shown_bytes(&self, bytes: usize) {
+        self.feed.set_shown_bytes(bytes);
     }
 
     fn signals_end(&self) -> u64 {

@@ -18,7 +18,7 @@ use crate::{
     gateway::{Shared, Who},
     hub::{Cursor, Order, Pulled, Wake},
     room_gate::RoomGate,
-    socket::Socket,
+    socket::{Socket, room::Settled},
     telemetry,
 };
 
@@ -50,6 +50,8 @@ struct Seated {
     n: u64,
     pos: Pos,
     joined: Option<Pos>,
+    /// Up to where its actions are settled, where that is known.
+    settled: Option<Settled>,
     /// What it said itself, if it was asked.
     answer: Option<Answer>,
 }
@@ -353,7 +355,7 @@ fn stand(socket: &mut Socket, returning: &Returning, place: Option<Place>) -> Ca
     room.gate.applied(seated.n);
     match place {
         Some(Place::Here(cursor)) => {
-            room.replay(member, cursor, seated.pos);
+            room.replay(member, cursor, seated.pos, seated.settled);
             CatchUp::Replay
         }
         Some(Place::Gone(reason)) => {
@@ -412,6 +414,7 @@ impl Seated {
             n: seat.n,
             pos: last,
             joined: seat.joined,
+            settled: seat.settled_off.map(|off| Settled { n: seat.n, off }),
             answer: None,
         })
     }
@@ -430,6 +433,7 @@ impl Seated {
                 n,
                 pos,
                 joined,
+                settled: None,
                 answer: Some(reply.answer),
             }),
             Answer::Seated { .. }

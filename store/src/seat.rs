@@ -16,6 +16,10 @@ pub struct Seat {
     /// The last action applied.
     #[serde(default)]
     pub n: u64,
+    /// No outcome of its actions up to `n` stands in the log after this `off`. None where a version before this one
+    /// applied the last of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_off: Option<u64>,
     /// The newest generation that was heard of; lower ones are refused (S5).
     #[serde(rename = "gen", default)]
     pub generation: u64,

@@ -14,10 +14,12 @@ use outlast_protocol::{Payload, Pos, SnapshotReason};
 use outlast_store::{Entry, LogSlice};
 
 use super::{
-    item::{Item, Signal},
-    past::{self, Past},
+    item::Signal,
+    past::Past,
     window::{Offered, Place, Window},
 };
+
+mod reading;
 
 /// A room's feed.
 #[derive(Debug)]
@@ -239,90 +241,6 @@ impl Core {
         Wakes::Members(members)
     }
 
-    /// Hands `cursor`'s reader one entry after the other, until it wants no more (`take` is false, and
-    /// keeps its place before that entry) or there are none.
-    pub(crate) fn pull(
-        &mut self,
-        cursor: &mut Cursor,
-        mut take: impl FnMut(&Item) -> bool,
-    ) -> Pulled {
-        loop {
-            match self.window.locate(cursor.pos) {
-                Place::Next(index) => {
-                    // What is said counts until the log was seen to go on from there: later it may be another history (R4).
-                    (cursor.doubt, cursor.said) = (None, false);
-                    let items = (index..).map_while(|index| self.window.get(index));
-                    let all = hand_out(items, cursor, &mut take);
-                    return if all { Pulled::End } else { Pulled::More };
-                }
-                Place::After if cursor.said && self.has_looked(cursor) => {
-                    // What the log was asked for is gone from it: the room has the last word, and what it says next
-                    // stands behind that.
-                    self.reset(cursor.pos);
-                }
-                Place::After | Place::Fork => return self.doubt(cursor),
-                Place::Before => {
-                    if let Some(pulled) = self.pull_past(cursor, &mut take) {
-                        return pulled;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether what follows the cursor can be replayed (R1): [`Pulled::End`] or [`Pulled::More`] if so.
-    /// The log ended at `seated` when it was looked up where the session sits, after the reader had got its place.
-    /// What the log need not hold any more has to be found there; the window may remember more.
-    pub(crate) fn check(&mut self, cursor: &mut Cursor, seated: Pos) -> Pulled {
-        if cursor.pos.off > seated.off {
-            return Pulled::Lost(SnapshotReason::Diverged);
-        }
-        // While the log is asked, and where it is not known to have ended there, the window may show a
-        // history that the store has lost (R4).
-        let known = matches!(self.window.locate(seated), Place::Next(_)) && !self.is_refreshing();
-        match cursor.asked {
-            None if known => {}
-            None => {
-                cursor.asked = Some(self.refresh());
-                return Pulled::Wait;
-            }
-            Some(refresh) if refresh > self.refreshes.finished => return Pulled::Wait,
-            Some(_) => {}
-        }
-        if cursor.pos.off + self.log_entries >= self.head().off {
-            return self.pull(cursor, |_| false);
-        }
-        self.pull_past(cursor, &mut |_| false)
-            .unwrap_or(Pulled::End)
-    }
-
-    /// The same for a reader whose place the window does not tell: from the stretch that covers it.
-    /// `None` when the reader has taken everything there.
-    fn pull_past(
-        &mut self,
-        cursor: &mut Cursor,
-        take: &mut impl FnMut(&Item) -> bool,
-    ) -> Option<Pulled> {
-        let (number, start) = (Past::number(cursor.pos), cursor.pos);
-        let Some(past) = self.past.get(&number) else {
-            self.want_stretch(number);
-            return Some(Pulled::Wait);
-        };
-        match past.locate(cursor.pos) {
-            past::Place::Next(index) => {
-                let items = (index..).map_while(|index| past.get(index));
-                if !hand_out(items, cursor, take) {
-                    cursor.doubt = None;
-                    return Some(Pulled::More);
-                }
-                // Where the stretch ends here and the log does not, it was read too early.
-                (cursor.pos == start).then(|| self.doubt(cursor))
-            }
-            past::Place::Trimmed => Some(Pulled::Lost(SnapshotReason::Trimmed)),
-            past::Place::Fork => Some(self.doubt(cursor)),
-        }
-    }
-
     /// Hands out the signals behind `seen`.
     pub(crate) fn signals(&self, seen: &mut u64, mut take: impl FnMut(&Signal)) {
         let first = self.signals_end - self.signals.len() as u64;
@@ -432,32 +350,6 @@ impl Core {
         offered
     }
 
-    /// What was read contradicts `cursor`, but it may have been read too early.
-    fn doubt(&mut self, cursor: &mut Cursor) -> Pulled {
-        match cursor.doubt {
-            Some(_) if self.has_looked(cursor) => Pulled::Lost(SnapshotReason::Diverged),
-            Some(_) => Pulled::Wait,
-            None => {
-                cursor.doubt = Some(self.refresh());
-                Pulled::Wait
-            }
-        }
-    }
-
-    /// Whether the log was read since `cursor` was found to contradict it.
-    fn has_looked(&self, cursor: &Cursor) -> bool {
-        cursor
-            .doubt
-            .is_some_and(|refresh| refresh <= self.refreshes.finished)
-    }
-
-    fn want_stretch(&mut self, number: u64) {
-        if self.reading.insert(number) {
-            let refreshes = self.refreshes.finished;
-            self.wants.push_back(Read::LogSlice { number, refreshes });
-        }
-    }
-
     fn reset(&mut self, end: Pos) {
         self.window = Window::new(end);
         self.woken_to = end.off;
@@ -474,40 +366,6 @@ impl Core {
         }
         Absorbed::Done
     }
-}
-
-impl Cursor {
-    pub(crate) fn new(pos: Pos) -> Self {
-        Cursor {
-            pos,
-            doubt: None,
-            asked: None,
-            said: false,
-        }
-    }
-
-    /// The place of a reader that was just shown the room: the log goes at least so far, says the room.
-    pub(crate) fn said(pos: Pos) -> Self {
-        Cursor {
-            said: true,
-            ..Cursor::new(pos)
-        }
-    }
-}
-
-/// Whether all items were taken.
-fn hand_out<'a>(
-    items: impl Iterator<Item = &'a Arc<Item>>,
-    cursor: &mut Cursor,
-    take: &mut impl FnMut(&Item) -> bool,
-) -> bool {
-    for item in items {
-        if !take(item) {
-            return false;
-        }
-        *cursor = Cursor::new(item.entry.pos);
-    }
-    true
 }
 
 #[cfg(test)]

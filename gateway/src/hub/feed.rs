@@ -1,6 +1,9 @@
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,6 +28,8 @@ pub(crate) struct Feed {
     core: Mutex<Core>,
     readers: Mutex<Readers>,
     ready: OnceCell<()>,
+    /// The size of what the room showed last; 0 where it has not.
+    shown_bytes: AtomicUsize,
 }
 
 /// What a feed reads with.
@@ -65,6 +70,7 @@ impl Feed {
             core: Mutex::new(Core::new(log_entries)),
             readers: Mutex::default(),
             ready: OnceCell::new(),
+            shown_bytes: AtomicUsize::new(0),
         }
     }
 
@@ -173,6 +179,21 @@ impl Feed {
         if *seen < core.signals_end() {
             core.signals(seen, |signal| take(signal.frame(&self.room, codec)));
         }
+    }
+
+    /// About how much there is for this member behind the cursor; see [`Core::bytes_ahead`].
+    pub(crate) fn bytes_ahead(&self, cursor: &Cursor, member: u32) -> Option<usize> {
+        self.core.lock().bytes_ahead(cursor, member)
+    }
+
+    /// The size of what the room showed last, in bytes.
+    pub(crate) fn shown_bytes(&self) -> Option<usize> {
+        Some(self.shown_bytes.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
+    }
+
+    /// Notes the size of what the room shows.
+    pub(crate) fn set_shown_bytes(&self, bytes: usize) {
+        self.shown_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// How many signals there have been.

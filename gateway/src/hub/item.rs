@@ -43,6 +43,12 @@ impl Item {
         self.encoded.get(codec, || entry_frame(room, &self.entry))
     }
 
+    /// About how much a member is sent.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        const ENVELOPE: usize = 128;
+        ENVELOPE + self.entry.body.payload_bytes()
+    }
+
     /// About how much memory it takes.
     pub(crate) fn bytes(&self) -> usize {
         const OVERHEAD: usize = 256;

@@ -65,6 +65,11 @@ impl Past {
         self.items.get(index)
     }
 
+    /// All items, the oldest first.
+    pub(crate) fn items(&self) -> impl Iterator<Item = &Arc<Item>> {
+        self.items.iter()
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -75,6 +75,11 @@ impl Window {
         self.items.get(index)
     }
 
+    /// All items, the oldest first.
+    pub(crate) fn items(&self) -> impl Iterator<Item = &Arc<Item>> {
+        self.items.iter()
+    }
+
     /// Where a reader stands that has read up to `pos`.
     pub(crate) fn locate(&self, pos: Pos) -> Place {
         if pos.off < self.before.off {

@@ -116,7 +116,7 @@ impl Socket {
                 }
                 None => {}
             }
-            if room.has_held() {
+            if room.is_ready(now) {
                 self.news |= 1 << slot;
             }
             let again = room.ask_again(now);

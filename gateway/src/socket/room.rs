@@ -9,10 +9,11 @@ use tokio::time::Instant;
 mod answers;
 mod chores;
 mod held;
+mod shortcut;
 mod turn;
 
-use self::held::Held;
-pub(crate) use self::{chores::Word, turn::Turn};
+pub(crate) use self::{chores::Word, shortcut::Settled, turn::Turn};
+use self::{held::Held, shortcut::Shortcut};
 use super::{asked::Asked, patience::Patience};
 use crate::{
     hub::{Cursor, Place, Seat},
@@ -59,6 +60,8 @@ pub(crate) struct Follow {
     signals: u64,
     /// Catching up is over behind this `off`, and then said to be.
     live: Option<(u64, CatchingUp)>,
+    /// The room may be shown instead (R3).
+    shortcut: Option<Shortcut>,
     /// It waits for what is read of the log.
     behind: bool,
     /// What is told when it was given everything up to that.
@@ -163,8 +166,13 @@ impl<S: Place> Room<S> {
         self.held.bytes()
     }
 
+    /// Whether there is something for the client that no entry and no answer will wake it for.
+    pub(crate) fn is_ready(&self, now: Instant) -> bool {
+        self.has_held() || self.shortcut_ends().is_some_and(|at| now >= at)
+    }
+
     /// Whether answers have waited for another, and wait no longer.
-    pub(crate) fn has_held(&self) -> bool {
+    fn has_held(&self) -> bool {
         !self.held.is_empty() && !self.owes()
     }
 
@@ -201,9 +209,19 @@ impl<S: Place> Room<S> {
         stays && self.asked.first_leave().is_none()
     }
 
-    /// The session is a member that has read the log up to the cursor, and catches up from there.
-    pub(crate) fn replay(&mut self, member: u32, cursor: Cursor, until: Pos) {
+    /// The session is a member that has read the log up to the cursor, and catches up from there. Where it is known up
+    /// to where its actions are settled, it may be shown the room instead (R3).
+    pub(crate) fn replay(
+        &mut self,
+        member: u32,
+        cursor: Cursor,
+        until: Pos,
+        settled: Option<Settled>,
+    ) {
         self.follow(member, cursor, Some(until.off));
+        if let Stand::In(follow) = &mut self.stand {
+            follow.shortcut = settled.map(Shortcut::new);
+        }
     }
 
     /// The session is a member that has to be shown the room anew.
@@ -265,6 +283,7 @@ impl<S: Place> Room<S> {
             cursor,
             signals,
             live: live.map(|off| (off, CatchingUp::begin())),
+            shortcut: None,
             behind: false,
             due: None,
             parted: None,

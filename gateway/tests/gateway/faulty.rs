@@ -1,4 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use outlast_protocol::{RoomName, Sid};
@@ -23,6 +29,10 @@ pub struct Faulty {
 pub struct Faults {
     /// The entries of this room are neither announced nor read.
     pub hidden: Mutex<Option<RoomName>>,
+    /// This is refused, with this error.
+    pub refused: Mutex<Option<(&'static str, StoreError)>>,
+    /// How often.
+    pub refusals: AtomicUsize,
 }
 
 impl Faulty {
@@ -44,17 +54,28 @@ impl Faults {
         }
     }
 
+    fn refuse(&self, name: &str) -> Result<(), StoreError> {
+        match &*self.refused.lock() {
+            Some((refused, error)) if *refused == name => {
+                self.refusals.fetch_add(1, Ordering::SeqCst);
+                Err(error.clone())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn hides(&self, room: &RoomName) -> bool {
         self.hidden.lock().as_ref() == Some(room)
     }
 }
 
-/// Everything is passed on as it is.
+/// What is not refused is passed on as it is.
 macro_rules! passes {
     ($trait:ident { $(fn $name:ident($($arg:ident: $of:ty),*) -> $answer:ty;)+ }) => {
         #[async_trait]
         impl $trait for Faulty {
             $(async fn $name(&self, $($arg: $of),*) -> Result<$answer, StoreError> {
+                self.faults.refuse(stringify!($name))?;
                 self.inner.$name($($arg),*).await
             })+
         }

@@ -1,15 +1,16 @@
 //! SPEC section 4, S9 and S10: who is there for one side and not for the other, over both stores.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use outlast_protocol::Sid;
 use outlast_store::{
-    Layout, NodeId, Record, RecordWrite, SharedStore, WriteOutcome, embedded::Embedded,
+    Layout, NodeId, Record, RecordWrite, SharedStore, StoreError, WriteOutcome, embedded::Embedded,
 };
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    faulty::Faulty,
     redis::Server,
     support::{Client, SOON, Setup, World},
 };
@@ -157,6 +158,31 @@ async fn told_again(world: World) {
     assert_eq!(left["reason"], "expired");
     until("its record goes", async || {
         record(&world.store, sid).await.is_none()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s9_a_lost_socket_that_the_store_refuses_to_note_is_left_to_the_audit() {
+    let (store, faults) = Faulty::over(World::store());
+    let mut setup = setup();
+    // The first audits come when it has been seen that nothing else tries again.
+    setup.sessions.audit_ms = 5_000;
+    setup.sessions.ttl_ms = 60_000;
+    let world = World::on(store, setup).await;
+    let (client, welcome) = world.open().await;
+    let sid = sid(&welcome);
+    let before = record(&world.store, sid).await.unwrap().version;
+    let error = StoreError::Incompatible("it will never be written".to_owned());
+    *faults.refused.lock() = Some(("write", error));
+    drop(client);
+    let refusals = || faults.refusals.load(Ordering::SeqCst);
+    until("the loss is to be noted", async || refusals() > 0).await;
+    sleep(Duration::from_millis(2_000)).await;
+    assert_eq!(refusals(), 1);
+    *faults.refused.lock() = None;
+    until("the audit notes it", async || {
+        record(&world.store, sid).await.unwrap().version > before
     })
     .await;
 }

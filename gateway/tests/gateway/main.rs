@@ -22,3 +22,4 @@ mod outages;
 mod rejoining;
 mod resuming;
 mod sessions;
+mod shorter;

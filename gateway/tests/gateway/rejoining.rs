@@ -6,32 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outlast_gateway::GatewaySettings;
 use serde_json::{Value, json};
 
 use crate::{
     redis::Server,
-    support::{Client, SOON, Setup, World},
+    support::{Client, SOON, World, on_both, quick},
 };
 
 const ROOM: &str = "chat/lobby";
-
-fn setup() -> Setup {
-    Setup {
-        settings: GatewaySettings {
-            actions_per_s: 100_000,
-            ..GatewaySettings::default()
-        },
-        ..Setup::default()
-    }
-}
-
-/// The same on both stores.
-async fn on_both(test: impl AsyncFn(&mut World)) {
-    test(&mut World::with(setup()).await).await;
-    let server = Server::start().await;
-    test(&mut World::on(server.connect().await, setup()).await).await;
-}
 
 fn act(room: &str, n: u64, text: &str) -> Value {
     json!({"t": "act", "room": room, "n": n, "data": {"say": text}})
@@ -177,7 +159,7 @@ async fn forget(server: &Server, world: &mut World, keys: &[&str]) {
 #[tokio::test]
 async fn a10_who_was_forgotten_goes_on_with_the_number_that_is_expected() {
     let server = Server::start().await;
-    let mut world = World::on(server.connect().await, setup()).await;
+    let mut world = World::on(server.connect().await, quick()).await;
     let (mut client, _) = world.in_chat(ROOM, "Ada").await;
     for n in 2..6 {
         client.say(ROOM, n, "settled").await;
@@ -196,7 +178,7 @@ async fn a10_who_was_forgotten_goes_on_with_the_number_that_is_expected() {
 
 #[tokio::test]
 async fn a10_a_session_that_was_out_for_long_is_told_the_number_that_is_expected() {
-    let mut setup = setup();
+    let mut setup = quick();
     setup.worker.room_ttl_ms = 1;
     let world = World::with(setup).await;
     let (mut client, _) = world.in_chat(ROOM, "Ada").await;
@@ -216,7 +198,7 @@ async fn a10_a_session_that_was_out_for_long_is_told_the_number_that_is_expected
 
 #[tokio::test]
 async fn a8_a_client_that_goes_on_without_what_is_awaited_is_told_again() {
-    let world = World::with(setup()).await;
+    let world = World::with(quick()).await;
     let (mut client, _) = world.in_chat(ROOM, "Ada").await;
     client.say(ROOM, 4, "too early").await;
     assert_eq!(client.expect("gap").await["expect"], 2);
@@ -235,7 +217,7 @@ async fn r7_a_log_that_is_gone_is_told_once_and_the_room_goes_on() {
     for gone in ["DEL", "XTRIM"] {
         for knows_its_place in [true, false] {
             let server = Server::start().await;
-            let world = World::on(server.connect().await, setup()).await;
+            let world = World::on(server.connect().await, quick()).await;
             let (mut client, welcome) = world.in_chat(ROOM, "Ada").await;
             client.say(ROOM, 2, "kept by the room alone").await;
             let pos = client.expect("event").await["pos"].clone();
@@ -277,7 +259,7 @@ async fn r7_a_log_that_is_gone_is_told_once_and_the_room_goes_on() {
 #[tokio::test]
 async fn r6_a_room_that_stands_still_holds_up_no_other() {
     let server = Server::start().await;
-    let mut world = World::on(server.connect().await, setup()).await;
+    let mut world = World::on(server.connect().await, quick()).await;
     let (mut client, welcome) = world.in_chat(ROOM, "Ada").await;
     let others = ["chat/a", "chat/b", "chat/z"];
     for other in others {

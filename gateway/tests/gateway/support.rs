@@ -13,6 +13,8 @@ use tokio_tungstenite::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::redis::Server;
+
 /// How long anything may take that happens at once, on a machine that is busy with other things.
 pub const SOON: Duration = Duration::from_secs(60);
 
@@ -169,6 +171,24 @@ impl World {
         client.join(room, 1, name).await;
         (client, welcome)
     }
+}
+
+/// Who acts as fast as it can is not slowed down.
+pub fn quick() -> Setup {
+    Setup {
+        settings: GatewaySettings {
+            actions_per_s: 100_000,
+            ..GatewaySettings::default()
+        },
+        ..Setup::default()
+    }
+}
+
+/// The same on both stores.
+pub async fn on_both(test: impl AsyncFn(&mut World)) {
+    test(&mut World::with(quick()).await).await;
+    let server = Server::start().await;
+    test(&mut World::on(server.connect().await, quick()).await).await;
 }
 
 impl Drop for World {

@@ -493,6 +493,7 @@ fn full_seat() -> Seat {
     Seat {
         member: Some(7),
         n: 12,
+        settled_off: Some(14),
         generation: 3,
         joined: Some(at(2)),
         away: true,

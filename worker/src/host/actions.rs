@@ -50,8 +50,7 @@ impl Host {
 
     fn apply(&mut self, asker: &Asker, n: u64, action: Action, batch: &mut Batch) {
         self.seats.gap_closed(&asker.sid);
-        self.seats
-            .change(asker.sid, self.head.now_ms(), |seat| seat.n = n);
+        self.seats.acts(asker.sid, self.head.now_ms(), n);
         let refused = match (action, self.sitting(asker)) {
             (Action::Join { .. }, Some(member)) => self.welcome(asker, n, member, batch),
             (Action::Join { user, data }, None) => self.join(asker, n, user, data, batch),

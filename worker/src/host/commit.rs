@@ -49,7 +49,7 @@ impl Host {
             room: self.name.clone(),
             behind: draft.behind,
             entries: draft.entries,
-            seats: self.seats.take_changes(),
+            seats: self.seats.take_changes(self.log.last.off),
             head: rewrite.then(|| self.head.write()),
             trim_below: self.log.trim(now_ms, settings),
             snapshot,

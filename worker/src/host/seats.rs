@@ -20,6 +20,8 @@ struct Place {
     seat: Seat,
     /// Whether the session was told of the gap that it has left, since it last did what was expected.
     gap_told: bool,
+    /// Whether it did something since the last commit.
+    acted: bool,
 }
 
 impl Seats {
@@ -31,6 +33,7 @@ impl Seats {
         let place = |seat| Place {
             seat,
             gap_told: false,
+            acted: false,
         };
         Seats {
             places: seats
@@ -64,6 +67,14 @@ impl Seats {
         seat.at = now_ms;
         self.members = self.members + usize::from(seat.joined.is_some()) - before;
         self.dirty.insert(sid);
+    }
+
+    /// Notes the last action that was applied.
+    pub(crate) fn acts(&mut self, sid: Sid, now_ms: u64, n: u64) {
+        self.change(sid, now_ms, |seat| seat.n = n);
+        if let Some(place) = self.places.get_mut(&sid) {
+            place.acted = true;
+        }
     }
 
     /// Notes that a socket of this generation speaks; false when a newer one has spoken (S5).
@@ -116,10 +127,20 @@ impl Seats {
         !self.dirty.is_empty()
     }
 
-    /// What has changed since this was last called; `None` for a seat that was forgotten.
-    pub(crate) fn take_changes(&mut self) -> Vec<(Sid, Option<Seat>)> {
+    /// What has changed since this was last called; `None` for a seat that was forgotten. The log ends at `last_off`,
+    /// after the outcomes of all that was done.
+    pub(crate) fn take_changes(&mut self, last_off: u64) -> Vec<(Sid, Option<Seat>)> {
         let dirty = std::mem::take(&mut self.dirty);
-        let now = |sid: Sid| (sid, self.get(&sid).cloned());
-        dirty.into_iter().map(now).collect()
+        let mut now = |sid: Sid| {
+            let place = self.places.get_mut(&sid);
+            let seat = place.map(|place| {
+                if std::mem::take(&mut place.acted) {
+                    place.seat.settled_off = Some(last_off);
+                }
+                place.seat.clone()
+            });
+            (sid, seat)
+        };
+        dirty.into_iter().map(&mut now).collect()
     }
 }

@@ -19,6 +19,7 @@ impl<S: Place> Room<S> {
 
     pub(super) fn answered(&mut self, answer: Answer, now: Instant) -> Option<ServerFrame> {
         let room = self.name.clone();
+        self.note_shown(&answer);
         match answer {
             Answer::Joined {
                 n,
@@ -46,6 +47,7 @@ impl<S: Place> Room<S> {
                 message,
                 retry_ms,
             } => {
+                self.gives_up_shortcut();
                 match retry_ms {
                     Some(_) if !self.gate.refuse(n) => return None,
                     Some(_) => {}
@@ -74,6 +76,14 @@ impl<S: Place> Room<S> {
                     && let Some(gap) = self.check(n, member.is_some(), now)
                 {
                     return Some(gap);
+                }
+                if let (Some(member), Some(state)) = (member, &state)
+                    && self.is_shorter(n, pos, state)
+                {
+                    self.lose(SnapshotReason::Shorter, None);
+                    self.gate.applied(n);
+                    let (state, reason) = (state.clone(), SnapshotReason::Shorter);
+                    return Some(self.show(member, n, pos, state, reason, now));
                 }
                 let (holds, turned) = (self.asked.holds(), self.asked.turns());
                 // What it has asked for will be answered, and says more; unless the room has forgotten the session.
@@ -118,6 +128,20 @@ impl<S: Place> Room<S> {
                     }
                 }
             }
+        }
+    }
+
+    fn note_shown(&self, answer: &Answer) {
+        let state = match answer {
+            Answer::Joined { state, .. } => Some(state),
+            Answer::Seated { state, .. } => state.as_ref(),
+            Answer::Outcome(_)
+            | Answer::Gap { .. }
+            | Answer::NotTaken { .. }
+            | Answer::Superseded { .. } => None,
+        };
+        if let (Some(state), Some(seat)) = (state, &self.seat) {
+            seat.set_shown_bytes(state.as_json().len());
         }
     }
 

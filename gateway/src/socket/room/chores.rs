@@ -97,25 +97,34 @@ impl<S: Place> Room<S> {
             Stand::In(_) | Stand::Out | Stand::Lost(_) => None,
         };
         let parted = parted.map(|parted| parted.ends(PATIENCE));
-        let times = [parted, self.remind_at, self.asked.next()];
+        let times = [
+            parted,
+            self.remind_at,
+            self.asked.next(),
+            self.shortcut_ends(),
+        ];
         times.into_iter().flatten().min()
     }
 
     /// Until when no other room is asked to show itself: that takes memory.
     pub(crate) fn shows_until(&self) -> Option<Instant> {
         let asked = self.lost().and_then(|lost| lost.asked);
-        asked.map(|asked| asked.at() + VIEW_TURN)
+        let lost = asked.map(|asked| asked.at() + VIEW_TURN);
+        lost.or(self.shortcut_until())
     }
 
     /// When the room has to be asked to show itself, if it has to.
     pub(crate) fn shows_at(&self, now: Instant) -> Option<Instant> {
-        let lost = self.lost()?;
+        let Some(lost) = self.lost() else {
+            return self.wants_shortcut();
+        };
         let asked = lost.asked.map(|asked| asked.ends(VIEW_PATIENCE));
         Some(asked.max(lost.not_before).unwrap_or(now))
     }
 
     /// The room is asked to show itself.
     pub(crate) fn shows(&mut self, now: Instant) {
+        self.asks_for_shortcut(now);
         if let Stand::Lost(lost) = &mut self.stand {
             match &mut lost.asked {
                 Some(asked) => asked.again(now),

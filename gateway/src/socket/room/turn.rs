@@ -61,13 +61,19 @@ impl<S: Place> Room<S> {
 
     /// Writes what the log has, and what was due behind that.
     fn give(&mut self, desk: &mut impl Desk, now: Instant) -> Turn {
-        let (Stand::In(follow), Some(seat)) = (&mut self.stand, &self.seat) else {
+        let Stand::In(follow) = &self.stand else {
             return Turn::Done;
         };
         // What stands behind its leave and the join after that is given behind `joined`, and only there (E3).
         if follow.due.is_none() && self.asked.returns() {
             return Turn::Done;
         }
+        if self.takes_shortcut(now) {
+            return Turn::Done;
+        }
+        let (Stand::In(follow), Some(seat)) = (&mut self.stand, &self.seat) else {
+            return Turn::Done;
+        };
         let (codec, member) = (desk.codec(), follow.member);
         let (gate, asked) = (&mut self.gate, &mut self.asked);
         let end = follow.due.as_ref().map_or(u64::MAX, Due::off);

@@ -148,6 +148,7 @@ fn is_settlement(body: &Body) -> bool {
 fn placeless((sid, mut seat): (Sid, Seat)) -> (Sid, Seat) {
     seat.at = 0;
     seat.over_at = seat.over_at.map(|_| 0);
+    seat.settled_off = seat.settled_off.map(|_| 0);
     seat.joined = seat.joined.map(|_| Default::default());
     for outcome in &mut seat.outcomes {
         outcome.pos = Default::default();

@@ -1,0 +1,105 @@
+//! Where a room is shorter than what its log has for a client, it is shown instead (R3).
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, World, on_both};
+
+const ROOM: &str = "chat/lobby";
+/// So many texts are much longer than what the room shows.
+const TEXTS: u64 = 200;
+
+/// Ada says a lot, from action `n` on.
+async fn talk(ada: &mut Client, n: u64) {
+    let text = "x".repeat(1_900);
+    for n in n..n + TEXTS {
+        ada.say(ROOM, n, &text).await;
+        while ada.until("event").await["n"] != n {}
+    }
+}
+
+/// Another member, who has heard nothing since it joined.
+async fn bob(world: &World) -> (Client, Value, Value) {
+    let (mut bob, welcome) = world.open().await;
+    let pos = bob.join(ROOM, 1, "Bob").await["pos"].clone();
+    (bob, welcome, pos)
+}
+
+async fn back(world: &World, welcome: &Value, pos: &Value) -> Client {
+    let mut bob = world.connect().await;
+    bob.resume(welcome, json!({ROOM: pos})).await;
+    bob
+}
+
+#[tokio::test]
+async fn r3_a_room_that_is_shorter_than_its_log_is_shown_instead() {
+    on_both(async |world| {
+        let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+        let (gone, welcome, pos) = bob(world).await;
+        drop(gone);
+        talk(&mut ada, 2).await;
+        let mut bob = back(world, &welcome, &pos).await;
+        let resumed = bob.expect("resumed").await;
+        assert_eq!(resumed["rooms"], json!({ROOM: "replay"}));
+        let snapshot = bob.expect("snapshot").await;
+        assert_eq!(
+            (&snapshot["reason"], &snapshot["n"], &snapshot["member"]),
+            (&json!("shorter"), &json!(1), &json!(2))
+        );
+        assert!(snapshot.to_string().len() < 64 * 1024);
+        assert_eq!(bob.until("live").await["pos"], snapshot["pos"]);
+        bob.say(ROOM, 2, "here I am").await;
+        while bob.until("event").await["n"] != 2 {}
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn r3_no_outcome_is_lost_by_showing_the_room() {
+    on_both(async |world| {
+        let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+        let (mut gone, welcome, pos) = bob(world).await;
+        talk(&mut ada, 2).await;
+        gone.say(ROOM, 2, "did you hear this?").await;
+        while ada.until("event").await["by"] != 2 {}
+        drop(gone);
+        talk(&mut ada, 2 + TEXTS).await;
+        let mut bob = back(world, &welcome, &pos).await;
+        bob.say(ROOM, 2, "did you hear this?").await;
+        bob.expect("resumed").await;
+        let mut outcomes = 0;
+        let snapshot = loop {
+            let frame = bob.frame().await;
+            match frame["t"].as_str().unwrap() {
+                "event" if frame["by"] == 2 && frame["n"] == 2 => outcomes += 1,
+                "event" => {}
+                "snapshot" => break frame,
+                _ => panic!("{frame}"),
+            }
+        };
+        assert_eq!(outcomes, 1);
+        assert_eq!(
+            (&snapshot["reason"], &snapshot["n"]),
+            (&json!("shorter"), &json!(2))
+        );
+        bob.until("live").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn r3_the_log_is_replayed_where_nobody_shows_the_room() {
+    on_both(async |world| {
+        let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+        let (gone, welcome, pos) = bob(world).await;
+        drop(gone);
+        talk(&mut ada, 2).await;
+        world.stop_worker().await;
+        let mut bob = back(world, &welcome, &pos).await;
+        bob.expect("resumed").await;
+        for n in 2..2 + TEXTS {
+            while bob.until("event").await["n"] != n {}
+        }
+        bob.until("live").await;
+    })
+    .await;
+}
