@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-/// How long a client waits before it tries again (D2).
+/// The wait of a client before it tries again (D2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backoff {
     /// `random(0, min(cap, base·2^k))` before attempt `k`, counted from 0.
@@ -24,7 +24,7 @@ pub enum Backoff {
 }
 
 impl Default for Backoff {
-    /// What D2 asks for.
+    /// The wait that D2 asks for.
     fn default() -> Self {
         Backoff::Jitter {
             base: Duration::from_millis(500),
@@ -34,7 +34,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// How long to wait before an attempt, counted from 0.
+    /// Returns the wait before an attempt, counted from 0.
     pub fn delay(self, attempt: u32, rng: &mut impl Rng) -> Duration {
         match self {
             Backoff::Jitter { base, cap } => {

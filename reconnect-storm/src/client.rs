@@ -32,7 +32,7 @@ pub struct Client {
     link: Link,
     /// The second socket, while the session moves to it (D3).
     successor: Option<Link>,
-    /// Whether a second socket of this attachment has been dialled: then it was we who took over.
+    /// A second socket of this attachment has been dialled: then it was we who took over.
     has_tried_successor: bool,
     /// When a socket was lost before its `resume` was answered, which may still arrive, and the key that it bore (SPEC
     /// section 9, 4002).
@@ -50,15 +50,15 @@ pub struct Client {
     slots: u32,
 }
 
-/// What a client calls one of its sockets: 0, 1, 2 … in the order in which it dials them.
+/// A client's own name for one of its sockets: 0, 1, 2 … in the order in which it dials them.
 pub type SocketId = u64;
 
-/// What the client wants done.
+/// Something that the client wants done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// Dial this one of the settings' gateways; answer with `connected` or `lost`.
     Connect {
-        /// What the socket will be called.
+        /// The name of the socket.
         socket: SocketId,
         /// Which gateway.
         gateway: usize,
@@ -67,7 +67,7 @@ pub enum Output {
     Send {
         /// On which socket.
         socket: SocketId,
-        /// What.
+        /// The event.
         frame: ClientFrame,
     },
     /// Drop a socket, without an answer.
@@ -83,7 +83,6 @@ pub enum Output {
 struct Session {
     sid: Sid,
     key: String,
-    generation: u64,
 }
 
 impl Client {
@@ -131,12 +130,12 @@ impl Client {
         self.send(ClientFrame::End {});
     }
 
-    /// How many actions have no outcome yet.
+    /// Returns the number of actions that have no outcome yet.
     pub fn pending(&self) -> usize {
         self.rooms.values().map(Room::pending).sum()
     }
 
-    /// Whether `welcome` or `resumed` has come on the present socket.
+    /// Returns true once `welcome` or `resumed` has come on the present socket.
     pub fn is_attached(&self) -> bool {
         matches!(self.link, Link::Up { .. })
     }
@@ -147,24 +146,17 @@ impl Client {
         links.into_iter().flatten().filter_map(Link::socket)
     }
 
-    /// Whether the client is a member of a room, as far as it knows.
+    /// Returns true if the client is a member of a room, as far as it knows.
     pub fn is_member(&self, room: &RoomName) -> bool {
         self.rooms.get(room).is_some_and(Room::is_member)
     }
 
-    /// The session's name and generation, once there is one.
-    pub fn session(&self) -> Option<(Sid, u64)> {
-        self.session
-            .as_ref()
-            .map(|session| (session.sid, session.generation))
-    }
-
-    /// What is to be done next.
+    /// Returns the next thing to be done.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// Whether there is something to be done.
+    /// Returns true if there is something to be done.
     pub fn has_outputs(&self) -> bool {
         !self.outputs.is_empty()
     }
@@ -200,45 +192,14 @@ impl Client {
                     self.room(&room).resumed(catch_up, &mut seen);
                 }
             }
-            ServerFrame::Joined {
-                room,
-                n,
-                member,
-                pos,
-                ..
-            } => {
-                self.room(&room).joined(n, member, pos, &mut seen);
-            }
-            ServerFrame::Event {
-                room, pos, by, n, ..
-            } => {
-                self.room(&room).event(by, n, pos, &mut seen);
-            }
-            ServerFrame::Notice { room, pos, .. } => self.room(&room).passed(pos),
-            ServerFrame::Live { room, pos } => self.room(&room).live(pos),
-            ServerFrame::Result {
-                room,
-                n,
-                pos,
-                ok,
-                code,
-                ..
-            } => {
-                let refused = (!ok).then(|| code.unwrap_or_default());
-                self.room(&room).result(n, pos, refused, &mut seen);
-            }
-            ServerFrame::Snapshot {
-                room,
-                pos,
-                member,
-                n,
-                reason,
-                ..
-            } => {
-                self.room(&room).snapshot(pos, member, n, reason, &mut seen);
-            }
-            ServerFrame::Left { room, n, .. } => self.room(&room).left(n, &mut seen),
-            ServerFrame::Gap { room, expect } => self.room(&room).gap(expect, &mut seen),
+            ServerFrame::Joined { ref room, .. }
+            | ServerFrame::Event { ref room, .. }
+            | ServerFrame::Notice { ref room, .. }
+            | ServerFrame::Live { ref room, .. }
+            | ServerFrame::Result { ref room, .. }
+            | ServerFrame::Snapshot { ref room, .. }
+            | ServerFrame::Left { ref room, .. }
+            | ServerFrame::Gap { ref room, .. } => self.room(room).heard(&frame, &mut seen),
             ServerFrame::Error {
                 room: Some(room),
                 n: Some(n),
@@ -269,30 +230,23 @@ impl Client {
         self.flush(now);
     }
 
-    /// Whether a frame says nothing that counts, because two sockets overlap.
+    /// The frame says nothing that counts, because two sockets overlap.
     fn is_moot(&mut self, side: Side, frame: &ServerFrame) -> bool {
-        match frame {
+        if let ServerFrame::Gap { .. } | ServerFrame::Error { n: Some(_), .. } = frame {
             // Whatever has no outcome is under way on the second socket by now (A3).
-            ServerFrame::Gap { .. } | ServerFrame::Error { n: Some(_), .. } => {
-                side == Side::First && self.speaking() != self.link.socket()
-            }
-            ServerFrame::Event { room, pos, .. }
-            | ServerFrame::Notice { room, pos, .. }
-            | ServerFrame::Result { room, pos, .. } => self.room(room).has_passed(*pos),
-            ServerFrame::Snapshot {
-                room, pos, reason, ..
-            } => *reason != SnapshotReason::Diverged && self.room(room).has_passed_state(*pos),
-            ServerFrame::Welcome { .. }
-            | ServerFrame::Resumed { .. }
-            | ServerFrame::Joined { .. }
-            | ServerFrame::Live { .. }
-            | ServerFrame::Signal { .. }
-            | ServerFrame::Left { .. }
-            | ServerFrame::Error { .. }
-            | ServerFrame::Ping {}
-            | ServerFrame::Move { .. }
-            | ServerFrame::Busy { .. }
-            | ServerFrame::Bye { .. } => false,
+            side == Side::First && self.speaking() != self.link.socket()
+        } else if let ServerFrame::Event { room, pos, .. }
+        | ServerFrame::Notice { room, pos, .. }
+        | ServerFrame::Result { room, pos, .. } = frame
+        {
+            self.room(room).has_passed(*pos)
+        } else if let ServerFrame::Snapshot {
+            room, pos, reason, ..
+        } = frame
+        {
+            *reason != SnapshotReason::Diverged && self.room(room).has_passed_state(*pos)
+        } else {
+            false
         }
     }
 
@@ -315,7 +269,7 @@ impl Client {
         self.outputs.extend(seen.into_iter().map(Output::Saw));
     }
 
-    /// Sends what may be sent. Behind `open`, only after `welcome`: a session whose name never arrived
+    /// Sends what may be sent. After `open`, only once `welcome` has come: a session whose name never arrived
     /// cannot be resumed, and what it did would be done again by the next one.
     fn flush(&mut self, now: Instant) {
         if let Some(socket) = self.speaking().filter(|_| self.session.is_some()) {

@@ -1,6 +1,6 @@
-mod line;
+mod connection;
 mod socket;
-mod trickle;
+mod throttle;
 
 use std::{
     fmt::Debug,
@@ -12,24 +12,24 @@ use std::{
 };
 
 use futures_util::future::OptionFuture;
-use outlast_protocol::{ClientFrame, Payload, RoomName};
+use outlast_protocol::{Payload, RoomName};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, task::JoinHandle};
 
-use self::line::{Line, News};
-pub use self::socket::{Heard, Socket};
+use self::connection::{Connection, ConnectionEvent};
+pub use self::socket::{Incoming, Socket};
 use crate::{ActionId, Client, Output, Record, Seen, Settings};
 
 /// A [`Client`] on real sockets, in a task of its own, with somebody who notes what it sees: a
 /// [`Record`], if nothing else. Dropping it cuts the sockets without a word, as a crash would.
 #[derive(Debug)]
-pub struct Driver<W: Witness = Record> {
+pub struct Driver<W: Observer = Record> {
     shared: Arc<Shared<W>>,
     task: JoinHandle<()>,
 }
 
-/// Who is told what a client does and sees, at once and in order.
-pub trait Witness: Send + 'static {
+/// Told of everything that a client does and sees, at once and in order.
+pub trait Observer: Send + 'static {
     /// Something happened.
     fn saw(&mut self, at: Instant, seen: Seen);
 
@@ -39,17 +39,17 @@ pub trait Witness: Send + 'static {
     }
 }
 
-impl Witness for Record {
+impl Observer for Record {
     fn saw(&mut self, at: Instant, seen: Seen) {
         self.push(at, seen);
     }
 
     fn last_seen(&self) -> String {
-        format!("{:?}", self.sightings.last())
+        format!("{:?}", self.observations.last())
     }
 }
 
-/// What was waited for has not come.
+/// A wait that ended in vain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("waited {waited:?} for {what}; the last that was seen: {last}")]
 pub struct TimedOut {
@@ -67,25 +67,25 @@ struct Shared<W> {
     noted: Notify,
     /// The sockets are to be cut.
     cut: AtomicBool,
-    /// How many bytes a second are read; 0 for as many as come.
+    /// The bytes per second that are read; 0 for as many as come.
     read_bytes_per_s: Arc<AtomicU32>,
 }
 
 #[derive(Debug)]
 struct State<W> {
     client: Client,
-    witness: W,
+    observer: W,
 }
 
 impl Driver {
     /// Starts a client that dials at once, and keeps its record.
     pub fn start(settings: Settings) -> Self {
-        Driver::start_before(settings, Record::default())
+        Driver::start_with(settings, Record::default())
     }
 
     /// Looks at what was noted so far.
     pub fn record<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
-        look(&self.shared.state.lock().witness)
+        look(&self.shared.state.lock().observer)
     }
 
     /// Stops the client, as a crash would, and gives its record away.
@@ -93,16 +93,16 @@ impl Driver {
         self.task.abort();
         // An aborted task answers with an error, which says nothing new.
         let _ = (&mut self.task).await;
-        std::mem::take(&mut self.shared.state.lock().witness)
+        std::mem::take(&mut self.shared.state.lock().observer)
     }
 }
 
-impl<W: Witness> Driver<W> {
-    /// Starts a client that dials at once, before the eyes of a witness.
-    pub fn start_before(settings: Settings, witness: W) -> Self {
+impl<W: Observer> Driver<W> {
+    /// Starts a client that dials at once, before the eyes of an observer.
+    pub fn start_with(settings: Settings, observer: W) -> Self {
         let client = Client::new(settings.clone(), Instant::now());
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { client, witness }),
+            state: Mutex::new(State { client, observer }),
             asked: Notify::new(),
             noted: Notify::new(),
             cut: AtomicBool::new(false),
@@ -139,7 +139,7 @@ impl<W: Witness> Driver<W> {
         look(&self.shared.state.lock().client)
     }
 
-    /// Waits until something can be found in the client or with its witness.
+    /// Waits until something can be found in the client or with its observer.
     ///
     /// # Errors
     /// [`TimedOut`], which says what was waited for.
@@ -156,12 +156,12 @@ impl<W: Witness> Driver<W> {
             noted.as_mut().enable();
             {
                 let state = self.shared.state.lock();
-                if let Some(found) = find(&state.client, &state.witness) {
+                if let Some(found) = find(&state.client, &state.observer) {
                     return Ok(found);
                 }
             }
             if tokio::time::timeout_at(deadline, noted).await.is_err() {
-                let last = self.witness(|witness| witness.last_seen());
+                let last = self.observer(|observer| observer.last_seen());
                 return Err(TimedOut {
                     what: what.to_string(),
                     waited: limit,
@@ -171,9 +171,9 @@ impl<W: Witness> Driver<W> {
         }
     }
 
-    /// Looks at the witness.
-    pub fn witness<T>(&self, look: impl FnOnce(&mut W) -> T) -> T {
-        look(&mut self.shared.state.lock().witness)
+    /// Looks at the observer.
+    pub fn observer<T>(&self, look: impl FnOnce(&mut W) -> T) -> T {
+        look(&mut self.shared.state.lock().observer)
     }
 
     /// Cuts the sockets abruptly (RST), as a network does.
@@ -197,43 +197,22 @@ impl<W: Witness> Driver<W> {
     }
 }
 
-impl<W: Witness> Drop for Driver<W> {
+impl<W: Observer> Drop for Driver<W> {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn run<W: Witness>(shared: Arc<Shared<W>>, settings: Arc<Settings>) {
+async fn run<W: Observer>(shared: Arc<Shared<W>>, settings: Arc<Settings>) {
     // The session's socket and, while it moves, a second one.
-    let mut lines: [Option<Line>; 2] = [None, None];
+    let mut connections: Vec<Connection> = Vec::with_capacity(2);
     loop {
         let (outputs, wake_at) = shared.take_outputs();
-        for errand in errands(outputs) {
-            match errand {
-                Errand::Dial { socket, gateway } => {
-                    let gateway = settings.gateways[gateway].clone();
-                    let (settings, pace) = (settings.clone(), shared.read_bytes_per_s.clone());
-                    let dial = async move { Socket::dial(gateway, &settings, pace).await };
-                    let free = lines.iter_mut().find(|line| line.is_none());
-                    if let Some(free) = free {
-                        *free = Some(Line::dialling(socket, dial));
-                    }
-                }
-                Errand::Send { socket, frames } => {
-                    if let Some(line) = find(&mut lines, socket)
-                        && !line.send(&frames).await
-                    {
-                        hang_up(&mut lines, socket);
-                        shared.feed(|client, now| client.lost(now, socket, None));
-                    }
-                }
-                Errand::Drop { socket } => hang_up(&mut lines, socket),
-            }
-        }
+        shared.obey(outputs, &mut connections, &settings).await;
         if shared.cut.swap(false, Ordering::Relaxed) {
-            for line in lines.iter_mut().filter_map(Option::take) {
-                let socket = line.socket();
-                line.cut();
+            for connection in connections.drain(..) {
+                let socket = connection.socket();
+                connection.cut();
                 shared.feed(|client, now| client.lost(now, socket, None));
             }
         }
@@ -241,13 +220,14 @@ async fn run<W: Witness>(shared: Arc<Shared<W>>, settings: Arc<Settings>) {
             continue;
         }
         let wake_at = wake_at.map(|at| tokio::time::sleep_until(at.into()));
-        let [first, second] = &mut lines;
+        let mut both = connections.iter_mut();
+        let [first, second] = [both.next(), both.next()];
         tokio::select! {
-            Some((socket, news)) = OptionFuture::from(first.as_mut().map(Line::news)) => {
-                shared.take_news(&mut lines, socket, news);
+            Some((socket, event)) = OptionFuture::from(first.map(Connection::event)) => {
+                shared.take_event(&mut connections, socket, event);
             }
-            Some((socket, news)) = OptionFuture::from(second.as_mut().map(Line::news)) => {
-                shared.take_news(&mut lines, socket, news);
+            Some((socket, event)) = OptionFuture::from(second.map(Connection::event)) => {
+                shared.take_event(&mut connections, socket, event);
             }
             () = shared.asked.notified() => {}
             Some(()) = OptionFuture::from(wake_at) => shared.feed(|client, now| client.tick(now)),
@@ -255,70 +235,60 @@ async fn run<W: Witness>(shared: Arc<Shared<W>>, settings: Arc<Settings>) {
     }
 }
 
-/// What the client wants done on its sockets.
-enum Errand {
-    Dial {
-        socket: u64,
-        gateway: usize,
-    },
-    Send {
-        socket: u64,
-        frames: Vec<ClientFrame>,
-    },
-    Drop {
-        socket: u64,
-    },
-}
-
-/// Frames that follow each other go into one write.
-fn errands(outputs: Vec<Output>) -> Vec<Errand> {
-    let mut errands: Vec<Errand> = Vec::new();
-    for output in outputs {
-        match output {
-            Output::Connect { socket, gateway } => errands.push(Errand::Dial { socket, gateway }),
-            Output::Send { socket, frame } => match errands.last_mut() {
-                Some(Errand::Send {
-                    socket: last,
-                    frames,
-                }) if *last == socket => frames.push(frame),
-                Some(_) | None => errands.push(Errand::Send {
-                    socket,
-                    frames: vec![frame],
-                }),
-            },
-            Output::Disconnect { socket } => errands.push(Errand::Drop { socket }),
-            Output::Saw(_) => {}
+impl<W: Observer> Shared<W> {
+    /// Does what the client wants done on its sockets.
+    async fn obey(
+        &self,
+        outputs: Vec<Output>,
+        connections: &mut Vec<Connection>,
+        settings: &Arc<Settings>,
+    ) {
+        let mut outputs = outputs.into_iter().peekable();
+        while let Some(output) = outputs.next() {
+            match output {
+                Output::Connect { socket, gateway } => {
+                    let gateway = settings.gateways[gateway].clone();
+                    let (settings, pace) = (settings.clone(), self.read_bytes_per_s.clone());
+                    let dial = async move { Socket::dial(gateway, &settings, pace).await };
+                    connections.push(Connection::dialling(socket, dial));
+                }
+                Output::Send { socket, frame } => {
+                    // Frames that follow each other go into one write.
+                    let mut frames = vec![frame];
+                    let follows = |next: &Output| matches!(next, Output::Send { socket: other, .. } if *other == socket);
+                    while let Some(Output::Send { frame, .. }) = outputs.next_if(follows) {
+                        frames.push(frame);
+                    }
+                    let mut all = connections.iter_mut();
+                    if let Some(connection) = all.find(|one| one.socket() == socket)
+                        && !connection.send(&frames).await
+                    {
+                        connections.retain(|one| one.socket() != socket);
+                        self.feed(|client, now| client.lost(now, socket, None));
+                    }
+                }
+                Output::Disconnect { socket } => connections.retain(|one| one.socket() != socket),
+                Output::Saw(_) => {}
+            }
         }
     }
-    errands
-}
 
-fn find(lines: &mut [Option<Line>], socket: u64) -> Option<&mut Line> {
-    let mut lines = lines.iter_mut().flatten();
-    lines.find(|line| line.socket() == socket)
-}
-
-fn hang_up(lines: &mut [Option<Line>], socket: u64) {
-    for line in lines {
-        line.take_if(|line| line.socket() == socket);
-    }
-}
-
-impl<W: Witness> Shared<W> {
     fn feed(&self, what: impl FnOnce(&mut Client, Instant)) {
         what(&mut self.state.lock().client, Instant::now());
     }
 
-    fn take_news(&self, lines: &mut [Option<Line>], socket: u64, news: News) {
-        match news {
-            News::Connected => self.feed(|client, now| client.connected(now, socket)),
-            News::Frame(frame) => self.feed(|client, now| client.heard(now, socket, frame)),
-            News::Garbled(text) => {
-                let state = &mut *self.state.lock();
-                state.witness.saw(Instant::now(), Seen::Garbled(text));
+    fn take_event(&self, connections: &mut Vec<Connection>, socket: u64, event: ConnectionEvent) {
+        match event {
+            ConnectionEvent::Connected => self.feed(|client, now| client.connected(now, socket)),
+            ConnectionEvent::Frame(frame) => {
+                self.feed(|client, now| client.heard(now, socket, frame))
             }
-            News::Gone(code) => {
-                hang_up(lines, socket);
+            ConnectionEvent::Garbled(text) => {
+                let state = &mut *self.state.lock();
+                state.observer.saw(Instant::now(), Seen::Garbled(text));
+            }
+            ConnectionEvent::Gone(code) => {
+                connections.retain(|one| one.socket() != socket);
                 self.feed(|client, now| client.lost(now, socket, code));
             }
         }
@@ -328,13 +298,13 @@ impl<W: Witness> Shared<W> {
         self.state.lock().client.has_outputs()
     }
 
-    /// What the client wants done; what it saw is told.
+    /// Takes the client's tasks, and tells the observer what it saw.
     fn take_outputs(&self) -> (Vec<Output>, Option<Instant>) {
         let state = &mut *self.state.lock();
         let mut outputs = Vec::new();
         while let Some(output) = state.client.poll() {
             match output {
-                Output::Saw(seen) => state.witness.saw(Instant::now(), seen),
+                Output::Saw(seen) => state.observer.saw(Instant::now(), seen),
                 Output::Connect { .. } | Output::Send { .. } | Output::Disconnect { .. } => {
                     outputs.push(output);
                 }

@@ -39,7 +39,7 @@ pub fn chat_fingerprint(data: &Payload) -> Option<u64> {
     (!text.is_empty()).then(|| hasher.finish())
 }
 
-/// What a run explains, beyond what SPEC allows in any run.
+/// Things that a run explains, beyond what SPEC allows in any run.
 #[derive(Debug, Clone, Default)]
 pub struct Excuses {
     /// Reasons for a snapshot. With `diverged`, the store may lose acknowledged writes, so that one offset stands for
@@ -56,9 +56,9 @@ pub struct Case<'a> {
     pub clients: &'a [Record],
     /// The logs of all rooms that they were in, as the store holds them in the end; learned from the records for `None`.
     pub logs: Option<&'a BTreeMap<RoomName, RoomLog>>,
-    /// How acts are told apart.
+    /// Tells acts apart.
     pub fingerprint: Fingerprint,
-    /// What the run explains.
+    /// Things that the run explains.
     pub excuses: Excuses,
 }
 
@@ -92,8 +92,8 @@ pub fn check(case: &Case<'_>) -> Verdict {
     let mut judges = Vec::new();
     for (client, record) in case.clients.iter().enumerate() {
         let mut judge = Judge::new(client, ledger.clone());
-        for sighting in &record.sightings {
-            judge.saw(&sighting.what);
+        for observation in &record.observations {
+            judge.saw(&observation.what);
         }
         judges.push(judge);
     }

@@ -16,15 +16,16 @@ mod driver;
 mod judge;
 mod record;
 mod settings;
+pub mod svg;
 mod trust;
 
 pub use backoff::Backoff;
 pub use client::{Client, Output, SocketId};
-pub use driver::{Driver, Heard, Socket, TimedOut, Witness};
+pub use driver::{Driver, Incoming, Observer, Socket, TimedOut};
 pub use judge::{
     Case, Excuses, Finding, Fingerprint, Judge, Ledger, Logged, LoggedBody, RoomLog, Verdict,
     Violation, chat_fingerprint, check,
 };
-pub use record::{ActionId, Ask, Outcome, Record, Seen, Sighting};
+pub use record::{ActionId, Ask, Observation, Outcome, Record, Seen};
 pub use settings::Settings;
 pub use trust::{Trust, TrustError};

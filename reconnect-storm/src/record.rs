@@ -2,27 +2,27 @@ use std::{collections::BTreeMap, time::Instant};
 
 use outlast_protocol::{Payload, Pos, RoomName, ServerFrame};
 
-/// What a client calls one of its actions, whatever number it bears on the wire: 0, 1, 2 … in the
+/// A client's own name for one of its actions, whatever number it bears on the wire: 0, 1, 2 … in the
 /// order in which the application asked.
 pub type ActionId = usize;
 
 /// Everything that one client did and saw, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
-    /// What happened.
-    pub sightings: Vec<Sighting>,
+    /// The event itself.
+    pub observations: Vec<Observation>,
 }
 
 /// One thing that happened, and when.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sighting {
+pub struct Observation {
     /// When.
     pub at: Instant,
-    /// What.
+    /// The event.
     pub what: Seen,
 }
 
-/// What a client did or saw.
+/// Something that a client did or saw.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
     /// It dials a gateway.
@@ -43,7 +43,7 @@ pub enum Seen {
         room: RoomName,
         /// The number that it bears.
         n: u64,
-        /// What was asked.
+        /// The application's wish.
         ask: Ask,
     },
     /// An action that was not settled bears another number from now on (A5, R5).
@@ -57,7 +57,7 @@ pub enum Seen {
     Settled {
         /// The action.
         id: ActionId,
-        /// What became of it.
+        /// Its outcome.
         outcome: Outcome,
     },
     /// A frame came.
@@ -82,7 +82,7 @@ pub enum Seen {
     },
 }
 
-/// What an application asks of a room.
+/// An application's wish.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ask {
     /// To become a member.
@@ -93,7 +93,7 @@ pub enum Ask {
     Leave,
 }
 
-/// What became of an action.
+/// The outcome of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The join was taken.
@@ -117,7 +117,7 @@ pub enum Outcome {
         code: String,
     },
     /// The room applied it, but what came of it was not told: a snapshot stands in its place (R5), or
-    /// a leave behind it.
+    /// a leave after it.
     Unknown,
     /// The session ended before an outcome came.
     Lost,
@@ -126,12 +126,12 @@ pub enum Outcome {
 impl Record {
     /// Notes something.
     pub fn push(&mut self, at: Instant, what: Seen) {
-        self.sightings.push(Sighting { at, what });
+        self.observations.push(Observation { at, what });
     }
 
     /// The frames that came, with when.
     pub fn frames(&self) -> impl DoubleEndedIterator<Item = (Instant, &ServerFrame)> {
-        self.sightings.iter().filter_map(|seen| {
+        self.observations.iter().filter_map(|seen| {
             let Seen::Heard(frame) = &seen.what else {
                 return None;
             };
@@ -139,19 +139,9 @@ impl Record {
         })
     }
 
-    /// What became of an action; `None` while that is not known.
-    pub fn outcome(&self, action: ActionId) -> Option<&Outcome> {
-        self.sightings.iter().rev().find_map(|seen| {
-            let Seen::Settled { id, outcome } = &seen.what else {
-                return None;
-            };
-            (*id == action).then_some(outcome)
-        })
-    }
-
-    /// How often something happened.
+    /// Returns the number of times that something happened.
     pub fn count(&self, wanted: impl Fn(&Seen) -> bool) -> usize {
-        self.sightings
+        self.observations
             .iter()
             .filter(|seen| wanted(&seen.what))
             .count()

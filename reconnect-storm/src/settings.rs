@@ -4,7 +4,7 @@ use outlast_protocol::Codec;
 
 use crate::{Backoff, Trust};
 
-/// How a client behaves.
+/// The behaviour of a client.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where gateways listen, as `host:port`, or as `wss://host:port` behind TLS. A client that lost one tries
@@ -14,21 +14,21 @@ pub struct Settings {
     pub trust: Trust,
     /// Which of the gateways comes first.
     pub first_gateway: usize,
-    /// How frames are written.
+    /// The encoding of frames.
     pub codec: Codec,
-    /// Who the client is, as a JWT.
+    /// The client's token, a JWT.
     pub token: Option<String>,
-    /// How long it waits before it tries again.
+    /// The wait before it tries again.
     pub backoff: Backoff,
-    /// Whether a `retry_ms` of the server is obeyed. A rude client goes by its backoff alone.
+    /// A `retry_ms` of the server is obeyed. A rude client goes by its backoff alone.
     pub is_polite: bool,
-    /// How long an attempt may take from its connection to `welcome` or `resumed`.
+    /// The time that an attempt may take from its connection to `welcome` or `resumed`.
     pub attach_timeout: Duration,
     /// The address that it dials from, where ports run out; any for `None`.
     pub source: Option<IpAddr>,
-    /// How much the system keeps for it unread; its default for `None`.
+    /// The bytes that the system keeps for it unread; its default for `None`.
     pub receive_buffer_bytes: Option<u32>,
-    /// What the backoff's jitter is drawn from: equal seeds wait equally long.
+    /// The seed of the backoff's jitter: equal seeds wait equally long.
     pub seed: u64,
 }
 

@@ -58,7 +58,7 @@ impl Trust {
     }
 
     /// Begins to speak TLS with `HOST:PORT`, to which this is a connection.
-    pub(crate) async fn meet<T>(&self, host: &str, connection: T) -> io::Result<TlsStream<T>>
+    pub(crate) async fn connect<T>(&self, host: &str, connection: T) -> io::Result<TlsStream<T>>
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use outlast_protocol::{Limits, Payload, Pos, RoomName, ServerFrame, SnapshotReason, Welcome};
 use reconnect_storm::{
-    Ask, Case, Logged, LoggedBody, Outcome, Record, RoomLog, Seen, Sighting, Verdict, Violation,
+    Ask, Case, Logged, LoggedBody, Observation, Outcome, Record, RoomLog, Seen, Verdict, Violation,
     check,
 };
 use serde_json::{Value, json};
@@ -117,8 +117,8 @@ impl Run {
         self.records[member as usize - 1].push(Instant::now(), what);
     }
 
-    fn seen(&mut self, member: u32) -> &mut Vec<Sighting> {
-        &mut self.records[member as usize - 1].sightings
+    fn seen(&mut self, member: u32) -> &mut Vec<Observation> {
+        &mut self.records[member as usize - 1].observations
     }
 
     fn end(&self) -> Pos {
@@ -149,7 +149,7 @@ impl Run {
 
     /// Nobody else saw what a member saw.
     fn is_alone_with(&self, member: u32, at: usize) -> bool {
-        let seen = &self.records[member as usize - 1].sightings[at].what;
+        let seen = &self.records[member as usize - 1].observations[at].what;
         let records = self.records.iter();
         let others = records.filter(|record| record.count(|other| other == seen) > 0);
         others.count() == 1
@@ -158,8 +158,8 @@ impl Run {
     /// Where events stand in a member's record.
     fn events(&self, member: u32) -> Vec<usize> {
         let is_event =
-            |seen: &Sighting| matches!(seen.what, Seen::Heard(ServerFrame::Event { .. }));
-        let seen = &self.records[member as usize - 1].sightings;
+            |seen: &Observation| matches!(seen.what, Seen::Heard(ServerFrame::Event { .. }));
+        let seen = &self.records[member as usize - 1].observations;
         (0..seen.len()).filter(|at| is_event(&seen[*at])).collect()
     }
 }
@@ -183,7 +183,7 @@ fn welcome() -> Welcome {
 }
 
 /// The event that a member heard there.
-fn event(seen: &mut Sighting) -> (&mut Pos, &mut Option<u64>, &mut Payload) {
+fn event(seen: &mut Observation) -> (&mut Pos, &mut Option<u64>, &mut Payload) {
     match &mut seen.what {
         Seen::Heard(ServerFrame::Event { pos, n, data, .. }) => (pos, n, data),
         other => panic!("{other:?} is no event"),
@@ -191,14 +191,14 @@ fn event(seen: &mut Sighting) -> (&mut Pos, &mut Option<u64>, &mut Payload) {
 }
 
 /// Spoils a good run once for each event that a member saw.
-fn spoil_each_event(spoil: impl Fn(&mut Vec<Sighting>, usize), violation: Violation) {
+fn spoil_each_event(spoil: impl Fn(&mut Vec<Observation>, usize), violation: Violation) {
     let good = Run::good();
     for member in 1..=MEMBERS {
         for at in good.events(member) {
             let mut run = good.clone();
             spoil(run.seen(member), at);
             let (judged, watched) = (run.judge(), run.watch());
-            let here = format!("member {member}, sighting {at}");
+            let here = format!("member {member}, observation {at}");
             assert!(judged.count(violation) > 0, "{here}: {judged}");
             // Without the store's log, somebody else has to have seen it.
             let found = watched.count(violation) > 0 || good.is_alone_with(member, at);
@@ -252,11 +252,11 @@ fn e1_catches_two_swapped_events() {
 
 #[test]
 fn e1_catches_two_clients_that_saw_different_things() {
-    let other_data = |seen: &mut Vec<Sighting>, at: usize| {
+    let other_data = |seen: &mut Vec<Observation>, at: usize| {
         *event(&mut seen[at]).2 = Payload::from(&json!({"said": "something else"}));
     };
     spoil_each_event(other_data, Violation::Differing);
-    let other_tag = |seen: &mut Vec<Sighting>, at: usize| event(&mut seen[at]).0.tag += 1;
+    let other_tag = |seen: &mut Vec<Observation>, at: usize| event(&mut seen[at]).0.tag += 1;
     spoil_each_event(other_tag, Violation::Differing);
 }
 

@@ -210,7 +210,7 @@ fn acknowledged(
 ) {
     let mut asked: BTreeMap<usize, (u64, Value)> = BTreeMap::new();
     let mut member: Option<Member> = None;
-    for sighting in &record.sightings {
+    for sighting in &record.observations {
         if let Seen::Heard(frame) = &sighting.what {
             member = joined_as(frame).or(member);
         } else if let Seen::Asked {

@@ -152,7 +152,7 @@ fn own_story(record: &Record) -> String {
         .find_map(|(_, frame)| joined_as(frame));
     let others =
         |frame: &ServerFrame| matches!(frame, ServerFrame::Event { by, .. } if *by != member);
-    let own = record.sightings.iter().rev().filter(|sighting| {
+    let own = record.observations.iter().rev().filter(|sighting| {
         let heard = matches!(&sighting.what, Seen::Heard(frame) if others(frame));
         !heard
     });

@@ -35,7 +35,7 @@ pub(crate) fn check(
         let mut astray = BTreeSet::new();
         let mut told = BTreeSet::new();
         let mut came_back = false;
-        for seen in &record.sightings {
+        for seen in &record.observations {
             if seen.what == Seen::SessionGone {
                 astray.clear();
                 all.sessions_gone += 1;
@@ -112,7 +112,7 @@ impl fmt::Display for Histories {
         } = self;
         write!(
             f,
-            "{lost} sightings of what was lost, {resets} resets, {sessions_gone} sessions gone"
+            "{lost} observations of what was lost, {resets} resets, {sessions_gone} sessions gone"
         )?;
         for what in wrong {
             write!(f, "\n  wrong: {what}")?;

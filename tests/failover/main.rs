@@ -210,7 +210,7 @@ fn first_outcome(
     let stands = |pos| log.entries.iter().any(|entry| entry.pos == pos);
     let first = |record: &Record| {
         let mut asked = BTreeSet::new();
-        for seen in &record.sightings {
+        for seen in &record.observations {
             if let Seen::Asked {
                 id, room: there, ..
             } = &seen.what

@@ -35,7 +35,7 @@ pub(super) enum Side {
     Second,
 }
 
-/// How many slots in a row a client waits for at one gateway.
+/// The number of slots in a row that a client waits for at one gateway.
 const SLOTS_MAX: u32 = 3;
 
 impl Link {
@@ -78,7 +78,7 @@ impl Link {
 }
 
 impl Client {
-    /// The socket is there: says who this is, and everything that has no outcome right behind it (A3).
+    /// The socket is there: says who this is, and right after it everything that has no outcome (A3).
     pub fn connected(&mut self, now: Instant, socket: SocketId) {
         let link = match self.side(socket) {
             Some(Side::First) => &mut self.link,
@@ -180,7 +180,7 @@ impl Client {
             };
         }
         if std::mem::take(&mut self.has_tried_successor) {
-            // What the first socket delivered behind the positions of `resume` comes again on the second.
+            // What the first socket delivered after the positions of `resume` comes again on the second.
             self.rooms.values_mut().for_each(Room::overlap);
             seen.push(Seen::Moved);
         }
@@ -188,7 +188,6 @@ impl Client {
         self.session = Some(Session {
             sid: welcome.sid,
             key: welcome.key,
-            generation: welcome.generation,
         });
     }
 
@@ -262,7 +261,7 @@ impl Client {
         }
     }
 
-    /// Whether a `resume` of its own may have come late, and have made its newer key void: then the key of that one works.
+    /// A `resume` of its own may have come late, and have made its newer key void: then the key of that one works.
     fn is_back_to_the_stray(&mut self, now: Instant) -> bool {
         const STRAYS_FOR: Duration = Duration::from_secs(60);
         let Some((since, key)) = self.stray.take() else {

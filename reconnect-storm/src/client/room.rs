@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use outlast_protocol::{CatchUp, ClientFrame, Member, Pos, RoomName, SnapshotReason};
+use outlast_protocol::{CatchUp, ClientFrame, Member, Pos, RoomName, ServerFrame, SnapshotReason};
 
 use crate::record::{ActionId, Ask, Outcome, Seen};
 
@@ -14,11 +14,11 @@ pub(super) struct Room {
     next_n: u64,
     /// Actions without an outcome, by rising number.
     pending: VecDeque<Pending>,
-    /// Who the client is in the room and how far it has read, while it is a member.
+    /// The client's member number and how far it has read, while it is a member.
     seat: Option<Seat>,
     /// Nothing is sent before then: the room asked for a pause (A5).
     pause_until: Option<Instant>,
-    /// Whether `resumed` has announced a snapshot that has not come yet.
+    /// `resumed` has announced a snapshot that has not come yet.
     snapshot_due: bool,
     /// Up to where another socket has delivered what this one replays, until `live`.
     overlap_off: u64,
@@ -52,7 +52,7 @@ impl Room {
         }
     }
 
-    /// What `resume` says of this room; `None` when there is nothing to say. A join without an outcome
+    /// The position that `resume` names for this room; `None` when it does not name the room. A join without an outcome
     /// takes a snapshot (R1): it has no entry that a replay could bring.
     pub(super) fn claim(&self) -> Option<Option<Pos>> {
         let concerned = self.seat.is_some() || !self.pending.is_empty();
@@ -96,7 +96,7 @@ impl Room {
             .for_each(|action| action.sent_n = None);
     }
 
-    /// What is to be sent now.
+    /// The frames to be sent now.
     pub(super) fn flush(&mut self, now: Instant) -> Vec<ClientFrame> {
         if self.pause_until.is_some_and(|until| now < until) {
             return Vec::new();
@@ -128,6 +128,40 @@ impl Room {
         frames
     }
 
+    /// A frame about this room came.
+    pub(super) fn heard(&mut self, frame: &ServerFrame, seen: &mut Vec<Seen>) {
+        if let ServerFrame::Joined { n, member, pos, .. } = frame {
+            self.joined(*n, *member, *pos, seen);
+        } else if let ServerFrame::Event { by, n, pos, .. } = frame {
+            self.event(*by, *n, *pos, seen);
+        } else if let ServerFrame::Notice { pos, .. } = frame {
+            self.passed(*pos);
+        } else if let ServerFrame::Live { pos, .. } = frame {
+            // Catching up is over.
+            self.overlap_off = 0;
+            self.passed(*pos);
+        } else if let ServerFrame::Result {
+            n, pos, ok, code, ..
+        } = frame
+        {
+            let refused = (!ok).then(|| code.clone().unwrap_or_default());
+            self.result(*n, *pos, refused, seen);
+        } else if let ServerFrame::Snapshot {
+            pos,
+            member,
+            n,
+            reason,
+            ..
+        } = frame
+        {
+            self.snapshot(*pos, *member, *n, *reason, seen);
+        } else if let ServerFrame::Left { n, .. } = frame {
+            self.left(*n, seen);
+        } else if let ServerFrame::Gap { expect, .. } = frame {
+            self.gap(*expect, seen);
+        }
+    }
+
     /// R1: what `resumed` says of this room.
     pub(super) fn resumed(&mut self, catch_up: CatchUp, seen: &mut Vec<Seen>) {
         match catch_up {
@@ -145,17 +179,17 @@ impl Room {
         }
     }
 
-    pub(super) fn joined(&mut self, n: u64, member: Member, pos: Pos, seen: &mut Vec<Seen>) {
+    fn joined(&mut self, n: u64, member: Member, pos: Pos, seen: &mut Vec<Seen>) {
         self.seat = Some(Seat {
             member,
             pos: self.seat.map_or(pos, |seat| seat.pos.max(pos)),
         });
         self.settle(n, Outcome::Joined, seen);
-        // The room has applied everything before the join, and `pos` lies behind what came of it.
+        // The room has applied everything before the join, and `pos` lies after what came of it.
         self.settle_all(Outcome::Unknown, seen, |action| action.n < n);
     }
 
-    pub(super) fn left(&mut self, n: Option<u64>, seen: &mut Vec<Seen>) {
+    fn left(&mut self, n: Option<u64>, seen: &mut Vec<Seen>) {
         self.seat = None;
         if let Some(n) = n {
             self.settle(n, Outcome::Left, seen);
@@ -172,7 +206,7 @@ impl Room {
     }
 
     /// An entry or `live` came: the client stands there now (E1).
-    pub(super) fn passed(&mut self, pos: Pos) {
+    fn passed(&mut self, pos: Pos) {
         if let Some(seat) = &mut self.seat {
             seat.pos = if pos.off > seat.pos.off {
                 pos
@@ -182,36 +216,24 @@ impl Room {
         }
     }
 
-    /// Catching up is over.
-    pub(super) fn live(&mut self, pos: Pos) {
-        self.overlap_off = 0;
-        self.passed(pos);
-    }
-
-    /// Another socket begins to deliver, from a position that may lie behind this one.
+    /// Another socket begins to deliver, from a position that may lie before this one.
     pub(super) fn overlap(&mut self) {
         self.overlap_off = self.seat.map_or(0, |seat| seat.pos.off);
     }
 
-    /// Whether an entry has come on another socket before.
+    /// The entry has come on another socket before.
     pub(super) fn has_passed(&self, pos: Pos) -> bool {
         self.seat.is_some() && pos.off <= self.overlap_off
     }
 
-    /// Whether a state is older than what has come on another socket before.
+    /// The state is older than what has come on another socket before.
     pub(super) fn has_passed_state(&mut self, pos: Pos) -> bool {
         let passed = self.has_passed(pos);
         self.snapshot_due &= !passed;
         passed
     }
 
-    pub(super) fn event(
-        &mut self,
-        by: Option<Member>,
-        n: Option<u64>,
-        pos: Pos,
-        seen: &mut Vec<Seen>,
-    ) {
+    fn event(&mut self, by: Option<Member>, n: Option<u64>, pos: Pos, seen: &mut Vec<Seen>) {
         self.passed(pos);
         let mine = self.seat.is_some_and(|seat| by == Some(seat.member));
         if let Some(n) = n.filter(|_| mine) {
@@ -220,13 +242,7 @@ impl Room {
     }
 
     /// A2: one `ok` stands for every act up to its number that has no outcome.
-    pub(super) fn result(
-        &mut self,
-        n: u64,
-        pos: Pos,
-        refused: Option<String>,
-        seen: &mut Vec<Seen>,
-    ) {
+    fn result(&mut self, n: u64, pos: Pos, refused: Option<String>, seen: &mut Vec<Seen>) {
         self.passed(pos);
         match refused {
             Some(code) => self.settle(n, Outcome::Refused { pos, code }, seen),
@@ -237,7 +253,7 @@ impl Room {
     }
 
     /// R5: what the snapshot covers is settled, what is above it is sent again.
-    pub(super) fn snapshot(
+    fn snapshot(
         &mut self,
         pos: Pos,
         member: Member,
@@ -262,7 +278,7 @@ impl Room {
     }
 
     /// A1: the room waits for an earlier number.
-    pub(super) fn gap(&mut self, expect: u64, seen: &mut Vec<Seen>) {
+    fn gap(&mut self, expect: u64, seen: &mut Vec<Seen>) {
         let Some(first) = self.pending.front() else {
             // Everything has its outcome. Who is out was forgotten; inside, that is late news (A10).
             if self.seat.is_none() {

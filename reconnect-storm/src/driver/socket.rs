@@ -25,7 +25,7 @@ use tokio_tungstenite::{
 
 use tokio_util::either::Either;
 
-use super::trickle::Trickle;
+use super::throttle::ThrottledStream;
 use crate::Settings;
 
 /// One WebSocket, with the frames of protocol 1 on it.
@@ -36,11 +36,11 @@ pub struct Socket {
 }
 
 /// Boxed where TLS is spoken, since that is large and rare.
-type Wire = Either<Trickle, Box<TlsStream<Trickle>>>;
+type Wire = Either<ThrottledStream, Box<TlsStream<ThrottledStream>>>;
 
-/// What came from a socket.
+/// Something that came from a socket.
 #[derive(Debug)]
-pub enum Heard {
+pub enum Incoming {
     /// A frame.
     Frame(ServerFrame),
     /// Something that is none.
@@ -74,13 +74,13 @@ impl Socket {
             .insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
         let tcp = connect(host, settings).await?;
         tcp.set_nodelay(true)?;
-        let tcp = Trickle::new(tcp, read_bytes_per_s);
+        let tcp = ThrottledStream::new(tcp, read_bytes_per_s);
         // Small buffers: a storm holds thousands of these.
         let config = WebSocketConfig::default()
             .read_buffer_size(4096)
             .write_buffer_size(0);
         let wire = if scheme == "wss" {
-            Either::Right(Box::new(settings.trust.meet(host, tcp).await?))
+            Either::Right(Box::new(settings.trust.connect(host, tcp).await?))
         } else {
             Either::Left(tcp)
         };
@@ -121,26 +121,26 @@ impl Socket {
     }
 
     /// Waits for the next; cancel safe.
-    pub async fn hear(&mut self) -> Heard {
+    pub async fn receive(&mut self) -> Incoming {
         loop {
             let bytes = match self.stream.next().await {
                 Some(Ok(Message::Text(text))) if self.codec == Codec::Json => text.into(),
                 Some(Ok(Message::Binary(bytes))) if self.codec == Codec::MsgPack => bytes,
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                 Some(Ok(Message::Close(frame))) => {
-                    return Heard::Gone(frame.map(|frame| frame.code.into()));
+                    return Incoming::Gone(frame.map(|frame| frame.code.into()));
                 }
                 Some(Ok(other)) => {
-                    return Heard::Garbled(format!("not a message of this codec: {other:?}"));
+                    return Incoming::Garbled(format!("not a message of this codec: {other:?}"));
                 }
-                Some(Err(_)) | None => return Heard::Gone(None),
+                Some(Err(_)) | None => return Incoming::Gone(None),
             };
             return match self.codec.decode_server(&bytes) {
-                Ok(frame) => Heard::Frame(frame),
+                Ok(frame) => Incoming::Frame(frame),
                 // Later versions may say more; a client ignores what it does not know.
                 Err(DecodeError::UnknownType(_)) => continue,
                 Err(error) => {
-                    Heard::Garbled(format!("{error}: {:?}", String::from_utf8_lossy(&bytes)))
+                    Incoming::Garbled(format!("{error}: {:?}", String::from_utf8_lossy(&bytes)))
                 }
             };
         }

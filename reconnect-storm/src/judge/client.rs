@@ -27,7 +27,7 @@ pub struct Judge {
 struct Room {
     name: RoomName,
     ledger: Arc<Mutex<RoomLedger>>,
-    /// How far the client has read, while it is a member.
+    /// The client's place in the log, while it is a member.
     seat: Option<Seat>,
     /// The member that the client was last.
     member: Option<Member>,
@@ -38,7 +38,7 @@ struct Room {
     is_promised: bool,
 }
 
-/// What a client has asked a room to go on from.
+/// The position that a client asked a room to go on from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Claim {
     /// It was given no state yet.
@@ -200,14 +200,7 @@ impl Judge {
                 let index = self.room(room);
                 return self.entry(index, *pos, frame);
             }
-            ServerFrame::Live { room, pos } => {
-                let index = self.room(room);
-                self.told_of(index, *pos);
-                let Room { seat, ledger, .. } = &mut self.rooms[index];
-                if let Some(seat) = seat {
-                    seat.skip_to(pos.off + 1, &ledger.lock());
-                }
-            }
+            ServerFrame::Live { room, pos } => self.live(room, *pos),
             ServerFrame::Left { room, .. } => {
                 let index = self.room(room);
                 self.leave(index);
@@ -222,6 +215,16 @@ impl Judge {
             | ServerFrame::Bye { .. } => {}
         }
         None
+    }
+
+    /// Catching up is over: everything up to `pos` has come.
+    fn live(&mut self, room: &RoomName, pos: Pos) {
+        let index = self.room(room);
+        self.told_of(index, pos);
+        let Room { seat, ledger, .. } = &mut self.rooms[index];
+        if let Some(seat) = seat {
+            seat.skip_to(pos.off + 1, &ledger.lock());
+        }
     }
 
     /// A snapshot has a reason that SPEC (R3, R5) or the run explains, and knows of what was settled.

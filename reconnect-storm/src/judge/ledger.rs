@@ -48,7 +48,7 @@ pub(super) struct Entry {
     pub(super) fingerprint: Option<u64>,
 }
 
-/// What the ledger says of a position.
+/// The ledger's answer about a position.
 pub(super) enum Found<'a> {
     Entry(&'a Entry),
     /// Another history, or nothing, stands there.
@@ -57,7 +57,7 @@ pub(super) enum Found<'a> {
     Unknown,
 }
 
-/// What a client saw cannot be true beside the ledger.
+/// The reason why what a client saw cannot be true.
 #[derive(Debug)]
 pub(super) enum Conflict {
     /// The position is not in the log.

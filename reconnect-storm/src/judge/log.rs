@@ -1,6 +1,6 @@
 use outlast_protocol::{Member, Payload, Pos, ServerFrame};
 
-/// What a store holds of a room's log.
+/// A room's log, as far as a store holds it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RoomLog {
     /// The entries, in the order of the log.
@@ -12,11 +12,11 @@ pub struct RoomLog {
 pub struct Logged {
     /// Where it stands.
     pub pos: Pos,
-    /// What it says.
+    /// The contents.
     pub body: LoggedBody,
 }
 
-/// What an entry of a room's log says.
+/// The contents of an entry of a room's log.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LoggedBody {
     /// For every member, but for `by` itself where it is quiet (A2).
@@ -27,14 +27,14 @@ pub enum LoggedBody {
         n: Option<u64>,
         /// `by` is not sent it.
         quiet: bool,
-        /// What happened.
+        /// The event itself.
         data: Payload,
     },
     /// For one member.
     Notice {
         /// Which.
         to: Member,
-        /// What there is to know.
+        /// The notice itself.
         data: Payload,
     },
     /// The outcome of a member's action.
@@ -49,7 +49,7 @@ pub enum LoggedBody {
 }
 
 impl LoggedBody {
-    /// What a frame tells a member of an entry, if it brings one.
+    /// Returns the entry as a frame tells a member of it, if the frame brings one.
     pub(super) fn told(frame: &ServerFrame, to: Member) -> Option<LoggedBody> {
         if let ServerFrame::Event { by, n, data, .. } = frame {
             let (by, n, quiet, data) = (*by, *n, false, data.clone());

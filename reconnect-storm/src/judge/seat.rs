@@ -9,13 +9,13 @@ use super::ledger::RoomLedger;
 pub(super) struct Seat {
     pub(super) member: Member,
     pub(super) off: u64,
-    /// What states that were shown stand for.
+    /// The offsets that shown states stand for.
     covered: Vec<RangeInclusive<u64>>,
-    /// What stands before `off`, may be for this member, and has not come.
+    /// The offsets before `off` that may be for this member, and have not come.
     skipped: BTreeSet<u64>,
 }
 
-/// How an entry came.
+/// The manner in which an entry came.
 pub(super) enum Arrival {
     InOrder,
     /// After a later one.

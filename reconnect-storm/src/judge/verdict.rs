@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fmt};
 use outlast_protocol::{RoomName, SnapshotReason};
 use serde::{Deserialize, Serialize};
 
-/// What was found. Verdicts of several judges can be added up.
+/// The findings of a judge, or of several, whose verdicts can be added up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The number of findings of each kind.
@@ -29,13 +29,13 @@ pub struct Verdict {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What is wrong.
+    /// The kind of wrong.
     pub violation: Violation,
     /// The client that saw it.
     pub client: Option<usize>,
     /// In this room.
     pub room: Option<RoomName>,
-    /// What exactly.
+    /// The finding in words.
     pub what: String,
 }
 
@@ -49,7 +49,7 @@ pub enum Violation {
     Doubled,
     /// An entry came after a later one.
     OutOfOrder,
-    /// What came is not what the log, or another client, has at that position.
+    /// The log, or another client, has something else at that position.
     Differing,
     /// A snapshot that nothing explains, or that does not know of settled actions.
     Snapshot,

@@ -47,9 +47,9 @@ struct World {
     said: u64,
     /// Nobody leaves.
     stay: bool,
-    /// How often a gateway asks a client to move.
+    /// The share of steps in which a gateway asks a client to move.
     moves: f64,
-    /// Whether the network cuts connections.
+    /// The network cuts connections.
     cuts: bool,
 }
 
@@ -116,30 +116,28 @@ impl World {
             1..20 if !calm && peer.client.pending() < 6 => {
                 let room = &self.rooms[self.rng.random_range(0..self.rooms.len())];
                 self.said += 1;
-                match self.rng.random_range(if self.stay { 1 } else { 0 }..20) {
-                    0 => drop(peer.client.leave(now, room)),
-                    1 | 2 => drop(peer.client.join(now, room, None)),
-                    3 => drop(peer.client.act(now, room, data(json!({"say": ""})))),
-                    4..7 => drop(peer.client.act(now, room, data(json!({"typing": true})))),
-                    _ => drop(peer.client.act(
-                        now,
-                        room,
-                        data(json!({"say": self.said.to_string()})),
-                    )),
-                }
+                let kind = self.rng.random_range(u8::from(self.stay)..20);
+                let data = match kind {
+                    3 => json!({"say": ""}),
+                    4..7 => json!({"typing": true}),
+                    _ => json!({"say": self.said.to_string()}),
+                };
+                match kind {
+                    0 => peer.client.leave(now, room),
+                    1 | 2 => peer.client.join(now, room, None),
+                    _ => peer.client.act(now, room, Payload::from(&data)),
+                };
             }
-            20..60 => {
-                if let Some(socket) = socket
-                    && let Some(frame) = peer.wires.get_mut(&socket).unwrap().up.pop_front()
-                {
-                    self.server.take((who, socket), frame);
-                }
-            }
-            60..95 => {
-                if let Some(socket) = socket
-                    && let Some(frame) = peer.wires.get_mut(&socket).unwrap().down.pop_front()
-                {
-                    peer.client.heard(now, socket, frame);
+            number @ 20..95 => {
+                if let Some(socket) = socket {
+                    let wire = peer.wires.get_mut(&socket).unwrap();
+                    if number >= 60 {
+                        if let Some(frame) = wire.down.pop_front() {
+                            peer.client.heard(now, socket, frame);
+                        }
+                    } else if let Some(frame) = wire.up.pop_front() {
+                        self.server.take((who, socket), frame);
+                    }
                 }
             }
             _ => peer.client.tick(now),
@@ -173,14 +171,10 @@ impl World {
     }
 
     fn is_quiet(&self) -> bool {
-        self.peers.iter().all(|peer| {
-            peer.client.is_attached()
-                && peer.client.pending() == 0
-                && peer.wires.len() == 1
-                && peer
-                    .wires
-                    .values()
-                    .all(|wire| wire.up.is_empty() && wire.down.is_empty())
+        self.peers.iter().all(|Peer { client, wires, .. }| {
+            let is_idle = |wire: &Wire| wire.up.is_empty() && wire.down.is_empty();
+            let is_settled = client.is_attached() && client.pending() == 0;
+            is_settled && wires.len() == 1 && wires.values().all(is_idle)
         })
     }
 
@@ -199,20 +193,12 @@ impl World {
             let who = self.rng.random_range(0..self.peers.len());
             self.step(who, true);
             left -= 1;
-            let open: Vec<_> = self
-                .peers
-                .iter()
-                .map(|peer| peer.client.pending())
-                .collect();
             if left == 0 {
-                let stuck = open.iter().position(|open| *open > 0).unwrap_or(0);
-                let peer = &self.peers[stuck];
-                let last = peer.record.sightings.iter().rev().take(40).rev();
+                let stuck = self.peers.iter().max_by_key(|peer| peer.client.pending());
+                let Peer { client, record, .. } = stuck.unwrap();
+                let last = record.observations.iter().rev().take(40).rev();
                 let story: String = last.map(|seen| format!("{:?}\n", seen.what)).collect();
-                panic!(
-                    "seed {seed}: nothing settles any more; open actions {open:?}\n{story}{:?}",
-                    peer.client
-                );
+                panic!("seed {seed}: nothing settles any more\n{story}{client:?}");
             }
         }
         let records: Vec<Record> = self.peers.into_iter().map(|peer| peer.record).collect();
@@ -232,10 +218,6 @@ impl World {
         }
         (verdict, records)
     }
-}
-
-fn data(value: serde_json::Value) -> Payload {
-    Payload::from(&value)
 }
 
 #[test]

@@ -10,27 +10,27 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use reconnect_storm::{Logged, LoggedBody, RoomLog, SocketId};
 use serde_json::{Value, json};
 
-/// What the server does to its clients.
+/// The faults of the server.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Faults {
-    /// How often an action is answered with `busy`.
+    /// The share of actions that are answered with `busy`.
     pub(crate) busy: f64,
-    /// How many entries a client may be behind and still get a replay.
+    /// The number of entries that a client may have missed and still get a replay.
     pub(crate) window: Option<u64>,
-    /// How often a room loses its newest writes.
+    /// The share of actions after which a room loses its newest writes.
     pub(crate) rollback: f64,
 }
 
 /// A socket: whose, and what the client calls it.
-pub(crate) type Line = (usize, SocketId);
+pub(crate) type SocketRef = (usize, SocketId);
 
 pub(crate) struct Server {
-    /// What is to be delivered, to whom.
-    pub(crate) outbox: Vec<(Line, ServerFrame)>,
+    /// Frames to be delivered, each with its receiver.
+    pub(crate) outbox: Vec<(SocketRef, ServerFrame)>,
     rng: StdRng,
     faults: Faults,
     sessions: BTreeMap<Sid, Session>,
-    sockets: BTreeMap<Line, Sid>,
+    sockets: BTreeMap<SocketRef, Sid>,
     rooms: BTreeMap<RoomName, Room>,
 }
 
@@ -76,12 +76,12 @@ impl Server {
         };
     }
 
-    pub(crate) fn cut(&mut self, socket: Line) {
+    pub(crate) fn cut(&mut self, socket: SocketRef) {
         self.sockets.remove(&socket);
     }
 
     /// D3: asks a client to move.
-    pub(crate) fn drain(&mut self, socket: Line, after_ms: u64) {
+    pub(crate) fn drain(&mut self, socket: SocketRef, after_ms: u64) {
         if self.sockets.contains_key(&socket) {
             let by_ms = after_ms + 500;
             self.outbox
@@ -90,18 +90,15 @@ impl Server {
     }
 
     pub(crate) fn logs(&self) -> BTreeMap<RoomName, RoomLog> {
-        let log = |(name, room): (&RoomName, &Room)| {
-            (
-                name.clone(),
-                RoomLog {
-                    entries: room.log.clone(),
-                },
-            )
-        };
-        self.rooms.iter().map(log).collect()
+        let rooms = self.rooms.iter();
+        let logs = rooms.map(|(name, room)| {
+            let entries = room.log.clone();
+            (name.clone(), RoomLog { entries })
+        });
+        logs.collect()
     }
 
-    pub(crate) fn take(&mut self, socket: Line, frame: ClientFrame) {
+    pub(crate) fn take(&mut self, socket: SocketRef, frame: ClientFrame) {
         match frame {
             ClientFrame::Open { .. } => {
                 let sid = Sid::now_v7();
@@ -112,22 +109,11 @@ impl Server {
             ClientFrame::Resume {
                 sid, key, rooms, ..
             } => {
-                let known = sid.parse().ok().filter(|sid| {
-                    self.sessions
-                        .get(sid)
-                        .is_some_and(|session| session.keys.contains(&key))
-                });
-                match known {
-                    Some(sid) => self.resume(socket, sid, &rooms),
-                    None => self.outbox.push((
-                        socket,
-                        ServerFrame::Bye {
-                            code: CloseCode::SessionGone,
-                            reason: "unknown".into(),
-                            resume: false,
-                            retry_ms: None,
-                        },
-                    )),
+                let session = sid.parse().ok().and_then(|sid| self.sessions.get(&sid));
+                if session.is_some_and(|session| session.keys.contains(&key)) {
+                    self.resume(socket, sid.parse().unwrap(), &rooms);
+                } else {
+                    self.outbox.push((socket, bye(CloseCode::SessionGone)));
                 }
             }
             ClientFrame::Join { ref room, n, .. }
@@ -137,27 +123,15 @@ impl Server {
                     return;
                 };
                 if self.rng.random_bool(self.faults.busy) {
-                    let room = Some(room.to_string());
-                    let (code, message) = ("busy".into(), "later".into());
-                    let error = ServerFrame::Error {
-                        code,
-                        message,
-                        room,
-                        n: Some(n),
-                        retry_ms: Some(30),
-                    };
-                    self.outbox.push((socket, error));
+                    self.outbox.push((socket, busy(room, n)));
                     return;
                 }
                 if matches!(frame, ClientFrame::Join { .. }) {
-                    self.sessions
-                        .get_mut(&sid)
-                        .unwrap()
-                        .rooms
-                        .insert(room.clone());
+                    let session = self.sessions.get_mut(&sid).unwrap();
+                    session.rooms.insert(room.clone());
                 }
                 let name = room.clone();
-                self.apply(socket, sid, n, frame.clone());
+                self.apply(socket, sid, n, &frame);
                 if self.rng.random_bool(self.faults.rollback) {
                     self.roll_back(&name);
                 }
@@ -166,17 +140,10 @@ impl Server {
         }
     }
 
-    fn attach(&mut self, socket: Line, sid: Sid) -> Welcome {
+    fn attach(&mut self, socket: SocketRef, sid: Sid) -> Welcome {
         let older = self.sockets.extract_if(.., |_, attached| *attached == sid);
-        self.outbox.extend(older.map(|(older, _)| {
-            let bye = ServerFrame::Bye {
-                code: CloseCode::TakenOver,
-                reason: "a newer socket".into(),
-                resume: false,
-                retry_ms: None,
-            };
-            (older, bye)
-        }));
+        self.outbox
+            .extend(older.map(|(older, _)| (older, bye(CloseCode::TakenOver))));
         self.sockets.insert(socket, sid);
         let session = self.sessions.get_mut(&sid).unwrap();
         session.generation += 1;
@@ -195,7 +162,7 @@ impl Server {
         }
     }
 
-    fn resume(&mut self, socket: Line, sid: Sid, asked: &BTreeMap<RoomName, Option<Pos>>) {
+    fn resume(&mut self, socket: SocketRef, sid: Sid, asked: &BTreeMap<RoomName, Option<Pos>>) {
         let welcome = self.attach(socket, sid);
         let (mut rooms, mut frames) = (BTreeMap::new(), Vec::new());
         let concerned: BTreeSet<RoomName> = asked
@@ -212,124 +179,69 @@ impl Server {
                 continue;
             };
             let last = room.log.last().map_or(Pos::START, |entry| entry.pos);
+            let is_late = |pos: Pos| {
+                let window = self.faults.window;
+                pos.off < joined.off || window.is_some_and(|window| pos.off + window < last.off)
+            };
+            let stands = |pos: Pos| {
+                let entry = room.log.get(pos.off as usize - 1);
+                entry.is_some_and(|entry| entry.pos == pos)
+            };
             let replay = match asked.get(&name).copied().flatten() {
                 None => Err(SnapshotReason::Requested),
-                Some(pos)
-                    if room
-                        .log
-                        .get(pos.off as usize - 1)
-                        .is_none_or(|entry| entry.pos != pos) =>
-                {
-                    Err(SnapshotReason::Diverged)
-                }
-                Some(pos) if pos.off < joined.off => Err(SnapshotReason::Trimmed),
-                Some(pos)
-                    if self
-                        .faults
-                        .window
-                        .is_some_and(|window| pos.off + window < last.off) =>
-                {
-                    Err(SnapshotReason::Trimmed)
-                }
+                Some(pos) if !stands(pos) => Err(SnapshotReason::Diverged),
+                Some(pos) if is_late(pos) => Err(SnapshotReason::Trimmed),
                 Some(pos) => Ok(pos),
             };
             match replay {
                 Ok(pos) => {
                     rooms.insert(name.clone(), CatchUp::Replay);
-                    let behind = room.log[pos.off as usize..].iter();
-                    frames.extend(behind.filter_map(|entry| shown(&name, entry, seat.member)));
+                    let newer = room.log[pos.off as usize..].iter();
+                    frames.extend(newer.filter_map(|entry| shown(&name, entry, seat.member)));
                 }
                 Err(reason) => {
                     rooms.insert(name.clone(), CatchUp::Snapshot);
                     frames.push(snapshot(&name, last, seat, reason));
                 }
             }
-            frames.push(ServerFrame::Live {
-                room: name,
-                pos: last,
-            });
+            let (room, pos) = (name, last);
+            frames.push(ServerFrame::Live { room, pos });
         }
-        self.outbox
-            .push((socket, ServerFrame::Resumed { welcome, rooms }));
-        self.outbox
-            .extend(frames.into_iter().map(|frame| (socket, frame)));
+        frames.insert(0, ServerFrame::Resumed { welcome, rooms });
+        let frames = frames.into_iter().map(|frame| (socket, frame));
+        self.outbox.extend(frames);
     }
 
-    fn apply(&mut self, socket: Line, sid: Sid, n: u64, frame: ClientFrame) {
+    fn apply(&mut self, socket: SocketRef, sid: Sid, n: u64, frame: &ClientFrame) {
         let (ClientFrame::Join { room: name, .. }
         | ClientFrame::Act { room: name, .. }
-        | ClientFrame::Leave { room: name, .. }) = &frame
+        | ClientFrame::Leave { room: name, .. }) = frame
         else {
             return;
         };
         let room = self.rooms.entry(name.clone()).or_default();
         if self.faults.rollback > 0.0 && room.log.len().is_multiple_of(4) {
+            let before = None;
             room.before = Some(Box::new(Room {
-                before: None,
+                before,
                 ..room.clone()
             }));
         }
-        let members = room
-            .seats
-            .values()
-            .map(|seat| seat.member)
-            .max()
-            .unwrap_or(0);
+        let members = room.seats.values().map(|seat| seat.member).max();
         let seat = room.seats.entry(sid).or_default();
         if seat.member == 0 {
-            seat.member = members + 1;
+            seat.member = members.unwrap_or(0) + 1;
         }
         let last = room.log.last().map_or(Pos::START, |entry| entry.pos);
-        let joined = |n, seat: &Seat, pos| {
-            let (room, state) = (name.clone(), Payload::null());
-            ServerFrame::Joined {
-                room,
-                n,
-                member: seat.member,
-                pos,
-                state,
-            }
-        };
-        if n > seat.n + 1 {
-            if !std::mem::replace(&mut seat.gap_told, true) {
-                let gap = ServerFrame::Gap {
-                    room: name.clone(),
-                    expect: seat.n + 1,
-                };
-                self.outbox.push((socket, gap));
-            }
-            return;
-        }
-        if n <= seat.n {
-            if let Some((_, kept)) = seat.kept.iter().find(|(of, _)| *of == n) {
-                self.outbox.push((socket, kept.clone()));
-            } else if seat.joined.is_some() && matches!(frame, ClientFrame::Join { .. }) {
-                self.outbox.push((socket, joined(n, seat, last)));
-            }
+        if n != seat.n + 1 {
+            let answer = out_of_turn(frame, n, name, seat, last);
+            self.outbox.extend(answer.map(|answer| (socket, answer)));
             return;
         }
         (seat.n, seat.gap_told) = (n, false);
-        let (by, to) = (Some(seat.member), seat.member);
-        let event = |quiet, data: Value| LoggedBody::Event {
-            by,
-            n: Some(n),
-            quiet,
-            data: Payload::from(&data),
-        };
-        let body = match &frame {
-            ClientFrame::Join { .. } if seat.joined.is_some() => {
-                self.outbox.push((socket, joined(n, seat, last)));
-                return;
-            }
-            ClientFrame::Join { .. } => event(true, json!({"entered": to})),
-            _ if seat.joined.is_none() => LoggedBody::Result { to, n, ok: false },
-            ClientFrame::Leave { .. } => event(true, json!({"left": to})),
-            ClientFrame::Act { data, .. } => match data.read::<Value>().unwrap() {
-                data if data["say"] == "" => LoggedBody::Result { to, n, ok: false },
-                data if data.get("say").is_some() => event(false, json!({"said": data["say"]})),
-                _ => LoggedBody::Result { to, n, ok: true },
-            },
-            _ => return,
+        let Some(body) = effect(frame, n, seat) else {
+            self.outbox.push((socket, joined(name, n, seat, last)));
+            return;
         };
         let pos = Pos {
             off: last.off + 1,
@@ -337,29 +249,24 @@ impl Server {
         };
         let entry = Logged { pos, body };
         for (other, other_sid) in &self.sockets {
-            let seat = &room.seats.get(other_sid);
-            if let Some(seat) = seat.filter(|seat| seat.joined.is_some()) {
-                self.outbox
-                    .extend(shown(name, &entry, seat.member).map(|frame| (*other, frame)));
-            }
+            let seat = room.seats.get(other_sid);
+            let seat = seat.filter(|seat| seat.joined.is_some());
+            let frame = seat.and_then(|seat| shown(name, &entry, seat.member));
+            self.outbox.extend(frame.map(|frame| (*other, frame)));
         }
         let seat = room.seats.get_mut(&sid).unwrap();
         match frame {
             ClientFrame::Join { .. } => {
                 (seat.joined, seat.kept) = (Some(pos), Vec::new());
-                self.outbox.push((socket, joined(n, seat, pos)));
+                self.outbox.push((socket, joined(name, n, seat, pos)));
             }
             ClientFrame::Leave { .. } if seat.joined.take().is_some() => {
-                let left = ServerFrame::Left {
-                    room: name.clone(),
-                    n: Some(n),
-                    reason: "left".into(),
-                };
+                let left = left(name, Some(n));
                 seat.kept.push((n, left.clone()));
                 self.outbox.push((socket, left));
             }
             _ if seat.joined.is_none() => {
-                let refused = shown(name, &entry, to).unwrap();
+                let refused = shown(name, &entry, seat.member).unwrap();
                 seat.kept.push((n, refused.clone()));
                 self.outbox.push((socket, refused));
             }
@@ -377,13 +284,8 @@ impl Server {
             return;
         };
         // Who is no member is not told, and has nothing to go by.
-        let members = |room: &Room| {
-            room.seats
-                .values()
-                .filter(|seat| seat.joined.is_some())
-                .count()
-        };
-        if members(&before) != room.seats.len() {
+        let joined = before.seats.values().filter(|seat| seat.joined.is_some());
+        if joined.count() != room.seats.len() {
             return;
         }
         *room = *before;
@@ -393,14 +295,87 @@ impl Server {
                 Some(seat) if seat.joined.is_some() => {
                     snapshot(name, last, seat, SnapshotReason::Diverged)
                 }
-                _ => ServerFrame::Left {
-                    room: name.clone(),
-                    n: None,
-                    reason: "gone".into(),
-                },
+                _ => left(name, None),
             };
             self.outbox.push((*socket, frame));
         }
+    }
+}
+
+/// The answer to an action that is not the next.
+fn out_of_turn(
+    frame: &ClientFrame,
+    n: u64,
+    name: &RoomName,
+    seat: &mut Seat,
+    last: Pos,
+) -> Option<ServerFrame> {
+    if n > seat.n {
+        let was_told = std::mem::replace(&mut seat.gap_told, true);
+        let (room, expect) = (name.clone(), seat.n + 1);
+        return (!was_told).then_some(ServerFrame::Gap { room, expect });
+    }
+    if let Some((_, kept)) = seat.kept.iter().find(|(of, _)| *of == n) {
+        return Some(kept.clone());
+    }
+    let joins = matches!(frame, ClientFrame::Join { .. }) && seat.joined.is_some();
+    joins.then(|| joined(name, n, seat, last))
+}
+
+/// The entry that an action causes; `None` for a join of a member.
+fn effect(frame: &ClientFrame, n: u64, seat: &Seat) -> Option<LoggedBody> {
+    let (to, is_member) = (seat.member, seat.joined.is_some());
+    let event = |quiet, data: Value| LoggedBody::Event {
+        by: Some(to),
+        n: Some(n),
+        quiet,
+        data: Payload::from(&data),
+    };
+    let result = |ok| LoggedBody::Result { to, n, ok };
+    Some(match frame {
+        ClientFrame::Join { .. } if is_member => return None,
+        ClientFrame::Join { .. } => event(true, json!({"entered": to})),
+        _ if !is_member => result(false),
+        ClientFrame::Act { data, .. } => match data.read::<Value>().unwrap() {
+            data if data["say"] == "" => result(false),
+            data if data.get("say").is_some() => event(false, json!({"said": data["say"]})),
+            _ => result(true),
+        },
+        _ => event(true, json!({"left": to})),
+    })
+}
+
+fn bye(code: CloseCode) -> ServerFrame {
+    ServerFrame::Bye {
+        code,
+        reason: String::new(),
+        resume: false,
+        retry_ms: None,
+    }
+}
+
+fn busy(room: &RoomName, n: u64) -> ServerFrame {
+    ServerFrame::Error {
+        code: "busy".into(),
+        message: "later".into(),
+        room: Some(room.to_string()),
+        n: Some(n),
+        retry_ms: Some(30),
+    }
+}
+
+fn left(room: &RoomName, n: Option<u64>) -> ServerFrame {
+    let (room, reason) = (room.clone(), "left".into());
+    ServerFrame::Left { room, n, reason }
+}
+
+fn joined(room: &RoomName, n: u64, seat: &Seat, pos: Pos) -> ServerFrame {
+    ServerFrame::Joined {
+        room: room.clone(),
+        n,
+        member: seat.member,
+        pos,
+        state: Payload::null(),
     }
 }
 

@@ -211,7 +211,7 @@ fn judge(seen: &Sightings, logs: &BTreeMap<RoomName, RoomLog>, verdict: &mut Ver
         .iter()
         .map(|(_, record)| {
             let mut record = record.clone();
-            record.sightings.retain(|seen| within(&seen.what));
+            record.observations.retain(|seen| within(&seen.what));
             record
         })
         .collect();

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
-use crate::part::{self, Part};
+use crate::role::{self, Role};
 
 /// As many may wait to be accepted as at a gateway.
 const BACKLOG: i32 = 4096;
@@ -31,7 +31,7 @@ pub(crate) struct BareServer {
 
 impl BareServer {
     pub(crate) async fn start() -> anyhow::Result<BareServer> {
-        let mut child = part::command(Part::BareServer)?
+        let mut child = role::command(Role::BareServer)?
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -51,7 +51,7 @@ impl BareServer {
     }
 }
 
-/// What the server's process does, until its standard input ends.
+/// Runs the server's process, until its standard input ends.
 pub(crate) async fn serve() -> anyhow::Result<()> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;

@@ -1,15 +1,16 @@
 //! The load test that ships with outlast: everybody comes back at once, and it is shown who notices.
 
 mod bare;
-mod field;
+mod baseline;
+mod experiment;
 mod options;
-mod part;
+mod pool;
 mod probe;
 mod progress;
 mod report;
+mod role;
 mod scenario;
-mod stage;
-mod swarm;
+mod testbed;
 
 use std::{io::Write, process::ExitCode};
 
@@ -17,7 +18,7 @@ use anyhow::Context;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::{options::Options, part::Part, report::Run};
+use self::{options::Options, report::Run, role::Role};
 
 /// Something was lost, doubled, out of order, or reset without a reason.
 const UNSOUND: u8 = 1;
@@ -43,8 +44,8 @@ fn main() -> ExitCode {
 }
 
 async fn play() -> anyhow::Result<ExitCode> {
-    if let Some(part) = Part::of_process() {
-        part.play().await?;
+    if let Some(role) = Role::of_this_process() {
+        role.run().await?;
         return Ok(ExitCode::SUCCESS);
     }
     let options = Options::parse();
@@ -55,7 +56,7 @@ async fn play() -> anyhow::Result<ExitCode> {
     );
     tokio::select! {
         code = storm(&options) => code,
-        // Leaving here drops the stage, and with it every process.
+        // Leaving here drops the testbed, and with it every process.
         _ = interrupt.recv() => anyhow::bail!("interrupted"),
         _ = terminate.recv() => anyhow::bail!("told to stop"),
     }
@@ -77,7 +78,7 @@ async fn storm(options: &Options) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// How this was called, for who wants the same figures again.
+/// The command line, for whoever wants the same figures again.
 fn command_line() -> String {
     let words = std::env::args().skip(1);
     let mut line = "cargo run --release -p reconnect-storm --".to_owned();

@@ -7,140 +7,141 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
+use serde::Serialize;
 
 use reconnect_storm::Trust;
 
-use crate::swarm::CLIENTS_MAX;
+use crate::pool::CLIENTS_MAX;
 
-/// Sends every client back at the same moment, and shows how outlast bears it.
+/// Disconnects many clients at the same moment and measures how outlast copes when they all reconnect.
 ///
-/// Without --url it starts what it needs on this machine (redis-server, two gateways, a worker, a
-/// keeper), storms it and stops it all. Each run has a baseline of its own, `bare`, measured before and after
-/// the storm: as many clients that lose their sockets in the same way, and come back to a WebSocket server that
-/// does nothing but upgrade.
+/// Without --url it starts everything it needs on this machine (redis-server, two gateways, a worker, a
+/// session keeper) and stops it at the end. Runs in which clients lose their sockets are compared with a
+/// baseline, `bare`, measured before and after: the same number of clients lose their sockets in the same
+/// way and reconnect to a WebSocket server that does nothing but upgrade.
 ///
-/// Every client's record is checked. Anything lost, doubled, out of order or reset without a reason makes
-/// the exit status 1.
+/// Everything that every client sees is checked. The exit status is 1 if anything was lost, doubled, out of
+/// order or reset without a reason.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "reconnect-storm", version, max_term_width = 100)]
 pub(crate) struct Options {
-    /// What happens.
+    /// The scenario to run.
     #[arg(value_enum, default_value = "kill")]
     pub(crate) scenario: ScenarioName,
 
-    /// How many clients. Without it, what the machine bears: 1,000 a core, at most 5,000.
+    /// Number of clients [default: 1,000 per core, at most 5,000]
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=200_000))]
     pub(crate) clients: Option<u32>,
 
-    /// How many chat rooms they are in [default: one for each 50 clients]
+    /// Number of chat rooms [default: one per 50 clients]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) rooms: Option<u32>,
 
-    /// Actions a second, by all clients together.
+    /// Actions per second, of all clients together.
     #[arg(long, default_value_t = 200.0, value_name = "PER_S")]
     pub(crate) rate: f64,
 
-    /// What share of the clients is hit by `cut` [default: 0.5], or reads slowly in `slow` [default: 0.1]
+    /// Share of the clients that `cut` disconnects [default: 0.5] or that read slowly in `slow` [default: 0.1]
     #[arg(long)]
     pub(crate) share: Option<f64>,
 
-    /// How clients wait before they try again.
+    /// How long clients wait before they reconnect.
     #[arg(long, value_enum, default_value = "off")]
     pub(crate) jitter: Jitter,
 
-    /// Draws the same waits, actions and victims again.
+    /// Seed of everything random: the same seed gives the same waits, actions and victims.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 
-    /// How long everything is quiet before the storm, in seconds.
+    /// Seconds of normal operation before the storm.
     #[arg(long, default_value_t = 5.0, value_name = "S")]
     pub(crate) warmup: f64,
 
-    /// How long the storm is watched at least, in seconds.
+    /// Minimum number of seconds to watch the storm.
     #[arg(long, default_value_t = 10.0, value_name = "S")]
     pub(crate) watch: f64,
 
-    /// How long anybody may need to come back, in seconds.
+    /// Seconds that a client may take to come back.
     #[arg(long, default_value_t = 120.0, value_name = "S")]
     pub(crate) patience: f64,
 
-    /// Processes that the clients run in [default: one for each 18,000]
+    /// Number of processes that the clients run in [default: one per 18,000 clients]
     #[arg(long, value_name = "N")]
     pub(crate) processes: Option<usize>,
 
-    /// Where a deployment serves: wss://HOST or ws://HOST:PORT, of a load balancer or of one gateway. May be
-    /// repeated; clients take them in turn.
+    /// Tests a running deployment: wss://HOST or ws://HOST:PORT of a load balancer or a gateway. May be
+    /// repeated; clients take the URLs in turn.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Vec<String>,
 
-    /// With --url: an authority of your own for wss://, in PEM, besides the public ones.
+    /// With --url: an additional certificate authority for wss://, in PEM.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
 
-    /// The token that every client opens with. Its user has all the sessions: see --sessions-per-user.
+    /// The token of every client. All sessions count against its user: see --sessions-per-user of outlast.
     #[arg(long, env = "RECONNECT_STORM_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
 
-    /// With --url: the storm itself, run by a shell: 'kubectl rollout restart deployment/outlast-gateway'
+    /// With --url: the shell command that causes the storm, such as 'kubectl rollout restart deployment/outlast-gateway'
     #[arg(long, value_name = "CMD")]
     pub(crate) storm_command: Option<String>,
 
-    /// The outlast binary [default: the one beside this program]
+    /// The outlast binary [default: the one in the folder of this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) outlast: Option<PathBuf>,
 
-    /// A further flag for every outlast process: --outlast-flag=--attach-rate=2000
+    /// Additional flag for every outlast process, such as --outlast-flag=--attach-rate=2000
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
     pub(crate) outlast_flag: Vec<String>,
 
-    /// How long a gateway drains in `drain`, in milliseconds.
+    /// Milliseconds that a gateway takes to drain in `drain`.
     #[arg(long, default_value_t = 10_000, value_name = "MS")]
     pub(crate) drain_ms: u64,
 
-    /// Leaves the baseline out.
+    /// Skips the baseline.
     #[arg(long)]
     pub(crate) no_bare: bool,
 
-    /// Writes every figure and curve to a file.
+    /// Writes all figures and curves to a JSON file.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Writes a page for people, complete in one file.
+    /// Writes a report as an HTML page, complete in one file.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
 
-    /// Writes a picture of the first run.
+    /// Writes the charts of the first run as an SVG picture.
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 }
 
-/// What happens.
+/// The scenarios.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ScenarioName {
-    /// A share of the sockets is cut abruptly.
+    /// Cuts a share of the sockets abruptly.
     Cut,
-    /// A gateway is killed with SIGKILL, or --storm-command is run.
+    /// Kills a gateway with SIGKILL, or runs --storm-command.
     Kill,
-    /// A gateway is told to go with SIGTERM.
+    /// Drains a gateway with SIGTERM.
     Drain,
-    /// The worker dies while another stands by.
+    /// Kills a worker while another stands by.
     Worker,
-    /// Redis dies, and returns a second later.
+    /// Kills Redis and starts it again a second later.
     Store,
-    /// Nothing: memory and processor time of sessions at rest.
+    /// Measures memory and processor time of idle sessions.
     Idle,
-    /// The rate doubles until latency breaks.
+    /// Doubles the rate until latency breaks.
     Fanout,
-    /// A share of the clients reads 1 KB a second.
+    /// Has a share of the clients read only 1 KB per second.
     Slow,
-    /// As many clients again that ignore every retry_ms, and try again each 100 ms; then `kill`.
+    /// Like `kill`, with as many additional clients that ignore retry_ms and retry every 100 ms.
     Rude,
-    /// Each of these in turn.
+    /// Runs each of these in turn.
     All,
 }
 
 impl ScenarioName {
-    /// What is to be run.
+    /// The scenarios to run.
     pub(crate) fn each(self) -> Vec<ScenarioName> {
         if self != ScenarioName::All {
             return vec![self];
@@ -164,65 +165,58 @@ impl ScenarioName {
         }
     }
 
-    /// Whether clients lose their sockets, so that a baseline says something.
+    /// Clients lose their sockets, so that a baseline says something.
     pub(crate) fn cuts(self) -> bool {
-        match self {
-            ScenarioName::Cut | ScenarioName::Kill | ScenarioName::Rude => true,
-            ScenarioName::Drain
-            | ScenarioName::Worker
-            | ScenarioName::Store
-            | ScenarioName::Idle
-            | ScenarioName::Fanout
-            | ScenarioName::Slow
-            | ScenarioName::All => false,
-        }
+        matches!(
+            self,
+            ScenarioName::Cut | ScenarioName::Kill | ScenarioName::Rude
+        )
     }
 
-    /// Whether this program has to hold the processes itself.
-    fn needs_stage(self) -> bool {
-        match self {
-            ScenarioName::Drain | ScenarioName::Worker | ScenarioName::Store => true,
-            ScenarioName::Cut
-            | ScenarioName::Kill
-            | ScenarioName::Idle
-            | ScenarioName::Fanout
-            | ScenarioName::Slow
-            | ScenarioName::Rude
-            | ScenarioName::All => false,
-        }
+    /// A process is struck: one of this program's own, or one of a deployment by a command.
+    pub(crate) fn strikes_processes(self) -> bool {
+        matches!(
+            self,
+            ScenarioName::Kill
+                | ScenarioName::Drain
+                | ScenarioName::Worker
+                | ScenarioName::Store
+                | ScenarioName::Rude
+        )
     }
 }
 
-/// How clients wait before they try again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// The wait of clients before they try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Jitter {
-    /// The first time at once.
+    /// None: the first attempt at once.
     Off,
-    /// As the SDK does: random(0, min(30 s, 500 ms · 2^k)).
+    /// Like the SDK: random(0, min(30 s, 500 ms · 2^k)).
     Sdk,
 }
 
+impl Jitter {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Jitter::Off => "off",
+            Jitter::Sdk => "sdk",
+        }
+    }
+}
+
 impl Options {
-    /// Refuses what cannot be done, and says what can.
+    /// Refuses options that cannot be met, and names the remedy.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        let share = self.share.unwrap_or(0.5);
-        ensure!(
-            (0.0..=1.0).contains(&share),
-            "--share is 0 to 1, such as 0.5"
-        );
-        ensure!(
-            (0.0..=1_000_000.0).contains(&self.rate),
-            "--rate is 0 to 1000000 actions a second"
-        );
-        for (flag, seconds) in [
-            ("--warmup", self.warmup),
-            ("--watch", self.watch),
-            ("--patience", self.patience),
+        for (flag, value, max, unit) in [
+            ("--share", self.cut_share(), 1.0, "such as 0.5"),
+            ("--rate", self.rate, 1_000_000.0, "actions a second"),
+            ("--warmup", self.warmup, 86_400.0, "seconds"),
+            ("--watch", self.watch, 86_400.0, "seconds"),
+            ("--patience", self.patience, 86_400.0, "seconds"),
         ] {
-            ensure!(
-                (0.0..=86_400.0).contains(&seconds),
-                "{flag} is 0 to 86400 seconds"
-            );
+            let is_inside = (0.0..=max).contains(&value);
+            ensure!(is_inside, "{flag} is 0 to {max}, {unit}");
         }
         ensure!(
             self.processes != Some(0),
@@ -234,24 +228,16 @@ impl Options {
             "{per_process} clients in one process are too many; give --processes {}",
             self.sockets().div_ceil(CLIENTS_MAX)
         );
-        if !self.url.is_empty() {
-            for url in &self.url {
-                address(url)?;
-            }
-            trust(self.ca_file.as_deref())?;
-            for name in self.scenario.each() {
-                ensure!(
-                    !name.needs_stage() || self.storm_command.is_some(),
-                    "{} needs a --storm-command that does it to the deployment behind --url",
-                    name.as_str()
-                );
-                ensure!(
-                    !matches!(name, ScenarioName::Kill | ScenarioName::Rude)
-                        || self.storm_command.is_some(),
-                    "behind --url, {} needs a --storm-command; `cut` needs none",
-                    name.as_str()
-                );
-            }
+        for url in &self.url {
+            address(url)?;
+        }
+        trust(self.ca_file.as_deref())?;
+        for name in self.scenario.each() {
+            ensure!(
+                self.url.is_empty() || self.storm_command.is_some() || !name.strikes_processes(),
+                "behind --url, {} needs a --storm-command that does it to the deployment; `cut` needs none",
+                name.as_str()
+            );
         }
         Ok(())
     }
@@ -263,17 +249,18 @@ impl Options {
 
     /// Clients of every kind.
     fn sockets(&self) -> u32 {
-        let crowds = if self.scenario.each().contains(&ScenarioName::Rude) {
-            2
-        } else {
-            1
-        };
-        crowds * self.clients()
+        let has_rude = self.scenario.each().contains(&ScenarioName::Rude);
+        self.clients() * (1 + u32::from(has_rude))
     }
 
     /// The share of the clients that `cut` cuts.
     pub(crate) fn cut_share(&self) -> f64 {
         self.share.unwrap_or(0.5)
+    }
+
+    /// The share of the clients that reads slowly in `slow`.
+    pub(crate) fn slow_share(&self) -> f64 {
+        self.share.unwrap_or(0.1)
     }
 
     pub(crate) fn rooms(&self) -> u32 {
@@ -299,7 +286,7 @@ impl Options {
     }
 }
 
-/// Whom clients believe.
+/// The authorities that clients trust.
 pub(crate) fn trust(ca_file: Option<&Path>) -> anyhow::Result<Trust> {
     ca_file.map_or_else(
         || Ok(Trust::default()),

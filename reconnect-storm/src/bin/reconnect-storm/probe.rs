@@ -1,4 +1,4 @@
-//! What processes take of the machine, looked up four times a second.
+//! The memory and processor time of processes, looked up four times a second.
 
 use std::{
     fs,
@@ -10,18 +10,20 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{task::AbortHandle, time::interval};
 
+/// The name of the processes that the clients run in.
+pub(crate) const CLIENTS: &str = "the clients";
 const EVERY: Duration = Duration::from_millis(250);
 
 /// Watches processes until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Probe {
-    watched: Arc<Mutex<Vec<Watched>>>,
+    watched: Arc<Mutex<Vec<ProcessUsage>>>,
     task: AbortHandle,
 }
 
-/// What was seen of a process.
+/// The usage of a process over time.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Watched {
+pub(crate) struct ProcessUsage {
     pub(crate) name: String,
     #[serde(skip)]
     pid: u32,
@@ -40,7 +42,7 @@ pub(crate) struct Reading {
 
 impl Probe {
     pub(crate) fn start() -> Probe {
-        let watched: Arc<Mutex<Vec<Watched>>> = Arc::default();
+        let watched: Arc<Mutex<Vec<ProcessUsage>>> = Arc::default();
         let looked = watched.clone();
         let task = tokio::spawn(async move {
             let mut ticks = interval(EVERY);
@@ -58,14 +60,14 @@ impl Probe {
     }
 
     pub(crate) fn watch(&self, name: impl Into<String>, pid: u32) {
-        self.watched.lock().push(Watched {
+        self.watched.lock().push(ProcessUsage {
             name: name.into(),
             pid,
             readings: Reading::of(pid).into_iter().collect(),
         });
     }
 
-    pub(crate) fn seen(&self) -> Vec<Watched> {
+    pub(crate) fn seen(&self) -> Vec<ProcessUsage> {
         let mut watched = self.watched.lock();
         for process in watched.iter_mut() {
             process.readings.extend(Reading::of(process.pid));
@@ -80,29 +82,31 @@ impl Drop for Probe {
     }
 }
 
-impl Watched {
+impl ProcessUsage {
+    /// One of this program's own, with clients.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.name.starts_with(CLIENTS)
+    }
+
+    pub(crate) fn is_gateway(&self) -> bool {
+        self.name.starts_with("gateway")
+    }
+
     /// Processor time between two moments.
     pub(crate) fn cpu_s(&self, from_us: u64, to_us: u64) -> f64 {
-        let at = |us: u64| {
-            let passed = self
-                .readings
-                .iter()
-                .take_while(|reading| reading.at_us <= us);
-            passed
-                .last()
-                .or(self.readings.first())
-                .map_or(0.0, |reading| reading.cpu_s)
-        };
-        (at(to_us) - at(from_us)).max(0.0)
+        let at = |us| self.at(us).or(self.readings.first());
+        let [from, to] = [from_us, to_us].map(|us| at(us).map_or(0.0, |reading| reading.cpu_s));
+        (to - from).max(0.0)
     }
 
     /// The memory at a moment.
     pub(crate) fn rss_bytes(&self, at_us: u64) -> Option<u64> {
-        let passed = self
-            .readings
-            .iter()
-            .take_while(|reading| reading.at_us <= at_us);
-        passed.last().map(|reading| reading.rss_bytes)
+        self.at(at_us).map(|reading| reading.rss_bytes)
+    }
+
+    fn at(&self, us: u64) -> Option<&Reading> {
+        let mut readings = self.readings.iter().rev();
+        readings.find(|reading| reading.at_us <= us)
     }
 
     /// The most memory between two moments.
@@ -127,7 +131,8 @@ impl Reading {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name before the bracket may hold spaces.
         let (_, rest) = stat.rsplit_once(") ")?;
-        let ticks = |field: usize| rest.split_whitespace().nth(field)?.parse::<f64>().ok();
+        let ticks =
+            |experiment: usize| rest.split_whitespace().nth(experiment)?.parse::<f64>().ok();
         // Linux counts in hundredths of a second wherever it tells programs.
         let cpu_s = (ticks(11)? + ticks(12)?) / 100.0;
         Some(Reading {

@@ -6,11 +6,11 @@ use parking_lot::Mutex;
 use tokio::{sync::watch, task::AbortHandle, time::interval};
 
 use crate::{
+    pool::{Latencies, Sample, Timeline},
     report::thousands,
-    swarm::{Latencies, Sample, Timeline},
 };
 
-/// Tells how things stand until it is dropped.
+/// Reports the state of things until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Progress {
     phase: watch::Sender<String>,
@@ -42,7 +42,7 @@ impl Progress {
         }
     }
 
-    /// What is going on from now on.
+    /// Names what is going on from now on.
     pub(crate) fn phase(&self, phase: &str) {
         self.phase.send(phase.to_owned()).ok();
     }

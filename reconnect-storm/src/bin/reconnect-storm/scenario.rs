@@ -1,22 +1,21 @@
-//! What happens to whom, and what it shows.
+//! The scenarios: each of them strikes somebody, and shows what comes of it.
 
-mod cut;
 mod drain;
 mod fanout;
 mod idle;
-mod kill;
 mod rude;
 mod slow;
 mod store;
 mod worker;
 
 use crate::{
-    field::{Baseline, Field, Seen},
-    options::{Jitter, Options, ScenarioName},
+    baseline::Baseline,
+    experiment::{Experiment, Observations},
+    options::{Options, ScenarioName},
+    pool::{Command, Recovery, Results},
     progress::say,
-    report::{self, Fact, Machine, Run, Unit},
-    stage::Metrics,
-    swarm::{Done, Order},
+    report::{self, Fact, Machine, Run},
+    testbed::Metrics,
 };
 
 /// Runs one scenario from an empty system to its verdict.
@@ -29,25 +28,25 @@ pub(crate) async fn run(name: ScenarioName, options: &Options) -> anyhow::Result
     if has_bare {
         bare.push(Baseline::run(name, options).await?);
     }
-    let mut field = Field::prepare(name, options).await?;
-    arrive(name, &mut field).await?;
+    let mut experiment = Experiment::prepare(name, options).await?;
+    arrive(name, &mut experiment).await?;
     if name != ScenarioName::Idle {
-        field.be_quiet().await?;
+        experiment.be_quiet().await?;
     }
-    field.storm().await?;
-    let mut facts = storm(name, &mut field).await?;
-    field.watch().await?;
+    experiment.storm().await?;
+    let mut facts = storm(name, &mut experiment).await?;
+    experiment.watch().await?;
     if name == ScenarioName::Slow {
-        slow::end(&mut field).await?;
+        slow::end(&mut experiment).await?;
     }
-    let done = field.settle().await?;
+    let done = experiment.settle().await?;
     if name == ScenarioName::Drain {
         facts.extend(drain::facts(&done));
     }
     if name == ScenarioName::Rude {
-        facts.extend(rude::facts(&field, &done));
+        facts.extend(rude::facts(&experiment, &done));
     }
-    let seen = field.end().await;
+    let seen = experiment.end().await;
     if has_bare {
         match Baseline::run(name, options).await {
             Ok(after) => bare.push(after),
@@ -57,64 +56,78 @@ pub(crate) async fn run(name: ScenarioName, options: &Options) -> anyhow::Result
     Ok(tell(name, &seen, done, facts, bare, machine))
 }
 
-async fn arrive(name: ScenarioName, field: &mut Field) -> anyhow::Result<()> {
-    let mut crowd = field.crowd();
+async fn arrive(name: ScenarioName, experiment: &mut Experiment) -> anyhow::Result<()> {
+    let mut cohort = experiment.cohort();
     match name {
-        ScenarioName::Slow => slow::prepare(field, &mut crowd),
-        ScenarioName::Cut => crowd.cut_share = field.options.cut_share(),
-        ScenarioName::Store => crowd.may_diverge = true,
+        ScenarioName::Slow => slow::prepare(experiment, &mut cohort),
+        ScenarioName::Cut => cohort.cut_share = experiment.options.cut_share(),
+        ScenarioName::Store => cohort.may_diverge = true,
         ScenarioName::Rude => {
-            let rude = rude::crowd(&crowd);
-            field.arrive(crowd).await?;
-            return field.arrive(rude).await;
+            let rude = rude::cohort(&cohort);
+            experiment.arrive(cohort).await?;
+            return experiment.arrive(rude).await;
         }
-        ScenarioName::Idle => return idle::arrive(field, crowd).await,
+        ScenarioName::Idle => return idle::arrive(experiment, cohort).await,
         ScenarioName::Kill
         | ScenarioName::Drain
         | ScenarioName::Worker
         | ScenarioName::Fanout
         | ScenarioName::All => {}
     }
-    field.arrive(crowd).await
+    experiment.arrive(cohort).await
 }
 
-async fn storm(name: ScenarioName, field: &mut Field) -> anyhow::Result<Vec<Fact>> {
-    match name {
-        ScenarioName::Cut => cut::storm(field).await,
-        ScenarioName::Kill | ScenarioName::Rude | ScenarioName::All => kill::storm(field).await,
-        ScenarioName::Drain => drain::storm(field).await,
-        ScenarioName::Worker => worker::storm(field).await,
-        ScenarioName::Store => store::storm(field).await,
-        ScenarioName::Idle => idle::storm(field).await,
-        ScenarioName::Fanout => fanout::storm(field).await,
-        ScenarioName::Slow => slow::storm(field).await,
+async fn storm(name: ScenarioName, experiment: &mut Experiment) -> anyhow::Result<Vec<Fact>> {
+    if name.strikes_processes() && experiment.options.storm_command.is_some() {
+        experiment.run_storm_command().await?;
+        return Ok(Vec::new());
     }
+    match name {
+        ScenarioName::Cut => drop(experiment.pool.all(Command::Cut).await?),
+        ScenarioName::Kill | ScenarioName::Rude | ScenarioName::All => {
+            if let Some(gateway) = experiment.testbed()?.gateways.first_mut() {
+                gateway.kill().await?;
+            }
+        }
+        ScenarioName::Drain => return drain::storm(experiment).await,
+        ScenarioName::Worker => return worker::storm(experiment).await,
+        ScenarioName::Store => return store::storm(experiment).await,
+        ScenarioName::Idle => return idle::storm(experiment).await,
+        ScenarioName::Fanout => return fanout::storm(experiment).await,
+        ScenarioName::Slow => slow::storm(experiment).await?,
+    }
+    Ok(Vec::new())
 }
 
-fn what(name: ScenarioName, options: &Options) -> String {
+/// A run in a sentence.
+fn sentence(name: ScenarioName, options: &Options) -> String {
     let clients = report::thousands(f64::from(options.clients()));
     let (rooms, rate) = (options.rooms(), options.rate);
-    let crowd = format!("{clients} clients in {rooms} rooms, {rate} actions a second");
-    let share = |default: f64| 100.0 * options.share.unwrap_or(default);
+    let people = format!("{clients} clients in {rooms} rooms");
+    let cohort = format!("{people}, {rate} actions a second");
+    let percent = |share: f64| (100.0 * share).round();
     match name {
         ScenarioName::Cut => {
-            let percent = 100.0 * options.cut_share();
-            format!("{crowd}; {percent:.0} % of the sockets are cut")
+            let percent = percent(options.cut_share());
+            format!("{cohort}; {percent} % of the sockets are cut")
         }
         ScenarioName::Kill | ScenarioName::All if options.storm_command.is_some() => {
-            format!("{crowd}; the storm command is run")
+            format!("{cohort}; the storm command is run")
         }
         ScenarioName::Kill | ScenarioName::All => {
-            format!("{crowd}; SIGKILL of one of two gateways")
+            format!("{cohort}; SIGKILL of one of two gateways")
         }
-        ScenarioName::Drain => format!("{crowd}; SIGTERM of one of two gateways"),
-        ScenarioName::Worker => format!("{crowd}; SIGKILL of the worker, another stands by"),
-        ScenarioName::Store => format!("{crowd}; SIGKILL of Redis, back a second later"),
-        ScenarioName::Idle => format!("{clients} clients in {rooms} rooms at rest"),
-        ScenarioName::Fanout => format!("{clients} clients in {rooms} rooms; the rate doubles"),
-        ScenarioName::Slow => format!("{crowd} of 1 KB; {:.0} % read 1 KB a second", share(0.1)),
+        ScenarioName::Drain => format!("{cohort}; SIGTERM of one of two gateways"),
+        ScenarioName::Worker => format!("{cohort}; SIGKILL of the worker, another stands by"),
+        ScenarioName::Store => format!("{cohort}; SIGKILL of Redis, back a second later"),
+        ScenarioName::Idle => format!("{people} at rest"),
+        ScenarioName::Fanout => format!("{people}; the rate doubles"),
+        ScenarioName::Slow => {
+            let percent = percent(options.slow_share());
+            format!("{cohort} of 1 KB; {percent} % read 1 KB a second")
+        }
         ScenarioName::Rude => {
-            format!("{crowd}, and as many rude ones; SIGKILL of the gateway that has all of those")
+            format!("{cohort}, and as many rude ones; SIGKILL of the gateway that has all of those")
         }
     }
 }
@@ -122,116 +135,93 @@ fn what(name: ScenarioName, options: &Options) -> String {
 /// Puts together what a run has shown.
 fn tell(
     name: ScenarioName,
-    seen: &Seen,
-    done: Done,
+    seen: &Observations,
+    done: Results,
     scenario_facts: Vec<Fact>,
     bare: Vec<Baseline>,
     machine: Machine,
 ) -> Run {
     let (options, times) = (&seen.options, seen.times);
-    let last_us = report::polite(&done.journeys)
-        .filter_map(|journey| journey.caught_up_us.max(journey.moved_us))
+    let cut: Vec<&Recovery> = report::polite(&done.recoveries)
+        .filter(|recovery| recovery.out_us.is_some())
+        .collect();
+    let last_us = report::polite(&done.recoveries)
+        .filter_map(|recovery| recovery.caught_up_us.max(recovery.moved_us))
         .max();
-    let over_us = match last_us {
-        Some(last_us) => times.storm_us + last_us.max(1_000_000),
-        None => times.end_us,
-    };
+    let over_us = last_us.map_or(times.end_us, |last_us| {
+        times.storm_us + last_us.max(1_000_000)
+    });
+    let storm = (times.storm_us, over_us);
     let timeline = seen.timeline.lock();
-    let bare_journeys: Vec<_> = bare.iter().map(|bare| &bare.journeys[..]).collect();
-    let mut facts = report::facts_of_return(&done.journeys, &bare_journeys);
+    let bare_recoveries: Vec<_> = bare.iter().map(|bare| &bare.recoveries[..]).collect();
+    let mut facts = report::facts_of_return(&done.recoveries, &bare_recoveries);
     facts.extend(scenario_facts);
     if name != ScenarioName::Idle && name != ScenarioName::Fanout {
         let quiet = (times.quiet_us, times.storm_us);
-        facts.extend(report::facts_of_latency(
-            &timeline,
-            quiet,
-            (times.storm_us, over_us),
-        ));
+        facts.extend(report::facts_of_latency(&timeline, quiet, storm));
     }
-    let curves = report::curves(&timeline, times.storm_us, times.end_us);
-    let cut = report::polite(&done.journeys)
-        .filter(|journey| journey.out_us.is_some())
-        .count();
-    let away = report::polite(&done.journeys)
-        .filter(|journey| journey.out_us.is_some() && journey.caught_up_us.is_none())
-        .count();
+    facts.extend(log_reads(seen.counted.as_ref(), cut.len()));
+    facts.extend(report::facts_of_cost(&seen.processes, storm));
     let lag_us = timeline
         .between(times.quiet_us, times.end_us)
         .map(|sample| sample.lag_us)
         .max();
-    let warnings = report::warnings(
-        &seen.processes,
-        &machine,
-        (times.storm_us, over_us),
-        lag_us.unwrap_or(0),
-    );
-    if let Some(counted) = &seen.counted
-        && cut > 0
-    {
-        let reads = counted.sum("outlast_gateway_log_reads_total");
-        let name = "log reads a client that came back";
-        facts.push(
-            Fact::new(
-                "log_reads_per_client",
-                name,
-                reads / cut as f64,
-                Unit::Ratio,
-            )
-            .note(format!("{reads} in all; goal: at most 0.1")),
-        );
+    let counters = seen.counted.as_ref().map(Metrics::changed);
+    Run {
+        scenario: name.as_str(),
+        what: sentence(name, options),
+        clients: options.clients(),
+        rooms: options.rooms(),
+        rate_per_s: seen.rate_per_s,
+        jitter: options.jitter,
+        seed: options.seed,
+        facts,
+        verdict: done.verdict,
+        failures: failures(name, &cut, options.patience),
+        warnings: report::warnings(&seen.processes, &machine, storm, lag_us.unwrap_or(0)),
+        machine,
+        curves: report::curves(&timeline, times.storm_us, times.end_us),
+        bare_curves: bare
+            .into_iter()
+            .next()
+            .map_or_else(Vec::new, |bare| bare.curves),
+        memory: report::memory(&seen.processes, times.storm_us, times.end_us),
+        counters: counters.unwrap_or_default(),
     }
-    facts.extend(report::facts_of_cost(
-        &seen.processes,
-        times.storm_us,
-        over_us,
-    ));
+}
+
+/// The reads of the log that a return took.
+fn log_reads(counted: Option<&Metrics>, cut: usize) -> Option<Fact> {
+    let reads = counted?.sum("outlast_gateway_log_reads_total");
+    let name = "log reads a client that came back";
+    let each = reads / cut as f64;
+    let fact = Fact::ratio("log_reads_per_client", name, each);
+    (cut > 0).then(|| fact.note(format!("{reads} in all; goal: at most 0.1")))
+}
+
+fn failures(name: ScenarioName, cut: &[&Recovery], patience_s: f64) -> Vec<String> {
     let mut failures = Vec::new();
+    let away = cut
+        .iter()
+        .filter(|recovery| recovery.caught_up_us.is_none());
+    let (away, cut) = (away.count(), cut.len());
     if away > 0 {
         failures.push(format!(
-            "{away} of {cut} clients did not come back and catch up within {} s",
-            options.patience
+            "{away} of {cut} clients did not come back and catch up within {patience_s} s"
         ));
     }
     if name.cuts() && cut == 0 {
         failures.push("nobody lost a socket, so there was no storm".into());
     }
-    Run {
-        scenario: name.as_str(),
-        what: what(name, options),
-        clients: options.clients(),
-        rooms: options.rooms(),
-        rate_per_s: seen.rate_per_s,
-        jitter: match options.jitter {
-            Jitter::Off => "off",
-            Jitter::Sdk => "sdk",
-        },
-        seed: options.seed,
-        machine,
-        facts,
-        verdict: done.verdict,
-        failures,
-        warnings,
-        curves,
-        bare_curves: bare
-            .into_iter()
-            .next()
-            .map(|bare| bare.curves)
-            .unwrap_or_default(),
-        memory: report::memory(&seen.processes, times.storm_us, times.end_us),
-        counters: seen
-            .counted
-            .as_ref()
-            .map(Metrics::changed)
-            .unwrap_or_default(),
-    }
+    failures
 }
 
 /// Lets actions rest, or go on at another rate.
-async fn act(field: &mut Field, per_s: f64) -> anyhow::Result<()> {
-    let text_bytes = field.text_bytes;
-    field
-        .swarm
-        .all(Order::Act { per_s, text_bytes })
+async fn act(experiment: &mut Experiment, per_s: f64) -> anyhow::Result<()> {
+    let text_bytes = experiment.text_bytes;
+    experiment
+        .pool
+        .all(Command::Act { per_s, text_bytes })
         .await
         .map(drop)
 }

@@ -1,13 +1,13 @@
-//! Curves as inline SVG, drawn by hand: no library, no script.
+//! Curves over time.
 
-use std::fmt::Write;
+use reconnect_storm::svg::{Svg, round_step};
 
 /// Curves over one axis of time.
 #[derive(Debug)]
 pub(super) struct Chart<'a> {
     pub(super) title: &'a str,
     pub(super) curves: Vec<Curve>,
-    /// How a value reads on the axis.
+    /// Writes a value on the axis.
     pub(super) label: fn(f64) -> String,
     /// Values span powers of ten.
     pub(super) is_logarithmic: bool,
@@ -35,23 +35,21 @@ const BOTTOM: f64 = 30.0;
 const CHARACTER: f64 = 7.6;
 
 impl Chart<'_> {
-    /// A `<g>` of [`WIDTH`] × [`HEIGHT`].
-    pub(super) fn draw(&self) -> String {
-        let mut svg = String::from("<g>");
-        text(&mut svg, "title", 0.0, 16.0, "start", self.title);
-        self.legend(&mut svg);
-        let scale = self.scale();
+    /// Draws it with its upper left corner at `(0, 0)`, [`WIDTH`] × [`HEIGHT`].
+    pub(super) fn draw(&self) -> Svg {
+        let mut svg = Svg::default();
+        svg.text("title", (0.0, 16.0), "start", self.title);
+        let mut x = 0.0;
+        for Curve { name, class, .. } in &self.curves {
+            svg.line(&format!("line {class}"), (x, 36.0), (x + 16.0, 36.0));
+            svg.text("tick", (x + 22.0, 40.0), "start", name);
+            x += 22.0 + CHARACTER * name.chars().count() as f64 + 16.0;
+        }
+        let (scale, bottom) = (self.scale(), HEIGHT - BOTTOM);
         for tick in scale.ticks() {
-            let y = scale.y(tick);
-            line(&mut svg, "grid", (LEFT, y), (WIDTH - RIGHT, y));
-            text(
-                &mut svg,
-                "tick",
-                LEFT - 8.0,
-                y + 4.0,
-                "end",
-                &(self.label)(tick),
-            );
+            let (y, label) = (scale.y(tick), (self.label)(tick));
+            svg.line("grid", (LEFT, y), (WIDTH - RIGHT, y));
+            svg.text("tick", (LEFT - 8.0, y + 4.0), "end", &label);
         }
         for tick in time_ticks(self.from_s, self.to_s) {
             let x = self.x(tick);
@@ -60,46 +58,24 @@ impl Chart<'_> {
             } else {
                 format!("{tick:+} s")
             };
-            text(&mut svg, "tick", x, HEIGHT - 8.0, "middle", &label);
-            line(
-                &mut svg,
-                "grid",
-                (x, HEIGHT - BOTTOM),
-                (x, HEIGHT - BOTTOM + 4.0),
-            );
+            svg.text("tick", (x, HEIGHT - 8.0), "middle", &label);
+            svg.line("grid", (x, bottom), (x, bottom + 4.0));
         }
         if self.from_s < 0.0 {
-            let x = self.x(0.0);
-            line(&mut svg, "storm", (x, TOP), (x, HEIGHT - BOTTOM));
+            svg.line("storm", (self.x(0.0), TOP), (self.x(0.0), bottom));
         }
         for curve in &self.curves {
-            self.curve(&mut svg, curve, &scale);
+            let inside = self.inside(&curve.points);
+            let points = inside.map(|(at_s, value)| (self.x(at_s), scale.y(value)));
+            svg.curve(&format!("line {}", curve.class), points);
         }
-        svg.push_str("</g>");
         svg
     }
 
-    fn legend(&self, svg: &mut String) {
-        let mut x = 0.0;
-        for Curve { name, class, .. } in &self.curves {
-            line(svg, &format!("line {class}"), (x, 36.0), (x + 16.0, 36.0));
-            text(svg, "tick", x + 22.0, 40.0, "start", name);
-            x += 22.0 + CHARACTER * name.chars().count() as f64 + 16.0;
-        }
-    }
-
-    fn curve(&self, svg: &mut String, curve: &Curve, scale: &Scale) {
-        let inside = |(at_s, _): &&(f64, f64)| (self.from_s..=self.to_s).contains(at_s);
-        let mut path = String::new();
-        for (at_s, value) in curve.points.iter().filter(inside) {
-            let verb = if path.is_empty() { 'M' } else { 'L' };
-            // Writing into a string cannot fail.
-            write!(path, "{verb}{:.1} {:.1}", self.x(*at_s), scale.y(*value)).ok();
-        }
-        if !path.is_empty() {
-            let class = &curve.class;
-            write!(svg, r#"<path class="line {class}" d="{path}"/>"#).ok();
-        }
+    fn inside<'p>(&self, points: &'p [(f64, f64)]) -> impl Iterator<Item = (f64, f64)> + use<'p> {
+        let window = self.from_s..=self.to_s;
+        let points = points.iter().copied();
+        points.filter(move |(at_s, _)| window.contains(at_s))
     }
 
     fn x(&self, at_s: f64) -> f64 {
@@ -108,9 +84,9 @@ impl Chart<'_> {
     }
 
     fn scale(&self) -> Scale {
-        let values = self.curves.iter().flat_map(|curve| &curve.points);
-        let values = values.filter(|(at_s, _)| (self.from_s..=self.to_s).contains(at_s));
-        let values: Vec<f64> = values.map(|(_, value)| *value).collect();
+        let points = self.curves.iter().map(|curve| &curve.points);
+        let values = points.flat_map(|points| self.inside(points));
+        let values: Vec<f64> = values.map(|(_, value)| value).collect();
         let highest = values.iter().copied().fold(0.0, f64::max);
         if self.is_logarithmic {
             let lowest = values.iter().copied().filter(|value| *value > 0.0);
@@ -163,16 +139,6 @@ impl Scale {
     }
 }
 
-/// The next of 1, 2, 5, 10, 20 … that is no smaller.
-fn round_step(step: f64) -> f64 {
-    let power = 10f64.powf(step.log10().floor());
-    let steps = [1.0, 2.0, 5.0, 10.0].map(|digit| digit * power);
-    steps
-        .into_iter()
-        .find(|round| *round >= step * 0.999)
-        .unwrap_or(10.0 * power)
-}
-
 fn time_ticks(from_s: f64, to_s: f64) -> impl Iterator<Item = f64> {
     let step = round_step((to_s - from_s) / 7.0);
     let (first, last) = ((from_s / step).ceil() as i64, (to_s / step).floor() as i64);
@@ -180,32 +146,6 @@ fn time_ticks(from_s: f64, to_s: f64) -> impl Iterator<Item = f64> {
         // Tenths of a second at the finest: no 0.30000000000000004.
         (step * index as f64 * 1e3).round() / 1e3
     })
-}
-
-pub(super) fn text(svg: &mut String, class: &str, x: f64, y: f64, anchor: &str, what: &str) {
-    let what = escape(what);
-    write!(
-        svg,
-        r#"<text class="{class}" x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{what}</text>"#
-    )
-    .ok();
-}
-
-fn line(svg: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
-    let ((x1, y1), (x2, y2)) = (from, to);
-    write!(
-        svg,
-        r#"<line class="{class}" x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}"/>"#
-    )
-    .ok();
-}
-
-/// A text that means nothing to HTML.
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -229,7 +169,9 @@ mod tests {
 
     #[test]
     fn a_curve_stays_inside_its_axes() {
-        let svg = chart(&[(-5.0, 1.0), (0.0, 0.0), (9.0, 2_500.0)], false).draw();
+        let svg = chart(&[(-5.0, 1.0), (0.0, 0.0), (9.0, 2_500.0)], false)
+            .draw()
+            .to_string();
         assert!(
             svg.contains(&format!(
                 r#"d="M118.4 {:.1}L{:.1} "#,
@@ -259,7 +201,7 @@ mod tests {
 
     #[test]
     fn an_empty_chart_is_still_one() {
-        assert!(chart(&[], false).draw().contains("storm"));
-        assert!(chart(&[], true).draw().contains("storm"));
+        assert!(chart(&[], false).draw().to_string().contains("storm"));
+        assert!(chart(&[], true).draw().to_string().contains("storm"));
     }
 }

@@ -1,10 +1,10 @@
 //! The report as one page that needs nothing but itself, and as a picture.
 
-use std::fmt::Write;
+use reconnect_storm::svg::{Svg, escape};
 
 use super::{
     Fact, Memory, Point, Run,
-    chart::{self, Chart, Curve, escape},
+    chart::{self, Chart, Curve},
     thousands,
 };
 
@@ -13,10 +13,7 @@ const PICTURE_STYLE: &str = include_str!("picture.css");
 
 /// A page for people.
 pub(crate) fn page(runs: &[Run], command: &str) -> String {
-    let mut body = String::new();
-    for run in runs {
-        section(&mut body, run);
-    }
+    let body: String = runs.iter().map(section).collect();
     let sound = runs.iter().all(Run::is_clean);
     let entries: usize = runs.iter().map(|run| run.verdict.entries_seen).sum();
     let (class, verdict) = if sound {
@@ -45,7 +42,7 @@ pub(crate) fn page(runs: &[Run], command: &str) -> String {
 <title>reconnect-storm</title>
 <style>{STYLE}</style>
 <header>
-<p class="mark">outlast · reconnect-storm</p>
+<p class="stamp">outlast · reconnect-storm</p>
 <h1 class="{class}">{verdict}</h1>
 <pre><code>{command}</code></pre>
 {nav}
@@ -57,7 +54,7 @@ pub(crate) fn page(runs: &[Run], command: &str) -> String {
     )
 }
 
-fn section(page: &mut String, run: &Run) {
+fn section(run: &Run) -> String {
     let Run {
         scenario,
         what,
@@ -65,82 +62,71 @@ fn section(page: &mut String, run: &Run) {
         verdict,
         ..
     } = run;
-    // Writing into a string cannot fail.
-    write!(
-        page,
-        r#"<section id="{scenario}"><h2>{scenario}</h2><p class="what">{}</p><dl class="tiles">"#,
-        escape(what)
-    )
-    .ok();
-    for fact in run.facts.iter().filter(|fact| fact.is_headline) {
-        write!(
-            page,
-            "<div><dt>{}</dt><dd>{}</dd></div>",
-            escape(&fact.name),
-            escape(&fact.text())
+    let headlines = run.facts.iter().filter(|fact| fact.is_headline);
+    let tile = |fact: &Fact| {
+        let [name, value] = [&fact.name, &fact.text()].map(|text| escape(text));
+        format!("<div><dt>{name}</dt><dd>{value}</dd></div>")
+    };
+    let row = |fact: &Fact| {
+        let [name, value, note] = [&fact.name, &fact.text(), &fact.note].map(|text| escape(text));
+        format!(r#"<tr><th>{name}</th><td class="value">{value}</td><td>{note}</td></tr>"#)
+    };
+    let chart = |chart: Chart<'_>| {
+        let (width, height) = (chart::WIDTH, chart::HEIGHT);
+        let (title, drawn) = (escape(chart.title), chart.draw());
+        format!(
+            r#"<svg viewBox="0 0 {width} {height}" role="img" aria-label="{title}">{drawn}</svg>"#
         )
-        .ok();
-    }
+    };
+    let paragraph = |class: &str, text: &str| format!(r#"<p class="{class}">{}</p>"#, escape(text));
+    let troubles = run.failures.iter().cloned().chain(verdict.examples());
     let class = if run.is_clean() { "good" } else { "bad" };
-    let wrong = verdict.total() + run.failures.len();
-    write!(
-        page,
-        r#"<div><dt>found wrong</dt><dd class="{class}">{wrong}</dd></div></dl>"#
-    )
-    .ok();
-    for trouble in run.failures.iter().cloned().chain(verdict.examples()) {
-        write!(page, r#"<p class="bad">{}</p>"#, escape(&trouble)).ok();
-    }
-    page.push_str(r#"<div class="charts">"#);
-    for chart in charts(run) {
-        write!(
-            page,
-            r#"<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>"#,
-            chart::WIDTH,
-            chart::HEIGHT,
-            escape(chart.title),
-            chart.draw()
-        )
-        .ok();
-    }
-    page.push_str("</div><table>");
-    for fact in &run.facts {
-        write!(
-            page,
-            r#"<tr><th>{}</th><td class="value">{}</td><td>{}</td></tr>"#,
-            escape(&fact.name),
-            escape(&fact.text()),
-            escape(&fact.note)
-        )
-        .ok();
-    }
-    page.push_str("</table>");
-    for warning in &run.warnings {
-        write!(page, r#"<p class="beware">{}</p>"#, escape(warning)).ok();
-    }
-    write!(
-        page,
-        r#"<p class="small">{}.<br>{}; jitter {}, seed {}.</p>"#,
-        escape(&verdict.summary()),
-        escape(&machine.to_string()),
-        run.jitter,
+    let figures = format!(
+        "{}; {machine}; jitter {}, seed {}.",
+        verdict.summary(),
+        run.jitter.as_str(),
         run.seed
-    )
-    .ok();
-    if !run.counters.is_empty() {
-        page.push_str("<details><summary>What the gateways counted</summary><table>");
-        for (series, value) in &run.counters {
-            let value = thousands(*value);
-            write!(
-                page,
-                r#"<tr><th class="series">{}</th><td class="value">{value}</td></tr>"#,
-                escape(series)
-            )
-            .ok();
-        }
-        page.push_str("</table></details>");
+    );
+    [
+        &format!(r#"<section id="{scenario}"><h2>{scenario}</h2>"#),
+        &paragraph("what", what),
+        r#"<dl class="tiles">"#,
+        &headlines.map(tile).collect::<String>(),
+        &format!(
+            r#"<div><dt>found wrong</dt><dd class="{class}">{}</dd></div></dl>"#,
+            verdict.total() + run.failures.len()
+        ),
+        &troubles
+            .map(|trouble| paragraph("bad", &trouble))
+            .collect::<String>(),
+        r#"<div class="charts">"#,
+        &charts(run).into_iter().map(chart).collect::<String>(),
+        "</div><table>",
+        &run.facts.iter().map(row).collect::<String>(),
+        "</table>",
+        &run.warnings
+            .iter()
+            .map(|warning| paragraph("beware", warning))
+            .collect::<String>(),
+        &paragraph("small", &figures),
+        &counters(run),
+        "</section>\n",
+    ]
+    .concat()
+}
+
+fn counters(run: &Run) -> String {
+    if run.counters.is_empty() {
+        return String::new();
     }
-    page.push_str("</section>\n");
+    let rows = run.counters.iter().map(|(series, value)| {
+        let (series, value) = (escape(series), thousands(*value));
+        format!(r#"<tr><th class="series">{series}</th><td class="value">{value}</td></tr>"#)
+    });
+    format!(
+        "<details><summary>What the gateways counted</summary><table>{}</table></details>",
+        rows.collect::<String>()
+    )
 }
 
 /// The run as a picture for a README.
@@ -151,34 +137,22 @@ pub(crate) fn picture(run: &Run) -> String {
     let width = 2.0 * chart::WIDTH + 3.0 * MARGIN;
     let rows = charts.len().div_ceil(2) as f64;
     let height = HEAD + rows * (chart::HEIGHT + MARGIN);
-    let mut svg = format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"><style>{PICTURE_STYLE}</style><rect class="ground" width="{width}" height="{height}" rx="14"/>"#
-    );
-    chart::text(&mut svg, "head", MARGIN, 40.0, "start", &run.what);
-    let headline: Vec<String> = run
-        .facts
-        .iter()
-        .filter(|fact| fact.is_headline)
-        .map(|fact: &Fact| format!("{} {}", fact.name, fact.text()))
-        .collect();
-    let wrong = run.verdict.total();
-    let line = format!(
-        "{} · lost, doubled or out of order: {wrong}",
-        headline.join(" · ")
-    );
-    chart::text(&mut svg, "tick", MARGIN, 64.0, "start", &line);
+    let mut svg = Svg::default();
+    svg.text("head", (MARGIN, 40.0), "start", &run.what);
+    let headlines = run.facts.iter().filter(|fact| fact.is_headline);
+    let headlines = headlines.map(|fact| format!("{} {} · ", fact.name, fact.text()));
+    let (headlines, wrong) = (headlines.collect::<String>(), run.verdict.total());
+    let line = format!("{headlines}lost, doubled or out of order: {wrong}");
+    svg.text("tick", (MARGIN, 64.0), "start", &line);
     for (index, chart) in charts.iter().enumerate() {
         let x = MARGIN + (index % 2) as f64 * (chart::WIDTH + MARGIN);
         let y = HEAD + (index / 2) as f64 * (chart::HEIGHT + MARGIN);
-        write!(
-            svg,
-            r#"<g transform="translate({x} {y})">{}</g>"#,
-            chart.draw()
-        )
-        .ok();
+        let chart = chart.draw();
+        svg.push(format_args!(
+            r#"<g transform="translate({x} {y})">{chart}</g>"#
+        ));
     }
-    svg.push_str("</svg>\n");
-    svg
+    svg.document((width, height), PICTURE_STYLE, &run.what)
 }
 
 fn charts(run: &Run) -> Vec<Chart<'static>> {
@@ -192,30 +166,26 @@ fn charts(run: &Run) -> Vec<Chart<'static>> {
             .filter_map(|point| Some((point.at_s, of(point)?)))
             .collect(),
     };
-    let mut back = vec![
+    let back = |point: &Point| Some(point.back as f64);
+    let attaches_per_s = |point: &Point| Some(point.attaches_per_s);
+    let mut clients = vec![
         curve("without a socket", "c1", points, |point| {
             Some(point.out as f64)
         }),
-        curve("back", "c2", points, |point| Some(point.back as f64)),
+        curve("back", "c2", points, back),
         curve("caught up", "c0", points, |point| {
             Some(point.caught_up as f64)
         }),
     ];
-    let moved = |point: &Point| Some(point.moved as f64);
     if points.iter().any(|point| point.moved > 0) {
-        back.push(curve("moved", "c3", points, moved));
+        let moved = |point: &Point| Some(point.moved as f64);
+        clients.push(curve("moved", "c3", points, moved));
     }
-    let mut attaches = vec![curve("attaches", "c0", points, |point| {
-        Some(point.attaches_per_s)
-    })];
-    if !run.bare_curves.is_empty() {
-        let bare = &run.bare_curves;
-        back.push(curve("bare: back", "bare", bare, |point| {
-            Some(point.back as f64)
-        }));
-        attaches.push(curve("bare: upgrades", "bare", bare, |point| {
-            Some(point.attaches_per_s)
-        }));
+    let mut attaches = vec![curve("attaches", "c0", points, attaches_per_s)];
+    let bare = &run.bare_curves;
+    if !bare.is_empty() {
+        clients.push(curve("bare: back", "bare", bare, back));
+        attaches.push(curve("bare: upgrades", "bare", bare, attaches_per_s));
     }
     let latency = vec![
         curve("99 %", "c0", points, |point| point.p99_ms),
@@ -229,27 +199,20 @@ fn charts(run: &Run) -> Vec<Chart<'static>> {
         from_s,
         to_s,
     };
+    let memory = memory(&run.memory);
     let ms = |value: f64| format!("{value} ms");
     let mebibytes = |value: f64| format!("{value:.0} MiB");
     vec![
-        chart("Clients out, back and caught up", back, thousands, false),
+        chart("Clients out, back and caught up", clients, thousands, false),
         chart("Attaches a second", attaches, thousands, false),
-        chart(
-            "From an action to its event, of those that were not cut",
-            latency,
-            ms,
-            true,
-        ),
-        chart(
-            "Memory of each process",
-            memory(&run.memory),
-            mebibytes,
-            false,
-        ),
+        chart(LATENCY, latency, ms, true),
+        chart("Memory of each process", memory, mebibytes, false),
     ]
 }
 
-/// What is worth showing: the storm, and a little on both sides of it.
+const LATENCY: &str = "From an action to its event, of those that were not cut";
+
+/// The time worth showing: the storm, and a little on both sides of it.
 fn window(points: &[Point]) -> (f64, f64) {
     let (first, last) = (
         points.first().map_or(-1.0, |point| point.at_s),

@@ -1,125 +1,67 @@
-//! A gateway is told to go: it moves its clients, and goes when the last has gone (D3).
+//! A gateway is drained: it moves its clients, and ends when the last has gone (D3).
 
 use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::{
-    field::Field,
-    report::{Fact, Unit},
-    swarm::Done,
+    experiment::Experiment,
+    pool::{Recovery, Results},
+    report::Fact,
 };
 
-pub(super) async fn storm(field: &mut Field) -> anyhow::Result<Vec<Fact>> {
-    if field.options.storm_command.is_some() {
-        field.run_storm_command().await?;
-        return Ok(Vec::new());
-    }
-    let within = Duration::from_millis(field.options.drain_ms) + Duration::from_secs(30);
-    let gateway = field
-        .stage()?
-        .gateways
-        .first_mut()
-        .context("there is a gateway")?;
-    gateway.tell_to_go()?;
-    let gone = gateway.gone(within).await?;
-    let limit_s = field.options.drain_ms as f64 / 1e3;
-    Ok(vec![
-        Fact::new(
-            "gone_s",
-            "the process went after",
-            gone.as_secs_f64(),
-            Unit::Seconds,
-        )
-        .note(format!("--drain-ms allows {limit_s} s"))
-        .headline(),
-    ])
+pub(super) async fn storm(experiment: &mut Experiment) -> anyhow::Result<Vec<Fact>> {
+    let drain = Duration::from_millis(experiment.options.drain_ms);
+    let gateways = &mut experiment.testbed()?.gateways;
+    let gateway = gateways.first_mut().context("there is a gateway")?;
+    gateway.terminate()?;
+    let gone = gateway.gone(drain + Duration::from_secs(30)).await?;
+    let fact = Fact::seconds("gone_s", "the process went after", gone.as_secs_f64());
+    let note = format!("--drain-ms allows {} s", drain.as_secs_f64());
+    Ok(vec![fact.note(note).headline()])
 }
 
-/// How evenly the moves were spread, and whether anybody noticed.
-pub(super) fn facts(done: &Done) -> Vec<Fact> {
-    let told = done
-        .journeys
-        .iter()
-        .filter(|journey| journey.move_at_us.is_some())
-        .count();
-    let moved = done
-        .journeys
-        .iter()
-        .filter(|journey| journey.moved_us.is_some())
-        .count();
-    let without = done
-        .journeys
-        .iter()
-        .filter(|journey| journey.out_us.is_some())
-        .count();
-    let silenced = done
-        .journeys
-        .iter()
-        .filter_map(|journey| journey.silenced_us)
-        .max();
-    let last = done
-        .journeys
-        .iter()
-        .filter_map(|journey| journey.moved_us)
-        .max();
+/// The moves: how evenly they were spread, and what clients noticed of them.
+pub(super) fn facts(done: &Results) -> Vec<Fact> {
+    let times = |of: fn(&Recovery) -> Option<u64>| {
+        let times: Vec<u64> = done.recoveries.iter().filter_map(of).collect();
+        times
+    };
+    let max = |times: &[u64]| times.iter().max().copied().unwrap_or(0) as f64;
+    let told = times(|recovery| recovery.move_at_us);
+    let moved = times(|recovery| recovery.moved_us);
+    let without = times(|recovery| recovery.out_us).len();
+    let silenced_ms = max(&times(|recovery| recovery.silenced_us)) / 1e3;
+    let last_s = max(&moved) / 1e6;
     let mut facts = vec![
-        Fact::new("told_to_move", "told to move", told as f64, Unit::Count),
-        Fact::new("moved", "moved", moved as f64, Unit::Count).note(format!(
-            "the last after {:.2} s",
-            last.unwrap_or(0) as f64 / 1e6
-        )),
-        Fact::new(
-            "without_socket",
-            "ever without a live socket",
-            without as f64,
-            Unit::Count,
-        )
-        .note("goal: 0")
-        .headline(),
-        Fact::new(
+        Fact::count("told_to_move", "told to move", told.len()),
+        Fact::count("moved", "moved", moved.len()).note(format!("the last after {last_s:.2} s")),
+        Fact::count("without_socket", "ever without a live socket", without)
+            .note("goal: 0")
+            .headline(),
+        Fact::ms(
             "handover_ms_max",
             "the longest that nothing could arrive",
-            silenced.unwrap_or(0) as f64 / 1e3,
-            Unit::Milliseconds,
+            silenced_ms,
         )
         .note("from the first socket's end to `resumed` on the second"),
     ];
-    let planned = spread(
-        done.journeys
-            .iter()
-            .filter_map(|journey| journey.move_at_us),
-    );
-    let dialled = spread(
-        done.journeys
-            .iter()
-            .filter_map(|journey| journey.move_dialled_us),
-    );
-    for (key, name, spread) in [
-        (
-            "move_deviation_planned",
-            "the plan, off from even by",
-            planned,
-        ),
+    let dialled = times(|recovery| recovery.move_dialled_us);
+    for (key, name, times) in [
+        ("move_deviation_planned", "the plan, off from even by", told),
         ("move_deviation", "the moves, off from even by", dialled),
     ] {
-        if let Some(Spread {
-            window_s,
-            deviation_s,
-        }) = spread
-        {
-            facts.push(
-                Fact::new(key, name, deviation_s * 1e3, Unit::Milliseconds).note(format!(
-                    "at most, {:.1} % of the {window_s:.2} s that they took",
-                    100.0 * deviation_s / window_s.max(0.001)
-                )),
-            );
-        }
+        facts.extend(spread(times.into_iter()).map(|spread| {
+            let (window_s, deviation_s) = (spread.window_s, spread.deviation_s);
+            let percent = 100.0 * deviation_s / window_s.max(0.001);
+            let note = format!("at most, {percent:.1} % of the {window_s:.2} s that they took");
+            Fact::ms(key, name, deviation_s * 1e3).note(note)
+        }));
     }
     facts
 }
 
-/// How far times are from an even spread between the first and the last.
+/// The distance of times from an even spread between the first and the last.
 #[derive(Debug, PartialEq)]
 struct Spread {
     window_s: f64,

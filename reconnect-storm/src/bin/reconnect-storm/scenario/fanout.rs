@@ -6,11 +6,11 @@ use tokio::time::sleep;
 
 use super::act;
 use crate::{
-    field::Field,
+    experiment::Experiment,
+    pool::Latencies,
     probe::now_us,
     progress::say,
-    report::{Fact, Unit, thousands},
-    swarm::Latencies,
+    report::{Fact, thousands},
 };
 
 const STEP: Duration = Duration::from_secs(4);
@@ -18,13 +18,13 @@ const STEP: Duration = Duration::from_secs(4);
 const BROKEN_MS: f64 = 500.0;
 const STEPS_MAX: u32 = 16;
 
-pub(super) async fn storm(field: &mut Field) -> anyhow::Result<Vec<Fact>> {
-    let fan = f64::from(field.options.clients()) / f64::from(field.options.rooms());
-    let mut rate = field.rate_per_s.max(1.0);
+pub(super) async fn storm(experiment: &mut Experiment) -> anyhow::Result<Vec<Fact>> {
+    let fan = f64::from(experiment.options.clients()) / f64::from(experiment.options.rooms());
+    let mut rate = experiment.rate_per_s.max(1.0);
     let (mut facts, mut best) = (Vec::new(), (0.0, 0.0, 0.0));
-    let timeline = field.swarm.timeline();
+    let timeline = experiment.pool.timeline();
     for _ in 0..STEPS_MAX {
-        act(field, rate).await?;
+        act(experiment, rate).await?;
         // The first second of a step belongs to the change.
         sleep(Duration::from_secs(1)).await;
         let (begin_us, before) = (now_us(), timeline.lock().last());
@@ -48,32 +48,20 @@ pub(super) async fn storm(field: &mut Field) -> anyhow::Result<Vec<Fact>> {
         }
         best = (rate, events, p99_ms);
         let name = format!("p99 at {} actions a second", thousands(rate));
-        facts.push(
-            Fact::new("step_p99_ms", name, p99_ms, Unit::Milliseconds)
-                .note(format!("{} events a second", thousands(events))),
-        );
+        let fact = Fact::ms("step_p99_ms", name, p99_ms);
+        facts.push(fact.note(format!("{} events a second", thousands(events))));
         rate *= 2.0;
     }
-    act(field, 0.0).await?;
-    field.rate_per_s = best.0;
-    facts.push(
-        Fact::new(
-            "events_per_s_max",
-            "delivered before it broke",
-            best.1,
-            Unit::PerSecond,
-        )
-        .note(format!(
-            "{} actions a second, p99 {:.1} ms",
-            thousands(best.0),
-            best.2
-        ))
-        .headline(),
+    act(experiment, 0.0).await?;
+    experiment.rate_per_s = best.0;
+    let (rate_held, events, p99_ms) = best;
+    let note = format!(
+        "{} actions a second, p99 {p99_ms:.1} ms",
+        thousands(rate_held)
     );
-    facts.push(
-        Fact::new("broke_at_per_s", "it broke at", rate, Unit::PerSecond).note(format!(
-            "p99 above {BROKEN_MS} ms, or fewer than 80 % of the events"
-        )),
-    );
+    let fact = Fact::per_s("events_per_s_max", "delivered before it broke", events);
+    facts.push(fact.note(note).headline());
+    let note = format!("p99 above {BROKEN_MS} ms, or fewer than 80 % of the events");
+    facts.push(Fact::per_s("broke_at_per_s", "it broke at", rate).note(note));
     Ok(facts)
 }

@@ -4,87 +4,56 @@ use tokio::time::sleep;
 
 use super::act;
 use crate::{
-    field::Field,
-    probe::{Watched, now_us},
-    report::{Fact, Unit},
-    swarm::Crowd,
+    experiment::Experiment,
+    pool::Cohort,
+    probe::{ProcessUsage, now_us},
+    report::Fact,
 };
 
-pub(super) async fn arrive(field: &mut Field, crowd: Crowd) -> anyhow::Result<()> {
-    field.times.quiet_us = now_us();
-    field.arrive(crowd).await?;
-    act(field, 0.0).await?;
+pub(super) async fn arrive(experiment: &mut Experiment, cohort: Cohort) -> anyhow::Result<()> {
+    experiment.times.quiet_us = now_us();
+    experiment.arrive(cohort).await?;
+    act(experiment, 0.0).await?;
     // What the arrival has stirred up is to settle first.
-    sleep(field.options.warmup()).await;
+    sleep(experiment.options.warmup()).await;
     Ok(())
 }
 
-pub(super) async fn storm(field: &mut Field) -> anyhow::Result<Vec<Fact>> {
-    field.progress.phase("rest");
-    let begin_us = field.times.storm_us;
-    sleep(field.options.watch()).await;
-    let (end_us, clients) = (now_us(), f64::from(field.options.clients()));
-    let seen = field.probe.seen();
-    let before_us = field.times.quiet_us;
-    let grown = |of: &Watched| {
+pub(super) async fn storm(experiment: &mut Experiment) -> anyhow::Result<Vec<Fact>> {
+    experiment.progress.phase("rest");
+    let begin_us = experiment.times.storm_us;
+    sleep(experiment.options.watch()).await;
+    let (end_us, clients) = (now_us(), f64::from(experiment.options.clients()));
+    let seen = experiment.probe.seen();
+    let before_us = experiment.times.quiet_us;
+    let grown = |of: &ProcessUsage| {
         let now = of.rss_bytes(end_us)? as f64;
         Some(now - of.rss_bytes(before_us)? as f64)
     };
-    let mut facts = Vec::new();
-    let (mut sum, mut cpu_s) = (0.0, 0.0);
-    for process in seen
+    let servers: Vec<_> = seen.iter().filter(|process| !process.is_ours()).collect();
+    let each = |process: &&ProcessUsage| grown(process).unwrap_or(0.0) / clients;
+    let (gateways, others): (Vec<_>, Vec<_>) = servers
         .iter()
-        .filter(|process| !process.name.starts_with("the clients"))
-    {
-        let per_session = grown(process).unwrap_or(0.0) / clients;
-        sum += per_session;
-        cpu_s += process.cpu_s(begin_us, end_us);
-        if process.name.starts_with("gateway") {
-            continue;
-        }
-        let name = format!("memory a session, {}", process.name);
-        facts.push(Fact::new(
-            "session_bytes_of",
-            name,
-            per_session,
-            Unit::Bytes,
-        ));
-    }
-    let gateways: f64 = seen
+        .copied()
+        .partition(|process| process.is_gateway());
+    let of_gateways: f64 = gateways.iter().map(each).sum();
+    let of_all: f64 = servers.iter().map(each).sum();
+    let cpu_s: f64 = servers
         .iter()
-        .filter(|process| process.name.starts_with("gateway"))
-        .filter_map(grown)
+        .map(|process| process.cpu_s(begin_us, end_us))
         .sum();
-    let passed_s = (end_us - begin_us) as f64 / 1e6;
-    let us_per_s = 1e6 * cpu_s / passed_s / clients;
-    facts.insert(
-        0,
-        Fact::new(
-            "gateway_session_bytes",
-            "memory a session, gateways",
-            gateways / clients,
-            Unit::Bytes,
-        )
-        .headline(),
-    );
-    facts.push(
-        Fact::new(
-            "session_bytes",
-            "memory a session, everything",
-            sum,
-            Unit::Bytes,
-        )
-        .headline(),
-    );
-    facts.push(
-        Fact::new(
-            "idle_cpu",
-            "processor, everything",
-            100.0 * cpu_s / passed_s,
-            Unit::Percent,
-        )
-        .note(format!("of a core; {us_per_s:.2} µs a second and session"))
-        .headline(),
-    );
+    let cores = cpu_s * 1e6 / (end_us - begin_us) as f64;
+    let us_per_s = 1e6 * cores / clients;
+    let name = "memory a session, gateways";
+    let mut facts = vec![Fact::bytes("gateway_session_bytes", name, of_gateways).headline()];
+    facts.extend(others.iter().map(|process| {
+        let name = format!("memory a session, {}", process.name);
+        Fact::bytes("session_bytes_of", name, each(process))
+    }));
+    let name = "memory a session, everything";
+    facts.push(Fact::bytes("session_bytes", name, of_all).headline());
+    let cpu = Fact::percent("idle_cpu", "processor, everything", 100.0 * cores);
+    let note = format!("of a core; {us_per_s:.2} µs a second and session");
+    facts.push(cpu.note(note).headline());
     Ok(facts)
 }

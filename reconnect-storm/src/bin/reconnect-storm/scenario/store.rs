@@ -3,22 +3,16 @@
 use std::time::Duration;
 
 use super::worker::stalled;
-use crate::{field::Field, report::Fact};
+use crate::{experiment::Experiment, report::Fact};
 
 const AWAY: Duration = Duration::from_secs(1);
 
-pub(super) async fn storm(field: &mut Field) -> anyhow::Result<Vec<Fact>> {
-    if field.options.storm_command.is_some() {
-        field.run_storm_command().await?;
-        return Ok(Vec::new());
-    }
-    field.stage()?.redis.die_and_return(AWAY).await?;
-    let (name, pid) = {
-        let redis = &field.stage()?.redis.process;
-        (format!("{} again", redis.name), redis.pid())
-    };
+pub(super) async fn storm(experiment: &mut Experiment) -> anyhow::Result<Vec<Fact>> {
+    let redis = &mut experiment.testbed()?.redis;
+    redis.die_and_return(AWAY).await?;
+    let (name, pid) = (format!("{} again", redis.process.name), redis.process.pid());
     if let Some(pid) = pid {
-        field.probe.watch(name, pid);
+        experiment.probe.watch(name, pid);
     }
-    stalled(field, "1 s away, and little more").await
+    stalled(experiment, "1 s away, and little more").await
 }

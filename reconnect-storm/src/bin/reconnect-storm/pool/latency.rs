@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// How often which latency came: buckets of a sixteenth of a power of two, so 6 % wide.
+/// A histogram of latencies: buckets of a sixteenth of a power of two, so 6 % wide.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Latencies {
@@ -51,7 +51,7 @@ impl Latencies {
     }
 }
 
-/// Below 16 each number is a bucket; above, the exponent and the four bits behind the highest.
+/// Below 16 each number is a bucket; above, the exponent and the four bits after the highest.
 fn bucket(us: u64) -> u16 {
     let exponent = 63 - (us | 1).leading_zeros();
     if exponent < PER_DOUBLING_BITS {

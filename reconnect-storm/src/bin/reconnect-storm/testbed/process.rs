@@ -13,9 +13,9 @@ use tokio::{
 };
 
 use super::{Metrics, READY_WITHIN};
-use crate::part;
+use crate::role;
 
-/// A process of the stage. Killed when it is dropped, and by the system when this program dies.
+/// A process of the testbed. Killed when it is dropped, and by the system when this program dies.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) name: String,
@@ -24,8 +24,8 @@ pub(crate) struct Process {
     child: Child,
     log: PathBuf,
     admin: Option<String>,
-    /// It was told to go: its end is no surprise.
-    is_to_go: bool,
+    /// It was told to stop: its end is no surprise.
+    is_stopping: bool,
 }
 
 impl Process {
@@ -37,13 +37,13 @@ impl Process {
         folder: &Path,
     ) -> anyhow::Result<Process> {
         let log = folder.join(format!("{}.log", name.replace(' ', "-")));
-        let mut command: Command = part::leashed(&program.to_string_lossy())?;
+        let mut command: Command = role::dying_with_parent(&program.to_string_lossy())?;
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("OUTLAST_") {
                 command.env_remove(variable);
             }
         }
-        part::share_cores(&mut command);
+        role::share_cores(&mut command);
         let stderr = File::options().create(true).append(true).open(&log)?;
         let child = command
             .args(words)
@@ -57,7 +57,7 @@ impl Process {
             child,
             log,
             admin: None,
-            is_to_go: false,
+            is_stopping: false,
         })
     }
 
@@ -93,7 +93,7 @@ impl Process {
 
     /// SIGKILL.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
-        self.is_to_go = true;
+        self.is_stopping = true;
         self.child
             .kill()
             .await
@@ -101,8 +101,8 @@ impl Process {
     }
 
     /// SIGTERM.
-    pub(crate) fn tell_to_go(&mut self) -> anyhow::Result<()> {
-        self.is_to_go = true;
+    pub(crate) fn terminate(&mut self) -> anyhow::Result<()> {
+        self.is_stopping = true;
         let pid = self
             .pid()
             .and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
@@ -113,7 +113,7 @@ impl Process {
         )?)
     }
 
-    /// Waits until it has gone, and answers how long that took.
+    /// Waits until it has gone, and returns how long that took.
     pub(crate) async fn gone(&mut self, within: Duration) -> anyhow::Result<Duration> {
         let begin = Instant::now();
         let waited = timeout(within, self.child.wait()).await;
@@ -124,14 +124,14 @@ impl Process {
     /// An error where it has ended by itself.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
-            Some(status) if !self.is_to_go => {
+            Some(status) if !self.is_stopping => {
                 bail!("{} has ended ({status}): {}", self.name, self.last_words())
             }
             Some(_) | None => Ok(()),
         }
     }
 
-    /// What it has counted so far.
+    /// Its counts so far.
     pub(crate) async fn metrics(&mut self) -> anyhow::Result<Metrics> {
         let admin = self.admin.as_deref().context("it has no metrics")?;
         Metrics::fetch(admin).await

@@ -1,9 +1,9 @@
-//! From what was seen to figures.
+//! Figures from what was seen.
 
-use super::{Fact, Machine, Memory, Point, Unit};
+use super::{Fact, Machine, Memory, Point};
 use crate::{
-    probe::Watched,
-    swarm::{Journey, Timeline},
+    pool::{Recovery, Timeline},
+    probe::ProcessUsage,
 };
 
 /// The curves of a run, from a little before the storm to its end.
@@ -35,7 +35,7 @@ pub(crate) fn curves(timeline: &Timeline, storm_us: u64, end_us: u64) -> Vec<Poi
 }
 
 /// The memory of processes, on the clock of the storm.
-pub(crate) fn memory(seen: &[Watched], storm_us: u64, end_us: u64) -> Vec<Memory> {
+pub(crate) fn memory(seen: &[ProcessUsage], storm_us: u64, end_us: u64) -> Vec<Memory> {
     let on_storm_clock = |at_us: u64| (at_us as f64 - storm_us as f64) / 1e6;
     let processes = seen.iter().map(|process| {
         let shown = process
@@ -52,48 +52,38 @@ pub(crate) fn memory(seen: &[Watched], storm_us: u64, end_us: u64) -> Vec<Memory
     processes.collect()
 }
 
-/// How those that were cut came back: of the polite ones, if others were there. Beside the mean of how long that
-/// took in each of the baselines.
-pub(crate) fn facts_of_return(journeys: &[Journey], bare: &[&[Journey]]) -> Vec<Fact> {
-    let cut: Vec<&Journey> = polite(journeys)
-        .filter(|journey| journey.out_us.is_some())
+/// The return of those that were cut (of the polite ones, if others were there), beside the mean of how long it took in
+/// the baselines.
+pub(crate) fn facts_of_return(recoveries: &[Recovery], bare: &[&[Recovery]]) -> Vec<Fact> {
+    let cut: Vec<&Recovery> = polite(recoveries)
+        .filter(|recovery| recovery.out_us.is_some())
         .collect();
     if cut.is_empty() {
         return Vec::new();
     }
     let times =
-        |of: fn(&Journey) -> Option<u64>| seconds(cut.iter().filter_map(|journey| of(journey)));
-    let back = times(|journey| journey.back_us);
-    let caught_up = times(|journey| journey.caught_up_us);
-    let attempts: u64 = cut.iter().map(|journey| u64::from(journey.attempts)).sum();
+        |of: fn(&Recovery) -> Option<u64>| seconds(cut.iter().filter_map(|recovery| of(recovery)));
+    let back = times(|recovery| recovery.back_us);
+    let caught_up = times(|recovery| recovery.caught_up_us);
+    let attempts: u64 = cut
+        .iter()
+        .map(|recovery| u64::from(recovery.attempts))
+        .sum();
     let spread = |times: &[f64]| {
-        format!(
-            "half of them after {:.2} s, 99 % after {:.2} s",
-            at(times, 0.5),
-            at(times, 0.99)
-        )
+        let [half, most] = [0.5, 0.99].map(|share| at(times, share));
+        format!("half of them after {half:.2} s, 99 % after {most:.2} s")
     };
+    let (all_back, all_caught_up) = (at(&back, 1.0), at(&caught_up, 1.0));
     let mut facts = vec![
-        Fact::new("cut", "lost their sockets", cut.len() as f64, Unit::Count),
-        Fact::new(
-            "all_back_s",
-            "all back after",
-            at(&back, 1.0),
-            Unit::Seconds,
-        )
-        .note(spread(&back)),
-        Fact::new(
-            "all_caught_up_s",
-            "all caught up after",
-            at(&caught_up, 1.0),
-            Unit::Seconds,
-        )
-        .note(spread(&caught_up))
-        .headline(),
+        Fact::count("cut", "lost their sockets", cut.len()),
+        Fact::seconds("all_back_s", "all back after", all_back).note(spread(&back)),
+        Fact::seconds("all_caught_up_s", "all caught up after", all_caught_up)
+            .note(spread(&caught_up))
+            .headline(),
     ];
     let bare: Vec<_> = bare
         .iter()
-        .map(|bare| seconds(bare.iter().filter_map(|journey| journey.back_us)))
+        .map(|bare| seconds(bare.iter().filter_map(|recovery| recovery.back_us)))
         .filter(|back| !back.is_empty())
         .collect();
     if let Some(first) = bare.first() {
@@ -101,30 +91,23 @@ pub(crate) fn facts_of_return(journeys: &[Journey], bare: &[&[Journey]]) -> Vec<
         let mean_s = took.iter().sum::<f64>() / took.len() as f64;
         let each: Vec<String> = took.iter().map(|took_s| format!("{took_s:.2} s")).collect();
         let each = each.join(" before the storm, and after it ");
-        let note = format!(
-            "{each}; {} clients upgrade again; {}",
-            first.len(),
-            spread(first)
-        );
-        let ratio = at(&caught_up, 1.0) / mean_s.max(1e-3);
-        facts.push(Fact::new("bare_s", "bare: all back after", mean_s, Unit::Seconds).note(note));
-        facts.push(
-            Fact::new("times_bare", "caught up, beside bare", ratio, Unit::Times)
-                .note("goal: 2.5 ×; 3 × for rude")
-                .headline(),
-        );
+        let (clients, spread) = (first.len(), spread(first));
+        let note = format!("{each}; {clients} clients upgrade again; {spread}");
+        let ratio = all_caught_up / mean_s.max(1e-3);
+        facts.push(Fact::seconds("bare_s", "bare: all back after", mean_s).note(note));
+        let ratio = Fact::times("times_bare", "caught up, beside bare", ratio);
+        facts.push(ratio.note("goal: 2.5 ×; 3 × for rude").headline());
     }
     let per_client = attempts as f64 / cut.len() as f64;
-    facts.push(Fact::new(
+    facts.push(Fact::ratio(
         "attempts_per_client",
         "attempts a client",
         per_client,
-        Unit::Ratio,
     ));
     facts
 }
 
-/// What those who were not cut noticed.
+/// The latency of those who were not cut.
 pub(crate) fn facts_of_latency(
     timeline: &Timeline,
     quiet: (u64, u64),
@@ -136,7 +119,7 @@ pub(crate) fn facts_of_latency(
     );
     let ms = |us: Option<u64>| us.unwrap_or(0) as f64 / 1e3;
     let p99s = [&before, &during].map(|latencies| ms(latencies.quantile_us(0.99)));
-    let note = |latencies: &crate::swarm::Latencies| {
+    let note = |latencies: &crate::pool::Latencies| {
         format!(
             "half within {:.1} ms, the slowest {:.0} ms, of {}",
             ms(latencies.quantile_us(0.5)),
@@ -144,47 +127,22 @@ pub(crate) fn facts_of_latency(
             latencies.count()
         )
     };
-    let mut facts = vec![
-        Fact::new(
-            "quiet_p99_ms",
-            "p99 while quiet",
-            p99s[0],
-            Unit::Milliseconds,
-        )
-        .note(note(&before)),
-    ];
+    let quiet = Fact::ms("quiet_p99_ms", "p99 while quiet", p99s[0]);
+    let mut facts = vec![quiet.note(note(&before))];
     if during.count() > 0 {
-        let beside = format!(
-            "{}; {:.1} × quiet; goal: 2 × or 50 ms",
-            note(&during),
-            p99s[1] / p99s[0].max(0.001)
-        );
-        facts.push(
-            Fact::new(
-                "storm_p99_ms",
-                "p99 in the storm, not cut",
-                p99s[1],
-                Unit::Milliseconds,
-            )
-            .note(beside)
-            .headline(),
-        );
+        let (note, times) = (note(&during), p99s[1] / p99s[0].max(0.001));
+        let fact = Fact::ms("storm_p99_ms", "p99 in the storm, not cut", p99s[1]);
+        let note = format!("{note}; {times:.1} × quiet; goal: 2 × or 50 ms");
+        facts.push(fact.note(note).headline());
     }
-    let slowest = timeline
-        .between(storm.0, u64::MAX)
-        .filter_map(|sample| sample.latency.quantile_us(1.0))
-        .max();
-    facts.push(Fact::new(
-        "slowest_s",
-        "the slowest event from the storm on",
-        ms(slowest) / 1e3,
-        Unit::Seconds,
-    ));
+    let slowest_s = timeline.slowest_us(storm.0, u64::MAX).unwrap_or(0) as f64 / 1e6;
+    let name = "the slowest event from the storm on";
+    facts.push(Fact::seconds("slowest_s", name, slowest_s));
     facts
 }
 
-/// What it took of the machine, from the storm's begin until all was well.
-pub(crate) fn facts_of_cost(seen: &[Watched], from_us: u64, to_us: u64) -> Vec<Fact> {
+/// The cost to the machine, from the storm's begin until all was well.
+pub(crate) fn facts_of_cost(seen: &[ProcessUsage], (from_us, to_us): (u64, u64)) -> Vec<Fact> {
     let passed_s = (to_us.saturating_sub(from_us) as f64 / 1e6).max(0.001);
     let facts = seen.iter().filter_map(|process| {
         let most = process.rss_bytes_max(from_us, to_us.max(from_us + 1_000_000))?;
@@ -195,27 +153,23 @@ pub(crate) fn facts_of_cost(seen: &[Watched], from_us: u64, to_us: u64) -> Vec<F
             100.0 * cpu_s / passed_s
         );
         let name = format!("memory of {}", process.name);
-        Some(Fact::new("memory_bytes_max", name, most as f64, Unit::Bytes).note(note))
+        Some(Fact::bytes("memory_bytes_max", name, most as f64).note(note))
     });
     facts.collect()
 }
 
-/// What makes the figures doubtful: the tool may have measured itself.
+/// Reasons to doubt the figures: the tool may have measured itself.
 pub(crate) fn warnings(
-    seen: &[Watched],
+    seen: &[ProcessUsage],
     machine: &Machine,
     (from_us, to_us): (u64, u64),
     lag_us: u64,
 ) -> Vec<String> {
     let passed_s = (to_us.saturating_sub(from_us) as f64 / 1e6).max(0.001);
     let cores = |is_ours: bool| {
-        let of_kind = seen
-            .iter()
-            .filter(|process| process.name.starts_with("the clients") == is_ours);
-        of_kind
-            .map(|process| process.cpu_s(from_us, to_us))
-            .sum::<f64>()
-            / passed_s
+        let of_kind = seen.iter().filter(|process| process.is_ours() == is_ours);
+        let cpu_s = of_kind.map(|process| process.cpu_s(from_us, to_us));
+        cpu_s.sum::<f64>() / passed_s
     };
     let (ours, theirs) = (cores(true), cores(false));
     let all = machine.cores as f64;
@@ -241,12 +195,12 @@ pub(crate) fn warnings(
     warnings
 }
 
-/// How late the clients' timers may be before that is told.
+/// The lateness of the clients' timers from which on it is told.
 const LAG_US_MAX: u64 = 20_000;
 
 /// Everybody but the rude.
-pub(crate) fn polite(journeys: &[Journey]) -> impl Iterator<Item = &Journey> {
-    journeys.iter().filter(|journey| !journey.rude)
+pub(crate) fn polite(recoveries: &[Recovery]) -> impl Iterator<Item = &Recovery> {
+    recoveries.iter().filter(|recovery| !recovery.rude)
 }
 
 fn seconds(us: impl Iterator<Item = u64>) -> Vec<f64> {
@@ -268,21 +222,21 @@ mod tests {
 
     #[test]
     fn the_way_back_is_that_of_the_polite_beside_bare() {
-        let journey = |rude, back_us| Journey {
+        let recovery = |rude, back_us| Recovery {
             rude,
             out_us: Some(1_000),
             back_us: Some(back_us),
             caught_up_us: Some(back_us + 100_000),
             attempts: 2,
-            ..Journey::default()
+            ..Recovery::default()
         };
-        let journeys = [
-            journey(false, 300_000),
-            journey(false, 900_000),
-            journey(true, 5_000_000),
+        let recoveries = [
+            recovery(false, 300_000),
+            recovery(false, 900_000),
+            recovery(true, 5_000_000),
         ];
-        let bare = [[journey(false, 400_000)], [journey(false, 600_000)]];
-        let facts = facts_of_return(&journeys, &bare.each_ref().map(|bare| &bare[..]));
+        let bare = [[recovery(false, 400_000)], [recovery(false, 600_000)]];
+        let facts = facts_of_return(&recoveries, &bare.each_ref().map(|bare| &bare[..]));
         let value = |key| facts.iter().find(|fact| fact.key == key).unwrap().value;
         assert_eq!(value("cut"), 2.0);
         assert_eq!(value("all_back_s"), 0.9);
@@ -290,7 +244,7 @@ mod tests {
         assert_eq!(value("bare_s"), 0.5);
         assert_eq!(value("times_bare"), 2.0);
         assert_eq!(value("attempts_per_client"), 2.0);
-        assert!(facts_of_return(&[Journey::default()], &[]).is_empty());
+        assert!(facts_of_return(&[Recovery::default()], &[]).is_empty());
     }
 
     #[test]

@@ -3,17 +3,17 @@ use std::{future::Future, pin::Pin};
 use outlast_protocol::{ClientFrame, ServerFrame};
 use tokio_tungstenite::tungstenite::Error;
 
-use super::socket::{Heard, Socket};
+use super::socket::{Incoming, Socket};
 use crate::SocketId;
 
 /// One of a client's sockets, from its dialling on.
-pub(super) struct Line {
+pub(super) struct Connection {
     socket: SocketId,
     state: State,
 }
 
-/// What happened on a socket.
-pub(super) enum News {
+/// Something that happened on a socket.
+pub(super) enum ConnectionEvent {
     Connected,
     Frame(ServerFrame),
     Garbled(String),
@@ -25,13 +25,13 @@ enum State {
     Open(Box<Socket>),
 }
 
-impl Line {
+impl Connection {
     pub(super) fn dialling(
         socket: SocketId,
         dial: impl Future<Output = Result<Socket, Error>> + Send + 'static,
-    ) -> Line {
+    ) -> Connection {
         let state = State::Dialling(Box::pin(dial));
-        Line { socket, state }
+        Connection { socket, state }
     }
 
     pub(super) fn socket(&self) -> SocketId {
@@ -39,22 +39,22 @@ impl Line {
     }
 
     /// Waits for the next; cancel safe.
-    pub(super) async fn news(&mut self) -> (SocketId, News) {
-        let news = match &mut self.state {
+    pub(super) async fn event(&mut self) -> (SocketId, ConnectionEvent) {
+        let event = match &mut self.state {
             State::Dialling(dial) => match dial.await {
                 Ok(open) => {
                     self.state = State::Open(Box::new(open));
-                    News::Connected
+                    ConnectionEvent::Connected
                 }
-                Err(_) => News::Gone(None),
+                Err(_) => ConnectionEvent::Gone(None),
             },
-            State::Open(open) => match open.hear().await {
-                Heard::Frame(frame) => News::Frame(frame),
-                Heard::Garbled(text) => News::Garbled(text),
-                Heard::Gone(code) => News::Gone(code),
+            State::Open(open) => match open.receive().await {
+                Incoming::Frame(frame) => ConnectionEvent::Frame(frame),
+                Incoming::Garbled(text) => ConnectionEvent::Garbled(text),
+                Incoming::Gone(code) => ConnectionEvent::Gone(code),
             },
         };
-        (self.socket, news)
+        (self.socket, event)
     }
 
     /// False where the socket takes nothing any more.

@@ -1,4 +1,4 @@
-//! This program, started again to play a part of its own.
+//! This program, started again in another role.
 
 use std::{env, num::NonZero, os::unix::process::CommandExt, process::Stdio};
 
@@ -6,75 +6,75 @@ use anyhow::{Context, bail};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::process::Command;
 
-use crate::{bare, swarm};
+use crate::{bare, pool};
 
-/// Which part.
+/// The roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum Role {
     /// The server of the baseline.
     BareServer,
     /// Clients.
-    Swarm,
+    Clients,
     /// Becomes another program, which dies with whoever started it.
-    Leash,
+    DieWithParent,
 }
 
-/// Tells which part; its value for [`Part::Leash`] is followed by the command, as arguments.
-const VARIABLE: &str = "RECONNECT_STORM_PART";
+/// Names the role; its value for [`Role::DieWithParent`] is followed by the command, as arguments.
+const VARIABLE: &str = "RECONNECT_STORM_ROLE";
 
-impl Part {
-    const ALL: [Part; 3] = [Part::BareServer, Part::Swarm, Part::Leash];
+impl Role {
+    const ALL: [Role; 3] = [Role::BareServer, Role::Clients, Role::DieWithParent];
 
     fn name(self) -> &'static str {
         match self {
-            Part::BareServer => "bare-server",
-            Part::Swarm => "swarm",
-            Part::Leash => "leash",
+            Role::BareServer => "bare-server",
+            Role::Clients => "clients",
+            Role::DieWithParent => "die-with-parent",
         }
     }
 
-    /// The part that this process was started for; `None` for the whole.
-    pub(crate) fn of_process() -> Option<Part> {
+    /// The role that this process was started for; `None` for the tool itself.
+    pub(crate) fn of_this_process() -> Option<Role> {
         let name = env::var(VARIABLE).ok()?;
-        Part::ALL.into_iter().find(|part| part.name() == name)
+        Role::ALL.into_iter().find(|role| role.name() == name)
     }
 
     /// Plays it to its end.
-    pub(crate) async fn play(self) -> anyhow::Result<()> {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self {
-            Part::BareServer => bare::serve().await,
-            Part::Swarm => swarm::serve_child().await,
-            Part::Leash => become_another(),
+            Role::BareServer => bare::serve().await,
+            Role::Clients => pool::serve_child().await,
+            Role::DieWithParent => become_another(),
         }
     }
 }
 
-/// This program as a part.
-pub(crate) fn command(part: Part) -> anyhow::Result<Command> {
+/// This program in another role.
+pub(crate) fn command(role: Role) -> anyhow::Result<Command> {
     let mut command = Command::new(env::current_exe().context("where is this program?")?);
-    command.env(VARIABLE, part.name());
+    command.env(VARIABLE, role.name());
     Ok(command)
 }
 
 /// Read by Tokio's runtime.
 const THREADS: &str = "TOKIO_WORKER_THREADS";
 
-/// How many threads a process of outlast has that is started here, unless the variable says otherwise: gateways are
+/// The number of threads of a process of outlast that is started here, unless the variable says otherwise: gateways are
 /// two, and each takes its half of the cores, as a pod takes what it is given. The baseline's servers take all.
 pub(crate) fn server_threads() -> String {
     let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
     env::var(THREADS).unwrap_or_else(|_| cores().div_ceil(2).to_string())
 }
 
-/// Has a process take no more than its part.
+/// Has a process take no more than its share.
 pub(crate) fn share_cores(command: &mut Command) {
     command.env(THREADS, server_threads());
 }
 
 /// A program that does not outlive this one, however this one ends. To be spawned from the main
 /// thread: the system watches the thread, not the process.
-pub(crate) fn leashed(program: &str) -> anyhow::Result<Command> {
-    let mut command = command(Part::Leash)?;
+pub(crate) fn dying_with_parent(program: &str) -> anyhow::Result<Command> {
+    let mut command = command(Role::DieWithParent)?;
     command
         .arg(std::process::id().to_string())
         .arg(program)

@@ -15,7 +15,7 @@ use crate::options::{Options, ScenarioName};
 
 /// Everything that runs.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct Testbed {
     pub(crate) redis: Redis,
     pub(crate) gateways: Vec<Process>,
     pub(crate) workers: Vec<Process>,
@@ -31,17 +31,19 @@ pub(crate) struct Port {
     _hold: TcpSocket,
 }
 
-impl Stage {
+impl Testbed {
     /// Starts all that a scenario needs, and waits until it serves.
-    pub(crate) async fn start(options: &Options, name: ScenarioName) -> anyhow::Result<Stage> {
+    pub(crate) async fn start(options: &Options, name: ScenarioName) -> anyhow::Result<Testbed> {
         let outlast = outlast(options)?;
-        let workers = if name == ScenarioName::Worker { 2 } else { 1 };
-        // With `everysec`, a write may wait for the disk and be lost with the process, though it was answered.
-        let fsync = if name == ScenarioName::Store {
-            "always"
+        let is_worker = name == ScenarioName::Worker;
+        let workers: &[&str] = if is_worker {
+            &["worker 1", "worker 2"]
         } else {
-            "everysec"
+            &["worker"]
         };
+        // With `everysec`, a write may wait for the disk and be lost with the process, though it was answered.
+        let is_store = name == ScenarioName::Store;
+        let fsync = if is_store { "always" } else { "everysec" };
         let redis = Redis::start(fsync).await?;
         let (store, folder) = (redis.url(), redis.folder().to_owned());
         let mut ports = Vec::new();
@@ -49,49 +51,31 @@ impl Stage {
             let port = Port::hold()?;
             let admin = format!("{}:{}", Ipv4Addr::LOCALHOST, port.number);
             ports.push(port);
-            let mut words = vec![
-                role,
-                "--store",
-                &store,
-                "--admin-listen",
-                &admin,
-                "--log",
-                "warn",
-            ];
+            let mut words = vec![role, "--store", &store, "--admin-listen", &admin];
+            words.extend(["--log", "warn"]);
             words.extend(flags);
             words.extend(options.outlast_flag.iter().map(String::as_str));
             Process::start_ready(name, &outlast, &words, &folder, Some(&admin)).await
         };
-        let mut stage = Stage {
+        let mut testbed = Testbed {
             gateways: Vec::new(),
             workers: Vec::new(),
             keeper: start("sessions", "keeper".into(), &[]).await?,
             redis,
             _ports: Vec::new(),
         };
-        for number in 1..=workers {
-            let name = if workers == 1 {
-                "worker".into()
-            } else {
-                format!("worker {number}")
-            };
-            stage.workers.push(start("worker", name, &[]).await?);
+        for name in workers {
+            let worker = start("worker", name.to_string(), &[]).await?;
+            testbed.workers.push(worker);
         }
-        let drain_ms = options.drain_ms.to_string();
-        for letter in ["a", "b"] {
-            let flags = [
-                "--listen",
-                "127.0.0.1:0",
-                "--allow-anonymous",
-                "--drain-ms",
-                &drain_ms,
-            ];
-            stage
-                .gateways
-                .push(start("gateway", format!("gateway {letter}"), &flags).await?);
+        let drain = format!("--drain-ms={}", options.drain_ms);
+        let flags = ["--listen=127.0.0.1:0", "--allow-anonymous", &drain];
+        for name in ["gateway a", "gateway b"] {
+            let gateway = start("gateway", name.into(), &flags).await?;
+            testbed.gateways.push(gateway);
         }
-        stage._ports = ports;
-        Ok(stage)
+        testbed._ports = ports;
+        Ok(testbed)
     }
 
     /// Where clients connect.
@@ -103,18 +87,13 @@ impl Stage {
 
     /// Everything that runs, with its name and process id.
     pub(crate) fn pids(&self) -> Vec<(String, u32)> {
-        let outlast = self
-            .gateways
-            .iter()
-            .chain(&self.workers)
-            .chain([&self.keeper]);
-        outlast
-            .chain([&self.redis.process])
-            .filter_map(|process| Some((process.name.clone(), process.pid()?)))
+        let outlast = self.gateways.iter().chain(&self.workers);
+        let all = outlast.chain([&self.keeper, &self.redis.process]);
+        all.filter_map(|process| Some((process.name.clone(), process.pid()?)))
             .collect()
     }
 
-    /// What each gateway has counted so far; one that has gone tells nothing.
+    /// The counts of each gateway so far; one that has gone tells nothing.
     pub(crate) async fn gateway_metrics(&mut self) -> Vec<Option<Metrics>> {
         let mut all = Vec::new();
         for gateway in &mut self.gateways {
@@ -157,5 +136,5 @@ impl Port {
     }
 }
 
-/// How long something that was started may take to serve.
+/// The time that something may take to serve once it was started.
 const READY_WITHIN: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use tokio::{
     time::timeout,
 };
 
-/// What a process has counted, by series: `name{label="value"}`.
+/// The counts of a process, by series: `name{label="value"}`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Metrics(BTreeMap<String, f64>);
 
@@ -38,7 +38,7 @@ impl Metrics {
         Metrics(pairs.collect())
     }
 
-    /// What several processes have counted between two moments, but for those that have gone since.
+    /// The counts of several processes between two moments, without those that have gone since.
     pub(crate) fn grown(before: &[Option<Metrics>], after: &[Option<Metrics>]) -> Metrics {
         let mut all = Metrics::default();
         for (before, after) in before.iter().zip(after) {
@@ -55,7 +55,7 @@ impl Metrics {
         }
     }
 
-    /// What was counted since.
+    /// The counts since an earlier moment.
     fn since(&self, before: &Metrics) -> Metrics {
         let grown = self.0.iter().map(|(series, value)| {
             let was = before.0.get(series).copied().unwrap_or(0.0);
@@ -74,7 +74,7 @@ impl Metrics {
         of_name.fold(0.0, |sum, (_, value)| sum + value)
     }
 
-    /// What changed, of outlast's own.
+    /// The series of outlast that changed.
     pub(crate) fn changed(&self) -> BTreeMap<String, f64> {
         let own = self.0.iter().filter(|(series, value)| {
             series.starts_with("outlast_") && !series.contains("quantile=") && **value != 0.0

@@ -17,11 +17,11 @@ use tokio::{
 
 /// A connection that may be read no faster than so many bytes a second, as over a bad network.
 #[derive(Debug)]
-pub(super) struct Trickle {
+pub(super) struct ThrottledStream {
     tcp: TcpStream,
     /// 0: as fast as they come.
     bytes_per_s: Arc<AtomicU32>,
-    /// How many may be read before the next pause.
+    /// The bytes that may be read before the next pause.
     left: usize,
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -30,9 +30,9 @@ pub(super) struct Trickle {
 const PORTIONS_PER_S: usize = 10;
 const PAUSE: Duration = Duration::from_millis(1_000 / PORTIONS_PER_S as u64);
 
-impl Trickle {
+impl ThrottledStream {
     pub(super) fn new(tcp: TcpStream, bytes_per_s: Arc<AtomicU32>) -> Self {
-        Trickle {
+        ThrottledStream {
             tcp,
             bytes_per_s,
             left: 0,
@@ -40,7 +40,7 @@ impl Trickle {
         }
     }
 
-    /// What may be read between two pauses.
+    /// The bytes that may be read between two pauses.
     fn portion(&self) -> usize {
         let bytes_per_s = self.bytes_per_s.load(Ordering::Relaxed) as usize;
         (bytes_per_s / PORTIONS_PER_S).max(1)
@@ -51,7 +51,7 @@ impl Trickle {
     }
 }
 
-impl AsyncRead for Trickle {
+impl AsyncRead for ThrottledStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -82,7 +82,7 @@ impl AsyncRead for Trickle {
     }
 }
 
-impl AsyncWrite for Trickle {
+impl AsyncWrite for ThrottledStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

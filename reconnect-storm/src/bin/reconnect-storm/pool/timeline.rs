@@ -1,6 +1,6 @@
 use super::{Latencies, Sample};
 
-/// How the swarm stood, ten times a second, over all its processes.
+/// The state of the pool, ten times a second, over all its processes.
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
     samples: Vec<Sample>,
@@ -56,6 +56,14 @@ impl Timeline {
     pub(crate) fn between(&self, from_us: u64, to_us: u64) -> impl Iterator<Item = &Sample> {
         let inside = move |sample: &&Sample| sample.at_us > from_us && sample.at_us <= to_us;
         self.samples.iter().filter(inside)
+    }
+
+    /// The slowest event of a while.
+    pub(crate) fn slowest_us(&self, from_us: u64, to_us: u64) -> Option<u64> {
+        let samples = self.between(from_us, to_us);
+        samples
+            .filter_map(|sample| sample.latency.quantile_us(1.0))
+            .max()
     }
 
     /// Latencies between those that were not cut, over a while.

@@ -1,4 +1,4 @@
-//! What a swarm is told and what it tells: in this process over a channel, from another as JSON lines.
+//! Commands to a pool and its messages: in this process over a channel, from another as JSON lines.
 
 use std::path::PathBuf;
 
@@ -6,17 +6,18 @@ use reconnect_storm::Verdict;
 use serde::{Deserialize, Serialize};
 
 use super::latency::Latencies;
+use crate::options::{Jitter, Options};
 
-/// What a swarm is to do. Each is answered by [`Report::Done`].
+/// A command to a pool. Each is answered by [`Message::Done`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Order {
+pub(crate) enum Command {
     /// Clients come, and join their rooms.
-    Arrive(Crowd),
+    Arrive(Cohort),
     /// From now on, so many actions a second, of this many bytes; none for 0.
     Act { per_s: f64, text_bytes: usize },
     /// The storm begins now: what happens to clients counts from here.
     Storm,
-    /// Those of a crowd that were meant to lose their sockets abruptly.
+    /// Those of a cohort that were meant to lose their sockets abruptly.
     Cut,
     /// A share of the clients reads so many bytes a second; all read freely again for `None`.
     Read {
@@ -29,7 +30,7 @@ pub(crate) enum Order {
 
 /// Clients that come together.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Crowd {
+pub(crate) struct Cohort {
     pub(crate) kind: Kind,
     /// The number of the first, over all processes.
     pub(crate) first: u32,
@@ -37,7 +38,7 @@ pub(crate) struct Crowd {
     /// The number of the first room, and how many there are for them.
     pub(crate) first_room: u32,
     pub(crate) rooms: u32,
-    /// What tells the rooms of this run from those of others.
+    /// Tells the rooms of this run from those of others.
     pub(crate) run: String,
     pub(crate) gateways: Vec<String>,
     /// Authorities that are believed there, besides the public ones.
@@ -47,17 +48,44 @@ pub(crate) struct Crowd {
     pub(crate) token: Option<String>,
     pub(crate) jitter: bool,
     pub(crate) seed: u64,
-    /// How many may be on their way in at once.
+    /// The number of clients that may be on their way in at once.
     pub(crate) at_once: usize,
-    /// Every so manieth has a small receive buffer, so that its slow reading is felt at the gateway.
+    /// One client in this many has a small receive buffer, so that its slow reading is felt at the gateway.
     pub(crate) slow_every: Option<u32>,
-    /// The share of them that [`Order::Cut`] means.
+    /// The share of them that [`Command::Cut`] means.
     pub(crate) cut_share: f64,
-    /// Whether the run explains that the store loses writes.
+    /// The run explains that the store loses writes.
     pub(crate) may_diverge: bool,
 }
 
-/// How clients behave.
+/// The number of clients that may be on their way in at once.
+const AT_ONCE: usize = 200;
+
+impl Cohort {
+    /// The clients that the options ask for, at these gateways.
+    pub(crate) fn new(options: &Options, gateways: Vec<String>) -> Cohort {
+        Cohort {
+            kind: Kind::Polite,
+            first: 0,
+            clients: options.clients(),
+            first_room: 0,
+            rooms: options.rooms(),
+            run: String::new(),
+            gateways,
+            ca_file: options.ca_file.clone(),
+            all_at_first: false,
+            token: options.token.clone(),
+            jitter: options.jitter == Jitter::Sdk,
+            seed: options.seed,
+            at_once: AT_ONCE,
+            slow_every: None,
+            cut_share: 0.0,
+            may_diverge: false,
+        }
+    }
+}
+
+/// The behaviour of clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     /// By the rules of the protocol.
@@ -68,28 +96,28 @@ pub(crate) enum Kind {
     Bare,
 }
 
-/// What a swarm tells.
+/// A message of a pool.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Report {
-    /// How things stand, ten times a second.
+pub(crate) enum Message {
+    /// The present counts, ten times a second.
     Sample(Box<Sample>),
-    /// An order is done.
-    Done(Box<Done>),
-    /// An order cannot be done.
+    /// The command is done.
+    Done(Box<Results>),
+    /// The command cannot be done.
     Failed(String),
 }
 
-/// What is known once an order is done.
+/// The answer to a command that is done.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Done {
-    /// What became of each client in the storm; with `Settle` alone.
-    pub(crate) journeys: Vec<Journey>,
+pub(crate) struct Results {
+    /// The return of each client in the storm; with `Settle` alone.
+    pub(crate) recoveries: Vec<Recovery>,
     pub(crate) verdict: Verdict,
 }
 
-/// What became of one client since the storm began. Times in microseconds since then.
+/// The return of one client since the storm began. Times in microseconds since then.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub(crate) struct Journey {
+pub(crate) struct Recovery {
     pub(crate) rude: bool,
     pub(crate) out_us: Option<u64>,
     pub(crate) back_us: Option<u64>,
@@ -102,7 +130,7 @@ pub(crate) struct Journey {
     pub(crate) attempts: u32,
 }
 
-/// How a swarm stands at a moment. Counters grow from the swarm's begin.
+/// The state of a pool at a moment. Counters grow from the pool's begin.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Sample {
     /// On the clock of the system, in microseconds.
@@ -123,7 +151,7 @@ pub(crate) struct Sample {
     /// From asking to the event, at everybody; and between those that were not cut. Since the last sample.
     pub(crate) latency: Latencies,
     pub(crate) latency_uncut: Latencies,
-    /// The longest that a timer of the swarm was late since the last sample.
+    /// The longest that a timer of the pool was late since the last sample.
     pub(crate) lag_us: u64,
 }
 
