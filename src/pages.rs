@@ -1,4 +1,5 @@
-//! The demo pages and the JavaScript client: compiled into a release build, read from `web/` by a debug build.
+//! The demo pages (`web/pages/`) and the modules of the JavaScript client (`web/`), both served at `/`. A release build
+//! embeds them; a debug build reads them from disk.
 
 use std::{
     path::{Component, PathBuf},
@@ -12,20 +13,28 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use rust_embed::RustEmbed;
+use rust_embed::{EmbeddedFile, RustEmbed};
 
 #[derive(RustEmbed)]
-#[folder = "web/"]
+#[folder = "web/pages/"]
 #[include = "*.html"]
 #[include = "*.css"]
 #[include = "*.js"]
 #[include = "*.svg"]
-#[exclude = "test/*"]
-#[exclude = "node_modules/*"]
-#[exclude = "cjs/*"]
 struct Pages;
 
-/// A router that serves them at `/`, a folder's `index.html` as the folder. What lies in `own` comes first.
+#[derive(RustEmbed)]
+#[folder = "web/"]
+#[include = "outlast.js"]
+#[include = "msgpack.js"]
+#[include = "client/*.js"]
+struct Client;
+
+fn bundled(file: &str) -> Option<EmbeddedFile> {
+    Pages::get(file).or_else(|| Client::get(file))
+}
+
+/// A router that serves both, and `index.html` for a folder. Files in the folder `own` take precedence.
 pub(crate) fn router(own: Option<PathBuf>) -> Router {
     let own: Option<Arc<std::path::Path>> = own.map(Arc::from);
     let serve = move |path: String, headers: HeaderMap| {
@@ -42,7 +51,7 @@ pub(crate) fn router(own: Option<PathBuf>) -> Router {
     )
 }
 
-/// Scripts, styles, images and sockets from here alone; nobody may frame a page.
+/// Allows scripts, styles, images and sockets of this origin only, and no framing.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
@@ -52,6 +61,9 @@ async fn page(own: Option<&std::path::Path>, path: &str, asked: &HeaderMap) -> R
     } else {
         path.to_owned()
     };
+    if !is_inside(&file) {
+        return not_found();
+    }
     let headers = [
         (header::CONTENT_TYPE, content_type(&file)),
         (header::CACHE_CONTROL, "no-cache"),
@@ -62,7 +74,7 @@ async fn page(own: Option<&std::path::Path>, path: &str, asked: &HeaderMap) -> R
     if let Some(data) = read(own, &file).await {
         return (headers, data).into_response();
     }
-    if let Some(bundled) = Pages::get(&file) {
+    if let Some(bundled) = bundled(&file) {
         let etag = format!("\"{}\"", hex(&bundled.metadata.sha256_hash()[..8]));
         let tagged = [(header::ETAG, etag.clone())];
         if asked.get(header::IF_NONE_MATCH).map(HeaderValue::as_bytes) == Some(etag.as_bytes()) {
@@ -70,20 +82,25 @@ async fn page(own: Option<&std::path::Path>, path: &str, asked: &HeaderMap) -> R
         }
         return (headers, tagged, bundled.data).into_response();
     }
-    // A folder asked for without its slash is shown the way to it.
+    // A folder's relative links need its trailing slash.
     let index = format!("{path}/index.html");
-    if Pages::get(&index).is_some() || read(own, &index).await.is_some() {
+    if bundled(&index).is_some() || read(own, &index).await.is_some() {
         return Redirect::permanent(&format!("/{path}/")).into_response();
     }
+    not_found()
+}
+
+fn not_found() -> Response {
     (StatusCode::NOT_FOUND, "There is no such page.\n").into_response()
 }
 
-/// A file that lies in the folder, at no other place.
+/// True for a relative path without `..`, which cannot leave the folder it is joined to.
+fn is_inside(file: &str) -> bool {
+    let normal = |part| matches!(part, Component::Normal(_));
+    std::path::Path::new(file).components().all(normal)
+}
+
 async fn read(own: Option<&std::path::Path>, file: &str) -> Option<Vec<u8>> {
-    let inside = |part| matches!(part, Component::Normal(_));
-    if !std::path::Path::new(file).components().all(inside) {
-        return None;
-    }
     tokio::fs::read(own?.join(file)).await.ok()
 }
 
@@ -113,7 +130,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn l1_the_pages_are_in_the_binary_and_the_tests_are_not() {
+    async fn l1_the_pages_and_the_client_are_served_and_nothing_else_of_their_folder() {
         for path in ["", "index.html", "chat/", "chat/index.html"] {
             let index = page(None, path, &HeaderMap::new()).await;
             assert_eq!(index.status(), StatusCode::OK, "{path:?}");
@@ -122,17 +139,36 @@ mod tests {
                 "text/html; charset=utf-8"
             );
         }
-        assert!(
-            Pages::iter().all(|path| !path.starts_with("test/") && !path.contains("node_modules"))
-        );
-        for path in ["no.html", "no/", "chat/no", "package.json", "../Cargo.toml"] {
+        for path in ["page.js", "outlast.js", "msgpack.js", "client/session.js"] {
+            let module = page(None, path, &HeaderMap::new()).await;
+            assert_eq!(module.status(), StatusCode::OK, "{path:?}");
+            assert_eq!(
+                module.headers()[header::CONTENT_TYPE],
+                "text/javascript; charset=utf-8"
+            );
+        }
+        for path in [
+            "no.html",
+            "no/",
+            "chat/no",
+            "README.md",
+            "package.json",
+            "build.mjs",
+            "pages/index.html",
+            "client/../build.mjs",
+            "client/../test/stage.js",
+            "test/stage.js",
+            "node_modules/ws/wrapper.mjs",
+            "../Cargo.toml",
+            "../outlast.js",
+        ] {
             let status = page(None, path, &HeaderMap::new()).await.status();
             assert_eq!(status, StatusCode::NOT_FOUND, "{path:?}");
         }
     }
 
     #[tokio::test]
-    async fn a_folder_without_its_slash_is_shown_the_way() {
+    async fn a_folder_without_its_slash_is_redirected_to_it() {
         let there = page(None, "chat", &HeaderMap::new()).await;
         assert_eq!(there.status(), StatusCode::PERMANENT_REDIRECT);
         assert_eq!(there.headers()[header::LOCATION], "/chat/");

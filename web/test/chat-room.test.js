@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { apply, EMPTY, nameOf } from "../chat/room.js";
+import { apply, EMPTY, nameOf } from "../pages/chat/room.js";
 
 const freeze = (state) => {
   for (const list of [state.members, state.messages]) list.forEach(Object.freeze), Object.freeze(list);

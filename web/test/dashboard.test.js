@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { number, span } from "../dashboard/format.js";
-import { History, path } from "../dashboard/history.js";
-import { apply, EMPTY, ordered, partitions, rate, roles, totals } from "../dashboard/room.js";
-import { subject } from "../page/token.js";
+import { number, span } from "../pages/dashboard/format.js";
+import { History, path } from "../pages/dashboard/history.js";
+import { apply, EMPTY, ordered, partitions, rate, roles, totals } from "../pages/dashboard/room.js";
+import { subject } from "../pages/page/token.js";
 
 /** @param {any} value */
 const freeze = (value) => {

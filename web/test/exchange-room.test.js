@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { account, apply, EMPTY, levels, sum } from "../exchange/room.js";
+import { account, apply, EMPTY, levels, sum } from "../pages/exchange/room.js";
 
 /** @param {any} value */
 const freeze = (value) => {

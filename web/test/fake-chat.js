@@ -10,6 +10,7 @@ import { freePort } from "./free-port.js";
 
 const TYPES = { html: "text/html", css: "text/css", js: "text/javascript", svg: "image/svg+xml" };
 const WEB = new URL("../", import.meta.url);
+const PAGES = new URL("pages/", WEB);
 
 export async function fakeChat(port = 0) {
   const sessions = new Map();
@@ -20,7 +21,7 @@ export async function fakeChat(port = 0) {
     const path = new URL(request.url, "http://x").pathname.slice(1).replace(/(^|\/)$/, "$1index.html");
     const type = TYPES[path.split(".").at(-1)];
     try {
-      const body = await readFile(new URL(path, WEB));
+      const body = await readFile(new URL(path, PAGES)).catch(() => readFile(new URL(path, WEB)));
       response.writeHead(200, { "content-type": type, "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'" });
       response.end(body);
     } catch {

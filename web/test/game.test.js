@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Helm } from "../game/helm.js";
-import { apply, EMPTY, ranked } from "../game/room.js";
-import { Track } from "../game/track.js";
+import { Helm } from "../pages/game/helm.js";
+import { apply, EMPTY, ranked } from "../pages/game/room.js";
+import { Track } from "../pages/game/track.js";
 
 const fold = (events, state = EMPTY) => events.reduce((state, data) => apply(state, { data }), state);
 const ada = { member: 1, name: "Ada", x: 500, y: 500 };

@@ -1,8 +1,8 @@
 /**
  * What every page shares: one session, whose state is always in view, and the way into a room.
- * README.md says how to add a page.
+ * README.md beside this file describes how to add a page.
  */
-import { connect } from "./outlast.js";
+import { connect } from "../outlast.js";
 import { at } from "./page/dom.js";
 import { tell } from "./page/notice.js";
 import { askForToken, storedToken } from "./page/token.js";
@@ -13,8 +13,8 @@ export { askForToken } from "./page/token.js";
 export { Visit } from "./page/visit.js";
 
 /**
- * @typedef {import("./outlast.js").Session} Session
- * @typedef {import("./outlast.js").Status} Status
+ * @typedef {import("../outlast.js").Session} Session
+ * @typedef {import("../outlast.js").Status} Status
  */
 
 /** @type {Record<Status, string>} */
@@ -29,7 +29,7 @@ const STATUS = {
 /**
  * The page's session, shown in its `#status` and told of in its `#notice`. It lasts from page to page
  * in one tab.
- * @param {import("./outlast.js").Options & { away?: string }} [options] those of `connect`, and what
+ * @param {import("../outlast.js").Options & { away?: string }} [options] those of `connect`, and what
  *   to say while the server is away
  */
 export function start({ away = "Away from the server. This page goes on by itself when it is back.", ...options } = {}) {

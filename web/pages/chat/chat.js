@@ -57,7 +57,7 @@ async function say(text) {
   try {
     await visit.room?.act({ say: text });
   } catch (error) {
-    const { code, message } = /** @type {import("../outlast.js").OutlastError} */ (error);
+    const { code, message } = /** @type {import("../../outlast.js").OutlastError} */ (error);
     if (code === "unknown" && saidLately(text)) return;
     const why = code === "unknown" ? "Nobody knows whether this arrived." : `Not sent: ${message}`;
     failed = [...failed, { text, why }];

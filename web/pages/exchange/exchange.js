@@ -83,7 +83,7 @@ async function ask(action, failed) {
   try {
     await visit.room?.act(action);
   } catch (error) {
-    const { code, message } = /** @type {import("../outlast.js").OutlastError} */ (error);
+    const { code, message } = /** @type {import("../../outlast.js").OutlastError} */ (error);
     refused(code === "unknown" ? `${failed}, or it was: nobody knows. Your offers tell.` : `${failed}: ${message}`);
   }
 }

@@ -5,7 +5,7 @@ import { tell } from "./notice.js";
 
 /**
  * @template S
- * @typedef {import("../outlast.js").Room<S>} Room
+ * @typedef {import("../../outlast.js").Room<S>} Room
  */
 
 /**
@@ -24,12 +24,12 @@ export class Visit {
   #undo = () => {};
 
   /**
-   * @param {import("../outlast.js").Session} session
+   * @param {import("../../outlast.js").Session} session
    * @param {object} how
    * @param {string} how.kind `chat`, as in `chat/lobby`
    * @param {string} [how.first] the room where the address names none, `lobby` if nothing else
    * @param {string} how.about a sentence for whoever is to come in
-   * @param {(state: S, event: import("../outlast.js").RoomEvents["event"]) => S} how.apply
+   * @param {(state: S, event: import("../../outlast.js").RoomEvents["event"]) => S} how.apply
    * @param {(state: S) => string | undefined} [how.nameOf] the name that the room has for us
    * @param {() => void} [how.entering] the room before is left behind: its things are cleared away
    * @param {(room: Room<S>) => (() => void)} how.entered listens to the room; returns how to stop

@@ -7,8 +7,8 @@ import { View } from "./view.js";
 
 /**
  * @typedef {import("./room.js").Fleet} Fleet
- * @typedef {import("../outlast.js").Room<Fleet>} Room
- * @typedef {import("../outlast.js").OutlastError} OutlastError
+ * @typedef {import("../../outlast.js").Room<Fleet>} Room
+ * @typedef {import("../../outlast.js").OutlastError} OutlastError
  */
 
 const ROOM = "stats/fleet";
