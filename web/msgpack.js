@@ -1,5 +1,5 @@
 /**
- * MessagePack on request, `connect(url, { codec: msgpack })`: the same frames, smaller.
+ * Frames in MessagePack, smaller than in JSON: `connect(url, { codec: msgpack })`.
  * @type {import("./client/codec.js").Codec}
  */
 export const msgpack = {
@@ -23,7 +23,7 @@ export const msgpack = {
 const utf8 = new TextEncoder();
 const text = new TextDecoder("utf-8", { fatal: true });
 
-/** Writes what `JSON.stringify` would write of a value. @param {number[]} out @param {any} value */
+/** Writes a value, with the same fields as `JSON.stringify`. @param {number[]} out @param {any} value */
 function write(out, value) {
   const json = typeof value?.toJSON === "function" ? value.toJSON() : value;
   if (typeof json === "string") {
@@ -42,15 +42,15 @@ function write(out, value) {
   } else if (typeof json === "number" && Number.isFinite(json)) {
     number(out, json);
   } else if (typeof json === "bigint") {
-    throw new TypeError("a BigInt is no value of JSON's");
+    throw new TypeError("JSON has no BigInt");
   } else {
     out.push(0xc0);
   }
 }
 
 /**
- * The length of what follows. `wide` is the tag for 8 bits, 16 and 32 come behind it; arrays and maps
- * have none for 8.
+ * Writes the length of a string, an array or a map. `wide` is the tag for 8 bits; those for 16 and 32 follow it. Arrays and
+ * maps have none for 8.
  * @param {number[]} out @param {number} length @param {number} short @param {number} below @param {number} wide
  */
 function head(out, length, short, below, wide) {
@@ -72,7 +72,7 @@ function number(out, value) {
   else big(out, 0xd3, value, 8);
 }
 
-/** A tag and a whole number behind it, highest byte first. @param {number[]} out @param {number} tag @param {number} value @param {number} size */
+/** Writes a tag, then a whole number, highest byte first. @param {number[]} out @param {number} tag @param {number} value @param {number} size */
 function big(out, tag, value, size) {
   out.push(tag);
   const whole = BigInt(value);
@@ -115,14 +115,14 @@ function read(reader) {
     case 0xdf:
       return map(reader, whole(reader, 2 * (tag - 0xdd)));
   }
-  throw new RangeError(`no value of JSON's begins with ${tag}`);
+  throw new RangeError(`JSON has no value that begins with ${tag}`);
 }
 
-/** Moves on, and says from where. @param {Reader} reader @param {number} size */
+/** Moves on by `size` bytes. Returns where it was. @param {Reader} reader @param {number} size */
 function skip(reader, size) {
   const from = reader.at;
   reader.at += size;
-  if (reader.at > reader.bytes.length) throw new RangeError("it ends too early");
+  if (reader.at > reader.bytes.length) throw new RangeError("the data ends too early");
   return from;
 }
 

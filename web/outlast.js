@@ -13,8 +13,8 @@ export { Session } from "./client/session.js";
  */
 
 /**
- * Opens a session with an outlast server, or goes on with the one that this page had before a reload.
- * @param {string | URL} [address] `ws://…` or `http://…`, this page's own host if left out
+ * Opens a session with an outlast server, or resumes the one that this page had before a reload.
+ * @param {string | URL} [address] `ws://…` or `http://…`. Default: the host of this page
  * @param {Options} [options]
  */
 export const connect = (address, options = {}) => new Session(address, options);

@@ -1,8 +1,14 @@
-/** @typedef {{ code: number, reason: string, retry_ms?: number }} Loss how a socket ended */
+/**
+ * The end of a socket.
+ * @typedef {object} Loss
+ * @property {number} code close code
+ * @property {string} reason text for people
+ * @property {number} [retry_ms] milliseconds until the next attempt, if the server sets them
+ */
 
 /**
- * The close codes of SPEC 9 behind which a client does not just resume: it opens a new session behind
- * `session_gone`, asks for a token behind `unauthorized`, and stops behind the others.
+ * Names of the close codes of SPEC 9 after which a client does not just resume: after `session_gone` it opens a new
+ * session, after `unauthorized` it asks for a token, and after the others it stops.
  * @type {Record<number, string | undefined>}
  */
 export const CLOSES = {

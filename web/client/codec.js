@@ -1,5 +1,5 @@
 /**
- * Any frame of the protocol; which of the fields are there depends on `t`.
+ * Any frame of the protocol. `t` decides which of the other fields are present.
  * @typedef {object} Frame
  * @property {string} t
  * @property {string} room
@@ -25,22 +25,22 @@
  */
 
 /**
- * How frames travel: a subprotocol of SPEC H1 and its two directions.
+ * The encoding of frames.
  * @typedef {object} Codec
- * @property {string} protocol
+ * @property {string} protocol the WebSocket subprotocol (SPEC H1)
  * @property {(frame: any) => string | Uint8Array<ArrayBuffer>} encode
- * @property {(data: any) => any} decode may throw for what is no frame
+ * @property {(data: any) => any} decode throws when `data` is not a frame
  */
 
 /** @type {Codec} */
 export const json = { protocol: "outlast.v1.json", encode: JSON.stringify, decode: JSON.parse };
 
-/** The place of a position in its room's log. @param {string} pos `"<off>-<tag>"` */
+/** Returns the offset of a position in its room's log. @param {string} pos `"<offset>-<tag>"` */
 export const offset = (pos) => parseInt(pos, 10);
 
 /**
- * Where to connect: this page's own host unless told otherwise.
- * @param {string | URL | undefined} address
+ * Returns the WebSocket URL of a server.
+ * @param {string | URL | undefined} address default: the host of this page
  */
 export function endpoint(address) {
   const url = new URL(address ?? "", globalThis.location?.href);

@@ -1,7 +1,7 @@
 const ATTACH_MS = 20_000;
 
 /**
- * What the client needs of a WebSocket: a browser's, Node.js's own, or that of the package `ws`.
+ * The part of the WebSocket API that the client uses: a browser's, Node.js's own, or that of the package `ws`.
  * @typedef {object} Socket
  * @property {number} readyState
  * @property {any} binaryType
@@ -16,31 +16,30 @@ const ATTACH_MS = 20_000;
  * @typedef {object} Listeners
  * @property {(connection: Connection) => void} open
  * @property {(frame: import("./codec.js").Frame, connection: Connection) => void} frame
- * @property {(loss: import("./close.js").Loss, connection: Connection) => void} lost
+ * @property {(loss: import("./close.js").Loss, connection: Connection) => void} lost called once, unless `close` comes first
  */
 
 /**
- * One socket: frames in, frames out, and its loss told once. It answers pings, and gives a socket
- * up that has said nothing for two heartbeats.
+ * One socket. It answers pings, and closes after two heartbeat intervals without a frame, or 20 s before the attach.
  */
 export class Connection {
   #socket;
   #platform;
   #on;
-  #unwatch = () => {};
-  #silence_ms = ATTACH_MS;
+  #cancelTimeout = () => {};
+  #timeout_ms = ATTACH_MS;
   #codec;
   #closed = false;
-  /** A newer socket has asked for the session: if this one is told so, that is no news. */
+  /** A newer socket has taken the session over: a `taken_over` on this one is expected. */
   replaced = false;
   /** The key that its `resume` bore. @type {string | undefined} */
   key;
-  /** When it was last heard of. */
+  /** Time of the last frame. */
   heard_ms;
-  /** @type {Record<string, string | null>} positions we asked to resume from */
+  /** The positions that its `resume` bore. @type {Record<string, string | null>} */
   asked = {};
-  /** @type {Set<string> | undefined} rooms that are not live yet; nothing before the attach */
-  behind;
+  /** The rooms that are not live yet; undefined before the attach. @type {Set<string> | undefined} */
+  catchingUp;
 
   /**
    * @param {string} url
@@ -57,15 +56,15 @@ export class Connection {
     this.#socket = new Socket(url, codec.protocol);
     this.#socket.binaryType = "arraybuffer";
     this.#socket.onopen = () => this.#closed || on.open(this);
-    this.#socket.onmessage = (/** @type {{ data: unknown }} */ { data }) => this.#hear(data);
+    this.#socket.onmessage = (/** @type {{ data: unknown }} */ { data }) => this.#receive(data);
     this.#socket.onclose = (/** @type {import("./close.js").Loss} */ { code, reason }) => this.lose({ code, reason });
     this.#socket.onerror = () => {};
-    this.#watch();
+    this.#startTimeout();
   }
 
-  /** It has been silent for so long that it may be dead: a pause that the timers did not see. */
+  /** True after half of the timeout without a frame: the socket may have died while timers did not run. */
   get stale() {
-    return this.#platform.now() - this.heard_ms > this.#silence_ms / 2;
+    return this.#platform.now() - this.heard_ms > this.#timeout_ms / 2;
   }
 
   /** @param {{ t: string, [field: string]: unknown }} frame */
@@ -75,38 +74,38 @@ export class Connection {
 
   /** @param {import("./codec.js").Frame} frame a `welcome` or `resumed` */
   attached({ heartbeat_ms, rooms = {} }) {
-    this.#silence_ms = 2 * heartbeat_ms;
-    this.behind = new Set(Object.keys(rooms).filter((name) => rooms[name] !== "gone"));
+    this.#timeout_ms = 2 * heartbeat_ms;
+    this.catchingUp = new Set(Object.keys(rooms).filter((name) => rooms[name] !== "gone"));
   }
 
-  /** Gives the socket up and says so. @param {import("./close.js").Loss} loss */
+  /** Closes the socket and calls `lost`. @param {import("./close.js").Loss} loss */
   lose(loss) {
     if (this.close()) this.#on.lost(loss, this);
   }
 
-  /** Gives the socket up without a word; false when it was given up before. */
+  /** Closes the socket without calling `lost`. Returns false when it was closed before. */
   close() {
     if (this.#closed) return false;
     this.#closed = true;
-    this.#unwatch();
+    this.#cancelTimeout();
     this.#socket.close();
     return true;
   }
 
   /** @param {unknown} data */
-  #hear(data) {
+  #receive(data) {
     if (this.#closed) return;
     const now_ms = this.#platform.now();
-    // what was kept for us while the timers slept: the server has given us up by now
-    if (now_ms - this.heard_ms > this.#silence_ms) return this.#silent();
+    // The timers slept, and the frame was buffered meanwhile: by now the server has closed this socket.
+    if (now_ms - this.heard_ms > this.#timeout_ms) return this.#timedOut();
     this.heard_ms = now_ms;
     const frame = this.#decode(data);
     if (frame?.t === "ping") this.send({ t: "pong" });
     else if (frame) this.#on.frame(frame, this);
-    if (!this.#closed) this.#watch();
+    if (!this.#closed) this.#startTimeout();
   }
 
-  /** @param {unknown} data @returns {import("./codec.js").Frame | undefined} nothing for what is no frame */
+  /** @param {unknown} data @returns {import("./codec.js").Frame | undefined} undefined when `data` is not a frame */
   #decode(data) {
     try {
       return this.#codec.decode(data);
@@ -115,10 +114,10 @@ export class Connection {
     }
   }
 
-  #silent = () => this.lose({ code: 4006, reason: "silent" });
+  #timedOut = () => this.lose({ code: 4006, reason: "silent" });
 
-  #watch() {
-    this.#unwatch();
-    this.#unwatch = this.#platform.after(this.#silence_ms, this.#silent);
+  #startTimeout() {
+    this.#cancelTimeout();
+    this.#cancelTimeout = this.#platform.after(this.#timeout_ms, this.#timedOut);
   }
 }

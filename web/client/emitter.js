@@ -1,11 +1,11 @@
 import { guarded } from "./error.js";
 
-/** Listeners by name; `on` returns its own undo. */
+/** Event listeners by event type. */
 export class Emitter {
   /** @type {Map<string, Set<(value: any) => void>>} */
   #listeners = new Map();
 
-  /** @param {string} type @param {(value: any) => void} listener @returns {() => void} */
+  /** @param {string} type @param {(value: any) => void} listener @returns {() => void} removes the listener */
   on(type, listener) {
     const listeners = this.#listeners.get(type) ?? new Set();
     this.#listeners.set(type, listeners.add(listener));

@@ -1,7 +1,13 @@
 /**
- * Why something failed; `message` is for people, `code` for programs: that of the room which refused, an
- * `error` of SPEC A5, a name of SPEC 9 when the session is over, `left`, `gone` or `not_joined` where we
- * are not in the room, `unknown` where the outcome is lost, and of our own `queue_full`, `too_big`, `too_slow`.
+ * A failed call. `message` is for people, `code` for programs:
+ *
+ * - a code of the room's own, where the room refused the action
+ * - the code of an `error` frame (SPEC A5)
+ * - `unknown`: the outcome of the action is lost (SPEC R5)
+ * - `not_joined`, `left`, `gone`: this client is not in the room
+ * - `queue_full`, `too_big`: the action was not accepted by this client
+ * - `too_slow`: a `for await` loop fell too far back
+ * - the name of a close code of SPEC 9, such as `ended`: the session is over
  */
 export class OutlastError extends Error {
   /** @param {string} code @param {string} [message] */
@@ -12,11 +18,11 @@ export class OutlastError extends Error {
   }
 }
 
-/** What an action has whose outcome nobody will tell any more (SPEC R5). */
+/** The error of an action whose outcome the server will not tell any more (SPEC R5). */
 export const unknown = () => new OutlastError("unknown", "the outcome is lost");
 
 /**
- * Runs what belongs to the application: its mistake is reported, and stops nothing here.
+ * Calls code of the application. An exception is reported, and does not disturb the client.
  * @template T @param {() => T} run @returns {T | undefined}
  */
 export function guarded(run) {

@@ -7,49 +7,53 @@ import { OutlastError } from "./error.js";
  * @typedef {import("./codec.js").Frame} Frame
  * @typedef {import("./close.js").Loss} Loss
  * @typedef {"connecting" | "live" | "catching-up" | "offline" | "ended"} Status
- * @typedef {object} LinkHost what a link needs of its session
+ */
+
+/**
+ * The session, as its link uses it.
+ * @typedef {object} LinkHost
  * @property {() => Promise<string | undefined>} token
- * @property {(on: import("./connection.js").Listeners) => Connection} dial
- * @property {(connection: Connection, token: string | undefined) => boolean} greet sends the first
- *   frame; says whether actions may follow at once
+ * @property {(on: import("./connection.js").Listeners) => Connection} dial opens a socket
+ * @property {(connection: Connection, token: string | undefined) => boolean} greet sends the first frame; returns true
+ *   if actions may follow at once
  * @property {(frame: Frame, connection: Connection) => void} attached
  * @property {(frame: Frame, connection: Connection) => void} receive
- * @property {(connection: Connection) => void} strayed this connection's late `resume` took the session over
+ * @property {(connection: Connection) => void} resumedLate the `resume` of a closed connection has taken the session over
  * @property {() => void} flush sends all actions to the writer
- * @property {(status: Status) => void} turned
+ * @property {(status: Status) => void} status
  * @property {(error: unknown) => void} failed
  * @property {(loss: Loss) => void} reset
  * @property {(loss: Loss) => void} stop
  */
 
-const STRAY_MS = 60_000;
+const LATE_RESUME_MS = 60_000;
 
 /**
- * Keeps the session attached. One socket delivers; while another takes over from it, the first goes
- * on until the second has caught up. What is lost is tried again.
+ * The attachment of the session to the server, over one socket after another. A socket that replaces another takes over
+ * once it has caught up; until then the old one delivers. A lost socket is retried.
  */
 export class Link {
   /** @type {Status} */
   status = "connecting";
-  /** Takes our actions. @type {Connection | undefined} */
+  /** The connection that takes our actions. @type {Connection | undefined} */
   writer;
-  /** Delivers. @type {Connection | undefined} */
+  /** The connection that delivers. @type {Connection | undefined} */
   #current;
-  /** Attaches, and then takes over. @type {Connection | undefined} */
+  /** The connection that attaches and catches up, and then becomes `#current`. @type {Connection | undefined} */
   #next;
   #host;
   #after;
   #random;
-  #tries = 0;
+  #failures = 0;
   #unwatch;
-  /** @type {(() => void) | undefined} */
+  /** Cancels the scheduled attempt. @type {(() => void) | undefined} */
   #cancel;
   #attempt = 0;
-  /** A socket that was given up before its `resume` was answered: that may still arrive, and take us over. @type {Connection | undefined} */
-  #stray;
-  /** The token that was refused last, "" for none, and why. @type {{ token: string, loss: Loss } | undefined} */
+  /** The connection that was closed last before its `resume` was answered. The frame may still arrive, and take the session over. @type {Connection | undefined} */
+  #unanswered;
+  /** The token that was refused last, "" for none, and the close. @type {{ token: string, loss: Loss } | undefined} */
   #refused;
-  /** When the server was last heard of, by a socket that is gone. */
+  /** Time of the last frame on a closed connection. */
   heard_ms = NaN;
 
   /** @param {LinkHost} host @param {import("./platform.js").Platform} platform */
@@ -63,18 +67,18 @@ export class Link {
     );
   }
 
-  /** Opens a socket: the first, the next try, or one to replace the one that delivers. */
+  /** Opens a socket: the first, a retry, or one to replace the one that delivers. */
   async attach() {
     const attempt = this.#supersede();
     this.#drop(this.#next);
-    if (!this.#current) this.#turn("connecting");
+    if (!this.#current) this.#setStatus("connecting");
     try {
       const token = await this.#host.token();
       if (attempt !== this.#attempt) return;
       if (this.#refused && (!token || token === this.#refused.token)) return this.#host.stop(this.#refused.loss);
       this.#next = this.#host.dial({
         open: (connection) => this.#greet(connection, token),
-        frame: (frame, connection) => this.#hear(frame, connection),
+        frame: (frame, connection) => this.#receive(frame, connection),
         lost: (loss, connection) => this.#lost(loss, connection, token),
       });
     } catch (error) {
@@ -89,10 +93,10 @@ export class Link {
     this.#unwatch();
     this.#drop(this.#next);
     this.#drop(this.#current);
-    this.#turn("ended");
+    this.#setStatus("ended");
   }
 
-  /** A pause is over: what waits is tried now, and a socket that may have died in it is replaced. */
+  /** Retries at once, or replaces a socket that may have died during a pause. */
   #wake() {
     const connection = this.#next ?? this.#current;
     if (connection ? connection.stale : this.#cancel) this.attach();
@@ -100,18 +104,18 @@ export class Link {
 
   /** @param {Connection} connection @param {string | undefined} token */
   #greet(connection, token) {
-    if (this.#host.greet(connection, token)) this.#write(connection);
+    if (this.#host.greet(connection, token)) this.#setWriter(connection);
   }
 
   /** @param {Connection} connection */
-  #write(connection) {
+  #setWriter(connection) {
     if (this.#current && this.#current !== connection) this.#current.replaced = true;
     this.writer = connection;
     this.#host.flush();
   }
 
   /** @param {Frame} frame @param {Connection} connection */
-  #hear(frame, connection) {
+  #receive(frame, connection) {
     switch (frame.t) {
       case "move":
         if (connection === (this.#next ?? this.#current)) this.#schedule(frame.after_ms);
@@ -126,41 +130,41 @@ export class Link {
         break;
       default:
         this.#host.receive(frame, connection);
-        if (frame.t === "live" || frame.t === "left") connection.behind?.delete(frame.room);
+        if (frame.t === "live" || frame.t === "left") connection.catchingUp?.delete(frame.room);
     }
-    if (connection === this.#next && connection.behind?.size === 0) this.#promote();
+    if (connection === this.#next && connection.catchingUp?.size === 0) this.#promote();
   }
 
   /** @param {Frame} frame @param {Connection} connection */
   #attached(frame, connection) {
     connection.attached(frame);
-    this.#tries = 0;
+    this.#failures = 0;
     this.#refused = undefined;
-    if (this.status !== "live") this.#turn("catching-up");
+    if (this.status !== "live") this.#setStatus("catching-up");
     this.#host.attached(frame, connection);
-    if (this.writer !== connection) this.#write(connection);
+    if (this.writer !== connection) this.#setWriter(connection);
   }
 
   #promote() {
     this.#drop(this.#current);
     this.#current = this.#next;
     this.#next = undefined;
-    this.#turn("live");
+    this.#setStatus("live");
   }
 
   /** @param {Loss} loss @param {Connection} connection @param {string} [token] */
   #lost(loss, connection, token = "") {
     const taken = loss.code === 4002 && connection.replaced;
-    const stray = !taken && (loss.code === 4001 || loss.code === 4002) && this.#stray;
-    if (stray) {
-      this.#stray = undefined;
-      this.#host.strayed(stray);
+    const late = !taken && (loss.code === 4001 || loss.code === 4002) && this.#unanswered;
+    if (late) {
+      this.#unanswered = undefined;
+      this.#host.resumedLate(late);
     }
-    if (loss.code > 4000 && loss.code !== 4006) connection.key = undefined; // answered
-    const name = taken || stray ? undefined : CLOSES[loss.code];
+    if (loss.code > 4000 && loss.code !== 4006) connection.key = undefined; // its `resume` was answered
+    const name = taken || late ? undefined : CLOSES[loss.code];
     const replacing = connection === this.#current && this.#next;
     this.#drop(connection);
-    if (replacing) return; // whatever became of this one, the other is told as well
+    if (replacing) return; // if the session is over, the other connection is closed with the same code
     if (name === "unauthorized") {
       if (this.#refused) this.#host.failed(new OutlastError(name, loss.reason));
       this.#refused = { token, loss };
@@ -175,8 +179,8 @@ export class Link {
   #drop(connection) {
     if (!connection) return;
     connection.close();
-    if (connection.behind) this.heard_ms = connection.heard_ms;
-    else if (connection.key) this.#keep(connection);
+    if (connection.catchingUp) this.heard_ms = connection.heard_ms;
+    else if (connection.key) this.#keepUnanswered(connection);
     if (connection === this.#next) this.#next = undefined;
     if (connection === this.#current) this.#current = undefined;
     if (connection !== this.writer) return;
@@ -184,15 +188,15 @@ export class Link {
     if (this.writer) this.#host.flush();
   }
 
-  /** H2 bounds how late its first frame can be. @param {Connection} stray */
-  #keep(stray) {
-    this.#stray = stray;
-    this.#after(STRAY_MS, () => this.#stray === stray && (this.#stray = undefined));
+  /** SPEC H2 bounds the time until the first frame of a socket. @param {Connection} connection */
+  #keepUnanswered(connection) {
+    this.#unanswered = connection;
+    this.#after(LATE_RESUME_MS, () => this.#unanswered === connection && (this.#unanswered = undefined));
   }
 
   /** @param {number} [retry_ms] */
-  #retry(retry_ms = backoff_ms(this.#tries++, this.#random)) {
-    if (!this.#current) this.#turn("offline");
+  #retry(retry_ms = backoff_ms(this.#failures++, this.#random)) {
+    if (!this.#current) this.#setStatus("offline");
     this.#schedule(retry_ms);
   }
 
@@ -203,13 +207,13 @@ export class Link {
   }
 
   /** @param {Status} status */
-  #turn(status) {
+  #setStatus(status) {
     if (status === this.status) return;
     this.status = status;
-    this.#host.turned(status);
+    this.#host.status(status);
   }
 
-  /** Whatever was to be tried is not any more. */
+  /** Cancels the attempt that is scheduled or running. Returns the number of the next one. */
   #supersede() {
     this.#cancel?.();
     this.#cancel = undefined;

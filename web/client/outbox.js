@@ -2,15 +2,14 @@ import { OutlastError, unknown } from "./error.js";
 
 /**
  * @typedef {"join" | "act" | "leave"} Kind
- * @typedef {{ n: number, pos?: string, data?: any }} Outcome of an action, durable
+ * @typedef {{ n: number, pos?: string, data?: any }} Outcome of a durable action
  * @typedef {{ resolve: (outcome: Outcome) => void, reject: (error: OutlastError) => void }} Waiter
  * @typedef {{ n: number, t: Kind, data?: any }} Saved
- * @typedef {Saved & Waiter & { sent: boolean, copies: number }} Action `copies` are those on their way
+ * @typedef {Saved & Waiter & { sent: boolean, copies: number }} Action `copies` counts those on the way to the server
  */
 
 /**
- * What one room was asked and has not answered, in order and numbered. Here it is decided what is
- * sent, when it is sent again and which number it bears.
+ * The actions of one room that have no outcome yet, in order. It numbers, sends and resends them.
  */
 export class Outbox {
   next = 1;
@@ -18,10 +17,10 @@ export class Outbox {
   list = [];
   #room;
   #host;
-  /** The lowest number given back. */
+  /** The lowest number that was freed. */
   #freed = Infinity;
-  /** Nothing from here on goes out for a while. @type {{ from: number, cancel: () => void } | undefined} */
-  #held;
+  /** A pause: nothing from number `from` on is sent. @type {{ from: number, cancel: () => void } | undefined} */
+  #pause;
 
   /** @param {string} room @param {import("./room.js").Host} host @param {{ next: number, list: Saved[] }} [saved] */
   constructor(room, host, saved) {
@@ -32,8 +31,8 @@ export class Outbox {
     this.list = saved.list.map((action) => ({ ...action, sent: true, copies: 0, resolve() {}, reject: host.orphaned }));
   }
 
-  /** The last join or leave asked for, if it has no outcome yet. */
-  get turn() {
+  /** The kind of the last join or leave without an outcome. */
+  get joinOrLeave() {
     return this.list.findLast((action) => action.t !== "act")?.t;
   }
 
@@ -49,28 +48,28 @@ export class Outbox {
   /** Sends all from `n` on. @param {number} [n] */
   flush(n = 1) {
     this.#host.save();
-    if (this.#held) {
-      this.#held.from = Math.min(this.#held.from, n);
+    if (this.#pause) {
+      this.#pause.from = Math.min(this.#pause.from, n);
       return;
     }
     for (const action of this.#from(n)) {
       const { t, n, data } = action;
       const wait_ms = this.#host.post({ t, room: this.#room, n, data });
       if (wait_ms === undefined) return; // no socket takes actions: the next one gets them all
-      if (wait_ms > 0) return this.#hold(n, wait_ms);
+      if (wait_ms > 0) return this.#pauseFrom(n, wait_ms);
       action.sent = true;
       action.copies++;
     }
   }
 
-  /** Whatever was said or sent on an older socket is over. */
-  release() {
-    this.#held?.cancel();
-    this.#held = undefined;
+  /** Forgets pauses and copies of the socket before. */
+  restart() {
+    this.#pause?.cancel();
+    this.#pause = undefined;
     for (const action of this.list) action.copies = 0;
   }
 
-  /** Takes out those that have an outcome. @param {(action: Action) => boolean} has @param {(action: Action) => Outcome | OutlastError} outcome */
+  /** Takes out the actions that have an outcome. @param {(action: Action) => boolean} has @param {(action: Action) => Outcome | OutlastError} outcome */
   settle(has, outcome) {
     const settled = this.list.filter(has);
     if (!settled.length) return;
@@ -83,12 +82,12 @@ export class Outbox {
     }
   }
 
-  /** All up to `n` has happened, and what became of an act nobody will say any more. @param {number} n @param {string} [pos] */
+  /** Settles all up to `n`: joins and leaves have happened, and the outcomes of acts are lost. @param {number} n @param {string} [pos] */
   settleTo(n, pos) {
     this.settle((action) => action.n <= n, (action) => (action.t === "act" ? unknown() : { n: action.n, pos }));
   }
 
-  /** We are out: leaves have what they wanted, acts fail, joins stay. @param {OutlastError} error @param {number} [before] */
+  /** Settles all before number `before`, since we are out of the room: leaves succeed, acts fail, and joins stay. @param {OutlastError} error @param {number} [before] */
   drop(error, before = Infinity) {
     this.settle(
       (action) => action.n < before && action.t !== "join",
@@ -96,22 +95,22 @@ export class Outbox {
     );
   }
 
-  /** The server did not take `n`: to be sent again later, or given up. @param {number} n @param {OutlastError} error @param {number} [retry_ms] */
+  /** The server did not take `n`: resends it after `retry_ms`, or rejects it. @param {number} n @param {OutlastError} error @param {number} [retry_ms] */
   untaken(n, error, retry_ms) {
     const action = this.list.find((action) => action.n === n);
     if (!action) return;
     action.copies--;
-    if (this.#held && n > this.#held.from) return; // it is sent again anyway
-    if (retry_ms !== undefined) return this.#hold(n, retry_ms);
-    if (action.copies > 0) return; // which may have been taken
+    if (this.#pause && n > this.#pause.from) return; // resent after the pause
+    if (retry_ms !== undefined) return this.#pauseFrom(n, retry_ms);
+    if (action.copies > 0) return; // another copy may have been taken
     this.remove(action);
     action.reject(error);
   }
 
   /**
-   * Gives a number back that no action has used: the next one bears it. Those sent behind it keep
-   * theirs until they are answered, by an error of their own or by the gap that they make: an
-   * answer to a number must not meet another action that bears it by now.
+   * Removes an action that was not taken, and frees its number for the next one. Actions sent after it keep their numbers
+   * until they are answered, by an error of their own or by the gap: an answer to a number must not meet another action
+   * that bears it by then.
    * @param {Action} action
    */
   remove(action) {
@@ -122,8 +121,9 @@ export class Outbox {
   }
 
   /**
-   * The server has not seen `expect`; where ours begin behind it, it has forgotten us. So it has where all of ours have
-   * an outcome and we are out; inside, that is late news.
+   * The room expects number `expect` next: resends all from there on. If they begin after it, or there are none and we
+   * are out, the room has forgotten us, and numbering starts anew from `expect`. If there are none and we are inside, the
+   * gap is outdated.
    * @param {number} expect @param {boolean} inside
    */
   gap(expect, inside) {
@@ -150,14 +150,14 @@ export class Outbox {
   }
 
   /** @param {number} n @param {number} ms */
-  #hold(n, ms) {
-    const from = Math.min(n, this.#held?.from ?? n);
-    this.#held?.cancel();
+  #pauseFrom(n, ms) {
+    const from = Math.min(n, this.#pause?.from ?? n);
+    this.#pause?.cancel();
     const cancel = this.#host.after(ms, () => {
-      const from = this.#held?.from;
-      this.#held = undefined;
+      const from = this.#pause?.from;
+      this.#pause = undefined;
       this.flush(from);
     });
-    this.#held = { from, cancel };
+    this.#pause = { from, cancel };
   }
 }

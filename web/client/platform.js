@@ -2,38 +2,38 @@ const CLAIM_MS = 1000;
 const ASK_MS = 200;
 
 /**
- * What the client needs from its surroundings. Tests bring a clock and a chance of their own.
+ * The client's clock, timers, randomness, locks and storage. Tests bring their own.
  * @typedef {typeof platform} Platform
  */
 export const platform = {
   now: Date.now,
   random: Math.random,
 
-  /** Runs later; returns its own undo. @param {number} ms @param {() => void} run */
+  /** Calls `run` after `ms` milliseconds. Returns a function that cancels it. @param {number} ms @param {() => void} run */
   after(ms, run) {
     const timer = setTimeout(run, Math.min(ms, 2 ** 31 - 1));
     return () => clearTimeout(timer);
   },
 
   /**
-   * Tells when it is worth trying again at once, and when there is no network any more; returns its
-   * own undo.
-   * @param {() => void} wake @param {() => void} offline
+   * Watches the network and the page. Returns a function that stops it.
+   * @param {() => void} wake the network is back or the page is visible: retry now
+   * @param {() => void} offline the network is gone
    */
   watch(wake, offline) {
-    const undo = new AbortController();
+    const controller = new AbortController();
     /** @type {(target: EventTarget | undefined, type: string, run: () => void) => void} */
-    const on = (target, type, run) => target?.addEventListener?.(type, run, undo);
+    const on = (target, type, run) => target?.addEventListener?.(type, run, controller);
     on(globalThis, "online", wake);
     on(globalThis, "offline", offline);
     on(globalThis.document, "visibilitychange", () => document.hidden || wake());
-    return () => undo.abort();
+    return () => controller.abort();
   },
 
   /**
-   * Holds a name against the other tabs; resolves to its release, or to nothing when another tab
-   * holds it. It waits a little, because a page that reloads meets the lock of its former self. A page
-   * that is not served securely has no locks: it asks the others.
+   * Locks a name among the browser's tabs. Resolves to a function that releases it, or to nothing when another tab holds
+   * it. It waits for 1 s, because a page that reloads meets its own old lock. Without Web Locks (a page not served
+   * securely) it asks the other tabs, and waits 200 ms for an answer.
    * @param {string} name @returns {Promise<(() => void) | undefined>}
    */
   claim: (name) =>
@@ -58,7 +58,7 @@ export const platform = {
       });
     }),
 
-  /** @returns {import("./memory.js").Store | undefined} */
+  /** `sessionStorage`, if the browser allows it. @returns {import("./storage.js").WebStorage | undefined} */
   get storage() {
     try {
       return globalThis.sessionStorage;

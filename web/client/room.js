@@ -3,97 +3,100 @@ import { Emitter } from "./emitter.js";
 import { guarded, OutlastError, unknown } from "./error.js";
 import { Outbox } from "./outbox.js";
 import { stream } from "./stream.js";
-import { abortable, wait } from "./wait.js";
+import { abortable, deferred } from "./wait.js";
 
 /**
  * @typedef {import("./codec.js").Frame} Frame
  * @typedef {import("./outbox.js").Outcome} Outcome
- * @typedef {{ t: string, room: string, n: number, data?: any }} Post an action on its way
+ * @typedef {{ t: string, room: string, n: number, data?: any }} Post an action as it is sent
  *
  * @typedef {object} RoomEvents
- * @property {{ t: "event", room: string, pos: string, by?: number, n?: number, data: any }} event `by` is the
- *   member whose action caused it, `n` that action's number where it is the first
- * @property {{ t: "notice", room: string, pos: string, data: any }} notice for us alone
- * @property {{ t: "signal", room: string, data: any }} signal not kept: the newest counts
- * @property {{ t: "snapshot" | "joined", room: string, pos: string, state: any, reason?: string }} reset the state
- *   is a new one; `reason` is `requested`, `trimmed`, `diverged` or `shorter`
- * @property {{ t: "live", room: string, pos: string }} live catching up is over
- * @property {{ t: "left", room: string, reason: string }} left we are out: `left`, `ended`, `expired`, or a code
+ * @property {{ t: "event", room: string, pos: string, by?: number, n?: number, data: any }} event an event of the room. `by`
+ *   is the member whose action caused it; `n` is the number of that action, in its first event
+ * @property {{ t: "notice", room: string, pos: string, data: any }} notice an event for this member only
+ * @property {{ t: "signal", room: string, data: any }} signal a message that is not kept: a newer one replaces it
+ * @property {{ t: "snapshot" | "joined", room: string, pos: string, state: any, reason?: string }} reset the state was
+ *   replaced; `reason` is `requested`, `trimmed`, `diverged` or `shorter`
+ * @property {{ t: "live", room: string, pos: string }} live the room has caught up
+ * @property {{ t: "left", room: string, reason: string }} left the session is out of the room: `left`, `ended`, `expired`, or
+ *   the code of an error
  */
 
 /**
  * @template S
  * @typedef {object} Joining
- * @property {unknown} [data] what the room wants to know of us
- * @property {AbortSignal} [signal] ends the wait, and leaves again
- * @property {(state: S, event: RoomEvents["event"]) => S} [apply] the state behind an event; it must not
- *   change the one before
+ * @property {unknown} [data] passed to the room, which may refuse the join for it. Default: none
+ * @property {AbortSignal} [signal] aborts the wait and leaves the room again. Default: none
+ * @property {(state: S, event: RoomEvents["event"]) => S} [apply] returns the state after an event, and does not change
+ *   the one before. Default: the state stays that of the snapshot
  */
 
 /**
- * @typedef {object} Host what a room needs of its session
- * @property {(post: Post) => void} admit throws when there is no place for it
- * @property {(post: Post) => number | undefined} post sends it and says 0, or how long to wait
- *   first; nothing while no socket takes actions
+ * The session, as its rooms use it.
+ * @typedef {object} Host
+ * @property {(post: Post) => void} admit throws when the action is too big or too many wait
+ * @property {(post: Post) => number | undefined} post sends the action and returns 0, or returns the milliseconds to
+ *   wait first; undefined while no socket takes actions
  * @property {() => void} save
  * @property {(error: OutlastError) => void} orphaned an action from before a reload failed
  * @property {(ms: number, run: () => void) => () => void} after
  */
 
 /**
- * Runs after the code that waits for what has just happened. Outside browsers a WebSocket hands out many frames in one go,
- * before any such code. @type {(run: () => void) => void}
+ * Calls `run` after the code that awaits the current change. Outside browsers a WebSocket delivers many frames in one task,
+ * before any such code runs. @type {(run: () => void) => void}
  */
-const soon = /** @type {any} */ (globalThis).setImmediate ?? queueMicrotask;
+const defer = /** @type {any} */ (globalThis).setImmediate ?? queueMicrotask;
 
-/** A room of the session: its state, its events, and what we ask of it. @template [S=any] */
+/** A room of the session. @template [S=any] */
 export class Room {
-  /** What `apply` made of a snapshot and the events behind it; replaced, never changed. @type {S} */
+  /** The snapshot with all events after it applied. A change replaces it. @type {S} */
   state = /** @type {any} */ (undefined);
-  /** Our own acts without an outcome, in order. @type {readonly Readonly<{ n: number, data?: any }>[]} */
+  /** Acts of this session without an outcome, in order. @type {readonly Readonly<{ n: number, data?: any }>[]} */
   pending = [];
-  /** Our own name in this room. @type {number | undefined} */
+  /** Number of this session's member in the room. @type {number | undefined} */
   member;
 
   #host;
   #outbox;
   #emitter = new Emitter();
-  /** The server has us in this room, as far as we know. */
+  /** The session is in the room, as far as this client knows. */
   #inside;
-  /** The application wants this room; one that a reload brought back it may not. */
+  /** The application has joined and not left. False for a room restored after a reload until it is joined again. */
   #claimed = false;
-  /** Where we are in the log; nothing while the state is not here. @type {string | undefined} */
+  /** Position in the room's log; undefined without a state. @type {string | undefined} */
   #pos;
-  /** @type {import("./wait.js").Wait<void> | undefined} */
-  #entering;
-  /** What is told a moment later: those who waited for us to enter shall listen by then. @type {[keyof RoomEvents, any][] | undefined} */
-  #held;
+  /** @type {import("./wait.js").Deferred<void> | undefined} */
+  #joining;
+  /** Events kept until the code that awaits the join has added its listeners. @type {[keyof RoomEvents, any][] | undefined} */
+  #deferred;
   /** @type {unknown} */
   #data;
   /** @type {Joining<S>["apply"]} */
   #apply;
 
-  /** @internal @param {string} name @param {Host} host @param {import("./memory.js").SavedRoom} [saved] */
+  /** @internal @param {string} name @param {Host} host @param {import("./storage.js").SavedRoom} [saved] */
   constructor(name, host, saved) {
     this.name = name;
     this.#host = host;
     this.#outbox = new Outbox(name, host, saved);
     this.#inside = !!saved?.inside;
-    this.#show();
+    this.#changed();
   }
 
   /**
+   * Adds a listener.
    * @template {keyof RoomEvents} K
-   * @param {K} type @param {(frame: RoomEvents[K]) => void} listener @returns {() => void} its undo
+   * @param {K} type @param {(frame: RoomEvents[K]) => void} listener @returns {() => void} removes the listener
    */
   on(type, listener) {
     return this.#emitter.on(type, listener);
   }
 
-  /** Tells of every change of `state`, `pending` and `member`. @param {() => void} listener */
+  /** Calls `listener` after each change of `state`, `pending` or `member`. Returns a function that removes it. @param {() => void} listener */
   subscribe = (listener) => this.#emitter.on("change", listener);
 
-  /** Every event from now on until we leave, for `for await`. @param {{ signal?: AbortSignal }} [options] */
+  /** Returns the room's events for `for await`, from now until the session leaves. @param {{ signal?: AbortSignal }} [options] */
   events({ signal } = {}) {
     return stream(this, signal);
   }
@@ -103,122 +106,122 @@ export class Room {
   }
 
   /**
-   * Resolves when the action is durable; rejects when it is refused, or when nobody knows (`unknown`).
-   * Aborting ends the wait, and the action itself if it was never sent.
+   * Sends an action. Resolves when it is durable; rejects when it is refused, or with `unknown` when its outcome is lost.
+   * Aborting ends the wait, and removes the action if it was never sent.
    * @param {unknown} data @param {{ signal?: AbortSignal }} [options] @returns {Promise<Outcome>}
    */
   async act(data, { signal } = {}) {
     signal?.throwIfAborted();
-    if (!this.bound) throw new OutlastError("not_joined", `not in ${this.name}`);
-    const outcome = /** @type {import("./wait.js").Wait<Outcome>} */ (wait());
+    if (!this.joined) throw new OutlastError("not_joined", `not in ${this.name}`);
+    const outcome = /** @type {import("./wait.js").Deferred<Outcome>} */ (deferred());
     const action = this.#outbox.add("act", data, outcome);
-    this.#show();
+    this.#changed();
     return abortable(outcome.promise, signal, () => {
       if (action.sent || !this.#outbox.list.includes(action)) return;
       this.#outbox.remove(action);
-      this.#show();
+      this.#changed();
     });
   }
 
-  /** Resolves when we are out. Aborting ends the wait alone. @param {{ signal?: AbortSignal }} [options] */
+  /** Leaves the room. Resolves when the session is out. Aborting ends the wait only. @param {{ signal?: AbortSignal }} [options] */
   async leave({ signal } = {}) {
     signal?.throwIfAborted();
-    if (!this.bound) return;
-    const left = /** @type {import("./wait.js").Wait<Outcome>} */ (wait());
+    if (!this.joined) return;
+    const left = /** @type {import("./wait.js").Deferred<Outcome>} */ (deferred());
     this.#outbox.add("leave", undefined, left);
-    this.#abandon(new OutlastError("left"));
+    this.#detach(new OutlastError("left"));
     await abortable(left.promise, signal);
   }
 
-  // What follows is the session's own.
+  // The session calls what follows.
 
-  /** @internal Whether we are inside once all that was asked has happened. */
-  get bound() {
-    const { turn } = this.#outbox;
-    return turn ? turn === "join" : this.#inside;
+  /** @internal True while in the room or joining, and not leaving. */
+  get joined() {
+    const { joinOrLeave } = this.#outbox;
+    return joinOrLeave ? joinOrLeave === "join" : this.#inside;
   }
 
-  /** @internal */
+  /** @internal The number of actions without an outcome. */
   get unsettled() {
     return this.#outbox.list.length;
   }
 
-  /** @internal Whether it belongs into a `resume`. */
+  /** @internal True when a `resume` names the room (SPEC A11). */
   get open() {
     return this.#inside || this.unsettled > 0;
   }
 
-  /** @internal Where to resume from. A join on its way may make us another member: that takes a snapshot. */
+  /** @internal The position to resume from. Null asks for a snapshot: a pending join may make the session another member. */
   get position() {
     return (!this.#outbox.list.some(({ t }) => t === "join") && this.#pos) || null;
   }
 
-  /** @internal Brought back by a reload and wanted, but without its state. */
+  /** @internal True for a room restored after a reload and joined again, while its state is missing. */
   get blank() {
     return this.#claimed && this.#inside && !this.#pos;
   }
 
-  /** @internal Resolves inside, rejects when we cannot be. @param {Joining<S>} options */
+  /** @internal Joins. Resolves inside; rejects when the join fails. @param {Joining<S>} options */
   enter({ data, signal, apply }) {
     this.#data = data;
     this.#apply = apply ?? this.#apply;
-    if (!this.bound) this.#join();
+    if (!this.joined) this.#join();
     this.#claimed = true;
     if (this.position) return Promise.resolve();
-    this.#entering ??= /** @type {import("./wait.js").Wait<void>} */ (wait());
-    return abortable(this.#entering.promise, signal, () => void this.leave().catch(() => {}));
+    this.#joining ??= /** @type {import("./wait.js").Deferred<void>} */ (deferred());
+    return abortable(this.#joining.promise, signal, () => void this.leave().catch(() => {}));
   }
 
-  /** @internal A new socket takes actions: it gets all of them. */
+  /** @internal Sends all actions to a new socket. */
   flush() {
-    this.#outbox.release();
+    this.#outbox.restart();
     this.#outbox.flush();
   }
 
   /** @internal @param {Frame} frame */
   receive(frame) {
-    const entering = this.#entering;
-    const news = this.#take(frame);
-    this.#show();
-    if (news) this.#tell(news, frame);
-    if (entering === this.#entering) return;
-    const held = (this.#held ??= []);
-    soon(() => {
-      this.#held = undefined;
-      for (const one of held.splice(0)) this.#emitter.emit(...one);
+    const joining = this.#joining;
+    const type = this.#handle(frame);
+    this.#changed();
+    if (type) this.#emit(type, frame);
+    if (joining === this.#joining) return;
+    const events = (this.#deferred ??= []);
+    defer(() => {
+      this.#deferred = undefined;
+      for (const event of events.splice(0)) this.#emitter.emit(...event);
     });
   }
 
-  /** @internal A `resume` found that we are not in this room. @param {string | null | undefined} asked the position it bore */
+  /** @internal A `resumed` says that the session is not in the room. @param {string | null | undefined} asked the position in the `resume` */
   gone(asked) {
-    const joining = this.#outbox.turn === "join";
-    if (asked === null && this.#pos && !joining) return; // we came in after that was said
-    this.#vacate("gone");
+    const joining = this.#outbox.joinOrLeave === "join";
+    if (asked === null && this.#pos && !joining) return; // outdated: the session has joined since
+    this.#release("gone");
     if (joining) return;
-    if (this.#claimed && this.#entering) this.#join();
-    else this.#shut(new OutlastError("gone"));
+    if (this.#claimed && this.#joining) this.#join();
+    else this.#close(new OutlastError("gone"));
   }
 
-  /** @internal The session is gone, and the new one knows nothing of us. Says whether we want in again. */
+  /** @internal A new session replaces the lost one: joins again if the application is in. Returns true if so. */
   restart() {
-    this.#end(unknown());
+    this.#reset(unknown());
     if (this.#claimed) this.#join();
     return this.#claimed;
   }
 
   /** @internal The session is over. @param {OutlastError} error */
-  close(error) {
-    this.#end(error);
-    this.#shut(error);
+  end(error) {
+    this.#reset(error);
+    this.#close(error);
   }
 
-  /** @internal @returns {import("./memory.js").SavedRoom} */
+  /** @internal @returns {import("./storage.js").SavedRoom} */
   toJSON() {
     return { inside: this.#inside, ...this.#outbox.toJSON() };
   }
 
-  /** Takes a frame in, and says what it is to the application. @param {Frame} frame @returns {keyof RoomEvents | undefined} */
-  #take(frame) {
+  /** Applies a frame. Returns the type of the event to emit, if any. @param {Frame} frame @returns {keyof RoomEvents | undefined} */
+  #handle(frame) {
     const { n, pos } = frame;
     switch (frame.t) {
       case "joined":
@@ -250,10 +253,10 @@ export class Room {
 
   /** @param {Frame} frame */
   #joined(frame) {
-    if (!this.#asked("join", frame.n)) return;
+    if (!this.#outbox.list.some((action) => action.t === "join" && action.n === frame.n)) return;
     const again = this.state !== undefined;
     this.#outbox.settleTo(frame.n, frame.pos);
-    this.#stand(frame);
+    this.#adopt(frame);
     return again ? "reset" : undefined;
   }
 
@@ -261,17 +264,17 @@ export class Room {
   #left({ n, reason }) {
     const inside = this.#inside;
     if (n !== undefined) {
-      if (!this.#outbox.list.some((action) => action.n <= n)) return; // told before, by another socket
+      if (!this.#outbox.list.some((action) => action.n <= n)) return; // another socket has delivered it
       this.#outbox.settleTo(n);
       this.#outbox.next = Math.max(this.#outbox.next, n + 1);
     }
-    this.#vacate(reason);
-    if (this.bound) return inside ? /** @type {const} */ ("left") : undefined; // we are on our way in
-    if (n === undefined && this.#claimed && this.#entering) {
-      this.#join(); // we were promised to be shown what we are not in
+    this.#release(reason);
+    if (this.joined) return inside ? /** @type {const} */ ("left") : undefined; // joining again
+    if (n === undefined && this.#claimed && this.#joining) {
+      this.#join(); // the member was lost while its state was on the way
       return;
     }
-    this.#abandon(new OutlastError(reason));
+    this.#detach(new OutlastError(reason));
     return /** @type {const} */ ("left");
   }
 
@@ -282,8 +285,8 @@ export class Room {
     this.#outbox.settleTo(frame.n);
     if (diverged) this.#outbox.renumber(frame.n + 1);
     else this.#outbox.next = Math.max(this.#outbox.next, frame.n + 1);
-    if (seen) return; // the socket that this one replaces was faster
-    this.#stand(frame);
+    if (seen) return; // the socket before this one has delivered more
+    this.#adopt(frame);
     return /** @type {const} */ ("reset");
   }
 
@@ -306,31 +309,26 @@ export class Room {
     );
   }
 
-  /** @param {import("./outbox.js").Kind} t @param {number} n */
-  #asked(t, n) {
-    return this.#outbox.list.some((action) => action.t === t && action.n === n);
-  }
-
-  /** @param {string} pos @returns {boolean} whether that is news */
+  /** Moves on to `pos`. Returns false if that is not ahead. @param {string} pos @returns {boolean} */
   #advance(pos) {
     if (!this.#pos || offset(pos) <= offset(this.#pos)) return false;
     this.#pos = pos;
     return true;
   }
 
-  /** @param {Frame} frame */
-  #stand({ pos, state, member }) {
+  /** Takes over member and state. @param {Frame} frame */
+  #adopt({ pos, state, member }) {
     this.#inside = true;
     this.member = member;
-    if (!this.#claimed) return; // nobody would fold it
+    if (!this.#claimed) return; // without `apply` the state would grow stale
     this.#pos = pos;
     this.state = state;
-    this.#entering?.resolve();
-    this.#entering = undefined;
+    this.#joining?.resolve();
+    this.#joining = undefined;
   }
 
-  /** We are out: what was asked before a join that is still to come is over. @param {string} reason */
-  #vacate(reason) {
+  /** The session is out. Settles all actions before a join that is still pending. @param {string} reason */
+  #release(reason) {
     this.#inside = false;
     this.#pos = undefined;
     this.#outbox.drop(
@@ -340,42 +338,42 @@ export class Room {
     this.#host.save();
   }
 
-  /** @param {OutlastError} error */
-  #end(error) {
-    const over = this.#outbox;
-    over.release();
+  /** Starts with an empty outbox, as a new session does. @param {OutlastError} error */
+  #reset(error) {
+    const before = this.#outbox;
+    before.restart();
     this.#outbox = new Outbox(this.name, this.#host);
     this.#inside = false;
     this.#pos = undefined;
-    over.drop(error);
-    this.#show();
+    before.drop(error);
+    this.#changed();
   }
 
   #join() {
-    this.#outbox.add("join", this.#data, { resolve() {}, reject: (error) => this.bound || this.#shut(error) });
-    this.#show();
+    this.#outbox.add("join", this.#data, { resolve() {}, reject: (error) => this.joined || this.#close(error) });
+    this.#changed();
   }
 
-  /** We are not in, and shall not come in by ourselves. @param {OutlastError} error */
-  #shut(error) {
-    this.#abandon(error);
-    this.#show();
-    this.#tell("left", { t: "left", room: this.name, reason: error.code });
+  /** The session is out and does not join again by itself. @param {OutlastError} error */
+  #close(error) {
+    this.#detach(error);
+    this.#changed();
+    this.#emit("left", { t: "left", room: this.name, reason: error.code });
   }
 
-  /** @param {keyof RoomEvents} news @param {any} frame */
-  #tell(news, frame) {
-    this.#held ? this.#held.push([news, frame]) : this.#emitter.emit(news, frame);
+  /** @param {keyof RoomEvents} type @param {any} frame */
+  #emit(type, frame) {
+    this.#deferred ? this.#deferred.push([type, frame]) : this.#emitter.emit(type, frame);
   }
 
-  /** @param {OutlastError} error */
-  #abandon(error) {
+  /** The application is out, or could not get in. @param {OutlastError} error */
+  #detach(error) {
     this.#claimed = false;
-    this.#entering?.reject(error);
-    this.#entering = undefined;
+    this.#joining?.reject(error);
+    this.#joining = undefined;
   }
 
-  #show() {
+  #changed() {
     const acts = this.#outbox.list.filter((action) => action.t === "act");
     if (acts.length || this.pending.length) this.pending = acts;
     this.#emitter.emit("change");

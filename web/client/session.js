@@ -4,10 +4,10 @@ import { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { OutlastError } from "./error.js";
 import { Link } from "./link.js";
-import { Memory } from "./memory.js";
-import { Pace } from "./pace.js";
 import { platform as browser } from "./platform.js";
+import { RateLimiter } from "./rate-limiter.js";
 import { Room } from "./room.js";
+import { StoredSession } from "./storage.js";
 import { Token } from "./token.js";
 import { abortable } from "./wait.js";
 
@@ -19,34 +19,34 @@ const FRAME_BYTES = 65_536;
  * @typedef {import("./codec.js").Frame} Frame
  * @typedef {import("./link.js").Status} Status
  * @typedef {object} Options
- * @property {() => string | undefined | Promise<string | undefined>} [token] asked before each attach
- *   and before the token expires
- * @property {import("./memory.js").Store | null} [storage] where the session
- *   outlives its page: `sessionStorage` unless told otherwise, nowhere with `null`
- * @property {import("./codec.js").Codec} [codec] how frames travel: JSON, or `msgpack` of `outlast/msgpack`
- * @property {import("./connection.js").SocketClass} [WebSocket] where there is none built in: that of `ws`
- * @property {number} [queue] the most actions that may wait for an outcome, 1000
- * @property {import("./platform.js").Platform} [platform] another clock and chance, for tests
+ * @property {() => string | undefined | Promise<string | undefined>} [token] returns a token. Called before each attach, and
+ *   again 60 s before the token expires. Default: no token
+ * @property {import("./storage.js").WebStorage | null} [storage] keeps the session over a reload of the page; null keeps
+ *   nothing. Default: `sessionStorage`
+ * @property {import("./codec.js").Codec} [codec] encoding of frames: JSON, or `msgpack` of `outlast/msgpack`. Default: JSON
+ * @property {import("./connection.js").SocketClass} [WebSocket] WebSocket class, such as that of the package `ws`. Default:
+ *   the built-in one
+ * @property {number} [queue] actions without an outcome, at most; one more fails with `queue_full`. Default: 1000
+ * @property {import("./platform.js").Platform} [platform] clock, timers and randomness, for tests. Default: the browser's
  */
 
 /**
  * @typedef {object} SessionEvents
- * @property {Status} status the new one
- * @property {Reset} reset the server does not know this session any more, and another has begun: its
- *   rooms are joined again, and what had no outcome is `unknown`
- * @property {any} error what went wrong while all goes on: an `OutlastError`, or what the token
- *   callback threw
- * @property {{ code: number, reason: string }} end it is over: a close code of SPEC 9, and why
+ * @property {Status} status the new status
+ * @property {Reset} reset the server has lost the session, and a new one has begun: its rooms are joined again, and actions
+ *   without an outcome have failed with `unknown`
+ * @property {any} error an `OutlastError`, or an exception of the `token` callback. The session goes on
+ * @property {{ code: number, reason: string }} end the session is over: a close code of SPEC 9, and text for people
  *
  * @typedef {object} Reset
  * @property {number} code 4001
- * @property {string} reason `expired` when we were away for longer than a session lives
- * @property {number} away_ms since the server was last heard of; NaN behind a reload
+ * @property {string} reason `expired` after an absence longer than the lifetime of a session
+ * @property {number} away_ms milliseconds since the last frame of the server; NaN after a reload
  */
 
-/** A session with the server: it lasts while sockets come and go. */
+/** A session with the server. It outlives its sockets. */
 export class Session {
-  /** @type {Map<string, Room>} every room that we have numbered actions for */
+  /** Every room that this session has numbered actions for. @type {Map<string, Room>} */
   #rooms = new Map();
   /** @type {{ sid: string, key: string } | undefined} */
   #id;
@@ -54,15 +54,15 @@ export class Session {
   #frameBytes = FRAME_BYTES;
   #ttl_ms = 0;
   #saving = false;
-  /** @type {(() => void) | undefined} */
+  /** Releases the lock that keeps other tabs from using this session. @type {(() => void) | undefined} */
   #release;
   #codec;
   #link;
-  #memory;
-  #pace;
   #platform;
   #queue;
-  #ready;
+  #rateLimiter;
+  #restored;
+  #storage;
   #token;
 
   /** @param {string | URL | undefined} address @param {Options} options */
@@ -72,26 +72,26 @@ export class Session {
     this.#codec = codec;
     this.#platform = platform;
     this.#queue = queue;
-    this.#memory = new Memory(storage === undefined ? platform.storage : storage, `outlast ${url}`);
-    this.#pace = new Pace(platform.now);
+    this.#storage = new StoredSession(storage === undefined ? platform.storage : storage, `outlast ${url}`);
+    this.#rateLimiter = new RateLimiter(platform.now);
     this.#token = new Token(token, platform);
     this.#link = new Link(
       {
-        token: () => this.#token.ask(),
+        token: () => this.#token.fetch(),
         dial: (on) => new Connection(url, WebSocket, codec, platform, on),
         greet: (connection, token) => this.#greet(connection, token),
         attached: (frame, connection) => this.#attached(frame, connection),
         receive: (frame, connection) => this.#receive(frame, connection),
-        strayed: ({ key }) => this.#id && key && (this.#id.key = key), // the one that works: what came after it is void (S3)
+        resumedLate: ({ key }) => this.#id && key && (this.#id.key = key), // the key that works (S3)
         flush: () => this.#flush(),
-        turned: (status) => this.#emitter.emit("status", status),
+        status: (status) => this.#emitter.emit("status", status),
         failed: (error) => this.#emitter.emit("error", error),
         reset: (loss) => this.#reset(loss),
         stop: (loss) => this.#stop(loss),
       },
       platform,
     );
-    this.#ready = this.#restore().then(() => void this.#link.attach());
+    this.#restored = this.#restore().then(() => void this.#link.attach());
   }
 
   /** @returns {Status} */
@@ -99,28 +99,29 @@ export class Session {
     return this.#link.status;
   }
 
-  /** The rooms that we are in, or on our way into. @returns {Room<any>[]} */
+  /** The rooms that this session is in or joining. @returns {Room<any>[]} */
   get rooms() {
-    return [...this.#rooms.values()].filter((room) => room.bound);
+    return [...this.#rooms.values()].filter((room) => room.joined);
   }
 
   /**
+   * Adds a listener.
    * @template {keyof SessionEvents} K
-   * @param {K} type @param {(value: SessionEvents[K]) => void} listener @returns {() => void} its undo
+   * @param {K} type @param {(value: SessionEvents[K]) => void} listener @returns {() => void} removes the listener
    */
   on(type, listener) {
     return this.#emitter.on(type, listener);
   }
 
   /**
-   * Joins a room, or takes up again one that a reload brought back.
+   * Joins a room, or attaches to one restored after a reload. Resolves inside; rejects when the room refuses the join.
    * @template [S=any]
    * @param {string} name
    * @param {import("./room.js").Joining<S>} [options]
    * @returns {Promise<Room<S>>}
    */
   async join(name, options = {}) {
-    await abortable(this.#ready, options.signal);
+    await abortable(this.#restored, options.signal);
     options.signal?.throwIfAborted();
     if (this.status === "ended") throw new OutlastError("ended");
     const room = this.#room(name);
@@ -130,22 +131,22 @@ export class Session {
     return room;
   }
 
-  /** Ends the session: its rooms are left, and nothing resumes it. */
+  /** Ends the session and leaves its rooms. It cannot be resumed. */
   end() {
     this.#link.writer?.send({ t: "end" });
     this.#stop({ code: 4010, reason: "ended" });
   }
 
   async #restore() {
-    const saved = this.#memory.load();
+    const saved = this.#storage.load();
     if (!saved) return;
     this.#release = await this.#platform.claim(`outlast ${saved.sid}`);
-    if (!this.#release) return this.#memory.clear(); // a duplicate of a tab that is still there
+    if (!this.#release) return this.#storage.clear(); // this tab is a duplicate of an open one
     this.#id = { sid: saved.sid, key: saved.key };
     for (const [name, room] of Object.entries(saved.rooms)) this.#room(name, room);
   }
 
-  /** @param {string} name @param {import("./memory.js").SavedRoom} [saved] */
+  /** @param {string} name @param {import("./storage.js").SavedRoom} [saved] */
   #room(name, saved) {
     let room = this.#rooms.get(name);
     if (!room) {
@@ -174,30 +175,30 @@ export class Session {
   /** @param {import("./room.js").Post} post */
   #post(post) {
     const { writer } = this.#link;
-    const wait_ms = writer && this.#pace.take_ms();
+    const wait_ms = writer && this.#rateLimiter.take_ms();
     if (wait_ms === 0) writer?.send(post);
     return wait_ms;
   }
 
   /**
-   * Behind an `open` nothing is sent before its `welcome`: were that lost, the next `open` would
-   * make another session, and have each action done twice.
+   * Sends the first frame. Returns true if actions may follow at once. After an `open` they wait for the `welcome`: if that
+   * were lost, the next `open` would begin another session, and repeat each action.
    * @param {Connection} connection @param {string | undefined} token
    */
   #greet(connection, token) {
-    this.#keep(token);
-    this.#pace.refill();
+    this.#renew(token);
+    this.#rateLimiter.refill();
     if (!this.#id) return connection.send({ t: "open", token }), false;
     const open = [...this.#rooms.values()].filter((room) => room.open);
-    for (const room of open.slice(0, ROOMS_MAX)) connection.asked[room.name] = room.position; // R1; one left out counts as null
+    for (const room of open.slice(0, ROOMS_MAX)) connection.asked[room.name] = room.position; // R1; null for those left out
     connection.key = this.#id.key;
     connection.send({ t: "resume", ...this.#id, token, rooms: connection.asked });
     return true;
   }
 
   /** @param {string | undefined} token */
-  #keep(token) {
-    this.#token.keep(
+  #renew(token) {
+    this.#token.renew(
       token,
       (token) => this.#link.writer?.send({ t: "token", token }),
       (error) => this.#emitter.emit("error", error),
@@ -209,10 +210,10 @@ export class Session {
     this.#id = { sid, key };
     this.#ttl_ms = ttl_ms;
     if (limits) {
-      this.#pace.rate = limits.actions_per_s;
+      this.#rateLimiter.rate = limits.actions_per_s;
       this.#frameBytes = limits.frame_bytes;
     }
-    if (t === "welcome" && this.#memory.kept) void this.#claim(sid);
+    if (t === "welcome" && this.#storage.enabled) void this.#claim(sid);
     for (const [name, how] of Object.entries(rooms)) {
       const room = this.#room(name);
       if (how === "gone") room.gone(asked[name]);
@@ -236,7 +237,7 @@ export class Session {
     const { t, n, room } = frame;
     if (t === "error" && n === undefined) return this.#emitter.emit("error", new OutlastError(frame.code, frame.message));
     const late = t === "error" || t === "gap" || (t === "left" && n === undefined);
-    if (late && connection !== this.#link.writer) return; // another socket has our actions now, and tells
+    if (late && connection !== this.#link.writer) return; // outdated: the actions were sent again, on another socket
     this.#rooms.get(room)?.receive(frame);
   }
 
@@ -256,17 +257,17 @@ export class Session {
     const name = CLOSES[code] ?? "ended";
     if (name !== "unauthorized") this.#forget();
     const error = new OutlastError(name, reason);
-    for (const room of this.#rooms.values()) room.close(error);
+    for (const room of this.#rooms.values()) room.end(error);
     this.#emitter.emit("end", { code, reason });
   }
 
   #forget() {
     this.#id = undefined;
     this.#release?.();
-    this.#memory.clear();
+    this.#storage.clear();
   }
 
-  /** Once for all that happens in one go. */
+  /** Saves once for all changes of one task. */
   #save() {
     if (this.#saving) return;
     this.#saving = true;
@@ -274,7 +275,7 @@ export class Session {
       this.#saving = false;
       if (!this.#id || this.status === "ended") return;
       const rooms = [...this.#rooms].slice(-ROOMS_MAX).map(([name, room]) => [name, room.toJSON()]);
-      this.#memory.save({ ...this.#id, rooms: Object.fromEntries(rooms) });
+      this.#storage.save({ ...this.#id, rooms: Object.fromEntries(rooms) });
     });
   }
 }

@@ -3,8 +3,8 @@ import { OutlastError } from "./error.js";
 const QUEUE_EVENTS = 1000;
 
 /**
- * A room's events for `for await`, from now until we leave. A loop that falls a thousand events
- * behind ends with the error `too_slow`, one whose `signal` aborts with its reason.
+ * Returns the room's events for `for await`, from now until this client leaves. The loop throws `too_slow` when more than
+ * 1,000 events wait for it, and the reason of `signal` when that aborts.
  * @param {import("./room.js").Room<any>} room @param {AbortSignal} [signal]
  * @returns {AsyncGenerator<import("./room.js").RoomEvents["event"], void>}
  */

@@ -1,35 +1,40 @@
-const LEAD_MS = 60_000;
+const RENEW_AHEAD_MS = 60_000;
 
-/** The application's token: asked for before each attach, and again before it expires. */
+/** The application's token: fetched before each attach, and again before it expires. */
 export class Token {
-  #ask;
+  #fetch;
   #platform;
   #cancel = () => {};
 
   /**
-   * @param {(() => string | undefined | Promise<string | undefined>) | undefined} ask
+   * @param {(() => string | undefined | Promise<string | undefined>) | undefined} fetch the application's callback
    * @param {import("./platform.js").Platform} platform
    */
-  constructor(ask, platform) {
-    this.#ask = ask;
+  constructor(fetch, platform) {
+    this.#fetch = fetch;
     this.#platform = platform;
   }
 
-  async ask() {
-    return this.#ask?.();
+  async fetch() {
+    return this.#fetch?.();
   }
 
-  /** Renews `token` ahead of its expiry, for as long as it has one. @param {string | undefined} token @param {(token: string) => void} renewed @param {(error: unknown) => void} failed */
-  keep(token, renewed, failed) {
+  /**
+   * Fetches a new token one minute before `token` expires, or halfway if it lives shorter, and so on.
+   * @param {string | undefined} token
+   * @param {(token: string) => void} renewed
+   * @param {(error: unknown) => void} failed
+   */
+  renew(token, renewed, failed) {
     this.stop();
     const left_ms = expiry_ms(token) - this.#platform.now();
     if (!(left_ms > 1000)) return;
-    this.#cancel = this.#platform.after(left_ms - Math.min(LEAD_MS, left_ms / 2), async () => {
-      const kept = this.#cancel;
-      const fresh = await this.ask().catch(failed);
-      if (kept !== this.#cancel) return;
+    this.#cancel = this.#platform.after(left_ms - Math.min(RENEW_AHEAD_MS, left_ms / 2), async () => {
+      const scheduled = this.#cancel;
+      const fresh = await this.fetch().catch(failed);
+      if (scheduled !== this.#cancel) return;
       if (fresh) renewed(fresh);
-      this.keep(fresh ?? token, renewed, failed);
+      this.renew(fresh ?? token, renewed, failed);
     });
   }
 
@@ -39,7 +44,7 @@ export class Token {
   }
 }
 
-/** When a JWT expires; never, where it does not say. @param {string | undefined} token */
+/** Returns the time at which a JWT expires, NaN if it does not say. @param {string | undefined} token */
 function expiry_ms(token) {
   try {
     const payload = token?.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");

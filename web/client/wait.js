@@ -1,11 +1,11 @@
 /**
- * A promise and its handles. It may fail with nobody waiting.
+ * A promise with its functions. A rejection that nobody awaits is not reported.
  * @template T
- * @typedef {{ promise: Promise<T>, resolve: (value: T) => void, reject: (error: unknown) => void }} Wait
+ * @typedef {{ promise: Promise<T>, resolve: (value: T) => void, reject: (error: unknown) => void }} Deferred
  */
 
-/** @template T @returns {Wait<T>} */
-export function wait() {
+/** @template T @returns {Deferred<T>} */
+export function deferred() {
   /** @type {any} */
   const handles = {};
   handles.promise = new Promise((resolve, reject) => Object.assign(handles, { resolve, reject }));
@@ -14,7 +14,7 @@ export function wait() {
 }
 
 /**
- * Waits for `promise` until `signal` says otherwise.
+ * Returns `promise`, or its rejection with the reason of `signal` if that aborts first.
  * @template T @param {Promise<T>} promise @param {AbortSignal | undefined} signal @param {() => void} [aborted]
  * @returns {Promise<T>}
  */

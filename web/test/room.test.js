@@ -367,6 +367,6 @@ test("abort_ends_the_wait_for_a_leave_and_not_the_leave", async (t) => {
   await until(() => leaving.error);
   peer.send({ t: "left", room: "chat/lobby", n, reason: "left" });
   await until(() => room.log.length);
-  assert.equal(room.bound, false);
+  assert.equal(room.joined, false);
   await assert.rejects(room.leave({ signal: AbortSignal.abort(new Error("before")) }), { message: "before" });
 });

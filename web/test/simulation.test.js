@@ -95,10 +95,10 @@ class Simulation {
     const { model, room } = this;
     const sockets = [...model.sockets];
     if (draw < 0.55) this.progress();
-    else if (draw < 0.75 && room?.bound) this.act();
+    else if (draw < 0.75 && room?.joined) this.act();
     else if (draw < 0.8) model.chatter(`chatter ${++this.count}`);
     else if (draw < 0.83 && sockets.length) model.cut(sockets[Math.floor(this.random() * sockets.length)]);
-    else if (draw < 0.85 && room?.bound) room.leave().catch(() => {});
+    else if (draw < 0.85 && room?.joined) room.leave().catch(() => {});
     else if (draw < 0.88) this.join();
     else if (draw < 0.885) this.wake();
     else if (draw < 0.89) this.offline();
@@ -119,8 +119,8 @@ class Simulation {
         continue;
       }
       const { room, session } = this;
-      if (room && room.bound && !room.unsettled && session.status === "live" && !this.joining) return;
-      if (!room?.bound) this.join();
+      if (room && room.joined && !room.unsettled && session.status === "live" && !this.joining) return;
+      if (!room?.joined) this.join();
       await this.tick();
       await new Promise(setImmediate);
     }

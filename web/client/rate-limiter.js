@@ -1,23 +1,25 @@
-/** The server's own bucket, kept here too: whatever piled up offline goes out without being refused. */
-export class Pace {
-  /** Actions a second; a burst may be twice that. */
+/**
+ * A token bucket with the server's own limit, so that actions queued while offline are sent without being refused.
+ */
+export class RateLimiter {
+  /** Actions per second, 50 until the server sets it. A burst may be twice as many. */
   rate = 50;
   #now;
   #tokens = 0;
   #at_ms = 0;
 
-  /** @param {() => number} now */
+  /** @param {() => number} now milliseconds since a fixed time */
   constructor(now) {
     this.#now = now;
   }
 
-  /** A new socket has a full bucket. */
+  /** Fills the bucket: the server gives each socket a full one. */
   refill() {
     this.#tokens = 2 * this.rate;
     this.#at_ms = this.#now();
   }
 
-  /** Lets one action through and says 0, or says how long to wait. */
+  /** Takes a token and returns 0, or returns the milliseconds until there is one. */
   take_ms() {
     const now_ms = this.#now();
     const gained = ((now_ms - this.#at_ms) / 1000) * this.rate;

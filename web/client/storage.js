@@ -1,24 +1,29 @@
 /**
- * What outlives a page: the session's key, and for each room whether we are in it, the next number
- * and the actions without an outcome. No positions: a state does not outlive its page, so after a
- * reload every room starts from a snapshot.
- * @typedef {{ getItem(name: string): string | null, setItem(name: string, value: string): void, removeItem(name: string): void }} Store
+ * The part of the Web Storage API that the client uses.
+ * @typedef {{ getItem(name: string): string | null, setItem(name: string, value: string): void, removeItem(name: string): void }} WebStorage
+ *
  * @typedef {{ inside: boolean, next: number, list: import("./outbox.js").Saved[] }} SavedRoom
  * @typedef {{ sid: string, key: string, rooms: Record<string, SavedRoom> }} Saved
  */
-export class Memory {
+
+/**
+ * The session as it outlives its page: its id and key, and for each room whether the session is in it, the next action
+ * number and the actions without an outcome. Positions are not saved: a state does not outlive its page, so after a
+ * reload every room starts from a snapshot.
+ */
+export class StoredSession {
   #storage;
   #name;
   #warned = false;
 
-  /** @param {Store | null | undefined} storage @param {string} name */
+  /** @param {WebStorage | null | undefined} storage none: nothing is saved @param {string} name the storage key */
   constructor(storage, name) {
     this.#storage = storage;
     this.#name = name;
   }
 
-  /** Whether anything is kept at all. */
-  get kept() {
+  /** True when there is a storage. */
+  get enabled() {
     return !!this.#storage;
   }
 
@@ -30,7 +35,7 @@ export class Memory {
     });
   }
 
-  /** Actions are left out when they do not fit. @param {Saved} saved */
+  /** Saves the session, without its actions if they do not fit. @param {Saved} saved */
   save(saved) {
     this.#try((storage) => {
       try {
@@ -45,7 +50,7 @@ export class Memory {
     this.#try((storage) => storage.removeItem(this.#name));
   }
 
-  /** @template T @param {(storage: Store) => T} run */
+  /** @template T @param {(storage: WebStorage) => T} run */
   #try(run) {
     try {
       return this.#storage ? run(this.#storage) : undefined;
