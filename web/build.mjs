@@ -1,4 +1,4 @@
-/** What npm gets besides the modules: types, and the same as CommonJS for tools that know nothing else. */
+/** Builds the rest of the npm package: the types, and the modules as CommonJS. */
 import { execFileSync } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -11,7 +11,7 @@ const types = (outDir) =>
 
 for (const folder of ["types", "cjs"]) rmSync(`${here}${folder}`, { recursive: true, force: true });
 types("types");
-// In a folder of its own type: there the same declarations are those of CommonJS.
+// The same declarations, in a folder whose package.json makes them those of CommonJS.
 types("cjs");
 writeFileSync(`${here}cjs/package.json`, '{ "type": "commonjs" }\n');
 await build({

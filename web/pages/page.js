@@ -1,5 +1,5 @@
 /**
- * What every page shares: one session, whose state is always in view, and the way into a room.
+ * The parts that every page shares: one session, whose status is always shown, and the way into a room.
  * README.md beside this file describes how to add a page.
  */
 import { connect } from "../outlast.js";

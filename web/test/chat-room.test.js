@@ -1,11 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { freeze } from "./freeze.js";
 import { apply, EMPTY, nameOf } from "../pages/chat/room.js";
 
-const freeze = (state) => {
-  for (const list of [state.members, state.messages]) list.forEach(Object.freeze), Object.freeze(list);
-  return Object.freeze(state);
-};
 const fold = (events, state = EMPTY) =>
   events.reduce((state, event, i) => freeze(apply(state, { pos: `${i + 1}-1`, ...event }, () => 1000 + i)), freeze(state));
 

@@ -1,18 +1,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { freeze } from "./freeze.js";
 import { number, span } from "../pages/dashboard/format.js";
 import { History, path } from "../pages/dashboard/history.js";
 import { apply, EMPTY, ordered, partitions, rate, roles, totals } from "../pages/dashboard/room.js";
 import { subject } from "../pages/page/token.js";
 
-/** @param {any} value */
-const freeze = (value) => {
-  if (value && typeof value === "object" && !Object.isFrozen(value)) {
-    Object.freeze(value);
-    Object.values(value).forEach(freeze);
-  }
-  return value;
-};
 const fold = (events, state = EMPTY) => events.reduce((state, data) => freeze(apply(state, { data })), freeze(state));
 
 const report = (id, more = {}) => ({ report: { id, host: "h", pid: 1, version: "1", up_ms: 1, partitions: 16, over_ms: 2000, ...more } });

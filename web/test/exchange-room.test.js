@@ -1,15 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { freeze } from "./freeze.js";
 import { account, apply, EMPTY, levels, sum } from "../pages/exchange/room.js";
 
-/** @param {any} value */
-const freeze = (value) => {
-  if (value && typeof value === "object" && !Object.isFrozen(value)) {
-    Object.freeze(value);
-    Object.values(value).forEach(freeze);
-  }
-  return value;
-};
 const fold = (events, state = EMPTY) => events.reduce((state, data) => freeze(apply(state, { data })), freeze(state));
 
 const entered = (member, name) => ({ entered: { member, name } });

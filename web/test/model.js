@@ -11,7 +11,7 @@ export class Model {
   topic = [];
   log = [];
   tag = 1;
-  /** Whether the gateway refuses an action for now, with how long to wait. */
+  /** Returns the milliseconds to wait when the gateway refuses an action for now. */
   refuses = () => undefined;
   faults = [];
 
@@ -48,7 +48,7 @@ export class Model {
     socket.onopen();
   }
 
-  /** What the rooms say: folded from the log, which alone is kept. */
+  /** The state of the room, folded from the log, which alone is kept. */
   get room() {
     const room = { members: new Map(), last: new Map(), kept: new Map(), state: [] };
     for (const entry of this.log) {
@@ -133,7 +133,7 @@ export class Model {
     return { t: "event", room: ROOM, pos, data, ...(t === "act" ? { by: member, n } : {}) };
   }
 
-  /** What the session itself is told of its entry. */
+  /** Returns the frame that tells a session of its own entry. */
   #told(session, entry) {
     const { t, n, pos, member, refused, data } = entry;
     if (t === "act" && refused) return { t: "result", room: ROOM, n, pos, ok: false, code: refused, message: "" };

@@ -12,7 +12,7 @@ const MODULES = join(WEB, "node_modules");
 const TSC = join(MODULES, ".bin/tsc");
 const TSC_5 = join(MODULES, "typescript-5/bin/tsc");
 
-/** What a page of somebody else's looks like; `await` at the top where the kind of module allows it. */
+/** A program of somebody who uses the package. */
 const USE = `
 type Counter = { pushes: number };
 const session = connect("wss://chat.example", { token: async () => "token", storage: sessionStorage, codec: msgpack, WebSocket });

@@ -11,7 +11,7 @@ const README = readFileSync(new URL("../../README.md", import.meta.url), "utf8")
 const CLIENT = new URL("../outlast.js", import.meta.url).href;
 const WS = import.meta.resolve("ws");
 
-/** What a page has and Node.js 20 has not. */
+/** The parts of a browser that the example needs and Node.js 20 lacks. */
 const page = (url) => `
 globalThis.WebSocket = (await import(${JSON.stringify(WS)})).default;
 globalThis.location = { href: ${JSON.stringify(url)} };

@@ -6,7 +6,7 @@ import { build } from "esbuild";
 
 const LIMIT_BYTES = 6.25 * 1024;
 
-/** What a browser loads of one entry: bundled and minified as an application's bundler does it, and gzipped. */
+/** Returns the bytes that a browser loads for one entry, bundled, minified and gzipped. */
 async function shipped(entry) {
   const { outputFiles, metafile } = await build({
     entryPoints: [fileURLToPath(new URL(`../${entry}`, import.meta.url))],

@@ -1,6 +1,6 @@
 /**
- * What the tests of the client stand on: a server that does what it is told, and a clock and a
- * chance that move only when told. Nothing here sleeps; everything waits for a condition.
+ * The fixtures of the client's tests: a server that the test drives, and a clock and randomness that the test sets. Nothing
+ * here sleeps; everything waits for a condition.
  */
 import assert from "node:assert/strict";
 import WebSocket, { WebSocketServer } from "ws";
@@ -139,7 +139,7 @@ const WELCOME = {
   limits: { frame_bytes: 65_536, actions_per_s: 50 },
 };
 
-/** A stage for one test, taken down behind it: `connect`, `accept`, `clock` and the rest. */
+/** The fixtures of one test, closed after it. */
 export async function stage(t) {
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1", handleProtocols: ([first]) => first });
   await new Promise((resolve) => server.once("listening", resolve));
@@ -181,7 +181,7 @@ export async function stage(t) {
     /** The next connection that comes in. */
     accept: () => until(() => peers.shift(), "a connection"),
 
-    /** Whether nobody tries to connect. */
+    /** Returns true when no client tries to connect. */
     async quiet() {
       await settled();
       return peers.length === 0;
@@ -262,5 +262,5 @@ export function outcome(promise) {
   return seen;
 }
 
-/** What acts ask for, in short. */
+/** Returns frames in short, for comparison. */
 export const brief = (frames) => frames.map(({ t, n, data }) => `${t} ${n}${data?.say ? ` ${data.say}` : ""}`);

@@ -65,7 +65,7 @@ async function say(text) {
   }
 }
 
-/** Whether a snapshot shows what the outcome would have told. @param {string} text */
+/** True when the state shows our message although its outcome is lost. @param {string} text */
 const saidLately = (text) => visit.room?.state.messages.some((message) => message.member === visit.room?.member && message.text === text);
 
 function showFailures() {

@@ -1,7 +1,7 @@
 const FRESH_MS = 6000;
 const AGAIN_MS = 3000;
 
-/** Who is writing: what the others signal, until it goes stale, and what we tell them. */
+/** The members who are writing, as they signal until that is stale; and our own signal to them. */
 export class Typing {
   /** @type {Map<number, ReturnType<typeof setTimeout>>} */
   #others = new Map();
@@ -27,7 +27,7 @@ export class Typing {
     this.#changed();
   }
 
-  /** Every key pressed ends up here; the others are told now and then. */
+  /** Called for every key pressed; signals the others at most every 3 s. */
   writing() {
     const now_ms = performance.now();
     if (now_ms - this.#told_ms < AGAIN_MS) return;

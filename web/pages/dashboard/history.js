@@ -1,7 +1,7 @@
-/** How much time a line shows at least, so that the first seconds of it are no cliff. */
+/** Time that a line spans at least, so that its first seconds are not a cliff. */
 const SPAN_MIN_MS = 60_000;
 
-/** What was shown in the last while, second by second. @template {object} T */
+/** The values of the last minutes, second by second. @template {object} T */
 export class History {
   /** @type {{ at_ms: number, values?: T }[]} one without values is a gap */
   #points = [];

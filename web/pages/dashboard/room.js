@@ -58,10 +58,10 @@ export function ordered({ processes }) {
   return [...processes].sort((a, b) => (place(a) < place(b) ? -1 : 1));
 }
 
-/** What a process does. @param {Process} process */
+/** Returns the roles of a process. @param {Process} process */
 export const roles = ({ gateway, worker, keeper }) => [gateway && "gateway", worker && "worker", keeper && "keeper"].filter((role) => role !== undefined);
 
-/** So much a second. @param {Process} process @param {number | undefined} count */
+/** Returns a count per second. @param {Process} process @param {number | undefined} count */
 export const rate = ({ over_ms }, count = 0) => (over_ms ? (1000 * count) / over_ms : 0);
 
 /** @param {Fleet} state @returns {Totals} */
@@ -87,7 +87,7 @@ export function totals({ processes }) {
   };
 }
 
-/** Who holds how many partitions, and how many nobody does. @param {Fleet} state */
+/** Returns the partitions by owner, and how many have none. @param {Fleet} state */
 export function partitions(state) {
   const processes = ordered(state);
   const owners = processes.filter(({ lost, worker }) => !lost && worker?.partitions).map(({ id, worker }) => ({ id, held: worker?.partitions ?? 0 }));

@@ -23,10 +23,10 @@ const TILES = [
   { key: "catching_up", title: "Catching up", note: ({ catch_ups }) => `${number(catch_ups)} rooms/s` },
 ];
 
-/** How many colours owners have. */
+/** Number of colours for owners. */
 const HUES = 8;
 
-/** What the page shows of the fleet. */
+/** The view of the fleet. */
 export class View {
   #history;
   #tiles;

@@ -42,13 +42,13 @@ const view = new View({
   },
 });
 
-/** What is free. */
+/** Cash and goods that no offer of ours holds. */
 const free = () => {
   const mine = account(visit.room?.state ?? EMPTY, visit.room?.member);
   return mine ? { cash: mine.cash - mine.cash_held, goods: mine.goods - mine.goods_held } : { cash: 0, goods: 0 };
 };
 
-/** How many can be bought or sold at most. @param {Side} side @param {number} price */
+/** Returns the largest quantity that can be bought or sold. @param {Side} side @param {number} price */
 const most = (side, price) => (side === "buy" ? Math.floor(free().cash / price) : free().goods);
 
 let drawn = 0;
@@ -67,7 +67,7 @@ function show() {
   hint();
 }
 
-/** What the order would cost. */
+/** Shows the cost of the order. */
 function hint() {
   const price = at("price").valueAsNumber || 0;
   const quantity = at("quantity").valueAsNumber || 0;

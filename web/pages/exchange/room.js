@@ -33,7 +33,7 @@ export function apply(state, { data }) {
   return state;
 }
 
-/** What there is in all, and what there must be. @param {Market} state */
+/** Returns the sum of all accounts, and the sum that there must be. @param {Market} state */
 export function sum({ holdings, closed }) {
   const accounts = holdings.length + closed.accounts;
   const total = { cash: closed.cash, goods: closed.goods };

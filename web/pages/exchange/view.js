@@ -29,7 +29,7 @@ const row = (cells) => () => {
   return row;
 };
 
-/** What the page shows of a market. */
+/** The view of a market. */
 export class View {
   #asks;
   #bids;

@@ -1,4 +1,4 @@
-/** How the arena is measured (SPEC B2), and how big things are in it, as the room knows them. */
+/** Sizes of the arena (SPEC B2) and of the things in it, as in the room. */
 const SIZE = 1000;
 const PLAYER = 20;
 const COIN = 12;

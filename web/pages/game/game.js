@@ -45,7 +45,7 @@ export const visit = new Visit(session, {
 const helm = new Helm((way) => visit.room?.act({ steer: way }) ?? Promise.resolve());
 const pilot = new Pilot(at("field"), (way) => helm.steer(way));
 
-/** What lay there at the last tick. @type {Map<number, import("./track.js").Point>} */
+/** The coins of the last tick. @type {Map<number, import("./track.js").Point>} */
 let coins = new Map();
 
 /** @param {{ players: [number, number, number, number][], coins: [number, number, number][] }} tick */

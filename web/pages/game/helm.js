@@ -15,7 +15,7 @@ const same = (a, b) => a.x === b.x && a.y === b.y;
 export class Helm {
   #send;
   #wanted = STILL;
-  /** What the server goes by; undefined when that is not known. @type {Way | undefined} */
+  /** The direction that the server has; undefined when that is not known. @type {Way | undefined} */
   #told = STILL;
   #busy = false;
 

@@ -13,7 +13,7 @@ const KEYS = {
   ArrowDown: { x: 0, y: 1 },
   KeyS: { x: 0, y: 1 },
 };
-/** How far a finger is drawn for full speed, and how far it rests, in CSS pixels. */
+/** Distance of a drag for full speed, and distance up to which it does not steer, in CSS pixels. */
 const FULL_PX = 56;
 const REST_PX = 8;
 

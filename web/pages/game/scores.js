@@ -4,7 +4,7 @@ import { ranked } from "./room.js";
 
 /** @typedef {import("./room.js").Game} Game */
 
-/** How often the scores are said aloud at most. */
+/** Time between two readings of the scores, at least. */
 const SAY_MS = 3_000;
 
 /** The list of scores, and what of it is read aloud: not each step, but what one wants to know. */

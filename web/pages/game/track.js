@@ -1,9 +1,9 @@
 const TICK_MS = 100;
-/** How far behind the newest tick is drawn, so that there is mostly a next one to go to. */
-const BEHIND_MS = 120;
-/** A tick that comes so much too early or too late begins the count anew. */
+/** Delay of the drawing after the newest tick, so that there is mostly a next one to move to. */
+const DELAY_MS = 120;
+/** Earliness or lateness of a tick from which on the timeline restarts. */
 const ADRIFT_MS = 250;
-/** How much of a tick's earliness or lateness is believed: the network's jitter is not the game's. */
+/** Share of a tick's earliness or lateness that moves the timeline: most of it is jitter of the network. */
 const BELIEF = 0.1;
 const FRAMES_MAX = 8;
 
@@ -13,7 +13,7 @@ const FRAMES_MAX = 8;
  * @typedef {{ at_ms: number, places: Places }} Frame
  */
 
-/** Where everybody is between the server's ticks. It reads no clock: `now_ms` is an argument. */
+/** Positions of all players between the server's ticks. It reads no clock: `now_ms` is an argument. */
 export class Track {
   /** The newest last, at the times at which they are due. @type {Frame[]} */
   #frames = [];
@@ -38,7 +38,7 @@ export class Track {
 
   /** @param {number} now_ms @returns {Places} */
   at(now_ms) {
-    const at_ms = now_ms - BEHIND_MS;
+    const at_ms = now_ms - DELAY_MS;
     const next = this.#frames.findIndex((frame) => frame.at_ms >= at_ms);
     if (next === -1) return this.#frames.at(-1)?.places ?? new Map();
     const [from, to] = [this.#frames[Math.max(next - 1, 0)], this.#frames[next]];

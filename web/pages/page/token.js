@@ -12,8 +12,8 @@ export function storedToken() {
 }
 
 /**
- * Asks for a token, keeps it for this tab, and begins anew with it. A session of another user is left
- * behind: it would not take this token.
+ * Asks for a token, keeps it for this tab, and reloads the page with it. Forgets a session of another user, which would
+ * refuse this token.
  * @param {string} why what is said above the field
  */
 export function askForToken(why) {
@@ -45,7 +45,7 @@ function begin(token) {
   location.reload();
 }
 
-/** Who a token names, without checking it. @param {string | undefined} token */
+/** Returns the subject of a token, unverified. @param {string | undefined} token */
 export function subject(token) {
   try {
     const bytes = atob((token ?? "").split(".")[1].replace(/-/g, "+").replace(/_/g, "/"));

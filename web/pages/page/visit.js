@@ -9,9 +9,8 @@ import { tell } from "./notice.js";
  */
 
 /**
- * Being in one room of a kind at a time: the one that the address names behind `#`, under a name
- * that is asked for once in each tab. The page has a button `#room` with a `#room-name` in it, which
- * opens the dialog again.
+ * One room of a kind at a time: the one that the address names after `#`, entered under a name that is asked for once in
+ * each tab. The page's button `#room`, with a `#room-name` in it, opens the dialog again.
  * @template S
  */
 export class Visit {
@@ -31,7 +30,7 @@ export class Visit {
    * @param {string} how.about a sentence for whoever is to come in
    * @param {(state: S, event: import("../../outlast.js").RoomEvents["event"]) => S} how.apply
    * @param {(state: S) => string | undefined} [how.nameOf] the name that the room has for us
-   * @param {() => void} [how.entering] the room before is left behind: its things are cleared away
+   * @param {() => void} [how.entering] clears the page of the room before
    * @param {(room: Room<S>) => (() => void)} how.entered listens to the room; returns how to stop
    */
   constructor(session, how) {

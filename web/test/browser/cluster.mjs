@@ -4,8 +4,9 @@ import test from "node:test";
 import { fleet } from "./fleet.mjs";
 import { browser, chat, proxy } from "./stage.mjs";
 
-test("s2_pages_outlive_a_gateway_killed_under_them", async (t) => {
-  const { gateways } = await fleet(t);
+/** Four chat pages on a fleet whose gateways have these flags. */
+async function four(t, ...flags) {
+  const { gateways } = await fleet(t, ...flags);
   const { page } = await browser(t);
   const { url, served } = await proxy(t, gateways.map(({ port }) => port));
   const pages = [];
@@ -14,6 +15,11 @@ test("s2_pages_outlive_a_gateway_killed_under_them", async (t) => {
     await chat.enter(one, name);
     pages.push(one);
   }
+  return { gateways, served, pages };
+}
+
+test("s2_pages_outlive_a_gateway_killed_under_them", async (t) => {
+  const { gateways, served, pages } = await four(t);
   const said = [];
   const say = async (one, text) => {
     said.push(text);
@@ -45,15 +51,7 @@ test("s2_pages_outlive_a_gateway_killed_under_them", async (t) => {
 });
 
 test("d3_a_drained_gateway_is_not_noticed", async (t) => {
-  const { gateways } = await fleet(t, "--drain-ms", "30000");
-  const { page } = await browser(t);
-  const { url, served } = await proxy(t, gateways.map(({ port }) => port));
-  const pages = [];
-  for (const name of ["Ada", "Bob", "Cleo", "Dan"]) {
-    const one = await page(`${url}chat/`);
-    await chat.enter(one, name);
-    pages.push(one);
-  }
+  const { gateways, served, pages } = await four(t, "--drain-ms", "30000");
   const sids = await Promise.all(pages.map(chat.sid));
   const statuses = await Promise.all(pages.map(chat.statuses));
   const sockets = () => gateways.map(({ port }) => served.get(port).size);

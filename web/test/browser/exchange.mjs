@@ -6,7 +6,7 @@ import { PATIENCE_MS, binary, browser, chat, folder, proxy, start } from "./stag
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 
-/** What people do on the page. */
+/** Steps of a user on the exchange page. */
 const market = {
   async enter(page, name) {
     await page.fill("#enter-name", name);

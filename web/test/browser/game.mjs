@@ -6,7 +6,7 @@ import { PATIENCE_MS, browser, chat } from "./stage.mjs";
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 
-/** What people do on the page. */
+/** Steps of a user on the game page. */
 const game = {
   async enter(page, name) {
     await page.fill("#enter-name", name);

@@ -1,4 +1,4 @@
-/** What befalls a page: no network, a long sleep, a wrong token. On a real server. */
+/** Pages without a network, after a long sleep and with a wrong token, on a real server. */
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { writeFileSync } from "node:fs";
@@ -82,7 +82,7 @@ test("h5_a_wrong_token_ends_it_and_a_right_one_is_let_in", async (t) => {
   await chat.status(ada, "ended");
   await chat.told(ada, /asks for a token/);
 
-  /** What becomes of a session whose callback returns these tokens, one after the other. */
+  /** Returns the outcome of a session whose callback returns these tokens, one after the other. */
   const fate = (...tokens) =>
     ada.evaluate(async (tokens) => {
       const { connect } = await import("/outlast.js");

@@ -1,4 +1,4 @@
-/** What the browser tests stand on: Chromium, processes that are stopped again, and free ports. */
+/** The fixtures of the browser tests: Chromium, processes that stop with the test, and free ports. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -10,7 +10,7 @@ import { chromium } from "playwright-core";
 
 export { freePort } from "../free-port.js";
 
-/** How long anything may take, on a machine that is busy with other things. */
+/** Time limit of each wait, on a busy machine. */
 export const PATIENCE_MS = 120_000;
 
 export const ARGS = [
@@ -95,8 +95,8 @@ export function start(t, command, args, { cwd } = {}) {
 }
 
 /**
- * One address in front of several. Each connection goes to the next that answers, and one that is
- * answered 503 (a server that drains) to the one behind it.
+ * A proxy before several servers. Each connection goes to the next that answers, and on from one that answers 503 (a server
+ * that drains).
  */
 export async function proxy(t, ports) {
   let turn = 0;
@@ -146,7 +146,7 @@ export async function proxy(t, ports) {
   return { url: `http://127.0.0.1:${server.address().port}/`, served };
 }
 
-/** What people do on the page. */
+/** Steps of a user on the chat page. */
 export const chat = {
   async enter(page, name, room = "lobby") {
     await page.fill("#enter-name", name);
