@@ -1,16 +1,9 @@
-use std::{
-    io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
-    process::Command,
-    time::Duration,
-};
+use std::net::SocketAddr;
 
 use anyhow::Context;
+use outlast_testkit::{free_address, http, outlast};
 
-use crate::{
-    process::Process,
-    redis::{Server, free_port},
-};
+use crate::{process::Process, redis::Server};
 
 /// One gateway, one worker and one keeper of sessions, each in a process of its own, on one Redis.
 #[derive(Debug)]
@@ -21,15 +14,15 @@ pub(crate) struct Fleet {
     pub(crate) redis: Server,
     /// Where clients connect.
     pub(crate) address: SocketAddr,
-    worker_admin: SocketAddr,
+    worker_admin: String,
 }
 
 impl Fleet {
     pub(crate) fn start() -> anyhow::Result<Self> {
         let redis = Server::start()?;
         let store = redis.url();
-        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        let (worker, _) = start("worker", &store, &["--admin-listen", &admin.to_string()])?;
+        let admin = free_address();
+        let (worker, _) = start("worker", &store, &["--admin-listen", &admin])?;
         let (keeper, _) = start("sessions", &store, &["--admin-listen", "off"])?;
         let gateway_flags = [
             "--listen",
@@ -57,7 +50,7 @@ impl Fleet {
 
     /// What the worker counts.
     pub(crate) fn worker_metrics(&self) -> anyhow::Result<Metrics> {
-        Metrics::fetch(self.worker_admin)
+        Metrics::fetch(&self.worker_admin)
     }
 }
 
@@ -66,13 +59,9 @@ impl Fleet {
 pub(crate) struct Metrics(String);
 
 impl Metrics {
-    fn fetch(address: SocketAddr) -> anyhow::Result<Self> {
-        let mut tcp = TcpStream::connect(address).context("the admin listener")?;
-        tcp.set_read_timeout(Some(Duration::from_secs(5)))?;
-        tcp.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        tcp.read_to_string(&mut text)?;
-        Ok(Metrics(text))
+    fn fetch(address: &str) -> anyhow::Result<Self> {
+        let answer = http::request("GET", address, "/metrics", &[], "");
+        Ok(Metrics(answer.context("the admin listener")?.text))
     }
 
     /// The sum over all series of this very name; 0 where there is none yet.
@@ -86,14 +75,7 @@ impl Metrics {
 }
 
 fn start(role: &str, store: &str, flags: &[&str]) -> anyhow::Result<(Process, String)> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_outlast"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("OUTLAST_") {
-            command.env_remove(name);
-        }
-    }
-    command
-        .args([role, "--store", store, "--log", "warn"])
-        .args(flags);
+    let mut command = outlast::command(&[role, "--store", store, "--log", "warn"]);
+    command.args(flags);
     Process::start_ready(&format!("outlast {role}"), &mut command)
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, mpsc},
     thread,
@@ -10,7 +11,6 @@ use std::{
 
 use anyhow::{Context, bail};
 use parking_lot::Mutex;
-use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::machine::{Cpu, rss_bytes};
@@ -113,11 +113,9 @@ impl Drop for Process {
     }
 }
 
-/// A folder for what processes write; gone when it is dropped, or when a signal ends everything.
-pub(crate) fn scratch() -> anyhow::Result<TempDir> {
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    FOLDERS.lock().push(folder.path().to_owned());
-    Ok(folder)
+/// Removes a folder also when a signal ends everything.
+pub(crate) fn remove_at_end(folder: &Path) {
+    FOLDERS.lock().push(folder.to_owned());
 }
 
 /// From now on SIGINT and SIGTERM stop every process before they end this one.

@@ -1,14 +1,6 @@
-use std::{
-    net::{Ipv4Addr, TcpListener},
-    process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use outlast_testkit::{RedisServer, eventually_blocking, redis::Launch};
 
-use anyhow::{Context, bail};
-use tempfile::TempDir;
-
-use crate::process::{Process, scratch};
+use crate::process::{Process, remove_at_end};
 
 /// How the Redis of every part is set.
 pub(crate) const OPTIONS: &[&str] = &[
@@ -24,69 +16,24 @@ pub(crate) const OPTIONS: &[&str] = &[
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) process: Process,
-    port: u16,
-    _folder: TempDir,
+    launch: Launch,
 }
 
 impl Server {
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let folder = scratch()?;
-        for _ in 0..20 {
-            let port = free_port()?;
-            let process = Process::start(
-                "redis-server",
-                Command::new("redis-server")
-                    .args([
-                        "--port",
-                        &port.to_string(),
-                        "--bind",
-                        "127.0.0.1",
-                        "--save",
-                        "",
-                    ])
-                    .args(OPTIONS)
-                    .args(["--maxclients", "10000", "--dir"])
-                    .arg(folder.path())
-                    .stdout(Stdio::null()),
-            )?;
-            if answers(&process, port)? {
-                return Ok(Server {
-                    process,
-                    port,
-                    _folder: folder,
-                });
-            }
-        }
-        bail!("none of twenty free ports stayed free")
+        let launch = RedisServer::launch()
+            .options(OPTIONS)
+            .options(&["--maxclients", "10000"]);
+        remove_at_end(launch.folder());
+        let process = Process::start("redis-server", &mut launch.command())?;
+        eventually_blocking("redis-server answers", || match process.check() {
+            Ok(()) => launch.is_ready().then_some(Ok(())),
+            Err(ended) => Some(Err(ended)),
+        })?;
+        Ok(Server { process, launch })
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        self.launch.url()
     }
-}
-
-/// A port that nobody listens on.
-pub(crate) fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
-}
-
-/// False where somebody else took the port.
-fn answers(process: &Process, port: u16) -> anyhow::Result<bool> {
-    let client = redis::Client::open(format!("redis://127.0.0.1:{port}"))?;
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while process.check().is_ok() {
-        let ping = client
-            .get_connection()
-            .and_then(|mut to| redis::cmd("PING").exec(&mut to));
-        match ping {
-            Ok(()) => return process.check().map(|()| true),
-            Err(error) if Instant::now() > deadline => {
-                return Err(error).context("redis-server does not answer");
-            }
-            Err(_) => thread::sleep(Duration::from_millis(10)),
-        }
-    }
-    Ok(false)
 }

@@ -5,11 +5,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use outlast_protocol::{ClientFrame, Codec, ServerFrame};
+use outlast_testkit::seeded;
 use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
-use rand::{Rng, RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use rand::{Rng, RngExt, rngs::StdRng, seq::IndexedRandom};
 
 #[path = "frames/drawn.rs"]
 mod drawn;
@@ -191,14 +192,6 @@ const MSGPACK_PIECES: &[&[u8]] = &[
     b"\x81\xbe$serde_json::private::RawValue\xa3[1]",
     b"\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91",
 ];
-
-/// A generator whose seed is printed; `OUTLAST_SEED` reruns it.
-fn seeded() -> StdRng {
-    let given = std::env::var("OUTLAST_SEED").ok();
-    let seed = given.map_or_else(rand::random, |seed| seed.parse().expect("a number"));
-    println!("OUTLAST_SEED={seed}");
-    StdRng::seed_from_u64(seed)
-}
 
 /// Draws frames by the same seed.
 fn runner(rng: &mut StdRng) -> TestRunner {

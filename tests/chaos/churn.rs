@@ -18,6 +18,8 @@ mod world;
 
 use std::time::{Duration, Instant};
 
+use outlast_testkit::seed;
+
 use self::{
     round::{Round, play},
     world::{Mix, Store},
@@ -49,8 +51,7 @@ async fn rounds(store: Store) {
     let asked = |name: &str| std::env::var(name).ok();
     let length = asked("OUTLAST_CHAOS_S").map(|s| s.parse().expect("a whole number of seconds"));
     let long = length.map(Duration::from_secs);
-    let seed: Option<u64> = asked("OUTLAST_SEED").and_then(|seed| seed.parse().ok());
-    let (mut seed, start) = (seed.unwrap_or_else(rand::random), Instant::now());
+    let (mut seed, start) = (seed(), Instant::now());
     let mut wrong = Vec::new();
     loop {
         let round = Round {

@@ -6,20 +6,18 @@ use std::{
 
 use outlast_protocol::RoomName;
 use outlast_store::{Layout, embedded::Embedded, redis};
+use outlast_testkit::{
+    RedisServer, Server, free_address,
+    outlast::{KEEP_ALL, role},
+};
 use rand::{RngExt, rngs::StdRng};
 use reconnect_storm::RoomLog;
 
-use crate::{
-    logs::logs,
-    support::{Redis, Server, free_port},
-};
-
-/// Nothing is trimmed, so that the logs can be compared whole.
-const KEEP_ALL: [&str; 4] = ["--log-entries", "1000000", "--log-age-ms", "100000000"];
+use crate::support::logs;
 
 /// Two gateways, two workers and two keepers on one Redis.
 pub(crate) struct Fleet {
-    redis: Redis,
+    redis: RedisServer,
     slots: Vec<Slot>,
     kills: BTreeMap<&'static str, usize>,
     old_logs: Vec<String>,
@@ -28,7 +26,8 @@ pub(crate) struct Fleet {
 /// A process, or the place of one that was killed.
 struct Slot {
     role: &'static str,
-    args: Vec<String>,
+    store: String,
+    flags: Vec<String>,
     server: Option<Server>,
     /// When it is started, or continued, again.
     back_at: Option<Instant>,
@@ -36,24 +35,20 @@ struct Slot {
 
 impl Fleet {
     pub(crate) fn start() -> Fleet {
-        let redis = Redis::start();
+        let redis = RedisServer::start();
         let mut slots = Vec::new();
         for role in [
             "gateway", "gateway", "worker", "worker", "sessions", "sessions",
         ] {
-            let mut args = vec![role.to_owned(), "--store".into(), redis.url()];
-            args.extend(["--admin-listen", "off"].map(str::to_owned));
-            match role {
-                "gateway" => {
-                    let listen = format!("127.0.0.1:{}", free_port());
-                    args.extend(["--allow-anonymous".into(), "--listen".into(), listen]);
-                }
-                "worker" => args.extend(KEEP_ALL.map(str::to_owned)),
-                _ => {}
-            }
+            let flags = match role {
+                "gateway" => vec!["--listen".into(), free_address()],
+                "worker" => KEEP_ALL.map(str::to_owned).into(),
+                _ => vec![],
+            };
             slots.push(Slot {
                 role,
-                args,
+                store: redis.url(),
+                flags,
                 server: None,
                 back_at: None,
             });
@@ -169,8 +164,8 @@ impl Fleet {
 
 impl Slot {
     fn start(&mut self) {
-        let args: Vec<_> = self.args.iter().map(String::as_str).collect();
-        self.server = Some(Server::start(&args));
+        let flags: Vec<_> = self.flags.iter().map(String::as_str).collect();
+        self.server = Some(Server::spawn(role(self.role, &self.store, &flags)));
     }
 
     fn back(&mut self) {
@@ -185,33 +180,16 @@ impl Slot {
 /// One process with its embedded store.
 pub(crate) struct Alone {
     folder: tempfile::TempDir,
-    args: Vec<String>,
+    listen: String,
     server: Option<Server>,
 }
 
 impl Alone {
     pub(crate) fn start() -> Alone {
         let folder = tempfile::tempdir().unwrap();
-        let store = format!("embedded:{}", store_in(folder.path()));
-        let listen = format!("127.0.0.1:{}", free_port());
-        let args = [
-            "all",
-            "--store",
-            &store,
-            "--listen",
-            &listen,
-            "--admin-listen",
-            "off",
-            "--allow-anonymous",
-        ];
-        let args = args
-            .into_iter()
-            .chain(KEEP_ALL)
-            .map(str::to_owned)
-            .collect();
         let mut alone = Alone {
             folder,
-            args,
+            listen: free_address(),
             server: None,
         };
         alone.spawn();
@@ -242,8 +220,9 @@ impl Alone {
     }
 
     fn spawn(&mut self) {
-        let args: Vec<_> = self.args.iter().map(String::as_str).collect();
-        self.server = Some(Server::start(&args));
+        let store = format!("embedded:{}", store_in(self.folder.path()));
+        let flags = [&["--listen", &self.listen], &KEEP_ALL[..]].concat();
+        self.server = Some(Server::all(&store, &flags));
     }
 }
 

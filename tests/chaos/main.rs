@@ -6,41 +6,26 @@
 
 mod books;
 mod churn;
-#[path = "../support/clock.rs"]
-mod clock;
 mod fleet;
-mod logs;
-mod people;
-#[path = "../support/proxy.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod proxy;
-#[path = "../support/support.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "shared with the tests of the contract"
-)]
+#[path = "../support/mod.rs"]
 mod support;
 mod tools;
 mod traders;
 
 use std::time::{Duration, Instant};
 
+use outlast_testkit::seed;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use reconnect_storm::{Case, check};
 
 use books::audit;
 use fleet::{Alone, Fleet};
-use people::People;
+use support::People;
 use traders::Traders;
 
-/// Draws the seed, or takes the one that is asked for.
-fn seeded(test: &str) -> (u64, StdRng) {
-    let asked = std::env::var("OUTLAST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = asked.unwrap_or_else(rand::random);
-    println!("{test}: OUTLAST_SEED={seed}");
+/// Returns a seed, which is printed, and a generator with it.
+fn seeded() -> (u64, StdRng) {
+    let seed = seed();
     (seed, StdRng::seed_from_u64(seed))
 }
 
@@ -48,7 +33,7 @@ fn seeded(test: &str) -> (u64, StdRng) {
 /// worker is stopped past its lease and goes on, and Redis is killed and started again twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w2_nothing_is_lost_while_everything_is_killed() {
-    let (seed, mut rng) = seeded("the fleet");
+    let (seed, mut rng) = seeded();
     let mut fleet = Fleet::start();
     let people = People::arrive(40, 8, &fleet.gateways(), seed).await;
     accidents(&mut fleet, Duration::from_secs(30), &mut rng).await;
@@ -75,7 +60,7 @@ async fn w2_nothing_is_lost_while_everything_is_killed() {
 async fn b3_a_market_balances_while_everything_is_killed() {
     let asked = std::env::var("OUTLAST_EXCHANGE_S").ok();
     let length = asked.map_or(12, |s| s.parse().expect("a whole number of seconds"));
-    let (seed, mut rng) = seeded("the market");
+    let (seed, mut rng) = seeded();
     let mut fleet = Fleet::start();
     let traders = Traders::arrive(50, &fleet.gateways(), seed).await;
     accidents(&mut fleet, Duration::from_secs(length), &mut rng).await;
@@ -131,7 +116,7 @@ async fn accidents(fleet: &mut Fleet, length: Duration, rng: &mut StdRng) {
 /// The same for one process with its embedded store, killed again and again under 10 clients.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l1_nothing_is_lost_while_the_only_process_is_killed() {
-    let (seed, mut rng) = seeded("alone");
+    let (seed, mut rng) = seeded();
     let mut alone = Alone::start();
     let people = People::arrive(10, 3, &alone.gateways(), seed).await;
     for _ in 0..6 {

@@ -5,14 +5,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use outlast_testkit::{
+    WallClock,
+    proxy::{Hitch, Proxy, Snag, Toward},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-};
-
-use crate::{
-    clock::WallClock,
-    proxy::{Hitch, Proxy, Snag, Toward},
 };
 
 fn told(clock: &WallClock) -> i64 {

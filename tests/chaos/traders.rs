@@ -12,7 +12,7 @@ use reconnect_storm::{Client, Driver, Record, Seen, Settings};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::people::PATIENCE;
+use crate::support::PATIENCE;
 
 /// How many actions a trader has under way at most.
 const UNDER_WAY_MAX: usize = 5;

@@ -1,19 +1,16 @@
 //! A process with a store of its own.
 
+use outlast_testkit::{Server, WallClock, outlast::role};
 use std::time::Duration;
 
 use crate::{
     HOUR,
-    clock::WallClock,
     play::{Player, SESSIONS, Watcher},
-    support::{Server, command},
 };
 
 fn start(clock: &WallClock, folder: &tempfile::TempDir) -> Server {
     let store = format!("embedded:{}", folder.path().display());
-    let base = ["all", "--store", &store, "--listen", "127.0.0.1:0"];
-    let rest = ["--admin-listen", "off", "--allow-anonymous"];
-    let mut command = command(&[&base[..], &rest, &SESSIONS].concat());
+    let mut command = role("all", &store, &SESSIONS);
     command.envs(clock.environment());
     Server::spawn(command)
 }

@@ -1,36 +1,27 @@
 //! The clocks of the processes that share a store.
 
+use outlast_testkit::{RedisServer, Server, WallClock, outlast::role};
 use std::time::Duration;
 
 use crate::{
     HOUR,
-    clock::WallClock,
     play::{Player, SESSIONS, Watcher},
-    support::{Redis, Server, command},
 };
 
-fn start(clock: &WallClock, redis: &Redis, role: &str, flags: &[&str]) -> Server {
-    let url = redis.url();
-    let base = [role, "--store", &url, "--admin-listen", "off"];
-    let mut command = command(&[&base[..], flags].concat());
+fn start(clock: &WallClock, redis: &RedisServer, name: &str, flags: &[&str]) -> Server {
+    let mut command = role(name, &redis.url(), flags);
     command.envs(clock.environment());
     Server::spawn(command)
 }
 
 #[tokio::test]
 async fn t1_the_clocks_of_gateways_workers_and_keepers_do_not_matter() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let clocks = [(); 3].map(|()| WallClock::new());
     let [of_gateway, of_worker, of_keeper] = &clocks;
     let _keeper = start(of_keeper, &redis, "sessions", &SESSIONS);
     let worker = start(of_worker, &redis, "worker", &[]);
-    let listens = ["--listen", "127.0.0.1:0", "--allow-anonymous"];
-    let gateway = start(
-        of_gateway,
-        &redis,
-        "gateway",
-        &[&listens[..], &SESSIONS].concat(),
-    );
+    let gateway = start(of_gateway, &redis, "gateway", &SESSIONS);
     let mut player = Player::enter(gateway.address(), "game/a").await;
     let mut speaker = gateway.member("chat/b", "Speaker").await;
     let mut watcher = Watcher::enter(gateway.address(), "chat/a").await;

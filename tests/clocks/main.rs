@@ -5,17 +5,10 @@
 //! somebody sets a clock.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-#![allow(dead_code, reason = "parts are shared with other tests")]
-
-#[path = "../support/clock.rs"]
-mod clock;
-mod play;
-#[path = "../support/support.rs"]
-#[allow(unused_imports, reason = "shared with the tests of the contract")]
-mod support;
 
 mod alone;
 mod fleet;
+mod play;
 mod redis;
 
 /// An hour, in milliseconds.

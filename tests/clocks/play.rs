@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use outlast_testkit::{Client, PATIENCE};
 use serde_json::Value;
-
-use crate::support::{Client, PATIENCE};
 
 /// The grace and the ttl of the sessions of these tests.
 pub(crate) const GRACE: Duration = Duration::from_millis(1_000);

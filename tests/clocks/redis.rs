@@ -2,21 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use outlast_testkit::{Client, RedisServer, Server, WallClock, eventually, frames::act};
 use serde_json::json;
 
 use crate::{
     HOUR,
-    clock::WallClock,
     play::{LATE, Player, SESSIONS, Watcher},
-    support::{Client, Redis, Server, act, eventually},
 };
 
 /// A Redis that goes by this clock.
-fn redis_by(clock: &WallClock) -> Redis {
-    let environment = clock.environment();
-    Redis::start_with(Box::new(move |command| {
-        command.envs(environment.clone());
-    }))
+fn redis_by(clock: &WallClock) -> RedisServer {
+    RedisServer::launch()
+        .environment(clock.environment())
+        .start()
 }
 
 /// How often a clock was found to have jumped, by all of them.

@@ -1,9 +1,9 @@
 use std::{
-    net::TcpListener,
     process::{Command, Output},
     time::{Duration, Instant},
 };
 
+use outlast_testkit::free_port;
 use serde_json::Value;
 
 const PROJECT: &str = "outlast-test";
@@ -148,9 +148,4 @@ fn succeeded(what: &str, output: std::io::Result<Output>) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{what}\n{stderr}");
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }

@@ -6,10 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
 mod compose;
-#[path = "../chaos/logs.rs"]
-mod logs;
-#[path = "../chaos/people.rs"]
-mod people;
+#[path = "../support/mod.rs"]
+#[allow(unused_imports, reason = "shared with other tests")]
+mod support;
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +20,7 @@ use reconnect_storm::{Case, check};
 use serde_json::Value;
 
 use compose::Compose;
-use people::People;
+use support::{People, logs};
 
 const OUTLAST: [&str; 4] = ["gateway-1", "gateway-2", "worker", "sessions"];
 
@@ -53,7 +52,7 @@ async fn d3_containers_are_replaced_and_killed_and_nothing_is_lost() {
         RedisSettings::default(),
     )
     .await;
-    let logs = logs::logs(store.unwrap(), &rooms).await;
+    let logs = logs(store.unwrap(), &rooms).await;
     let verdict = check(&Case::new(&records, &logs));
     println!("{verdict}");
     assert!(verdict.is_clean(), "{verdict}\n{}", fleet.logs());

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use outlast_testkit::{
+    Client, RedisServer, Server,
+    frames::{act, join, leave, resume, room_of, said},
+};
 use serde_json::{Value, json};
-
-use crate::support::{Redis, Server, act, join, leave, room_of, said};
 
 #[tokio::test]
 async fn a1_duplicates_have_no_second_effect_and_a_gap_is_told_once() {
@@ -140,7 +142,7 @@ async fn a2_joined_lies_behind_what_the_join_caused() {
 /// Sends, is cut off before any answer, comes back and sends everything again.
 #[tokio::test]
 async fn a3_what_is_resent_counts_once() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let (a, b) = (Server::gateway(&redis, &[]), Server::gateway(&redis, &[]));
     let worker = Server::worker(&redis, &[]);
     let mut witness = b.member("chat/a3", "Bo").await;
@@ -158,7 +160,7 @@ async fn a3_what_is_resent_counts_once() {
     let mut again = b.connect().await;
     again.member = client.member;
     again
-        .send(client.resume_frame(room_of("chat/a3", &pos)))
+        .send(resume(&client.welcome, room_of("chat/a3", &pos)))
         .await;
     for frame in &acts {
         again.send(frame.clone()).await;
@@ -363,7 +365,7 @@ async fn a5_rate_limited_from_that_number_on_until_it_is_resent() {
 async fn a5_whoever_goes_on_above_its_rate_is_closed() {
     let server = Server::alone(&["--actions-per-s", "5"]);
     let mut client = server.member("chat/a5", "Ada").await;
-    let flood = async |client: &mut crate::support::Client| {
+    let flood = async |client: &mut Client| {
         for n in 2..20_000 {
             client
                 .try_send(act("chat/a5", n, json!({"say": "flood"})))
@@ -388,7 +390,7 @@ async fn a5_whoever_goes_on_above_its_rate_is_closed() {
 
 #[tokio::test]
 async fn a5_busy_while_the_store_is_away() {
-    let mut redis = Redis::start();
+    let mut redis = RedisServer::start();
     let server = Server::gateway(&redis, &[]);
     let _worker = Server::worker(&redis, &[]);
     let mut client = server.member("chat/a5", "Ada").await;

@@ -1,12 +1,9 @@
 //! Section 13 and A6: the way in for backends and operators.
 
+use outlast_testkit::{Client, Server, http};
 use serde_json::{Value, json};
 
-use crate::{
-    command_line::request,
-    support::{Client, Server},
-    tokens::{claims, hs256, with_secret},
-};
+use crate::tokens::{claims, hs256, with_secret};
 
 /// A server that knows tokens, and a backend that talks to it.
 struct Scene {
@@ -47,12 +44,20 @@ impl Scene {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let (status, text) =
-            tokio::task::spawn_blocking(move || request(&method, &address, &path, &headers, &body))
-                .await
-                .unwrap();
+        let asked = tokio::task::spawn_blocking(move || {
+            let headers = headers.iter().map(|(name, value)| (&**name, &**value));
+            http::request(
+                &method,
+                &address,
+                &path,
+                &headers.collect::<Vec<_>>(),
+                &body,
+            )
+        });
+        let answer = asked.await.unwrap().expect("an answer");
+        let text = answer.body().to_owned();
         (
-            status,
+            answer.status,
             serde_json::from_str(&text).unwrap_or(Value::String(text)),
         )
     }

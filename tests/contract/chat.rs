@@ -1,8 +1,10 @@
 //! Section 12, B1: the room `chat`.
 
+use outlast_testkit::{
+    Server,
+    frames::{act, join, leave},
+};
 use serde_json::json;
-
-use crate::support::{Server, act, join, leave};
 
 #[tokio::test]
 async fn b1_names_have_1_to_40_characters() {

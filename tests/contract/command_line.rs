@@ -1,59 +1,19 @@
 //! Section 11: the command line.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    time::{Duration, Instant},
+use std::time::{Duration, Instant};
+
+use outlast_testkit::{
+    Exit, RedisServer, Server, eventually,
+    frames::{act, room_of},
+    free_address, free_port, http, in_time,
+    outlast::{command, role},
 };
-
 use serde_json::json;
-
-use crate::support::{Exit, Redis, Server, eventually, free_port, in_time, room_of};
 
 /// The status and the whole answer.
 pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
-    exchange("GET", address, path, &[], "")
-}
-
-/// The status and the body.
-pub(crate) fn request(
-    method: &str,
-    address: &str,
-    path: &str,
-    headers: &[(String, String)],
-    body: &str,
-) -> (u16, String) {
-    let (status, answer) = exchange(method, address, path, headers, body);
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    (status, body.to_owned())
-}
-
-fn exchange(
-    method: &str,
-    address: &str,
-    path: &str,
-    headers: &[(String, String)],
-    body: &str,
-) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let headers: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
-    let length = body.len();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\
-         {headers}\r\n{body}"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let status = answer
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok())
-        .unwrap();
-    (status, answer)
+    let answer = http::request("GET", address, path, &[], "").expect("an answer");
+    (answer.status, answer.text)
 }
 
 /// It failed in time, and its last line names the cause and the remedy.
@@ -74,9 +34,9 @@ pub(crate) fn refused(exit: &Exit, names: &[&str]) {
 #[tokio::test]
 async fn l1_killed_and_started_again_it_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    let address = format!("127.0.0.1:{}", free_port());
+    let address = free_address();
     let start = || {
-        let mut command = crate::support::command(&["--listen", &address, "--admin-listen", "off"]);
+        let mut command = command(&["--listen", &address, "--admin-listen", "off"]);
         command.current_dir(folder.path());
         Server::spawn(command)
     };
@@ -104,22 +64,13 @@ async fn l1_killed_and_started_again_it_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn l2_any_number_of_each_role_share_a_store() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let _behind = (
         Server::worker(&redis, &[]),
         Server::worker(&redis, &[]),
         Server::keeper(&redis, &[]),
         Server::keeper(&redis, &[]),
-        Server::start(&[
-            "all",
-            "--store",
-            &redis.url(),
-            "--listen",
-            "127.0.0.1:0",
-            "--admin-listen",
-            "off",
-            "--allow-anonymous",
-        ]),
+        Server::all(&redis.url(), &[]),
     );
     let gateways = [Server::gateway(&redis, &[]), Server::gateway(&redis, &[])];
     let mut one = gateways[0].member("chat/l2", "Ada").await;
@@ -148,28 +99,12 @@ fn l3_stores_that_do_not_fit_are_refused() {
 async fn l3_a_store_with_another_layout_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let embedded = format!("embedded:{}", folder.path().display());
-    let base = [
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "off",
-        "--allow-anonymous",
-    ];
-    let with = |store: &str, p: &str| {
-        [&["all", "--store", store, "--partitions", p], &base[..]]
-            .concat()
-            .into_iter()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     for store in [embedded.as_str(), &redis.url()] {
-        let args = with(store, "8");
-        let server = Server::start(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        let server = Server::all(store, &["--partitions", "8"]);
         server.signal("TERM");
         assert_eq!(server.wait(), Some(0));
-        let args = with(store, "16");
-        let exit = Server::run(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        let exit = Server::run_command(role("all", store, &["--partitions", "16"]));
         refused(&exit, &["--partitions 8"]);
     }
 }
@@ -178,18 +113,9 @@ async fn l3_a_store_with_another_layout_is_refused() {
 async fn l3_a_folder_that_is_in_use_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = format!("embedded:{}", folder.path().display());
-    let args = [
-        "all",
-        "--store",
-        &store,
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "off",
-        "--allow-anonymous",
-    ];
-    let _server = Server::start(&args);
-    refused(&Server::run(&args), &[folder.path().to_str().unwrap()]);
+    let _server = Server::all(&store, &[]);
+    let exit = Server::run_command(role("all", &store, &[]));
+    refused(&exit, &[folder.path().to_str().unwrap()]);
 }
 
 #[tokio::test]
@@ -202,7 +128,7 @@ async fn l4_flags_win_over_the_environment_and_that_over_the_file() {
          session_ttl_ms = 1001\nheartbeat_ms = 2001\nactions_per_s = 31\n",
     )
     .unwrap();
-    let mut command = crate::support::command(&[
+    let mut command = command(&[
         "--config",
         file.to_str().unwrap(),
         "--session-ttl-ms",
@@ -220,19 +146,10 @@ async fn l4_flags_win_over_the_environment_and_that_over_the_file() {
 
 #[tokio::test]
 async fn l4_the_admin_listener_tells_health_readiness_and_metrics() {
-    let admin = format!("127.0.0.1:{}", free_port());
-    let mut redis = Redis::start();
+    let admin = free_address();
+    let mut redis = RedisServer::start();
     let _worker = Server::worker(&redis, &[]);
-    let server = Server::start(&[
-        "gateway",
-        "--store",
-        &redis.url(),
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        &admin,
-        "--allow-anonymous",
-    ]);
+    let server = Server::gateway(&redis, &["--admin-listen", &admin]);
     assert_eq!(get(&admin, "/healthz").0, 200);
     assert_eq!(get(&admin, "/readyz").0, 200);
     let probe = ["probe", "--admin-listen", &admin];
@@ -369,20 +286,16 @@ async fn l5_an_unreachable_store_is_named_within_five_seconds() {
 
 #[tokio::test]
 async fn l5_a_store_lost_later_is_not_an_exit() {
-    let mut redis = Redis::start();
+    let mut redis = RedisServer::start();
     let (gateway, worker) = (Server::gateway(&redis, &[]), Server::worker(&redis, &[]));
     let mut client = gateway.member("chat/l5", "Ada").await;
     let start = Instant::now();
     redis.kill();
-    client
-        .send(crate::support::act("chat/l5", 2, json!({"say": "x"})))
-        .await;
+    client.send(act("chat/l5", 2, json!({"say": "x"}))).await;
     assert_eq!(client.expect("error").await["code"], "busy");
     redis.restart();
     eventually("all goes on", async || {
-        client
-            .send(crate::support::act("chat/l5", 2, json!({"say": "x"})))
-            .await;
+        client.send(act("chat/l5", 2, json!({"say": "x"}))).await;
         (client.next().await["t"] == "event").then_some(())
     })
     .await;

@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use outlast_testkit::{Client, RedisServer, Server};
 use serde_json::json;
-
-use crate::support::{Client, Redis, Server};
 
 /// What a forced delete of a pod leaves between SIGTERM and SIGKILL.
 const LEFT: Duration = Duration::from_secs(2);
@@ -13,7 +12,7 @@ const LEFT: Duration = Duration::from_secs(2);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d5_a_forced_delete_cuts_nobody_who_can_be_moved_in_time() {
     const CLIENTS: usize = 90;
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     // So few are let in a second that they would need all of the time that there is.
     let flags = ["--attach-rate", "300", "--drain-ms", "30000"];
     let goes = Server::gateway(&redis, &flags);

@@ -1,8 +1,10 @@
 //! Section 6: events and resuming.
 
+use outlast_testkit::{
+    Client, RedisServer, Server, eventually,
+    frames::{act, leave, resume, room_of, said},
+};
 use serde_json::{Value, json};
-
-use crate::support::{Client, Redis, Server, act, eventually, leave, room_of, said};
 
 fn off(pos: &Value) -> u64 {
     pos.as_str()
@@ -113,7 +115,7 @@ async fn r1_replays_exactly_what_was_missed() {
     client.say("chat/r1", 2, "seen").await;
     let (pos, frame) = (
         client.pos.clone(),
-        client.resume_frame(room_of("chat/r1", &client.pos)),
+        resume(&client.welcome, room_of("chat/r1", &client.pos)),
     );
     client.cut();
     for n in 2..=6 {
@@ -235,7 +237,7 @@ async fn r3_a_malformed_pos_is_a_protocol_error() {
         let client = server.member("chat/r3", "Ada").await;
         let mut again = server.connect().await;
         again
-            .send(client.resume_frame(room_of("chat/r3", pos)))
+            .send(resume(&client.welcome, room_of("chat/r3", pos)))
             .await;
         again.closes_with(4004).await;
     }
@@ -273,7 +275,7 @@ async fn r3_another_tag_or_beyond_the_end_has_diverged() {
 /// The store is put back to what it was a while ago, as an asynchronous failover can do.
 #[tokio::test]
 async fn r4_a_store_that_lost_its_newest_writes_is_told_plainly() {
-    let mut redis = Redis::start();
+    let mut redis = RedisServer::start();
     let server = Server::gateway(&redis, &[]);
     let _worker = Server::worker(&redis, &[]);
     let mut stays = server.member("chat/r4", "Ada").await;
@@ -290,7 +292,7 @@ async fn r4_a_store_that_lost_its_newest_writes_is_told_plainly() {
         .await;
     let (pos, frame) = (
         leaves.pos.clone(),
-        leaves.resume_frame(room_of("chat/r4", &leaves.pos)),
+        resume(&leaves.welcome, room_of("chat/r4", &leaves.pos)),
     );
     assert!(!pos.is_empty());
     leaves.cut();
@@ -345,7 +347,7 @@ fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
 
 #[tokio::test]
 async fn r4_an_emptied_store_is_told_plainly() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let server = Server::gateway(&redis, &[]);
     let _worker = Server::worker(&redis, &[]);
     let mut client = server.member("chat/r4", "Ada").await;
@@ -353,7 +355,7 @@ async fn r4_an_emptied_store_is_told_plainly() {
     redis.cli(&["FLUSHALL"]);
     let mut again = server.connect().await;
     again
-        .send(client.resume_frame(room_of("chat/r4", &client.pos)))
+        .send(resume(&client.welcome, room_of("chat/r4", &client.pos)))
         .await;
     again.closes_with(4001).await;
     // Its socket is told, too.
@@ -375,7 +377,7 @@ async fn r5_a_snapshot_settles_what_is_up_to_its_n() {
     let mut again = server.connect().await;
     again.member = client.member;
     again
-        .send(client.resume_frame(json!({"chat/r5": null})))
+        .send(resume(&client.welcome, json!({"chat/r5": null})))
         .await;
     for n in 3..=5 {
         again

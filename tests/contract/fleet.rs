@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use outlast_testkit::{
+    Client, PATIENCE, RedisServer, Server,
+    frames::{act, said},
+    in_time,
+};
 use serde_json::json;
-
-use crate::support::{Client, PATIENCE, Redis, Server, act, in_time, said};
 
 /// Says something until it is an event; answers how long that took.
 async fn outcome_after(client: &mut Client, room: &str, n: u64) -> Duration {
@@ -28,7 +31,7 @@ async fn outcome_after(client: &mut Client, room: &str, n: u64) -> Duration {
 
 #[tokio::test]
 async fn w1_a_worker_that_was_stopped_past_its_lease_harms_nothing() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let gateway = Server::gateway(&redis, &[]);
     let one = Server::worker(&redis, &["--lease-ms", "1000"]);
     let mut client = gateway.member("chat/w1", "Ada").await;
@@ -51,7 +54,7 @@ async fn w1_a_worker_that_was_stopped_past_its_lease_harms_nothing() {
 
 #[tokio::test]
 async fn w3_a_room_is_the_same_after_a_restart_of_everything() {
-    let mut redis = Redis::start();
+    let mut redis = RedisServer::start();
     let flags = ["--session-ttl-ms", "600000"];
     let (gateway, worker) = (Server::gateway(&redis, &flags), Server::worker(&redis, &[]));
     let mut client = gateway.member("chat/w3", "Ada").await;
@@ -84,7 +87,7 @@ async fn w4_another_worker_takes_over_within_the_lease_and_a_second() {
 
 /// How long the first outcome takes behind the death of a worker.
 async fn first_outcome() -> Duration {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let gateway = Server::gateway(&redis, &[]);
     let one = Server::worker(&redis, &[]);
     let mut client = gateway.member("chat/w4", "Ada").await;
@@ -97,7 +100,7 @@ async fn first_outcome() -> Duration {
 
 #[tokio::test]
 async fn w4_a_worker_that_is_told_to_go_hands_over_at_once() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let gateway = Server::gateway(&redis, &["--actions-per-s", "10000"]);
     // Nobody could wait for such a lease to expire.
     let lease = ["--lease-ms", "3600000"];
@@ -125,7 +128,7 @@ async fn w4_a_worker_that_is_told_to_go_hands_over_at_once() {
 
 #[tokio::test]
 async fn w7_a_store_at_its_memory_limit_refuses_intake_and_nothing_else() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let gateway = Server::gateway(&redis, &["--actions-per-s", "10000"]);
     let _worker = Server::worker(&redis, &[]);
     let mut client = gateway.member("chat/w7", "Ada").await;

@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
+use outlast_testkit::{
+    Client, Server,
+    frames::{act, join, room_of, said},
+    outlast::role,
+};
 use serde_json::json;
-use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
-
-use crate::support::{Server, act, join, room_of, said};
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
 async fn f1_the_server_pings_and_closes_whoever_is_silent() {
@@ -31,16 +34,7 @@ async fn f1_the_server_pings_and_closes_whoever_is_silent() {
 #[tokio::test]
 async fn f3_who_comes_when_no_file_can_be_opened_is_told_to_come_back() {
     const FILES: usize = 120;
-    let own = crate::support::command(&[
-        "all",
-        "--store",
-        "memory:",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "off",
-        "--allow-anonymous",
-    ]);
+    let own = role("all", "memory:", &[]);
     let mut limited = std::process::Command::new("sh");
     let line = format!("ulimit -n {FILES}; exec \"$0\" \"$@\"");
     limited.args(["-c", &line]).arg(own.get_program());
@@ -126,7 +120,7 @@ async fn f2_what_breaks_the_protocol_is_closed_and_nobody_else_notices() {
         ("a second open", text(r#"{"t":"open"}"#)),
     ] {
         let mut client = server.open().await;
-        client.send_raw(message).await;
+        client.send_message(message).await;
         let bye = client.closes_with(4004).await;
         assert_eq!(bye["resume"], false, "{what}");
         assert!(!bye["reason"].as_str().unwrap().is_empty(), "{what}");
@@ -151,7 +145,7 @@ async fn f2_what_breaks_the_protocol_is_closed_and_nobody_else_notices() {
 async fn f2_text_in_msgpack_and_invalid_utf8_are_closed() {
     let server = Server::alone(&[]);
     let packed = [("sec-websocket-protocol", "outlast.v1.msgpack")];
-    let mut client = crate::support::Client::connect_with(server.address(), &packed)
+    let mut client = Client::connect_with(server.address(), &packed)
         .await
         .unwrap();
     client.send(json!({"t": "open"})).await;
@@ -210,12 +204,9 @@ async fn f3_a_slow_reader_catches_up_and_costs_the_others_nothing() {
         .connect(server.address().parse().unwrap())
         .await
         .unwrap();
-    let url = format!("ws://{}/v1/connect", server.address())
-        .into_client_request()
-        .unwrap();
-    let (mut slow, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    let mut slow = Client::over(stream).await;
     for frame in [json!({"t": "open"}), join("chat/f3", 1, "Slow")] {
-        slow.send(Message::text(frame.to_string())).await.unwrap();
+        slow.send(frame).await;
     }
     talker
         .until("event", |frame| frame["data"]["entered"]["name"] == "Slow")
@@ -239,11 +230,7 @@ async fn f3_a_slow_reader_catches_up_and_costs_the_others_nothing() {
     }
     let mut expected = 2;
     while expected <= last {
-        let next = tokio::time::timeout(crate::support::PATIENCE, slow.next()).await;
-        let Message::Text(frame) = next.expect("more comes").unwrap().unwrap() else {
-            continue;
-        };
-        let frame: serde_json::Value = serde_json::from_str(&frame).unwrap();
+        let frame = slow.next().await;
         match frame["t"].as_str().unwrap() {
             "event" => {
                 assert_eq!(frame["n"], expected, "lost, doubled or out of order");
@@ -264,7 +251,7 @@ async fn f4_a_hostile_client_costs_the_others_nothing() {
     let address = server.address().to_owned();
     let flood = tokio::spawn(async move {
         for _ in 0..20 {
-            let mut rude = crate::support::Client::connect(&address).await;
+            let mut rude = Client::connect(&address).await;
             rude.try_send(json!({"t": "open"})).await;
             rude.try_send(join("chat/f4", 1, "Rude")).await;
             for _ in 0..500 {

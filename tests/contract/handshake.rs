@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use outlast_testkit::{Client, Server, frames::join};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio_tungstenite::tungstenite::Message;
-
-use crate::support::{Client, Server, join};
 
 #[tokio::test]
 async fn h1_both_subprotocols_are_spoken() {
@@ -19,7 +18,7 @@ async fn h1_both_subprotocols_are_spoken() {
             .unwrap();
     for frame in [json!({"t": "open"}), join("chat/h1", 1, "Bo")] {
         msgpack
-            .send_raw(Message::binary(rmp_serde::to_vec_named(&frame).unwrap()))
+            .send_message(Message::binary(rmp_serde::to_vec_named(&frame).unwrap()))
             .await;
     }
     msgpack.expect("welcome").await;
@@ -42,10 +41,7 @@ async fn h1_no_subprotocol_is_json_and_only_unknown_ones_are_refused() {
     let mut plain = Client::connect_with(server.address(), &[]).await.unwrap();
     plain.open().await;
     let unknown = [("sec-websocket-protocol", "soap, outlast.v9.json")];
-    assert_eq!(
-        Client::connect_with(server.address(), &unknown).await.err(),
-        Some(400)
-    );
+    assert_eq!(Client::refusal(server.address(), &unknown).await, Some(400));
 }
 
 #[tokio::test]
@@ -126,8 +122,8 @@ async fn h4_origins_are_checked() {
             if other_port == own { None } else { Some(403) },
         ),
     ] {
-        let connected = Client::connect_with(server.address(), &[("origin", origin)]).await;
-        assert_eq!(connected.err(), expected, "{origin}");
+        let refused = Client::refusal(server.address(), &[("origin", origin)]).await;
+        assert_eq!(refused, expected, "{origin}");
     }
     assert!(
         Client::connect_with(server.address(), &[]).await.is_ok(),

@@ -21,6 +21,4 @@ mod start;
 mod stats;
 mod store;
 mod storms;
-#[path = "../support/support.rs"]
-mod support;
 mod tokens;

@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 
 use outlast_store::telemetry::{Kind, Metric};
+use outlast_testkit::{Server, frames::act, free_address};
 use serde_json::json;
 
-use crate::{
-    command_line::get,
-    support::{Server, act, free_port},
-};
+use crate::command_line::get;
 
 const PAGE: &str = include_str!("../../docs/metrics.md");
 
@@ -69,17 +67,8 @@ fn every_metric_has_its_row_and_every_row_its_metric() {
 
 #[tokio::test]
 async fn what_a_process_exports_is_documented_and_described() {
-    let admin = format!("127.0.0.1:{}", free_port());
-    let server = Server::start(&[
-        "all",
-        "--store",
-        "memory:",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        &admin,
-        "--allow-anonymous",
-    ]);
+    let admin = free_address();
+    let server = Server::alone(&["--admin-listen", &admin]);
     let mut ada = server.member("chat/metrics", "Ada").await;
     ada.say("chat/metrics", 2, "hello").await;
     ada.send(act("chat/elsewhere", 1, json!({"say": "hello"})))

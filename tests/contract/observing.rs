@@ -9,13 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use outlast_testkit::{
+    RedisServer, Server, eventually,
+    frames::{act, leave, room_of},
+    free_address, free_port,
+    outlast::{command, role},
+};
 use serde_json::{Value, json};
 
 use self::collector::{Collector, attribute};
-use crate::{
-    command_line::get,
-    support::{Redis, Server, act, command, eventually, free_port, leave, room_of},
-};
+use crate::command_line::get;
 
 const FINE: &str = "info,outlast_gateway=debug,outlast_sessions=debug,outlast_worker=debug";
 
@@ -50,7 +53,7 @@ fn stands_in_order(said: &[String], expected: &[&str]) -> bool {
 
 #[tokio::test]
 async fn l4_a_session_is_followed_by_its_sid_through_every_process() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let flags = ["--log-format", "json", "--log", FINE];
     let ttl = ["--session-ttl-ms", "1500", "--detach-grace-ms", "200"];
     let flags = [&flags[..], &ttl].concat();
@@ -139,7 +142,7 @@ async fn l4_what_clients_do_is_not_a_line_of_the_log() {
 
 #[tokio::test]
 async fn l4_a_store_that_is_away_is_a_line_or_two() {
-    let mut redis = Redis::start();
+    let mut redis = RedisServer::start();
     let gateway = Server::gateway(&redis, &["--log-format", "json"]);
     let _worker = Server::worker(&redis, &[]);
     let mut members = Vec::new();
@@ -170,16 +173,7 @@ async fn l4_the_format_comes_from_the_environment_and_the_file_too() {
     let file = folder.path().join("outlast.toml");
     std::fs::write(&file, "log_format = \"json\"\n").unwrap();
     let start = |setting: &dyn Fn(&mut Command)| {
-        let mut command = command(&[
-            "all",
-            "--store",
-            "memory:",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin-listen",
-            "off",
-        ]);
-        command.args(["--allow-anonymous", "--log", "info"]);
+        let mut command = role("all", "memory:", &["--log", "info"]);
         setting(&mut command);
         Server::spawn(command)
     };
@@ -204,19 +198,17 @@ async fn l4_the_format_comes_from_the_environment_and_the_file_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn attaches_commits_takeovers_and_drains_are_traced() {
     let collector = Collector::start().await;
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let store = redis.url();
-    let start = |args: &[&str]| {
-        let mut command = command(args);
+    let start = |name: &str, flags: &[&str]| {
+        let mut command = role(name, &store, flags);
         command
-            .args(["--store", &store, "--admin-listen", "off"])
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())
             .env("OTEL_BSP_SCHEDULE_DELAY", "100");
         Server::spawn(command)
     };
-    let gateway_flags = ["--listen", "127.0.0.1:0", "--allow-anonymous"];
-    let gateway = start(&[&["gateway", "--drain-ms", "1000"], &gateway_flags[..]].concat());
-    let worker = start(&["worker"]);
+    let gateway = start("gateway", &["--drain-ms", "1000"]);
+    let worker = start("worker", &[]);
     let mut ada = gateway.member("chat/a", "Ada").await;
     ada.say("chat/a", 2, "hello").await;
     let mut again = ada
@@ -264,20 +256,9 @@ async fn attaches_commits_takeovers_and_drains_are_traced() {
 
 /// A process whose spans go to this collector.
 fn traced(endpoint: &str, admin: &str, queue: &str) -> Server {
-    let mut command = command(&[
-        "all",
-        "--store",
-        "memory:",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        admin,
-        "--allow-anonymous",
-        "--log-format",
-        "json",
-        "--otlp-endpoint",
-        endpoint,
-    ]);
+    let flags = ["--admin-listen", admin, "--log-format", "json"];
+    let flags = [&flags[..], &["--otlp-endpoint", endpoint]].concat();
+    let mut command = role("all", "memory:", &flags);
     command
         .env("OTEL_BSP_SCHEDULE_DELAY", "50")
         .env("OTEL_BSP_MAX_QUEUE_SIZE", queue);
@@ -299,7 +280,7 @@ fn complaints(server: &Server) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_collector_that_is_away_is_one_warning_and_nothing_else() {
-    let admin = format!("127.0.0.1:{}", free_port());
+    let admin = free_address();
     let nobody = format!("http://127.0.0.1:{}", free_port());
     let server = traced(&nobody, &admin, "2048");
     let mut ada = server.member("chat/a", "Ada").await;
@@ -320,7 +301,7 @@ async fn a_collector_that_is_away_is_one_warning_and_nothing_else() {
 
 #[tokio::test]
 async fn a_collector_that_does_not_answer_holds_up_nothing() {
-    let admin = format!("127.0.0.1:{}", free_port());
+    let admin = free_address();
     // It takes connections into its backlog, and that is all.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());

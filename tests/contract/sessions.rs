@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use outlast_testkit::{
+    Client, RedisServer, Server, eventually,
+    frames::{act, leave, resume, room_of, said},
+    in_time,
+};
 use serde_json::{Value, json};
-
-use crate::support::{Client, Redis, Server, act, eventually, in_time, leave, room_of, said};
 
 #[tokio::test]
 async fn s1_open_makes_a_session() {
@@ -29,7 +32,7 @@ async fn s1_open_makes_a_session() {
 
 #[tokio::test]
 async fn s1_the_store_does_not_know_the_key() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let server = Server::gateway(&redis, &[]);
     let client = server.open().await;
     let key = client.welcome["key"].as_str().unwrap();
@@ -45,7 +48,7 @@ async fn s1_the_store_does_not_know_the_key() {
 
 #[tokio::test]
 async fn s2_a_session_outlives_its_gateway() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let (a, b) = (Server::gateway(&redis, &[]), Server::gateway(&redis, &[]));
     let _worker = Server::worker(&redis, &[]);
     let _keeper = Server::keeper(&redis, &[]);
@@ -72,13 +75,13 @@ async fn s3_resume_turns_the_key_and_raises_gen() {
     assert_eq!(third.welcome["gen"], 3);
     // … and the one that only the lost answer bore does not.
     let mut void = server.connect().await;
-    void.send(second.resume_frame(json!({}))).await;
+    void.send(resume(&second.welcome, json!({}))).await;
     void.closes_with(4001).await;
     // The newest works; from then on the first is void.
     let fourth = third.resume_at(server.address(), json!({})).await;
     assert_eq!(fourth.welcome["gen"], 4);
     let mut void = server.connect().await;
-    void.send(first.resume_frame(json!({}))).await;
+    void.send(resume(&first.welcome, json!({}))).await;
     void.closes_with(4001).await;
 }
 
@@ -146,7 +149,7 @@ async fn told_apart() -> Option<Vec<Duration>> {
 
 #[tokio::test]
 async fn s5_a_newer_socket_takes_over() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let (a, b) = (Server::gateway(&redis, &[]), Server::gateway(&redis, &[]));
     let _worker = Server::worker(&redis, &[]);
     let mut older = a.member("chat/s5", "Ada").await;
@@ -181,7 +184,7 @@ async fn s6_end_is_a_leave_everywhere_and_nothing_behind_it_counts() {
     let came = witness.say("chat/s6", 2, "still here").await;
     assert_eq!(said(&came), ["still here"]);
     let mut again = server.connect().await;
-    again.send(client.resume_frame(json!({}))).await;
+    again.send(resume(&client.welcome, json!({}))).await;
     again.closes_with(4001).await;
 }
 
@@ -191,7 +194,7 @@ async fn s6_a_session_that_does_not_return_expires() {
     let mut witness = server.member("chat/s6", "Bo").await;
     let client = server.member("chat/s6", "Ada").await;
     witness.expect("event").await;
-    let (member, resume) = (client.member, client.resume_frame(json!({})));
+    let (member, resume) = (client.member, resume(&client.welcome, json!({})));
     client.cut();
     let left = json!({"left": {"member": member, "reason": "expired"}});
     let mut told = witness.expect("event").await;
@@ -213,7 +216,7 @@ async fn s7_whoever_returns_within_the_grace_was_never_away() {
     let member = client.member;
     witness.expect("event").await;
     let (address, pos) = (server.address().to_owned(), client.pos.clone());
-    let resume = client.resume_frame(room_of("chat/s7", &pos));
+    let resume = resume(&client.welcome, room_of("chat/s7", &pos));
     client.cut();
     let mut again = Client::connect(&address).await;
     again.send(resume).await;
@@ -236,7 +239,7 @@ async fn s7_whoever_returns_later_was_away() {
         let client = server.member("chat/s7", "Ada").await;
         let member = client.member;
         witness.expect("event").await;
-        let resume = client.resume_frame(room_of("chat/s7", &client.pos));
+        let resume = resume(&client.welcome, room_of("chat/s7", &client.pos));
         let start = Instant::now();
         client.cut();
         assert_eq!(
@@ -262,7 +265,7 @@ async fn s7_rooms_are_told_also_when_the_gateway_is_lost() {
 }
 
 async fn told_of_a_lost_gateway() -> Duration {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let (a, b) = (Server::gateway(&redis, &[]), Server::gateway(&redis, &[]));
     let _worker = Server::worker(&redis, &[]);
     let _keeper = Server::keeper(&redis, &["--detach-grace-ms", "1500"]);
@@ -286,22 +289,13 @@ async fn s8_one_session_more_is_refused_and_takes_nothing_from_the_others() {
     let key = jsonwebtoken::EncodingKey::from_secret("x".repeat(40).as_bytes());
     let claims = json!({"sub": "ada", "exp": 4_000_000_000u64});
     let token = jsonwebtoken::encode(&Default::default(), &claims, &key).unwrap();
-    let base = [
-        "all",
-        "--store",
-        "memory:",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "off",
-    ];
     let bound = [
         "--sessions-per-user",
         "2",
         "--token-secret-file",
         secret.to_str().unwrap(),
     ];
-    let server = Server::start(&[&base[..], &bound].concat());
+    let server = Server::alone(&bound);
     let open = json!({"t": "open", "token": token});
     let mut clients = Vec::new();
     for _ in 0..2 {
@@ -356,7 +350,7 @@ async fn s3_a_session_resumes_without_its_rooms_too() {
 
 #[tokio::test]
 async fn l10_a_gateway_goes_by_the_ttl_that_keepers_were_given() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let mut before = Server::gateway(&redis, &["--session-ttl-ms", "60000"]);
     assert_eq!(
         before.open().await.welcome["ttl_ms"],
@@ -379,7 +373,7 @@ async fn l10_a_gateway_goes_by_the_ttl_that_keepers_were_given() {
     assert_eq!(before.open().await.welcome["ttl_ms"], 4_000);
 
     let lost = before.open().await;
-    let frame = lost.resume_frame(json!({}));
+    let frame = resume(&lost.welcome, json!({}));
     lost.cut();
     eventually("it expires when the client was told", async || {
         let mut again = before.connect().await;

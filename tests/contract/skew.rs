@@ -3,15 +3,17 @@
 
 use std::time::Duration;
 
+use outlast_testkit::{
+    Client, RedisServer, Server, eventually,
+    frames::{act, resume},
+    free_address, http,
+};
 use serde_json::{Value, json};
 
-use crate::{
-    command_line::request,
-    support::{Client, Redis, Server, act, eventually, free_port},
-};
+use crate::command_line::get;
 
 /// What the store calls what it holds of `chat/skew`.
-fn key_of(redis: &Redis, kind: &str) -> String {
+fn key_of(redis: &RedisServer, kind: &str) -> String {
     let key = redis.cli(&["KEYS", &format!("ol:*:{kind}:chat/skew")]);
     assert!(!key.is_empty(), "the room has a {kind}");
     key
@@ -43,7 +45,7 @@ async fn taken(client: &mut Client, n: u64, text: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn w6_a_room_that_a_newer_worker_wrote_stops_here_and_goes_on_where_it_can_be_read() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let gateway = Server::gateway(&redis, &[]);
     let _keeper = Server::keeper(&redis, &[]);
     let worker = Server::worker(&redis, &[]);
@@ -96,13 +98,14 @@ async fn w6_a_room_that_a_newer_worker_wrote_stops_here_and_goes_on_where_it_can
 /// An operator of this machine asks that the room is loaded.
 async fn reload(admin: &str) -> (u16, String) {
     let admin = admin.to_owned();
-    let ask = move || request("POST", &admin, "/v1/rooms/chat/skew/reload", &[], "");
-    tokio::task::spawn_blocking(ask).await.unwrap()
+    let ask = move || http::request("POST", &admin, "/v1/rooms/chat/skew/reload", &[], "");
+    let answer = tokio::task::spawn_blocking(ask).await.unwrap().unwrap();
+    (answer.status, answer.body().to_owned())
 }
 
 #[tokio::test]
 async fn p4_w9_a_stopped_room_is_loaded_at_once_when_an_operator_asks_and_by_itself_otherwise() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let gateway = Server::gateway(&redis, &[]);
     let worker = Server::worker(&redis, &[]);
     let mut ada = gateway.member("chat/skew", "Ada").await;
@@ -117,8 +120,8 @@ async fn p4_w9_a_stopped_room_is_loaded_at_once_when_an_operator_asks_and_by_its
     let mends = |read: String| redis.cli(&["HSET", &room, &seat, &read]);
 
     let read = breaks();
-    let admin = format!("127.0.0.1:{}", free_port());
-    let worker = Server::start(&["worker", "--store", &redis.url(), "--admin-listen", &admin]);
+    let admin = free_address();
+    let worker = Server::worker(&redis, &["--admin-listen", &admin]);
     ada.send(act("chat/skew", 2, json!({"say": "one"}))).await;
     let refused = ada.until("error", |frame| frame["n"] == 2).await.pop();
     let refused = refused.unwrap();
@@ -135,7 +138,7 @@ async fn p4_w9_a_stopped_room_is_loaded_at_once_when_an_operator_asks_and_by_its
     );
     let (status, metrics) = {
         let admin = admin.clone();
-        let ask = move || request("GET", &admin, "/metrics", &[], "");
+        let ask = move || get(&admin, "/metrics");
         tokio::task::spawn_blocking(ask).await.unwrap()
     };
     let standing = metrics
@@ -162,7 +165,7 @@ async fn p4_w9_a_stopped_room_is_loaded_at_once_when_an_operator_asks_and_by_its
 
 #[tokio::test]
 async fn w6_what_a_newer_gateway_asks_is_kept_and_holds_up_nobody() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let gateway = Server::gateway(&redis, &[]);
     let worker = Server::worker(&redis, &[]);
     let mut ada = gateway.member("chat/skew", "Ada").await;
@@ -179,7 +182,7 @@ async fn w6_what_a_newer_gateway_asks_is_kept_and_holds_up_nobody() {
 
 #[tokio::test]
 async fn w6_what_a_newer_keeper_said_counts_as_soon_as_a_worker_can_read_it() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let gateway = Server::gateway(&redis, &[]);
     let worker = Server::worker(&redis, &[]);
     let mut ada = gateway.member("chat/skew", "Ada").await;
@@ -205,7 +208,7 @@ async fn w6_what_a_newer_keeper_said_counts_as_soon_as_a_worker_can_read_it() {
 
 #[tokio::test]
 async fn w6_a_session_that_a_newer_version_wrote_is_not_taken_for_gone() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let gateway = Server::gateway(&redis, &[]);
     let _worker = Server::worker(&redis, &[]);
     let ada = gateway.member("chat/skew", "Ada").await;
@@ -216,7 +219,7 @@ async fn w6_a_session_that_a_newer_version_wrote_is_not_taken_for_gone() {
     redis.cli(&["HSET", &key, "value", &newer]);
 
     let mut again = gateway.connect().await;
-    again.send(ada.resume_frame(json!({}))).await;
+    again.send(resume(&ada.welcome, json!({}))).await;
     again.closes_with(4013).await;
     redis.cli(&["HSET", &key, "value", &record]);
     ada.resume_at(gateway.address(), json!({"chat/skew": ada.pos}))

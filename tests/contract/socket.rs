@@ -1,24 +1,14 @@
 //! What one socket is told of one room, over both stores: each outcome once and in order, whatever the client sends
 //! without waiting.
 
+use outlast_testkit::{RedisServer, Server, frames::act};
 use serde_json::json;
-
-use crate::support::{Redis, Server, act};
 
 /// A whole outlast, on each of the stores.
 async fn on_both_stores(test: impl AsyncFn(&Server)) {
     test(&Server::alone(FAST)).await;
-    let redis = Redis::start();
-    let url = redis.url();
-    let all = ["all", "--store", &url, "--listen", "127.0.0.1:0"];
-    let rest = [
-        "--admin-listen",
-        "off",
-        "--allow-anonymous",
-        "--heartbeat-ms",
-        "3600000",
-    ];
-    test(&Server::start(&[&all, &rest[..], FAST].concat())).await;
+    let redis = RedisServer::start();
+    test(&Server::all(&redis.url(), FAST)).await;
 }
 
 const FAST: &[&str] = &["--actions-per-s", "10000"];

@@ -2,22 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use outlast_testkit::{
+    RedisServer, Server, Starting, eventually, frames::act, free_address, free_port, in_time,
+    outlast::role,
+};
 use serde_json::json;
 
 use super::command_line::{get, refused};
-use crate::support::{Redis, Server, Starting, act, command, eventually, free_port, in_time};
 
 /// A process of this role with further flags.
-fn starting(role: &str, store: &str, admin: &str, flags: &[&str]) -> Starting {
-    let base = [
-        role,
-        "--store",
-        store,
-        "--admin-listen",
-        admin,
-        "--allow-anonymous",
-    ];
-    Starting::spawn(command(&[&base[..], flags].concat()))
+fn starting(name: &str, store: &str, admin: &str, flags: &[&str]) -> Starting {
+    let flags = [&["--admin-listen", admin], flags].concat();
+    Starting::spawn(role(name, store, &flags))
 }
 
 /// An answer of a listener, once there is one.
@@ -34,11 +30,11 @@ async fn l12_a_store_that_comes_later_is_waited_for() {
     let port = free_port();
     let store = format!("redis://127.0.0.1:{port}");
     let began = Instant::now();
-    let clients = format!("127.0.0.1:{}", free_port());
+    let clients = free_address();
     let mut fleet: Vec<(String, Starting)> = ["gateway", "worker", "sessions"]
         .into_iter()
         .map(|role| {
-            let admin = format!("127.0.0.1:{}", free_port());
+            let admin = free_address();
             let flags = ["--store-wait-ms", "60000", "--listen", &clients];
             let process = starting(role, &store, &admin, &flags);
             (admin, process)
@@ -79,7 +75,7 @@ async fn l12_a_store_that_comes_later_is_waited_for() {
             "{log}"
         );
     }
-    let _redis = Redis::start_at(port);
+    let _redis = RedisServer::launch().port(port).start();
     let fleet: Vec<(String, Server)> = fleet
         .into_iter()
         .map(|(admin, process)| (admin, process.ready()))
@@ -109,7 +105,7 @@ async fn l12_a_start_that_waits_ends_at_once_when_it_is_told_to() {
         format!("redis-sentinel://127.0.0.1:{nowhere}/main"),
         format!("redis://127.0.0.1:{}", silent.local_addr().unwrap().port()),
     ] {
-        let admin = format!("127.0.0.1:{}", free_port());
+        let admin = free_address();
         in_time(Duration::from_secs(1), async || {
             let process = starting("worker", &store, &admin, &["--store-wait-ms", "60000"]);
             eventually("it says what it waits for", async || {
@@ -127,7 +123,7 @@ async fn l12_a_start_that_waits_ends_at_once_when_it_is_told_to() {
 
 #[tokio::test]
 async fn l12_what_waiting_cannot_mend_is_not_waited_for() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let url = redis.url();
     let worker = Server::worker(&redis, &[]);
     worker.kill();

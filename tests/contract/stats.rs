@@ -2,12 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use outlast_testkit::{Client, RedisServer, Server, frames::leave, outlast::command};
 use serde_json::{Value, json};
 
-use crate::{
-    support::{Client, Redis, Server, command, leave},
-    tokens::{SECRET, claims, hs256, with_secret},
-};
+use crate::tokens::{SECRET, claims, hs256, with_secret};
 
 const ROOM: &str = "stats/fleet";
 
@@ -91,7 +89,7 @@ impl Watch {
 
 #[tokio::test]
 async fn b4_every_process_is_seen_and_one_that_is_killed_is_lost() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
     std::fs::write(&file, SECRET).unwrap();
@@ -138,7 +136,7 @@ async fn b4_every_process_is_seen_and_one_that_is_killed_is_lost() {
 
 #[tokio::test]
 async fn b4_who_is_cut_off_misses_no_report() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
     std::fs::write(&file, SECRET).unwrap();
@@ -166,7 +164,7 @@ async fn b4_who_is_cut_off_misses_no_report() {
 
 #[tokio::test]
 async fn b4_d3_a_gateway_that_drains_is_seen_and_says_goodbye() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
     std::fs::write(&file, SECRET).unwrap();
@@ -191,7 +189,7 @@ async fn b4_d3_a_gateway_that_drains_is_seen_and_says_goodbye() {
 
 #[tokio::test]
 async fn b4_while_nobody_watches_nothing_is_called_or_reported() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
     std::fs::write(&file, SECRET).unwrap();

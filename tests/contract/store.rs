@@ -1,27 +1,20 @@
 //! What a Redis has to be, and how it is shared.
 
+use outlast_testkit::{
+    RedisServer, Server, eventually,
+    frames::{act, room_of, said},
+    free_address,
+};
 use serde_json::json;
 
-use crate::{
-    command_line::{get, refused},
-    support::{Redis, Server, act, eventually, free_port, room_of, said},
-};
+use crate::command_line::{get, refused};
 
 #[tokio::test]
 async fn l6_readiness_fails_while_redis_refuses_writes_and_clients_keep_their_sockets() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let _worker = Server::worker(&redis, &[]);
-    let admin = format!("127.0.0.1:{}", free_port());
-    let gateway = Server::start(&[
-        "gateway",
-        "--store",
-        &redis.url(),
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        &admin,
-        "--allow-anonymous",
-    ]);
+    let admin = free_address();
+    let gateway = Server::gateway(&redis, &["--admin-listen", &admin]);
     let mut client = gateway.member("chat/l6", "Ada").await;
     let ready = async |status: u16| {
         let told = eventually("readiness tells how Redis is", async || {
@@ -55,22 +48,9 @@ async fn l6_readiness_fails_while_redis_refuses_writes_and_clients_keep_their_so
 
 #[tokio::test]
 async fn l7_two_deployments_on_one_redis_do_not_see_each_other() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let url = redis.url();
-    let deployment = |prefix| {
-        Server::start(&[
-            "all",
-            "--store",
-            &url,
-            "--store-prefix",
-            prefix,
-            "--listen",
-            "127.0.0.1:0",
-            "--admin-listen",
-            "off",
-            "--allow-anonymous",
-        ])
-    };
+    let deployment = |prefix| Server::all(&url, &["--store-prefix", prefix]);
     let (staging, production) = (deployment("staging"), deployment("production"));
     let mut here = staging.member("chat/l7", "Ada").await;
     let mut there = production.member("chat/l7", "Bo").await;
@@ -98,7 +78,7 @@ fn l7_a_prefix_that_is_none_is_refused() {
 /// At a gateway that holds nothing of the room in memory.
 #[tokio::test]
 async fn w14_a_log_that_is_gone_is_shown_as_one_snapshot() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let _worker = Server::worker(&redis, &[]);
     let gateways = [Server::gateway(&redis, &[]), Server::gateway(&redis, &[])];
     for (lose, room) in [("DEL", "chat/del"), ("XTRIM", "chat/trim")] {

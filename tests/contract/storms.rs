@@ -9,28 +9,20 @@ use std::{
     time::Duration,
 };
 
+use outlast_testkit::{
+    Client, RedisServer, Server, eventually,
+    frames::{act, room_of, said},
+    free_address,
+};
 use serde_json::json;
 
-use crate::{
-    command_line::get,
-    support::{Client, Redis, Server, act, eventually, free_port, room_of, said},
-};
+use crate::command_line::get;
 
 const ROOM: &str = "chat/storms";
 
 /// A gateway with an admin listener.
-fn watched(redis: &Redis, admin: &str, flags: &[&str]) -> Server {
-    let (store, listen) = (redis.url(), "127.0.0.1:0");
-    let base = [
-        "gateway",
-        "--store",
-        &store,
-        "--listen",
-        listen,
-        "--admin-listen",
-        admin,
-    ];
-    Server::start(&[&base[..], &["--allow-anonymous"], flags].concat())
+fn watched(redis: &RedisServer, admin: &str, flags: &[&str]) -> Server {
+    Server::gateway(redis, &[&["--admin-listen", admin], flags].concat())
 }
 
 /// The sum over all series of a metric.
@@ -45,8 +37,8 @@ fn sum(admin: &str, name: &str) -> f64 {
 
 #[tokio::test]
 async fn d3_everybody_moves_to_the_other_gateway_and_the_process_ends_with_the_last() {
-    let redis = Redis::start();
-    let admin = format!("127.0.0.1:{}", free_port());
+    let redis = RedisServer::start();
+    let admin = free_address();
     let a = watched(&redis, &admin, &["--drain-ms", "600000"]);
     let (b, _worker) = (Server::gateway(&redis, &[]), Server::worker(&redis, &[]));
     let mut members = Vec::new();
@@ -71,8 +63,7 @@ async fn d3_everybody_moves_to_the_other_gateway_and_the_process_ends_with_the_l
     }
     assert_eq!(get(&admin, "/readyz").0, 503);
     assert_eq!(get(a.address(), "/").0, 200);
-    let refused = Client::connect_with(a.address(), &[]).await;
-    assert_eq!(refused.err(), Some(503));
+    assert_eq!(Client::refusal(a.address(), &[]).await, Some(503));
 
     // What is said while they move reaches each of them once, on the one socket or on the other.
     for (number, mut older) in members.into_iter().enumerate() {
@@ -101,7 +92,7 @@ async fn d3_everybody_moves_to_the_other_gateway_and_the_process_ends_with_the_l
 
 #[tokio::test]
 async fn d3_what_remains_at_the_end_of_the_window_is_closed() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let a = Server::gateway(&redis, &["--drain-ms", "8000"]);
     let (b, _worker) = (Server::gateway(&redis, &[]), Server::worker(&redis, &[]));
     let mut client = a.member(ROOM, "Ada").await;
@@ -122,7 +113,7 @@ async fn d3_what_remains_at_the_end_of_the_window_is_closed() {
 
 #[tokio::test]
 async fn d3_a_second_signal_ends_the_drain() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let gateway = Server::gateway(&redis, &[]);
     let mut client = gateway.open().await;
     gateway.signal("TERM");
@@ -142,7 +133,7 @@ async fn d3_alone_there_is_nowhere_to_move_to() {
 
 #[tokio::test]
 async fn d3_workers_and_keepers_wait_for_nobody() {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let drain = ["--drain-ms", "600000"];
     for server in [
         Server::worker(&redis, &drain),
@@ -199,8 +190,8 @@ async fn tells_when_to_come_back() -> bool {
 
 #[tokio::test]
 async fn d4_a_herd_that_comes_back_shares_its_reads() {
-    let redis = Redis::start();
-    let admin = format!("127.0.0.1:{}", free_port());
+    let redis = RedisServer::start();
+    let admin = free_address();
     let (a, b) = (Server::gateway(&redis, &[]), watched(&redis, &admin, &[]));
     let _worker = Server::worker(&redis, &[]);
     let mut members = Vec::new();
@@ -235,7 +226,7 @@ async fn d4_a_herd_that_comes_back_shares_its_reads() {
 #[tokio::test]
 async fn d4_who_reads_a_long_stretch_while_nothing_happens_gets_to_its_end() {
     const TEXTS: u64 = 6_000;
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let flags = ["--log-entries", "1000000", "--actions-per-s", "1000000"];
     let gateway = Server::gateway(&redis, &flags);
     let _worker = Server::worker(&redis, &flags[..2]);

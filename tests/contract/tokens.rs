@@ -7,9 +7,11 @@ use std::{
 };
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use outlast_testkit::{
+    Client, Server,
+    frames::{join, resume},
+};
 use serde_json::{Value, json};
-
-use crate::support::{Client, Server, join};
 
 pub(crate) const SECRET: &str = "a secret for tests, 32 bytes or more of it";
 
@@ -32,17 +34,8 @@ pub(crate) fn hs256(claims: &Value) -> String {
 pub(crate) fn with_secret(folder: &Path, flags: &[&str]) -> Server {
     let file = folder.join("secret");
     std::fs::write(&file, SECRET).unwrap();
-    let base = [
-        "all",
-        "--store",
-        "memory:",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "off",
-    ];
     let key = ["--token-secret-file", file.to_str().unwrap()];
-    Server::start(&[&base[..], &key, flags].concat())
+    Server::alone(&[&key, flags].concat())
 }
 
 async fn open(server: &Server, token: &str) -> Client {
@@ -178,17 +171,7 @@ async fn h5_all_four_algorithms_and_key_sets() {
     ];
     for (name, algorithm, key) in &keys {
         let public = path.join(format!("{name}.pub"));
-        let base = [
-            "all",
-            "--store",
-            "memory:",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin-listen",
-            "off",
-        ];
-        let server =
-            Server::start(&[&base[..], &["--token-key-file", public.to_str().unwrap()]].concat());
+        let server = Server::alone(&["--token-key-file", public.to_str().unwrap()]);
         let token =
             jsonwebtoken::encode(&Header::new(*algorithm), &claims("ada", 3_600), key).unwrap();
         open(&server, &token).await.expect("welcome").await;
@@ -204,17 +187,7 @@ async fn h5_all_four_algorithms_and_key_sets() {
     ]});
     let file = path.join("jwks.json");
     std::fs::write(&file, set.to_string()).unwrap();
-    let base = [
-        "all",
-        "--store",
-        "memory:",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "off",
-    ];
-    let server =
-        Server::start(&[&base[..], &["--token-jwks-file", file.to_str().unwrap()]].concat());
+    let server = Server::alone(&["--token-jwks-file", file.to_str().unwrap()]);
     let mut header = Header::new(Algorithm::HS256);
     header.kid = Some("new".into());
     let key = EncodingKey::from_secret(SECRET.as_bytes());
@@ -275,7 +248,7 @@ async fn h5_a_resume_may_bring_a_newer_token_of_the_same_user_only() {
     let mut client = open(&server, &hs256(&claims("ada", 3_600))).await;
     client.expect("welcome").await;
     let resume = |client: &Client, user: &str| {
-        let mut frame = client.resume_frame(json!({}));
+        let mut frame = resume(&client.welcome, json!({}));
         frame["token"] = hs256(&claims(user, 3_600)).into();
         frame
     };

@@ -4,25 +4,10 @@
 //! The processes are real, and so are Sentinel and Cluster.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-#![allow(dead_code, reason = "parts are shared with other tests")]
 
-#[path = "../../store/tests/redis/cluster.rs"]
-mod cluster;
-#[path = "../chaos/logs.rs"]
-mod logs;
-#[path = "../chaos/people.rs"]
-mod people;
-#[path = "../../store/tests/redis/server.rs"]
-mod server;
-#[path = "../../store/tests/redis/site.rs"]
-mod site;
-#[path = "../support/support.rs"]
-#[allow(unused_imports, reason = "shared with the tests of the contract")]
+#[path = "../support/mod.rs"]
+#[allow(unused_imports, reason = "shared with other tests")]
 mod support;
-#[path = "../../store/tests/redis/users.rs"]
-mod users;
-#[path = "../../store/tests/redis/watched.rs"]
-mod watched;
 
 mod histories;
 
@@ -34,11 +19,14 @@ use std::{
 
 use outlast_protocol::{Pos, RoomName, SnapshotReason};
 use outlast_store::{Layout, Rooms, redis};
+use outlast_testkit::{
+    Server, eventually,
+    outlast::{KEEP_ALL, role},
+    redis::{CLOSELY_MS, Cluster, LOOSELY_MS, Sentinels, Site, users},
+};
 use reconnect_storm::{Case, Excuses, Finding, Outcome, Record, RoomLog, Seen, Violation, check};
 
-use people::People;
-use site::Site;
-use support::Server;
+use support::{People, logs};
 
 /// Everybody who shares the store, each as the ACL user of its role.
 fn processes(url: &str, password_file: &str) -> Vec<Server> {
@@ -46,21 +34,18 @@ fn processes(url: &str, password_file: &str) -> Vec<Server> {
         "gateway", "gateway", "worker", "worker", "sessions", "sessions",
     ];
     let mut all = Vec::new();
-    for role in roles {
-        let user = format!("outlast-{role}");
-        let mut args = vec![role, "--store", url, "--admin-listen", "off"];
-        args.extend([
+    for name in roles {
+        let user = format!("outlast-{name}");
+        let mut flags = vec![
             "--store-user",
             &user,
             "--store-password-file",
             password_file,
-        ]);
-        match role {
-            "gateway" => args.extend(["--listen", "127.0.0.1:0", "--allow-anonymous"]),
-            "worker" => args.extend(["--log-entries", "1000000", "--log-age-ms", "100000000"]),
-            _ => {}
+        ];
+        if name == "worker" {
+            flags.extend(KEEP_ALL);
         }
-        all.push(Server::start(&args));
+        all.push(Server::spawn(role(name, url, &flags)));
     }
     all
 }
@@ -88,23 +73,23 @@ async fn a_master_is_lost_under_load(mut site: impl Site) {
     let end = async || Some(store.read_tail(&room, 1).await.ok()?.last.off);
     let grown = async |from: u64| {
         let longer = async || end().await.filter(|off| *off >= from + 10);
-        support::eventually("people act", longer).await
+        eventually("people act", longer).await
     };
     grown(grown(0).await).await;
 
     site.cut_off(&topic);
-    let kept = support::eventually("the log has an end", end).await;
+    let kept = eventually("the log has an end", end).await;
     grown(kept).await;
     let killed = Instant::now();
     site.owner(&topic).0.kill();
-    site.watch(site::CLOSELY_MS);
-    support::eventually("another master is there", end).await;
+    site.watch(CLOSELY_MS);
+    eventually("another master is there", end).await;
     let anew = Instant::now();
-    site.watch(site::LOOSELY_MS);
+    site.watch(LOOSELY_MS);
     tokio::time::sleep(Duration::from_secs(3)).await;
 
     let (records, rooms) = people.leave_off().await;
-    let logs = logs::logs(store.clone(), &rooms).await;
+    let logs = logs(store.clone(), &rooms).await;
     let log_of_processes = || {
         let logs = processes.iter().map(Server::log);
         logs.collect::<Vec<_>>().join("\n──\n")
@@ -143,7 +128,7 @@ async fn a_master_is_lost_under_load(mut site: impl Site) {
 }
 
 /// Slots are moved under load, key by key: rooms wait, and nothing else happens.
-async fn slots_are_moved_under_load(site: cluster::Cluster) {
+async fn slots_are_moved_under_load(site: Cluster) {
     let url = site.url();
     let (processes, people) = a_fleet_with_people(&url).await;
     let store = connect(&url).await;
@@ -167,11 +152,11 @@ async fn slots_are_moved_under_load(site: cluster::Cluster) {
     }
     let last = store.read_tail(&room, 1).await.unwrap().last;
     let on = async || Some(store.read_tail(&room, 1).await.ok()?.last).filter(|end| *end != last);
-    support::eventually("the room goes on", on).await;
+    eventually("the room goes on", on).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
 
     let (records, rooms) = people.leave_off().await;
-    let logs = logs::logs(store.clone(), &rooms).await;
+    let logs = logs(store.clone(), &rooms).await;
     let verdict = check(&Case::new(&records, &logs));
     println!("{verdict}");
     let said: Vec<_> = processes.iter().map(Server::log).collect();
@@ -243,15 +228,15 @@ async fn connect(url: &str) -> Arc<redis::Redis> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r4_sentinels_name_another_master_under_load_and_nothing_goes_on_wrongly() {
-    a_master_is_lost_under_load(watched::Watched::start()).await;
+    a_master_is_lost_under_load(Sentinels::start()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r4_another_node_takes_the_slots_under_load_and_nothing_goes_on_wrongly() {
-    a_master_is_lost_under_load(cluster::Cluster::start()).await;
+    a_master_is_lost_under_load(Cluster::start()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slots_are_moved_under_load_and_nothing_is_lost_or_doubled() {
-    slots_are_moved_under_load(cluster::Cluster::start()).await;
+    slots_are_moved_under_load(Cluster::start()).await;
 }

@@ -3,13 +3,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use outlast_testkit::{PATIENCE, RedisServer, Server, frames::act, free_address, outlast::role};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{
-    supervised::{Supervised, http},
-    support::{Client, PATIENCE, Redis, Server, act, free_port},
-};
+use crate::supervised::{Supervised, http};
 
 /// Each by its name.
 pub(crate) const ALL: &[(&str, fn())] = &[
@@ -69,21 +67,17 @@ impl Alone {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("harmful");
         let store = format!("embedded:{}", folder.path().join("store").display());
-        let admin = format!("127.0.0.1:{}", free_port());
-        let listen = format!("127.0.0.1:{}", free_port());
-        let args = [
-            "all",
-            "--store",
-            &store,
+        let admin = free_address();
+        let listen = free_address();
+        let flags = [
             "--listen",
             &listen,
             "--admin-listen",
             &admin,
-            "--allow-anonymous",
             "--partitions",
             "1",
         ];
-        let server = Supervised::start(&args, &file);
+        let server = Supervised::start(role("all", &store, &flags), &file);
         let alone = Alone {
             server,
             admin,
@@ -257,24 +251,12 @@ fn redis(evil: Value, deaths_max: usize) {
 }
 
 async fn on_redis(evil: Value, deaths_max: usize) {
-    let redis = Redis::start();
+    let redis = RedisServer::start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("harmful");
     let gateway = Server::gateway(&redis, &["--partitions", "1"]);
-    let url = redis.url();
-    let args = [
-        "worker",
-        "--store",
-        &url,
-        "--admin-listen",
-        "off",
-        "--partitions",
-        "1",
-    ];
-    let workers = [
-        Supervised::start(&args, &file),
-        Supervised::start(&args, &file),
-    ];
+    let worker = || role("worker", &redis.url(), &["--partitions", "1"]);
+    let workers = [(); 2].map(|()| Supervised::start(worker(), &file));
     let mut ada = gateway.member("poison/bad", "Ada").await;
     let mut bob = gateway.member("poison/good", "Bob").await;
     bob.say("poison/good", 2, "before").await;

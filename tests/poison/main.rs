@@ -4,17 +4,10 @@
 //! The processes are this very program, which is `outlast` with such rooms when its environment says so.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "parts are shared with other tests"
-)]
 
 mod cases;
 mod rooms;
 mod supervised;
-#[path = "../support/support.rs"]
-mod support;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

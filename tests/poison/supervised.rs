@@ -1,15 +1,15 @@
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
     path::Path,
     process::{Command, Stdio},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     thread::JoinHandle,
     time::Duration,
 };
+
+use outlast_testkit::{http, outlast::Log};
 
 use crate::rooms::FILE;
 
@@ -17,30 +17,26 @@ use crate::rooms::FILE;
 pub(crate) struct Supervised {
     stop: Arc<AtomicBool>,
     deaths: Arc<AtomicUsize>,
-    log: Arc<Mutex<String>>,
+    log: Log,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Supervised {
-    pub(crate) fn start(args: &[&str], file: &Path) -> Supervised {
-        let (stop, deaths, log) =
-            <(Arc<AtomicBool>, Arc<AtomicUsize>, Arc<Mutex<String>>)>::default();
+    /// Starts it as `outlast` would be.
+    pub(crate) fn start(outlast: Command, file: &Path) -> Supervised {
+        let (stop, deaths, log) = <(Arc<AtomicBool>, Arc<AtomicUsize>, Log)>::default();
         let mut command = Command::new(std::env::current_exe().unwrap());
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OUTLAST_")) {
+        for (name, _) in outlast.get_envs() {
             command.env_remove(name);
         }
-        command.args(args).env(FILE, file).stdin(Stdio::null());
+        command.args(outlast.get_args()).env(FILE, file);
+        command.stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let (stopped, died, logs) = (stop.clone(), deaths.clone(), log.clone());
         let thread = std::thread::spawn(move || {
             while !stopped.load(SeqCst) {
                 let mut child = command.spawn().expect("this program runs");
-                let (stderr, into) = (child.stderr.take().unwrap(), logs.clone());
-                std::thread::spawn(move || {
-                    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                        into.lock().unwrap().push_str(&(line + "\n"));
-                    }
-                });
+                logs.collect(child.stderr.take().unwrap());
                 while child.try_wait().unwrap().is_none() {
                     if stopped.load(SeqCst) {
                         child.kill().ok();
@@ -65,7 +61,7 @@ impl Supervised {
 
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.log.text()
     }
 }
 
@@ -89,19 +85,7 @@ pub(crate) fn http(
     key: &str,
     body: &str,
 ) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .ok()?;
-    let length = body.len();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Idempotency-Key: {key}\r\nContent-Length: {length}\r\n\r\n{body}"
-    );
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let status = answer.split(' ').nth(1)?.parse().ok()?;
-    let (_, body) = answer.split_once("\r\n\r\n")?;
-    Some((status, body.to_owned()))
+    let headers = [http::JSON, ("Idempotency-Key", key)];
+    let answer = http::request(method, address, path, &headers, body)?;
+    Some((answer.status, answer.body().to_owned()))
 }

@@ -7,20 +7,15 @@ mod tls;
 mod tool;
 mod wire;
 
-use std::{
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::process::Stdio;
 
+use outlast_testkit::{Server, eventually_blocking, process};
 use serde_json::Value;
 
 use self::{
-    tool::{Ended, alone, children, is_running, run, tool},
+    tool::{Ended, children, is_running, run, tool},
     wire::{Fault, Wire},
 };
-
-/// How long anything may take that has no bound of its own.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// 200 clients in 10 rooms.
 fn small(scenario: &str, more: &[&str]) -> (Ended, Value) {
@@ -91,7 +86,7 @@ fn l5_a_store_that_dies_and_returns_is_weathered() {
 
 /// Storms a deployment of one process behind a wire that may be faulty.
 fn behind_a_wire(fault: Fault) -> Ended {
-    let server = alone();
+    let server = Server::alone(&["--log", "warn"]);
     let wire = Wire::start(server.address().to_owned(), fault);
     let url = format!("ws://{}", wire.address());
     let size = ["--clients", "20", "--rooms", "2", "--rate", "50"];
@@ -115,7 +110,7 @@ fn a_sound_deployment_behind_a_url_passes() {
 
 #[test]
 fn a_deployment_behind_tls_is_stormed_by_who_trusts_it() {
-    let server = alone();
+    let server = Server::alone(&["--log", "warn"]);
     let front = tls::Front::start(server.address().to_owned());
     let (url, ca_file) = (front.url(), front.ca_file().display().to_string());
     let size = ["--clients", "20", "--rooms", "2", "--rate", "50"];
@@ -165,28 +160,18 @@ fn nothing_that_it_starts_outlives_it() {
         .spawn()
         .unwrap();
         // Redis, the keeper, the worker and two gateways.
-        let begin = Instant::now();
-        let started = loop {
-            let started = children(storm.id());
-            if started.len() == 5 {
-                break started;
-            }
-            assert!(begin.elapsed() < PATIENCE, "only {started:?} were started");
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        let pid = storm.id().to_string();
-        let sent = std::process::Command::new("kill")
-            .args(["-s", signal, &pid])
-            .status();
-        assert!(sent.unwrap().success());
+        let started = eventually_blocking("all five are started", || {
+            Some(children(storm.id())).filter(|started| started.len() == 5)
+        });
+        process::signal(storm.id(), signal);
         assert!(!storm.wait().unwrap().success());
-        while started.iter().any(|pid| is_running(*pid)) {
-            assert!(
-                begin.elapsed() < 2 * PATIENCE,
-                "SIG{signal} leaves {started:?} behind"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        eventually_blocking(
+            &format!("SIG{signal} leaves nothing of {started:?}"),
+            || {
+                let mut started = started.iter();
+                started.all(|pid| !is_running(*pid)).then_some(())
+            },
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{Mutex, OnceLock},
     time::SystemTime,
 };
@@ -62,49 +62,6 @@ pub(crate) fn tool(args: &[&str]) -> Command {
         .args(["--outlast", env!("CARGO_BIN_EXE_outlast")])
         .stdin(Stdio::null());
     command
-}
-
-/// One process of outlast in memory, killed when it is dropped.
-pub(crate) struct Alone {
-    child: Child,
-    address: String,
-}
-
-impl Alone {
-    pub(crate) fn address(&self) -> &str {
-        &self.address
-    }
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-pub(crate) fn alone() -> Alone {
-    let flags = ["all", "--store", "memory:", "--listen", "127.0.0.1:0"];
-    let mut child = Command::new(env!("CARGO_BIN_EXE_outlast"))
-        .args(flags)
-        .args([
-            "--admin-listen",
-            "off",
-            "--allow-anonymous",
-            "--log",
-            "warn",
-        ])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
-    let (_, address) = line.trim().rsplit_once("http://").unwrap();
-    Alone {
-        child,
-        address: address.to_owned(),
-    }
 }
 
 /// The processes that a process has started and that run.

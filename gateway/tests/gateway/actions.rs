@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::SinkExt;
 use outlast_gateway::GatewaySettings;
 use outlast_protocol::{ClientFrame, Codec, Payload, RoomName};
+use outlast_testkit::{Client, frames::say};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, World};
+use crate::support::World;
 
 const ROOM: &str = "chat/lobby";
 
@@ -21,11 +21,11 @@ async fn error(client: &mut Client, frame: Value) -> Value {
 async fn a1_a_number_that_is_too_high_is_a_gap_and_a_repeated_one_is_nothing() {
     let world = World::start().await;
     let (mut client, _) = world.in_chat(ROOM, "Ada").await;
-    client.say(ROOM, 5, "too early").await;
+    client.send(say(ROOM, 5, "too early")).await;
     let gap = client.expect("gap").await;
     assert_eq!(gap, json!({"t": "gap", "room": ROOM, "expect": 2}));
     for n in [2, 2, 3, 2] {
-        client.say(ROOM, n, &format!("number {n}")).await;
+        client.send(say(ROOM, n, &format!("number {n}"))).await;
     }
     for n in [2, 3] {
         let event = client.expect("event").await;
@@ -64,10 +64,10 @@ async fn a2_outcomes_of_joins_acts_and_leaves() {
     );
     assert_eq!(ada.expect("event").await["data"]["left"]["member"], 2);
     // Who has left hears nothing more, and can come back.
-    ada.say(ROOM, 2, "alone").await;
+    ada.send(say(ROOM, 2, "alone")).await;
     ada.expect("event").await;
     bob.expect_nothing(Duration::from_millis(300)).await;
-    assert_eq!(bob.join(ROOM, 4, "Bob").await["member"], 2);
+    assert_eq!(bob.join_at_once(ROOM, 4, "Bob").await["member"], 2);
 }
 
 #[tokio::test]
@@ -75,7 +75,9 @@ async fn h1_both_codecs_are_told_the_same() {
     let world = World::start().await;
     let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
     let protocol = [("Sec-WebSocket-Protocol", "outlast.v1.msgpack")];
-    let mut bob = Client::connect(world.address(), &protocol).await.unwrap();
+    let mut bob = Client::connect_with(world.address(), &protocol)
+        .await
+        .unwrap();
     let room = ROOM.parse::<RoomName>().unwrap();
     let data = Some(Payload::from(&json!({"name": "Bob"})));
     for frame in [
@@ -86,7 +88,7 @@ async fn h1_both_codecs_are_told_the_same() {
         ClientFrame::Join { room, n: 1, data },
     ] {
         let frame = Codec::MsgPack.encode_client(&frame);
-        bob.socket.send(Message::binary(frame)).await.unwrap();
+        bob.send_message(Message::binary(frame)).await;
         bob.message().await;
     }
     ada.expect("event").await;
@@ -105,10 +107,10 @@ async fn h1_both_codecs_are_told_the_same() {
 async fn a4_what_a_room_refuses_is_a_result_and_uses_its_number() {
     let world = World::start().await;
     let (mut client, _) = world.in_chat(ROOM, "Ada").await;
-    client.say(ROOM, 2, "").await;
+    client.send(say(ROOM, 2, "")).await;
     let result = client.expect("result").await;
     assert_eq!((&result["ok"], &result["n"]), (&json!(false), &json!(2)));
-    client.say(ROOM, 3, "hi").await;
+    client.send(say(ROOM, 3, "hi")).await;
     assert_eq!(client.expect("event").await["n"], 3);
 }
 
@@ -122,7 +124,7 @@ async fn a5_errors_leave_their_number_free() {
         (&told["code"], &told["n"], &told["room"]),
         (&json!("not_joined"), &json!(1), &json!(ROOM))
     );
-    client.join(ROOM, 1, "Ada").await;
+    client.join_at_once(ROOM, 1, "Ada").await;
 
     let told = error(&mut client, act("chat/a/b", 1)).await;
     assert_eq!((&told["code"], &told["n"]), (&json!("bad_room"), &json!(1)));
@@ -137,7 +139,7 @@ async fn a5_errors_leave_their_number_free() {
         (&told["code"], &told["n"]),
         (&json!("unknown_room_kind"), &json!(1))
     );
-    client.say(ROOM, 2, "still here").await;
+    client.send(say(ROOM, 2, "still here")).await;
     client.expect("event").await;
 }
 
@@ -148,7 +150,7 @@ async fn a5_an_act_behind_a_join_is_judged_by_the_room() {
     client
         .send(json!({"t": "join", "room": ROOM, "n": 1, "data": {"name": ""}}))
         .await;
-    client.say(ROOM, 2, "hi").await;
+    client.send(say(ROOM, 2, "hi")).await;
     let refused = client.expect("result").await;
     assert_eq!((&refused["n"], &refused["ok"]), (&json!(1), &json!(false)));
     let outside = client.expect("result").await;
@@ -156,7 +158,7 @@ async fn a5_an_act_behind_a_join_is_judged_by_the_room() {
         (&outside["n"], &outside["code"]),
         (&json!(2), &json!("not_joined"))
     );
-    client.join(ROOM, 3, "Ada").await;
+    client.join_at_once(ROOM, 3, "Ada").await;
 }
 
 #[tokio::test]
@@ -168,7 +170,7 @@ async fn a5_a_session_is_in_128_rooms_at_most() {
     let world = World::with_settings(settings).await;
     let (mut client, _) = world.open().await;
     for i in 0..128 {
-        client.join(&format!("chat/r{i}"), 1, "Ada").await;
+        client.join_at_once(&format!("chat/r{i}"), 1, "Ada").await;
     }
     let one_more = json!({"t": "join", "room": "chat/more", "n": 1, "data": {"name": "Ada"}});
     let told = error(&mut client, one_more).await;
@@ -180,7 +182,7 @@ async fn a5_a_session_is_in_128_rooms_at_most() {
         .send(json!({"t": "leave", "room": "chat/r7", "n": 2}))
         .await;
     client.expect("left").await;
-    client.join("chat/more", 1, "Ada").await;
+    client.join_at_once("chat/more", 1, "Ada").await;
 }
 
 #[tokio::test]
@@ -193,7 +195,7 @@ async fn a5_above_the_rate_everything_waits_for_the_refused_number() {
     let (mut client, _) = world.in_chat(ROOM, "Ada").await;
     let start = Instant::now();
     for n in 2..=150 {
-        client.say(ROOM, n, "x").await;
+        client.send(say(ROOM, n, "x")).await;
     }
     let mut next = 2;
     let (refused, retry_ms) = loop {
@@ -216,7 +218,7 @@ async fn a5_above_the_rate_everything_waits_for_the_refused_number() {
         next += 1;
     }
     client.expect_nothing(Duration::from_millis(retry_ms)).await;
-    client.say(ROOM, refused, "x").await;
+    client.send(say(ROOM, refused, "x")).await;
     assert_eq!(client.expect("event").await["n"], refused);
 }
 
@@ -229,9 +231,9 @@ async fn a5_who_goes_on_above_the_rate_is_closed() {
     let world = World::with_settings(settings).await;
     let (mut client, _) = world.in_chat(ROOM, "Ada").await;
     for n in 2..=300 {
-        client.say(ROOM, n, "x").await;
+        client.send(say(ROOM, n, "x")).await;
     }
-    let bye = client.until("bye").await;
+    let bye = client.find("bye").await;
     assert_eq!((&bye["code"], &bye["resume"]), (&json!(4008), &json!(true)));
     assert!(bye["retry_ms"].as_u64().unwrap() > 0);
 }
@@ -243,21 +245,21 @@ async fn a2_acts_right_behind_a_leave_have_their_outcome_too() {
     client
         .send(json!({"t": "leave", "room": ROOM, "n": 2}))
         .await;
-    client.say(ROOM, 3, "nobody is there").await;
+    client.send(say(ROOM, 3, "nobody is there")).await;
     assert_eq!(client.expect("left").await["n"], 2);
     let refused = client.expect("result").await;
     assert_eq!(
         (&refused["n"], &refused["ok"], &refused["code"]),
         (&json!(3), &json!(false), &json!("not_joined"))
     );
-    client.join(ROOM, 4, "Ada").await;
+    client.join_at_once(ROOM, 4, "Ada").await;
     client
         .send(json!({"t": "leave", "room": ROOM, "n": 5}))
         .await;
     client
         .send(json!({"t": "join", "room": ROOM, "n": 6, "data": {"name": "Ada"}}))
         .await;
-    client.say(ROOM, 7, "back").await;
+    client.send(say(ROOM, 7, "back")).await;
     assert_eq!(client.expect("left").await["n"], 5);
     assert_eq!(client.expect("joined").await["n"], 6);
     assert_eq!(client.expect("event").await["n"], 7);

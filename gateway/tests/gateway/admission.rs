@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use outlast_gateway::GatewaySettings;
+use outlast_testkit::Client;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Error;
 
-use crate::support::{Client, World};
+use crate::support::World;
 
 /// What a socket is told that finds no place: when to come back, in milliseconds.
 async fn told_busy(client: &mut Client) -> u64 {
@@ -186,7 +187,7 @@ async fn d1_connections_without_a_session_are_bounded() {
     })
     .await;
     let (mut first, _second) = (world.connect().await, world.connect().await);
-    match Client::connect(world.address(), &[]).await.err() {
+    match Client::connect_with(world.address(), &[]).await.err() {
         Some(Error::Http(refused)) => {
             assert_eq!(refused.status(), 503);
             assert!(refused.headers().contains_key("retry-after"));
@@ -198,7 +199,7 @@ async fn d1_connections_without_a_session_are_bounded() {
     // With a session it does not count.
     first.open().await;
     let mut third = loop {
-        if let Ok(third) = Client::connect(world.address(), &[]).await {
+        if let Ok(third) = Client::connect_with(world.address(), &[]).await {
             break third;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

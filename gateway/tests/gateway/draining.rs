@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use outlast_gateway::GatewaySettings;
+use outlast_testkit::{Client, PATIENCE, frames::say};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, http::header::RETRY_AFTER};
 
-use crate::support::{Client, SOON, Setup, World};
+use crate::support::{Setup, World};
 
 const ROOM: &str = "chat/lobby";
 
@@ -26,7 +27,7 @@ async fn world(drain_ms: u64) -> World {
 /// Waits until the first gateway has gone.
 async fn gone(world: &mut World) {
     let gateway = world.gateways.remove(0);
-    timeout(SOON, gateway.serving)
+    timeout(PATIENCE, gateway.serving)
         .await
         .expect("the gateway stays")
         .unwrap();
@@ -48,7 +49,7 @@ async fn d3_moves_are_evenly_spread_and_who_follows_them_misses_nothing() {
     world.gateways[0].shutdown.cancel();
     let mut moves = Vec::new();
     for (client, _) in &mut members {
-        let moving = client.until("move").await;
+        let moving = client.find("move").await;
         moves.push((ms(&moving, "after_ms"), ms(&moving, "by_ms")));
     }
     let mut after: Vec<_> = moves.iter().map(|(after, _)| *after).collect();
@@ -65,7 +66,7 @@ async fn d3_moves_are_evenly_spread_and_who_follows_them_misses_nothing() {
     );
 
     // Nobody new is let in …
-    match Client::connect(address, &[]).await.err() {
+    match Client::connect_with(address, &[]).await.err() {
         Some(Error::Http(refused)) => {
             assert_eq!(refused.status(), 503);
             assert!(refused.headers().contains_key(RETRY_AFTER));
@@ -77,14 +78,14 @@ async fn d3_moves_are_evenly_spread_and_who_follows_them_misses_nothing() {
     let mut moved: Vec<Client> = Vec::new();
     while let Some((mut older, welcome)) = members.pop() {
         let text = format!("still {} of us", members.len());
-        older.say(ROOM, 2, &text).await;
+        older.send(say(ROOM, 2, &text)).await;
         let event = loop {
-            let event = older.until("event").await;
+            let event = older.find("event").await;
             if event["data"]["said"] == text {
                 break event;
             }
         };
-        let mut newer = Client::connect(there, &[]).await.unwrap();
+        let mut newer = Client::connect_with(there, &[]).await.unwrap();
         newer.resume(&welcome, json!({ROOM: event["pos"]})).await;
         let resumed = newer.expect("resumed").await;
         assert_eq!(resumed["rooms"], json!({ROOM: "replay"}));
@@ -94,8 +95,8 @@ async fn d3_moves_are_evenly_spread_and_who_follows_them_misses_nothing() {
     }
     gone(&mut world).await;
     for client in &mut moved {
-        client.say(ROOM, 3, "and here").await;
-        client.until("event").await;
+        client.send(say(ROOM, 3, "and here")).await;
+        client.find("event").await;
     }
 }
 
@@ -138,11 +139,11 @@ async fn d3_who_gets_its_session_during_the_drain_moves_too() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(SOON, taken).await.expect("it does not attach");
+    timeout(PATIENCE, taken).await.expect("it does not attach");
     world.gateways[0].shutdown.cancel();
     world.start_worker();
     client.expect("resumed").await;
-    let moving = client.until("move").await;
+    let moving = client.find("move").await;
     assert!(ms(&moving, "after_ms") <= 750 && ms(&moving, "by_ms") <= 598_000);
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
 use outlast_gateway::GatewaySettings;
+use outlast_testkit::{Client, PATIENCE, frames::say};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{
     },
 };
 
-use crate::support::{Client, SOON, Setup, World};
+use crate::support::{Setup, World};
 
 const ROOM: &str = "chat/lobby";
 
@@ -36,7 +36,7 @@ async fn f1_pings_when_nothing_was_sent_and_closes_what_is_silent() {
     });
     asleep.expect("ping").await;
     assert!(start.elapsed() >= Duration::from_millis(2_000));
-    let bye = asleep.until("bye").await;
+    let bye = asleep.find("bye").await;
     assert_eq!((&bye["code"], &bye["resume"]), (&json!(4006), &json!(true)));
     assert!(start.elapsed() >= Duration::from_millis(4_000));
     // Who answers stays, for longer than one may be silent.
@@ -58,7 +58,7 @@ async fn f1_who_only_listens_to_a_busy_room_stays() {
     let start = Instant::now();
     let mut n = 2;
     while start.elapsed() < Duration::from_millis(4_500) {
-        talks.say(ROOM, n, "x").await;
+        talks.send(say(ROOM, n, "x")).await;
         loop {
             match listens.frame().await {
                 ping if ping["t"] == "ping" => listens.send(json!({"t": "pong"})).await,
@@ -82,11 +82,7 @@ async fn f1_websocket_pings_are_answered_and_count() {
     let start = Instant::now();
     // Longer than a client may be silent.
     while start.elapsed() < Duration::from_millis(5_000) {
-        client
-            .socket
-            .send(Message::Ping(vec![7].into()))
-            .await
-            .unwrap();
+        client.send_message(Message::Ping(vec![7].into())).await;
         loop {
             match client.message().await {
                 Message::Pong(payload) => {
@@ -108,9 +104,9 @@ async fn f2_a_frame_that_is_too_big_is_told_so_and_takes_nobody_else_along() {
     let (mut bob, _) = world.in_chat(ROOM, "Bob").await;
     ada.expect("event").await;
     let large = "x".repeat(1_000_000);
-    bob.say(ROOM, 2, &large).await;
+    bob.send(say(ROOM, 2, &large)).await;
     bob.expect_bye(1009).await;
-    ada.say(ROOM, 2, "fine").await;
+    ada.send(say(ROOM, 2, "fine")).await;
     ada.expect("event").await;
 }
 
@@ -148,7 +144,7 @@ async fn f2_what_is_no_frame_is_a_protocol_error() {
         text(b"{\"t\":\"p\xff\"}"),
     ] {
         let (mut client, _) = world.open().await;
-        client.socket.send(message).await.unwrap();
+        client.send_message(message).await;
         client.expect_bye(4004).await;
     }
 }
@@ -159,7 +155,7 @@ async fn flooded(world: &World, texts: u64) -> (Client, Vec<Value>) {
     let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
     let mut said = Vec::new();
     for n in 2..2 + texts {
-        ada.say(ROOM, n, &"x".repeat(2_000)).await;
+        ada.send(say(ROOM, n, &"x".repeat(2_000))).await;
         said.push(ada.expect("event").await["pos"].clone());
     }
     slow.expect("event").await;
@@ -213,11 +209,11 @@ async fn f3_who_reads_nothing_at_all_is_closed_in_the_end() {
     // What the system had taken in before is read; the bye found no room any more, or it did.
     let mut read = 0;
     let to_the_end = async {
-        while let Some(Ok(_)) = slow.socket.next().await {
+        while let Some(Ok(_)) = slow.try_message().await {
             read += 1;
         }
     };
-    let ended = tokio::time::timeout(SOON, to_the_end).await;
+    let ended = tokio::time::timeout(PATIENCE, to_the_end).await;
     ended.expect("the socket is closed");
     assert!((1..4_000).contains(&read), "{read} messages were read");
 }

@@ -3,16 +3,14 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use outlast_protocol::Sid;
-use outlast_store::{
-    Layout, NodeId, Record, RecordWrite, SharedStore, StoreError, WriteOutcome, embedded::Embedded,
-};
+use outlast_store::{NodeId, Record, RecordWrite, SharedStore, StoreError, WriteOutcome};
+use outlast_testkit::{Client, PATIENCE, eventually, frames::say};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     faulty::Faulty,
-    redis::Server,
-    support::{Client, SOON, Setup, World},
+    support::{Setup, World, connect, forgetful},
 };
 
 const ROOM: &str = "chat/lobby";
@@ -35,11 +33,7 @@ fn setup() -> Setup {
 }
 
 async fn embedded() -> World {
-    let layout = Layout {
-        partitions: 2,
-        shards: 2,
-    };
-    World::on(Embedded::memory(layout), setup()).await
+    World::with(setup()).await
 }
 
 fn sid(welcome: &Value) -> Sid {
@@ -53,7 +47,7 @@ async fn record(store: &SharedStore, sid: Sid) -> Option<Record> {
 
 /// Writes a record as it is given, whatever stands there.
 async fn force(store: &SharedStore, sid: Sid, value: Option<Record>, owner: Option<NodeId>) {
-    let until = Instant::now() + SOON;
+    let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         let expect = record(store, sid).await.map_or(0, |record| record.version);
         let write = RecordWrite {
@@ -72,18 +66,10 @@ async fn force(store: &SharedStore, sid: Sid, value: Option<Record>, owner: Opti
     panic!("it cannot be written");
 }
 
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
 /// Waits until an event says this.
 async fn hears(client: &mut Client, what: &str) -> Value {
     loop {
-        let event = client.until("event").await;
+        let event = client.find("event").await;
         if event["data"].get(what).is_some() {
             return event["data"][what].clone();
         }
@@ -93,8 +79,8 @@ async fn hears(client: &mut Client, what: &str) -> Value {
 #[tokio::test]
 async fn s10_a_member_whose_record_is_gone_leaves_as_expired() {
     leaves_as_expired(embedded().await).await;
-    let server = Server::start().await;
-    leaves_as_expired(World::on(server.connect().await, setup()).await).await;
+    let server = forgetful();
+    leaves_as_expired(World::on(connect(&server).await, setup()).await).await;
 }
 
 async fn leaves_as_expired(world: World) {
@@ -106,15 +92,15 @@ async fn leaves_as_expired(world: World) {
     assert_eq!(left["reason"], "expired");
     // Who has a record is not touched, however silent.
     sleep(Duration::from_millis(4 * AUDIT_MS)).await;
-    stays.say(ROOM, 2, "still here").await;
+    stays.send(say(ROOM, 2, "still here")).await;
     assert_eq!(hears(&mut stays, "said").await, "still here");
 }
 
 #[tokio::test]
 async fn s10_a_room_that_nobody_has_in_memory_is_looked_at_too() {
     looked_at_too(embedded().await).await;
-    let server = Server::start().await;
-    looked_at_too(World::on(server.connect().await, setup()).await).await;
+    let server = forgetful();
+    looked_at_too(World::on(connect(&server).await, setup()).await).await;
 }
 
 async fn looked_at_too(mut world: World) {
@@ -124,9 +110,10 @@ async fn looked_at_too(mut world: World) {
     force(&world.store, sid(&welcome), None, None).await;
     world.start_worker();
     let room = ROOM.parse().unwrap();
-    until("the room is empty", async || {
+    eventually("the room is empty", async || {
         let load = world.store.load(&room).await.unwrap();
-        load.seats.iter().all(|(_, seat)| seat.joined.is_none())
+        let mut seats = load.seats.iter();
+        seats.all(|(_, seat)| seat.joined.is_none()).then_some(())
     })
     .await;
 }
@@ -134,8 +121,8 @@ async fn looked_at_too(mut world: World) {
 #[tokio::test]
 async fn s9_a_store_that_forgets_that_a_socket_was_lost_is_told_again() {
     told_again(embedded().await).await;
-    let server = Server::start().await;
-    told_again(World::on(server.connect().await, setup()).await).await;
+    let server = forgetful();
+    told_again(World::on(connect(&server).await, setup()).await).await;
 }
 
 async fn told_again(world: World) {
@@ -149,15 +136,17 @@ async fn told_again(world: World) {
     drop(ghost);
     let is_detached = async || {
         let record = record(&world.store, sid).await.unwrap();
-        String::from_utf8_lossy(&record.value).contains("detached")
+        String::from_utf8_lossy(&record.value)
+            .contains("detached")
+            .then_some(())
     };
-    until("it is detached", is_detached).await;
+    eventually("it is detached", is_detached).await;
     force(&world.store, sid, Some(attached), gateway).await;
     // So it would be for ever, for its gateway lives.
     let left = hears(&mut stays, "left").await;
     assert_eq!(left["reason"], "expired");
-    until("its record goes", async || {
-        record(&world.store, sid).await.is_none()
+    eventually("its record goes", async || {
+        record(&world.store, sid).await.is_none().then_some(())
     })
     .await;
 }
@@ -177,12 +166,16 @@ async fn s9_a_lost_socket_that_the_store_refuses_to_note_is_left_to_the_audit() 
     *faults.refused.lock() = Some(("write", error));
     drop(client);
     let refusals = || faults.refusals.load(Ordering::SeqCst);
-    until("the loss is to be noted", async || refusals() > 0).await;
+    eventually("the loss is to be noted", async || {
+        (refusals() > 0).then_some(())
+    })
+    .await;
     sleep(Duration::from_millis(2_000)).await;
     assert_eq!(refusals(), 1);
     *faults.refused.lock() = None;
-    until("the audit notes it", async || {
-        record(&world.store, sid).await.unwrap().version > before
+    eventually("the audit notes it", async || {
+        let version = record(&world.store, sid).await.unwrap().version;
+        (version > before).then_some(())
     })
     .await;
 }

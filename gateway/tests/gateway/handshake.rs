@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::SinkExt;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use outlast_gateway::{Auth, GatewaySettings, Keys};
 use outlast_protocol::{ClientFrame, Codec, ServerFrame};
+use outlast_testkit::{Client, PATIENCE, frames::say};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::support::{Client, SOON, Setup, World};
+use crate::support::{Setup, World};
 
 pub const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
@@ -59,7 +59,9 @@ async fn open_with(world: &World, token: Option<&str>, header: Option<&str>) -> 
         .iter()
         .map(|bearer| ("Authorization", bearer.as_str()))
         .collect();
-    let mut client = Client::connect(world.address(), &headers).await.unwrap();
+    let mut client = Client::connect_with(world.address(), &headers)
+        .await
+        .unwrap();
     client.send(json!({"t": "open", "token": token})).await;
     client
 }
@@ -69,7 +71,7 @@ async fn h1_the_subprotocol_decides_the_codec() {
     let world = World::start().await;
     let connect = |offer: &'static str| {
         let address = world.address();
-        async move { Client::connect(address, &[(PROTOCOL, offer)]).await }
+        async move { Client::connect_with(address, &[(PROTOCOL, offer)]).await }
     };
     let json = connect("outlast.v1.json").await;
     json.unwrap().open().await;
@@ -84,7 +86,7 @@ async fn h1_the_subprotocol_decides_the_codec() {
             token: None,
             client: None,
         });
-        client.socket.send(Message::binary(open)).await.unwrap();
+        client.send_message(Message::binary(open)).await;
         let Message::Binary(welcome) = client.message().await else {
             panic!("not binary")
         };
@@ -125,7 +127,7 @@ async fn h2_the_first_frame_has_to_come_in_time_counted_from_the_connection() {
         // It may end with an error, since what was sent was not read.
         let mut rest = Vec::new();
         let end = tcp.read_to_end(&mut rest);
-        tokio::time::timeout(SOON, end).await.unwrap().ok();
+        tokio::time::timeout(PATIENCE, end).await.unwrap().ok();
         assert!(start.elapsed() >= Duration::from_millis(600));
     }
     let mut client = world.connect().await;
@@ -145,7 +147,7 @@ async fn h2_the_first_frame_has_to_come_in_time_counted_from_the_connection() {
         let first = async {
             let mut answer = Vec::new();
             let end = first.read_to_end(&mut answer);
-            tokio::time::timeout(SOON, end).await.unwrap().ok();
+            tokio::time::timeout(PATIENCE, end).await.unwrap().ok();
             String::from_utf8_lossy(&answer).into_owned()
         };
         let in_order = tokio::select! {
@@ -167,7 +169,7 @@ async fn h2_frames_may_come_right_behind_the_first() {
     client
         .send(json!({"t": "join", "room": "chat/a", "n": 1, "data": {"name": "Ada"}}))
         .await;
-    client.say("chat/a", 2, "hi").await;
+    client.send(say("chat/a", 2, "hi")).await;
     client.expect("welcome").await;
     client.expect("joined").await;
     assert_eq!(client.expect("event").await["n"], 2);
@@ -196,7 +198,7 @@ async fn raw(world: &World, behind: &[u8], until: &str) -> String {
         if text.contains(until) {
             return text;
         }
-        let read = tokio::time::timeout(SOON, tcp.read(&mut buffer))
+        let read = tokio::time::timeout(PATIENCE, tcp.read(&mut buffer))
             .await
             .unwrap()
             .unwrap();
@@ -246,20 +248,21 @@ async fn h4_foreign_origins_are_refused() {
     let world = World::with_settings(settings).await;
     let own = format!("http://{}", world.address());
     for origin in [own.as_str(), "https://app.example"] {
-        let mut client = Client::connect(world.address(), &[("Origin", origin)])
+        let mut client = Client::connect_with(world.address(), &[("Origin", origin)])
             .await
             .unwrap();
         client.open().await;
     }
     for origin in ["https://evil.example", "null", "http://app.example"] {
-        let refused = Client::connect(world.address(), &[("Origin", origin)]).await;
+        let refused = Client::connect_with(world.address(), &[("Origin", origin)]).await;
         assert_eq!(status(refused), 403, "{origin}");
     }
     for two in [
         [own.as_str(), "https://evil.example"],
         ["https://evil.example", own.as_str()],
     ] {
-        let refused = Client::connect(world.address(), &two.map(|origin| ("Origin", origin))).await;
+        let refused =
+            Client::connect_with(world.address(), &two.map(|origin| ("Origin", origin))).await;
         assert_eq!(status(refused), 403, "each has to pass: {two:?}");
     }
 }
@@ -332,7 +335,7 @@ async fn h5_the_token_names_the_rooms_that_may_be_joined() {
         (&error["code"], &error["n"]),
         (&json!("forbidden"), &json!(1))
     );
-    client.join("chat/ab", 1, "Ada").await;
+    client.join_at_once("chat/ab", 1, "Ada").await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Rooms of one session do not hold up each other (R6).
 
-use serde_json::{Value, json};
+use outlast_testkit::frames::{leave, say};
+use serde_json::json;
 
 use crate::{
     faulty::Faulty,
@@ -18,10 +19,6 @@ fn another(world: &World, same: bool) -> String {
     found.unwrap()
 }
 
-fn leave(room: &str, n: u64) -> Value {
-    json!({"t": "leave", "room": room, "n": n})
-}
-
 #[tokio::test]
 async fn r6_an_outcome_whose_log_does_not_come_holds_up_no_other_room() {
     let (store, faults) = Faulty::over(World::store());
@@ -32,14 +29,14 @@ async fn r6_an_outcome_whose_log_does_not_come_holds_up_no_other_room() {
     *faults.hidden.lock() = Some(ROOM.parse().unwrap());
     ada.send(leave(ROOM, 2)).await;
     // The room has answered by the time that this one does: they are of one partition.
-    ada.join(&other, 1, "Ada").await;
-    ada.say(&other, 2, "nothing holds me up").await;
+    ada.join_at_once(&other, 1, "Ada").await;
+    ada.send(say(&other, 2, "nothing holds me up")).await;
     assert_eq!(ada.expect("event").await["n"], 2);
     ada.send(leave(&other, 3)).await;
     assert_eq!(ada.expect("left").await["n"], 3);
 
     *faults.hidden.lock() = None;
-    bob.say(ROOM, 2, "there it is").await;
+    bob.send(say(ROOM, 2, "there it is")).await;
     let left = ada.expect("left").await;
     assert_eq!((&left["room"], &left["n"]), (&json!(ROOM), &json!(2)));
 }

@@ -8,7 +8,6 @@
 )]
 
 mod faulty;
-mod redis;
 mod support;
 
 mod actions;

@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use rand::{RngExt, SeedableRng, rngs::StdRng};
+use outlast_testkit::{Client, RedisServer, eventually, frames::say, seeded};
+use rand::RngExt;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    redis::Server,
-    support::{Client, SOON, Setup, World},
-};
+use crate::support::{LAYOUT, Setup, World, connect, forgetful};
 
 const ROOM: &str = "chat/lobby";
 
-async fn on(server: &Server) -> World {
-    World::on(server.connect().await, Setup::default()).await
+async fn on(server: &RedisServer) -> World {
+    World::on(connect(server).await, Setup::default()).await
 }
 
 /// Sends an action until it is taken, as a client does that is told to come back; answers its outcome.
@@ -42,15 +40,15 @@ async fn insist_on_saying(client: &mut Client, n: u64, text: &str) -> Value {
 
 #[tokio::test]
 async fn l5_a_store_that_is_away_costs_nobody_the_socket() {
-    let server = Server::start().await;
+    let server = forgetful();
     let world = on(&server).await;
     let (mut client, welcome) = world.in_chat(ROOM, "Ada").await;
     server.signal("STOP");
-    client.say(ROOM, 2, "hello?").await;
+    client.send(say(ROOM, 2, "hello?")).await;
     let busy = client.expect("error").await;
     assert_eq!((&busy["code"], &busy["n"]), (&json!("busy"), &json!(2)));
     // What comes behind it, and before it comes again, is not taken, and nothing is said.
-    client.say(ROOM, 3, "too early").await;
+    client.send(say(ROOM, 3, "too early")).await;
 
     sleep(Duration::from_secs(1)).await;
     let mut opens = world.connect().await;
@@ -69,11 +67,11 @@ async fn l5_a_store_that_is_away_costs_nobody_the_socket() {
 
 #[tokio::test]
 async fn a5_what_was_answered_busy_may_have_been_taken_and_then_the_room_goes_on_behind_it() {
-    let server = Server::start().await;
+    let server = forgetful();
     let world = on(&server).await;
     let (mut client, _) = world.in_chat(ROOM, "Ada").await;
     server.signal("STOP");
-    client.say(ROOM, 2, "its answer is lost").await;
+    client.send(say(ROOM, 2, "its answer is lost")).await;
     let busy = client.expect("error").await;
     assert_eq!((&busy["code"], &busy["n"]), (&json!("busy"), &json!(2)));
     server.signal("CONT");
@@ -84,7 +82,7 @@ async fn a5_what_was_answered_busy_may_have_been_taken_and_then_the_room_goes_on
 
 #[tokio::test]
 async fn s5_of_two_resumes_at_once_neither_is_told_to_stop() {
-    let server = Server::start().await;
+    let server = forgetful();
     let world = on(&server).await;
     for _ in 0..8 {
         let (mut client, welcome) = world.open().await;
@@ -116,13 +114,13 @@ async fn s5_of_two_resumes_at_once_neither_is_told_to_stop() {
 
 #[tokio::test]
 async fn r4_r5_lost_writes_are_told_before_the_next_entry() {
-    let mut server = Server::start().await;
+    let mut server = forgetful();
     let world = on(&server).await;
     let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
     let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
     ada.expect("event").await;
     let kept = insist_on_saying(&mut ada, 2, "kept").await;
-    server.run("SAVE").unwrap();
+    server.run::<()>(&["SAVE"]);
     for n in 3..6 {
         insist_on_saying(&mut ada, n, "lost").await;
     }
@@ -130,7 +128,8 @@ async fn r4_r5_lost_writes_are_told_before_the_next_entry() {
         bob.expect("event").await;
     }
     let lost = bob.expect("event").await;
-    server.kill_and_start().await;
+    server.kill();
+    server.restart();
     for client in [&mut ada, &mut bob] {
         let snapshot = client.expect("snapshot").await;
         assert_eq!(
@@ -152,25 +151,22 @@ async fn r4_r5_lost_writes_are_told_before_the_next_entry() {
 
 #[tokio::test]
 async fn r4_an_act_that_the_store_acknowledged_and_lost_is_asked_for_again() {
-    let mut server = Server::start().await;
+    let mut server = forgetful();
     let mut world = on(&server).await;
     let (mut client, _) = world.in_chat(ROOM, "Ada").await;
     world.stop_worker().await;
-    server.run("SAVE").unwrap();
-    let topic = outlast_store::Layout {
-        partitions: 2,
-        shards: 2,
-    }
-    .partition(&ROOM.parse().unwrap());
-    let inputs = format!("XRANGE ol:{{p{}}}:topic - +", topic.0);
-    let has_it = |server: &Server| server.run(&inputs).unwrap().contains("acknowledged");
-    client.say(ROOM, 2, "acknowledged").await;
-    let deadline = Instant::now() + SOON;
-    while !has_it(&server) {
-        assert!(Instant::now() < deadline, "it was not appended");
-        sleep(Duration::from_millis(5)).await;
-    }
-    server.kill_and_start().await;
+    server.run::<()>(&["SAVE"]);
+    let p = LAYOUT.partition(&ROOM.parse().unwrap()).0;
+    let topic = format!("ol:{{p{p}}}:topic");
+    let has_it = |server: &RedisServer| {
+        server
+            .cli(&["XRANGE", &topic, "-", "+"])
+            .contains("acknowledged")
+    };
+    client.send(say(ROOM, 2, "acknowledged")).await;
+    eventually("it is appended", async || has_it(&server).then_some(())).await;
+    server.kill();
+    server.restart();
     // The gateway may have asked the room again meanwhile.
     assert!(!has_it(&server), "it was not lost");
     world.start_worker();
@@ -182,15 +178,16 @@ async fn r4_an_act_that_the_store_acknowledged_and_lost_is_asked_for_again() {
 
 #[tokio::test]
 async fn r4_a_store_that_lost_everything_has_lost_the_session() {
-    let mut server = Server::start().await;
+    let mut server = forgetful();
     let world = on(&server).await;
     let (mut client, welcome) = world.in_chat(ROOM, "Ada").await;
-    server.kill_and_start().await;
-    client.until("bye").await;
+    server.kill();
+    server.restart();
+    client.find("bye").await;
     let mut client = world.connect().await;
     loop {
         client.resume(&welcome, json!({ROOM: null})).await;
-        let frame = client.until("bye").await;
+        let frame = client.find("bye").await;
         if frame["code"] != 4013 {
             assert_eq!(frame["code"], 4001);
             break;
@@ -201,12 +198,10 @@ async fn r4_a_store_that_lost_everything_has_lost_the_session() {
 
 #[tokio::test]
 async fn a3_joins_and_leaves_whose_answers_are_lost_are_answered_all_the_same() {
-    let server = Server::start().await;
+    let server = forgetful();
     let world = on(&server).await;
     let (mut client, _) = world.open().await;
-    let seed = rand::random();
-    println!("seed {seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = seeded();
     for n in (1..30).step_by(2) {
         let leave = json!({"t": "leave", "room": ROOM, "n": n + 1});
         let join = json!({"t": "join", "room": ROOM, "n": n, "data": {"name": "Ada"}});
@@ -214,7 +209,7 @@ async fn a3_joins_and_leaves_whose_answers_are_lost_are_answered_all_the_same() 
             let outcome = insist(&mut client, frame.clone());
             let kill = async {
                 sleep(Duration::from_millis(random.random_range(0..20))).await;
-                server.run("CLIENT KILL TYPE pubsub");
+                server.run::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
             };
             let (outcome, ()) = tokio::join!(outcome, kill);
             assert_eq!(
@@ -227,23 +222,23 @@ async fn a3_joins_and_leaves_whose_answers_are_lost_are_answered_all_the_same() 
 
 #[tokio::test]
 async fn e1_nothing_is_lost_with_the_connections_to_the_store() {
-    let server = Server::start().await;
+    let server = forgetful();
     let world = on(&server).await;
     let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
     let (mut bob, _) = world.in_chat(ROOM, "Bob").await;
     ada.expect("event").await;
-    let seed = rand::random();
-    println!("seed {seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = seeded();
     let mut said = Vec::new();
     let until = Instant::now() + Duration::from_secs(6);
     let mut n = 2;
     while Instant::now() < until {
         if random.random_bool(0.1) {
-            server.run("CLIENT KILL TYPE pubsub");
+            server.run::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
         }
         if random.random_bool(0.02) {
-            server.run("CLIENT KILL TYPE normal");
+            server
+                .try_run::<()>(&["CLIENT", "KILL", "TYPE", "normal"])
+                .ok();
         }
         said.push(insist_on_saying(&mut ada, n, "x").await["pos"].clone());
         n += 1;

@@ -1,10 +1,9 @@
 //! SPEC section 6.
 
-use futures_util::StreamExt;
+use outlast_testkit::{Client, frames::say};
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, SOON, World};
+use crate::support::World;
 
 const ROOM: &str = "chat/lobby";
 
@@ -12,9 +11,9 @@ const ROOM: &str = "chat/lobby";
 async fn talk(client: &mut Client, n: u64, count: u64) -> Vec<Value> {
     let mut positions = Vec::new();
     for n in n..n + count {
-        client.say(ROOM, n, &format!("text {n}")).await;
+        client.send(say(ROOM, n, &format!("text {n}"))).await;
         loop {
-            let event = client.until("event").await;
+            let event = client.find("event").await;
             if event["n"] == n && event["data"]["said"].is_string() {
                 positions.push(event["pos"].clone());
                 break;
@@ -49,8 +48,8 @@ fn leave(n: u64) -> Value {
 /// of by nobody. Answers the session, and the position that the member has seen.
 async fn cut_off(world: &mut World, asked: &[Value]) -> (Value, Value) {
     let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
-    bob.say(ROOM, 2, "two").await;
-    let last = bob.until("event").await["pos"].clone();
+    bob.send(say(ROOM, 2, "two")).await;
+    let last = bob.find("event").await["pos"].clone();
     world.stop_worker().await;
     for frame in asked {
         bob.send(frame.clone()).await;
@@ -64,7 +63,7 @@ async fn r1_replays_after_position_and_then_says_live() {
     let world = World::start().await;
     let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
     let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
-    ada.until("event").await;
+    ada.find("event").await;
     let positions = talk(&mut ada, 2, 20).await;
     for pos in &positions {
         assert_eq!(bob.expect("event").await["pos"], *pos);
@@ -92,7 +91,7 @@ async fn r1_anything_but_an_exact_position_is_a_snapshot() {
     let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
     let (bob, mut welcome) = world.in_chat(ROOM, "Bob").await;
     drop(bob);
-    ada.until("event").await;
+    ada.find("event").await;
     let positions = talk(&mut ada, 2, 3).await;
     let last = positions[2].as_str().unwrap();
     let (off, tag) = last.split_once('-').unwrap();
@@ -129,19 +128,15 @@ async fn r1_rooms_that_do_not_answer_do_not_keep_the_client_from_its_session() {
     drop(bob);
     let mut bob = world.connect().await;
     bob.resume(&welcome, json!({ROOM: null})).await;
-    bob.say(ROOM, 2, "anybody?").await;
-    let resumed = tokio::time::timeout(2 * SOON, bob.socket.next()).await;
-    let Ok(Some(Ok(Message::Text(resumed)))) = resumed else {
-        panic!("{resumed:?}")
-    };
-    let resumed: Value = serde_json::from_str(&resumed).unwrap();
+    bob.send(say(ROOM, 2, "anybody?")).await;
+    let resumed = bob.next().await;
     assert_eq!(resumed["rooms"], json!({ROOM: "snapshot"}));
     world.start_worker();
     let snapshot = bob.expect("snapshot").await;
     assert_eq!(snapshot["reason"], "requested");
     // The act was taken in before the room could show itself, or it comes behind that.
     if snapshot["n"] == 1 {
-        assert_eq!(bob.until("event").await["n"], 2);
+        assert_eq!(bob.find("event").await["n"], 2);
     } else {
         bob.expect("live").await;
     }
@@ -153,7 +148,7 @@ async fn r1_who_knows_its_place_is_back_though_nobody_runs_the_room() {
     let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
     let (bob, welcome) = world.in_chat(ROOM, "Bob").await;
     drop(bob);
-    ada.until("event").await;
+    ada.find("event").await;
     let positions = talk(&mut ada, 2, 5).await;
     world.stop_worker().await;
     let mut bob = world.connect().await;
@@ -162,9 +157,9 @@ async fn r1_who_knows_its_place_is_back_though_nobody_runs_the_room() {
     assert_eq!(resumed["rooms"], json!({ROOM: "replay"}));
     let (replay, live) = replayed(&mut bob).await;
     assert_eq!((&replay[..], &live), (&positions[2..], &positions[4]));
-    bob.say(ROOM, 2, "anybody?").await;
+    bob.send(say(ROOM, 2, "anybody?")).await;
     world.start_worker();
-    assert_eq!(bob.until("event").await["n"], 2);
+    assert_eq!(bob.find("event").await["n"], 2);
 }
 
 #[tokio::test]
@@ -178,7 +173,7 @@ async fn a3_what_an_older_socket_left_in_the_topic_counts_once() {
         json!({ROOM: "replay"})
     );
     for n in 3..=4 {
-        bob.say(ROOM, n, &format!("{n}")).await;
+        bob.send(say(ROOM, n, &format!("{n}"))).await;
     }
     bob.expect("live").await;
     world.start_worker();
@@ -189,7 +184,7 @@ async fn a3_what_an_older_socket_left_in_the_topic_counts_once() {
             (&json!(n), &json!(text))
         );
     }
-    bob.say(ROOM, 5, "five").await;
+    bob.send(say(ROOM, 5, "five")).await;
     assert_eq!(bob.expect("event").await["n"], 5);
 }
 
@@ -207,7 +202,7 @@ async fn a3_a_leave_that_an_older_socket_left_in_the_topic_is_told_when_it_comes
     bob.expect("live").await;
     world.start_worker();
     assert_eq!(bob.expect("left").await["n"], 3);
-    bob.join(ROOM, 4, "Bob").await;
+    bob.join_at_once(ROOM, 4, "Bob").await;
 }
 
 #[tokio::test]
@@ -240,7 +235,7 @@ async fn a2_what_was_done_before_a_leave_has_its_outcome_wherever_the_client_sto
             [json!([third, 3]), json!(["left", 4])],
             "{trimmed}"
         );
-        bob.join(ROOM, 5, "Bob").await;
+        bob.join_at_once(ROOM, 5, "Bob").await;
     }
 }
 
@@ -271,15 +266,15 @@ async fn r1_each_of_several_rooms_is_caught_up_with_in_its_own_way() {
     let world = World::start().await;
     let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
     let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
-    ada.until("event").await;
+    ada.find("event").await;
     for room in OTHERS {
-        bob.join(room, 1, "Bob").await;
+        bob.join_at_once(room, 1, "Bob").await;
     }
-    bob.say("chat/known", 2, "mine").await;
-    let known = bob.until("event").await["pos"].clone();
+    bob.send(say("chat/known", 2, "mine")).await;
+    let known = bob.find("event").await["pos"].clone();
     bob.send(json!({"t": "leave", "room": "chat/left", "n": 2}))
         .await;
-    bob.until("left").await;
+    bob.find("left").await;
     drop(bob);
     talk(&mut ada, 2, 2).await;
     let mut bob = world.connect().await;
@@ -325,5 +320,5 @@ async fn r1_a_room_that_the_session_is_not_in_is_gone() {
     // What was left unsettled is judged by the room, by its number.
     bob.send(json!({"t": "leave", "room": ROOM, "n": 2})).await;
     assert_eq!(bob.expect("left").await["n"], 2);
-    bob.join(ROOM, 3, "Bob").await;
+    bob.join_at_once(ROOM, 3, "Bob").await;
 }

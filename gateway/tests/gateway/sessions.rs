@@ -5,12 +5,13 @@ use std::time::Duration;
 use outlast_gateway::{Auth, GatewaySettings, Keys};
 use outlast_protocol::RoomName;
 use outlast_store::{Deadline, Input, RecordWrite, Request};
+use outlast_testkit::{Client, PATIENCE, frames::say};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
     handshake::{SECRET, token},
-    support::{Client, SOON, Setup, World},
+    support::{Setup, World},
 };
 
 const ROOM: &str = "chat/lobby";
@@ -41,7 +42,7 @@ async fn s2_a_session_outlives_its_socket_and_its_gateway() {
     let (client, welcome) = world.in_chat(ROOM, "Ada").await;
     world.gateways[0].serving.abort();
     drop(client);
-    let mut client = Client::connect(world.gateways[1].address, &[])
+    let mut client = Client::connect_with(world.gateways[1].address, &[])
         .await
         .unwrap();
     client.resume(&welcome, json!({ROOM: null})).await;
@@ -109,7 +110,7 @@ async fn s5_a_socket_that_acts_is_told_of_a_newer_one_that_nobody_announced() {
     let never = Deadline(u64::MAX >> 12);
     let appended = world.store.append(partition, never, vec![input]).await;
     appended.unwrap();
-    older.say(ROOM, 2, "does anybody hear me?").await;
+    older.send(say(ROOM, 2, "does anybody hear me?")).await;
     older.expect_bye(4002).await;
 }
 
@@ -141,7 +142,7 @@ async fn s5_a_silent_socket_goes_when_the_record_is_another_gateways() {
     world.store.write(shard, write).await.unwrap();
     older.expect_bye(4002).await;
     // Whoever stands as it should does not notice.
-    other.say(ROOM, 2, "still here").await;
+    other.send(say(ROOM, 2, "still here")).await;
     assert_eq!(other.expect("event").await["n"], 2);
 }
 
@@ -195,14 +196,14 @@ async fn s5_a_newer_socket_takes_over_on_the_same_gateway_and_on_another() {
     for gateway in &world.gateways {
         let room = format!("chat/{}", gateway.address.port());
         let (mut older, welcome) = world.in_chat(&room, "Ada").await;
-        let mut newer = Client::connect(gateway.address, &[]).await.unwrap();
+        let mut newer = Client::connect_with(gateway.address, &[]).await.unwrap();
         newer.resume(&welcome, json!({&room: null})).await;
         newer.expect("resumed").await;
         newer.expect("snapshot").await;
         newer.expect("live").await;
         let bye = older.expect_bye(4002).await;
         assert_eq!(bye["resume"], false);
-        newer.say(&room, 2, "still here").await;
+        newer.send(say(&room, 2, "still here")).await;
         assert_eq!(newer.expect("event").await["n"], 2);
     }
 }
@@ -214,7 +215,7 @@ async fn s6_end_leaves_every_room_and_nothing_behind_it_counts() {
     let (mut bob, welcome) = world.in_chat(ROOM, "Bob").await;
     ada.expect("event").await;
     bob.send(json!({"t": "end"})).await;
-    bob.say(ROOM, 2, "from beyond").await;
+    bob.send(say(ROOM, 2, "from beyond")).await;
     bob.expect_bye(4010).await;
     let left = ada.expect("event").await;
     assert_eq!(
@@ -277,7 +278,7 @@ async fn s2_a_lost_session_is_left_alone_while_others_come() {
         }
         longest = longest.max(start.elapsed() - Duration::from_millis(1_150));
         let left_alone = life(sid).await.as_deref() == Some("attached");
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + PATIENCE;
         while life(sid).await.as_deref() != Some("detached") {
             assert!(Instant::now() < deadline, "it is never detached");
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -338,7 +339,7 @@ async fn s8_sockets_of_an_address_are_bounded() {
     let (mut one, _) = world.open().await;
     let (two, _) = world.open().await;
     world.connect().await.expect_bye(4009).await;
-    one.join(ROOM, 1, "Ada").await;
+    one.join_at_once(ROOM, 1, "Ada").await;
     drop(two);
     loop {
         let mut client = world.connect().await;

@@ -1,8 +1,9 @@
 //! Where a room is shorter than what its log has for a client, it is shown instead (R3).
 
+use outlast_testkit::{Client, frames::say};
 use serde_json::{Value, json};
 
-use crate::support::{Client, World, on_both};
+use crate::support::{World, on_both};
 
 const ROOM: &str = "chat/lobby";
 /// So many texts are much longer than what the room shows.
@@ -12,15 +13,15 @@ const TEXTS: u64 = 200;
 async fn talk(ada: &mut Client, n: u64) {
     let text = "x".repeat(1_900);
     for n in n..n + TEXTS {
-        ada.say(ROOM, n, &text).await;
-        while ada.until("event").await["n"] != n {}
+        ada.send(say(ROOM, n, &text)).await;
+        while ada.find("event").await["n"] != n {}
     }
 }
 
 /// Another member, who has heard nothing since it joined.
 async fn bob(world: &World) -> (Client, Value, Value) {
     let (mut bob, welcome) = world.open().await;
-    let pos = bob.join(ROOM, 1, "Bob").await["pos"].clone();
+    let pos = bob.join_at_once(ROOM, 1, "Bob").await["pos"].clone();
     (bob, welcome, pos)
 }
 
@@ -46,9 +47,9 @@ async fn r3_a_room_that_is_shorter_than_its_log_is_shown_instead() {
             (&json!("shorter"), &json!(1), &json!(2))
         );
         assert!(snapshot.to_string().len() < 64 * 1024);
-        assert_eq!(bob.until("live").await["pos"], snapshot["pos"]);
-        bob.say(ROOM, 2, "here I am").await;
-        while bob.until("event").await["n"] != 2 {}
+        assert_eq!(bob.find("live").await["pos"], snapshot["pos"]);
+        bob.send(say(ROOM, 2, "here I am")).await;
+        while bob.find("event").await["n"] != 2 {}
     })
     .await;
 }
@@ -59,12 +60,12 @@ async fn r3_no_outcome_is_lost_by_showing_the_room() {
         let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
         let (mut gone, welcome, pos) = bob(world).await;
         talk(&mut ada, 2).await;
-        gone.say(ROOM, 2, "did you hear this?").await;
-        while ada.until("event").await["by"] != 2 {}
+        gone.send(say(ROOM, 2, "did you hear this?")).await;
+        while ada.find("event").await["by"] != 2 {}
         drop(gone);
         talk(&mut ada, 2 + TEXTS).await;
         let mut bob = back(world, &welcome, &pos).await;
-        bob.say(ROOM, 2, "did you hear this?").await;
+        bob.send(say(ROOM, 2, "did you hear this?")).await;
         bob.expect("resumed").await;
         let mut outcomes = 0;
         let snapshot = loop {
@@ -81,7 +82,7 @@ async fn r3_no_outcome_is_lost_by_showing_the_room() {
             (&snapshot["reason"], &snapshot["n"]),
             (&json!("shorter"), &json!(2))
         );
-        bob.until("live").await;
+        bob.find("live").await;
     })
     .await;
 }
@@ -97,9 +98,9 @@ async fn r3_the_log_is_replayed_where_nobody_shows_the_room() {
         let mut bob = back(world, &welcome, &pos).await;
         bob.expect("resumed").await;
         for n in 2..2 + TEXTS {
-            while bob.until("event").await["n"] != n {}
+            while bob.find("event").await["n"] != n {}
         }
-        bob.until("live").await;
+        bob.find("live").await;
     })
     .await;
 }

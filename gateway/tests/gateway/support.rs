@@ -1,22 +1,34 @@
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
-use futures_util::{SinkExt, StreamExt};
 use outlast_gateway::{Auth, Gateway, GatewaySettings};
 use outlast_sessions::Sessions;
-use outlast_store::{Layout, SharedStore, embedded::Embedded};
+use outlast_store::{Layout, SharedStore, embedded::Embedded, redis};
+use outlast_testkit::{Client, PATIENCE, RedisServer};
 use outlast_worker::Registry;
-use serde_json::{Value, json};
-use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, client_async,
-    tungstenite::{self, Message, client::IntoClientRequest, http::HeaderValue},
-};
+use serde_json::Value;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::redis::Server;
+pub const LAYOUT: Layout = Layout {
+    partitions: 2,
+    shards: 2,
+};
 
-/// How long anything may take that happens at once, on a machine that is busy with other things.
-pub const SOON: Duration = Duration::from_secs(60);
+/// A Redis that writes to disk only when it is told to: killed, it comes back with what was last saved, or with
+/// nothing.
+pub fn forgetful() -> RedisServer {
+    RedisServer::start_with(&["--appendonly", "no"])
+}
+
+pub async fn connect(server: &RedisServer) -> SharedStore {
+    let settings = redis::RedisSettings {
+        // Long, so that a busy machine is not taken for a store that is away.
+        command_timeout_ms: 4_000,
+        ..redis::RedisSettings::default()
+    };
+    let store = redis::Redis::connect(&server.url(), LAYOUT, settings).await;
+    store.unwrap()
+}
 
 /// A store with everything that works on it.
 pub struct World {
@@ -74,10 +86,7 @@ impl World {
     }
 
     pub fn store() -> SharedStore {
-        Embedded::memory(Layout {
-            partitions: 2,
-            shards: 2,
-        })
+        Embedded::memory(LAYOUT)
     }
 
     pub async fn on(store: SharedStore, setup: Setup) -> Self {
@@ -125,7 +134,7 @@ impl World {
         let partition = self.store.layout().partition(&room.parse().unwrap());
         let mut after = self.store.cursor(partition).await.unwrap().topic;
         for _ in 0..count {
-            let read = self.store.read_topic(partition, after, 1, SOON).await;
+            let read = self.store.read_topic(partition, after, 1, PATIENCE).await;
             after = read.unwrap().first().expect("it was appended").id;
         }
     }
@@ -156,7 +165,7 @@ impl World {
     }
 
     pub async fn connect(&self) -> Client {
-        Client::connect(self.address(), &[]).await.unwrap()
+        Client::connect_with(self.address(), &[]).await.unwrap()
     }
 
     pub async fn open(&self) -> (Client, Value) {
@@ -168,7 +177,7 @@ impl World {
     /// A client that is in a chat under this name.
     pub async fn in_chat(&self, room: &str, name: &str) -> (Client, Value) {
         let (mut client, welcome) = self.open().await;
-        client.join(room, 1, name).await;
+        client.join_at_once(room, 1, name).await;
         (client, welcome)
     }
 }
@@ -187,8 +196,8 @@ pub fn quick() -> Setup {
 /// The same on both stores.
 pub async fn on_both(test: impl AsyncFn(&mut World)) {
     test(&mut World::with(quick()).await).await;
-    let server = Server::start().await;
-    test(&mut World::on(server.connect().await, quick()).await).await;
+    let server = forgetful();
+    test(&mut World::on(connect(&server).await, quick()).await).await;
 }
 
 impl Drop for World {
@@ -197,144 +206,5 @@ impl Drop for World {
         for gateway in &self.gateways {
             gateway.serving.abort();
         }
-    }
-}
-
-/// A client that sends what it is told to, and nothing else.
-pub struct Client {
-    pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// Frames that were read while another was looked for.
-    kept: std::collections::VecDeque<Value>,
-}
-
-impl Client {
-    pub async fn connect(
-        address: SocketAddr,
-        headers: &[(&'static str, &str)],
-    ) -> Result<Self, tungstenite::Error> {
-        let mut request = format!("ws://{address}/v1/connect")
-            .into_client_request()
-            .unwrap();
-        for (name, value) in headers {
-            request
-                .headers_mut()
-                .append(*name, HeaderValue::from_str(value).unwrap());
-        }
-        let tcp = TcpStream::connect(address).await.unwrap();
-        tcp.set_nodelay(true).unwrap();
-        let (socket, _) = client_async(request, MaybeTlsStream::Plain(tcp)).await?;
-        Ok(Client {
-            socket,
-            kept: Default::default(),
-        })
-    }
-
-    pub async fn send(&mut self, frame: Value) {
-        self.socket
-            .send(Message::text(frame.to_string()))
-            .await
-            .unwrap();
-    }
-
-    pub async fn open(&mut self) -> Value {
-        self.send(json!({"t": "open"})).await;
-        self.expect("welcome").await
-    }
-
-    pub async fn join(&mut self, room: &str, n: u64, name: &str) -> Value {
-        self.send(json!({"t": "join", "room": room, "n": n, "data": {"name": name}}))
-            .await;
-        self.expect("joined").await
-    }
-
-    pub async fn say(&mut self, room: &str, n: u64, text: &str) {
-        self.send(json!({"t": "act", "room": room, "n": n, "data": {"say": text}}))
-            .await;
-    }
-
-    pub async fn resume(&mut self, welcome: &Value, rooms: Value) {
-        let (sid, key) = (&welcome["sid"], &welcome["key"]);
-        self.send(json!({"t": "resume", "sid": sid, "key": key, "rooms": rooms}))
-            .await;
-    }
-
-    /// The next message.
-    pub async fn message(&mut self) -> Message {
-        let next = timeout(SOON, self.socket.next())
-            .await
-            .expect("nothing came");
-        next.expect("the connection ended")
-            .expect("the connection broke")
-    }
-
-    /// The next frame.
-    pub async fn frame(&mut self) -> Value {
-        if let Some(frame) = self.kept.pop_front() {
-            return frame;
-        }
-        loop {
-            match self.message().await {
-                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-                Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("{other:?} where a frame was expected"),
-            }
-        }
-    }
-
-    /// The next frame, which has to be of this type.
-    #[track_caller]
-    pub fn expect(&mut self, t: &'static str) -> impl Future<Output = Value> {
-        let caller = std::panic::Location::caller();
-        async move {
-            let frame = self.frame().await;
-            assert_eq!(frame["t"], t, "{frame} at {caller}");
-            frame
-        }
-    }
-
-    /// The next frame of this type; what comes before is lost.
-    pub async fn until(&mut self, t: &str) -> Value {
-        loop {
-            let frame = self.frame().await;
-            if frame["t"] == t {
-                return frame;
-            }
-        }
-    }
-
-    /// `bye`, the close frame and the end of the connection, in this order and nothing else.
-    #[track_caller]
-    pub fn expect_bye(&mut self, code: u16) -> impl Future<Output = Value> {
-        let caller = std::panic::Location::caller();
-        async move {
-            let bye = loop {
-                let frame = self.frame().await;
-                if frame["t"] != "busy" {
-                    break frame;
-                }
-            };
-            assert_eq!(
-                (&bye["t"], &bye["code"]),
-                (&json!("bye"), &json!(code)),
-                "{bye} at {caller}"
-            );
-            let Message::Close(Some(close)) = self.message().await else {
-                panic!("no close frame at {caller}")
-            };
-            assert_eq!(u16::from(close.code), code, "{close:?} at {caller}");
-            let end = timeout(SOON, self.socket.next())
-                .await
-                .expect("the connection stays");
-            assert!(!matches!(end, Some(Ok(_))), "{end:?} at {caller}");
-            bye
-        }
-    }
-
-    /// Nothing comes for this long, however late this test looks.
-    pub async fn expect_nothing(&mut self, wait: Duration) {
-        if let Ok(message) = timeout(wait, self.socket.next()).await {
-            panic!("{message:?} where nothing was expected");
-        }
-        assert!(self.kept.is_empty());
     }
 }

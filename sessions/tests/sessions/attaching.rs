@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use outlast_protocol::Sid;
 use outlast_sessions::{SessionError, SessionSettings, Sessions};
 use outlast_store::{NodeId, Nudge};
+use outlast_testkit::{eventually, seeded};
 use rand::RngExt;
 use tokio::task::JoinSet;
 
-use crate::world::{Ear, World, kill_after, quick, random, room, until, user};
+use crate::world::{Ear, World, kill_after, quick, room, user};
 
 #[tokio::test]
 async fn s1_open_makes_a_session_and_the_store_never_sees_its_key() {
@@ -86,7 +87,7 @@ async fn s3_the_newest_key_works_and_the_last_used_and_no_other() {
 #[tokio::test]
 async fn s3_a_client_whose_gateway_died_in_the_middle_of_a_resume_comes_back() {
     let world = World::new(quick());
-    let mut random = random();
+    let mut random = seeded();
     let mut last = world.open(&"gateway1".into(), &[]).await;
     let mut cut_off = 0;
     for _ in 0..200 {
@@ -126,7 +127,7 @@ async fn s2_a_resume_that_nobody_waits_for_leaves_no_session_attached() {
         }
         // It may have been attached and then detached again, but does not stay attached.
         tokio::time::sleep(Duration::from_millis(1_200)).await;
-        until("nobody holds the socket", async || {
+        eventually("nobody holds the socket", async || {
             (!world.holds(&gateway, opened.sid).await).then_some(())
         })
         .await;
@@ -151,7 +152,7 @@ async fn s8_an_open_that_nobody_waits_for_leaves_no_session_behind() {
         }
     }
     let shard = world.store.layout().shard_of_user("ada");
-    until("all but the one that was waited for are gone", async || {
+    eventually("all but the one that was waited for are gone", async || {
         let left = world.store.owned(shard, &gateway, 9).await.unwrap();
         (left.len() == 1).then_some(())
     })

@@ -4,19 +4,16 @@ use std::time::Duration;
 
 use outlast_protocol::Sid;
 use outlast_sessions::{Attachment, Audit, Presence, SessionError, Sessions};
-use outlast_store::{NodeId, SharedStore, conformance::Lost};
+use outlast_store::{NodeId, conformance::Lost};
+use outlast_testkit::{PATIENCE, RedisServer, eventually, proxy::Proxy};
 use tokio::time::sleep;
 
-use crate::{
-    proxy::Proxy,
-    server::Server,
-    world::{Gateway, MANY, PATIENCE, World, quick, room, until, user},
-};
+use crate::world::{Gateway, MANY, World, connect, quick, room, user};
 
 /// A store with a gateway that lives.
 struct Scene {
     world: World,
-    server: Option<Server>,
+    server: Option<RedisServer>,
     here: NodeId,
     gateway: Gateway,
 }
@@ -27,12 +24,12 @@ impl Scene {
     }
 
     async fn redis() -> Self {
-        let server = Server::start().await;
-        let store = server.connect_for(PATIENCE).await;
+        let server = RedisServer::start();
+        let store = connect(&server.address(), PATIENCE).await;
         Scene::on(World::on(store, quick()), Some(server)).await
     }
 
-    async fn on(world: World, server: Option<Server>) -> Self {
+    async fn on(world: World, server: Option<RedisServer>) -> Self {
         let here = NodeId::from("gateway1");
         let gateway = Gateway::start(&world, &here, vec![]).await;
         Scene {
@@ -93,11 +90,11 @@ async fn detached_in_the_second_pass(scene: Scene) {
         "that is another socket"
     );
     // Its rooms are told as if the socket had been lost, and in the end that it is over.
-    until("its room is told that it is away", async || {
+    eventually("its room is told that it is away", async || {
         scene.world.told_away(&room("a"), ghost.sid).await
     })
     .await;
-    until("its room is told that it is over", async || {
+    eventually("its room is told that it is over", async || {
         scene.world.seat(&room("a"), ghost.sid).await.over
     })
     .await;
@@ -107,8 +104,8 @@ async fn detached_in_the_second_pass(scene: Scene) {
 
 #[tokio::test]
 async fn s9_an_outage_between_two_looks_counts_against_nobody() {
-    let server = Server::start().await;
-    let store = server.connect_for(Duration::from_secs(1)).await;
+    let server = RedisServer::start();
+    let store = connect(&server.address(), Duration::from_secs(1)).await;
     let scene = Scene::on(World::on(store, quick()), Some(server)).await;
     let signal = |name: &str| scene.server.as_ref().unwrap().signal(name);
     let ghost = scene.world.open(&scene.here, &[]).await;
@@ -118,7 +115,7 @@ async fn s9_an_outage_between_two_looks_counts_against_nobody() {
     signal("STOP");
     assert!(audit.pass(Vec::new(), |_| false).await.is_err());
     signal("CONT");
-    until("the store answers", async || {
+    eventually("the store answers", async || {
         scene.world.sessions.find(ghost.sid).await.ok()
     })
     .await;
@@ -131,9 +128,9 @@ async fn s9_an_outage_between_two_looks_counts_against_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s9_an_attach_that_is_written_too_late_is_detached() {
     let scene = Scene::redis().await;
-    let port = scene.server.as_ref().unwrap().port();
-    let proxy = Proxy::to(port).await;
-    let slow: SharedStore = Server::connect_to(proxy.port(), Duration::from_millis(300)).await;
+    let redis = scene.server.as_ref().unwrap();
+    let proxy = Proxy::start(&[redis.address()]).await;
+    let slow = connect(&proxy.address(), Duration::from_millis(300)).await;
     let slow = Sessions::new(slow, quick_but_long());
     let opened = scene.open("ada").await.unwrap();
     scene
@@ -154,7 +151,7 @@ async fn s9_an_attach_that_is_written_too_late_is_detached() {
     // It has been looked for by then, and was not there.
     sleep(Duration::from_secs(3)).await;
     proxy.release();
-    until("it is written after all", async || {
+    eventually("it is written after all", async || {
         let found = scene.world.sessions.find(opened.sid).await.unwrap();
         (found.generation == 2).then_some(())
     })
@@ -191,7 +188,7 @@ async fn counts_no_more(scene: Scene) {
     }
     assert_eq!(scene.open("ada").await, Err(SessionError::TooMany { max }));
     let keeper = scene.world.keeper();
-    until("there is room for another", async || {
+    eventually("there is room for another", async || {
         scene.open("ada").await.ok()
     })
     .await;
@@ -216,7 +213,7 @@ async fn keeps_nobody_busy(scene: Scene) {
     let shard = scene.world.store.layout().shard(&lost.sid);
     assert_eq!(scene.world.store.waiting(shard).await, Ok(1));
     let keeper = scene.world.keeper();
-    until("nothing waits", async || {
+    eventually("nothing waits", async || {
         let waiting = scene.world.store.waiting(shard).await.unwrap();
         (waiting == 0).then_some(())
     })
@@ -241,7 +238,7 @@ async fn struck_off(scene: Scene) {
     } = scene;
     gateway.die();
     let keeper = world.keeper();
-    until("it is struck off", async || {
+    eventually("it is struck off", async || {
         let (_, members) = world.store.nodes().await.unwrap();
         let gone = members.iter().all(|member| member.id != here);
         gone.then_some(())
@@ -269,7 +266,7 @@ async fn expires_all_the_same(scene: Scene) {
         .unwrap();
     scene.lose(session.sid, Lost::Due).await;
     let keeper = scene.world.keeper();
-    until("its room is told that it is over", async || {
+    eventually("its room is told that it is over", async || {
         scene.world.seat(&room("a"), session.sid).await.over
     })
     .await;
@@ -295,7 +292,7 @@ async fn detached_with_its_gateway(scene: Scene) {
     } = scene;
     gateway.die();
     let keeper = world.keeper();
-    until("its room is told that it is over", async || {
+    eventually("its room is told that it is over", async || {
         world.seat(&room("a"), session.sid).await.over
     })
     .await;
@@ -346,7 +343,7 @@ async fn counts_for_a_gateway(scene: Scene) {
         "there is no keeper yet"
     );
     let keeper = scene.world.keeper();
-    until(
+    eventually(
         "the gateway goes by what the keeper was given",
         async || {
             other.agree().await.unwrap();
@@ -356,7 +353,7 @@ async fn counts_for_a_gateway(scene: Scene) {
     .await;
     if let Some(server) = &scene.server {
         // Nobody but the gateway still knows.
-        server.run("HDEL ol:store ttl_ms grace_ms");
+        server.run::<()>(&["HDEL", "ol:store", "ttl_ms", "grace_ms"]);
         other.agree().await.unwrap();
         assert_eq!(other.ttl().as_millis() as u64, quick().ttl_ms);
     }
@@ -364,7 +361,7 @@ async fn counts_for_a_gateway(scene: Scene) {
     let session = other.open(user("ada"), &scene.here).await.unwrap();
     other.add_room(session.sid, 1, &room("a")).await.unwrap();
     other.detach(session.sid, 1, Duration::ZERO).await.unwrap();
-    until("its room is told that it is over", async || {
+    eventually("its room is told that it is over", async || {
         scene.world.seat(&room("a"), session.sid).await.over
     })
     .await;

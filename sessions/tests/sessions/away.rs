@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use outlast_sessions::SessionSettings;
 use outlast_store::NodeId;
+use outlast_testkit::eventually;
 use tokio::time::sleep;
 
-use crate::world::{Gateway, Lateness, World, quick, room, until};
+use crate::world::{Gateway, Lateness, World, quick, room};
 
 #[tokio::test]
 async fn s7_rooms_are_told_when_the_grace_is_over_and_no_more_than_two_seconds_later() {
@@ -22,7 +23,7 @@ async fn s7_rooms_are_told_when_the_grace_is_over_and_no_more_than_two_seconds_l
         .await
         .unwrap();
     for room in &rooms {
-        let told_ms = until("told away", async || {
+        let told_ms = eventually("told away", async || {
             world.told_away(room, opened.sid).await
         })
         .await;
@@ -55,7 +56,7 @@ async fn s7_the_grace_counts_from_the_loss_also_where_that_is_noted_later() {
         .detach(opened.sid, 1, world.sessions.grace())
         .await
         .unwrap();
-    until("told away", async || {
+    eventually("told away", async || {
         world.told_away(&room, opened.sid).await
     })
     .await;
@@ -107,7 +108,7 @@ async fn s7_who_returns_later_is_told_away_once_each_time() {
             .detach(last.sid, last.generation, Duration::ZERO)
             .await
             .unwrap();
-        until("told away", async || {
+        eventually("told away", async || {
             (world.told(&room).await.len() == time).then_some(())
         })
         .await;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use outlast_sessions::{SessionError, SessionSettings};
 use outlast_store::{Commit, Cursor, Deadline, Input, LeaseName, NodeId, Nudge, Request, TopicId};
+use outlast_testkit::{eventually, seeded};
 use rand::RngExt;
 
-use crate::world::{Ear, MANY, NO_WAIT, World, kill_after, quick, random, room, until};
+use crate::world::{Ear, MANY, NO_WAIT, World, kill_after, quick, room};
 
 fn rooms(count: usize) -> Vec<outlast_protocol::RoomName> {
     (0..count).map(|number| room(&number.to_string())).collect()
@@ -92,7 +93,7 @@ async fn s6_a_session_that_nobody_comes_back_to_expires() {
         .await
         .unwrap();
     for room in &rooms {
-        until("the room is told", async || {
+        eventually("the room is told", async || {
             world.seat(room, opened.sid).await.over
         })
         .await;
@@ -109,7 +110,7 @@ async fn s6_a_session_that_nobody_comes_back_to_expires() {
             "expired too early"
         );
     }
-    until("the record is gone", async || {
+    eventually("the record is gone", async || {
         (!world.exists(opened.sid).await).then_some(())
     })
     .await;
@@ -127,7 +128,7 @@ async fn s6_whoever_is_killed_while_it_ends_a_session_the_keeper_completes_it() 
         ..quick()
     });
     let gateway = NodeId::from("gateway1");
-    let mut random = random();
+    let mut random = seeded();
     let keeper = world.keeper();
     let mut cut_off = 0;
     for number in 0..60 {
@@ -141,7 +142,7 @@ async fn s6_whoever_is_killed_while_it_ends_a_session_the_keeper_completes_it() 
             Ok(()) | Err(SessionError::Gone) => {}
             Err(error) => panic!("{error}"),
         }
-        until("it is gone", async || {
+        eventually("it is gone", async || {
             (!world.exists(opened.sid).await).then_some(())
         })
         .await;
@@ -201,7 +202,7 @@ async fn s6_a_room_whose_topic_is_full_is_told_when_it_is_not_and_others_need_no
         .detach(other.sid, 1, Duration::ZERO)
         .await
         .unwrap();
-    until("the other's room is told", async || {
+    eventually("the other's room is told", async || {
         world.seat(&free, other.sid).await.over
     })
     .await;
@@ -238,7 +239,7 @@ async fn s6_a_room_whose_topic_is_full_is_told_when_it_is_not_and_others_need_no
         reread: 0,
     };
     world.store.commit(&commit).await.unwrap();
-    until("its room is told", async || {
+    eventually("its room is told", async || {
         let behind = world
             .store
             .read_topic(partition, applied, MANY, NO_WAIT)
@@ -255,7 +256,7 @@ async fn s6_a_room_whose_topic_is_full_is_told_when_it_is_not_and_others_need_no
         })
     })
     .await;
-    until("it is gone", async || {
+    eventually("it is gone", async || {
         (!world.exists(stuck.sid).await).then_some(())
     })
     .await;

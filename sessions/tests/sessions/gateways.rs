@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use outlast_sessions::{SessionError, SessionSettings};
 use outlast_store::{LeaseName, NodeId, Role};
+use outlast_testkit::eventually;
 use tokio::time::sleep;
 
-use crate::world::{Gateway, Lateness, World, quick, room, until};
+use crate::world::{Gateway, Lateness, World, quick, room};
 
 /// How long a gateway may be silent.
 const SILENCE: Duration = Duration::from_millis(1_500);
@@ -43,7 +44,7 @@ async fn s7_the_rooms_of_a_dead_gateways_sessions_are_told_in_time() {
     let beat = members.iter().find(|member| member.id == dead);
     let beat_ms = beat.unwrap().heard_ms;
     for session in &opened {
-        let told_ms = until("told away", async || {
+        let told_ms = eventually("told away", async || {
             world.told_away(&room, session.sid).await
         })
         .await;
@@ -56,7 +57,7 @@ async fn s7_the_rooms_of_a_dead_gateways_sessions_are_told_in_time() {
             "told after {after_ms}, not {most_ms} ms"
         );
     }
-    until("it is struck off", async || {
+    eventually("it is struck off", async || {
         let (_, members) = world.store.nodes().await.unwrap();
         members.iter().all(|member| member.id != dead).then_some(())
     })
@@ -71,7 +72,7 @@ async fn s7_an_owner_that_nobody_has_heard_of_is_dead_after_a_while() {
     let world = World::new(patient());
     let opened = world.open(&"stranger".into(), &[room("a")]).await;
     let keeper = world.keeper();
-    until("told away", async || {
+    eventually("told away", async || {
         world.told_away(&room("a"), opened.sid).await
     })
     .await;
@@ -92,7 +93,7 @@ async fn s7_an_outage_of_the_store_costs_nobody_its_session() {
     // To everybody who is heard of through the store, this is what an outage looks like from behind.
     world.jump_ahead(Duration::from_secs(30));
     let back_ms = world.now_ms().await;
-    let told_ms = until("told away", async || {
+    let told_ms = eventually("told away", async || {
         world.told_away(&room("b"), there.sid).await
     })
     .await;
@@ -116,7 +117,7 @@ async fn s7_a_gateway_that_was_taken_for_dead_reclaims_its_sessions() {
     let moves = world.open(&one, &[room("a")]).await;
     let ends = world.open(&one, &[room("a")]).await;
     for session in [&stays, &moves, &ends] {
-        until("told away", async || {
+        eventually("told away", async || {
             world.told_away(&room("a"), session.sid).await
         })
         .await;
@@ -124,7 +125,7 @@ async fn s7_a_gateway_that_was_taken_for_dead_reclaims_its_sessions() {
     world.resume(&moves, &two).await.unwrap();
     world.sessions.end(ends.sid, None).await.unwrap();
 
-    until("it is struck off", async || {
+    eventually("it is struck off", async || {
         let (_, members) = world.store.nodes().await.unwrap();
         members.iter().all(|member| member.id != one).then_some(())
     })
@@ -187,7 +188,7 @@ async fn s7_a_gateway_that_comes_back_halfway_finds_out() {
         held
     };
     let keeper = world.keeper();
-    let kept = until("some are detached", async || {
+    let kept = eventually("some are detached", async || {
         let held = held().await;
         (held < opened.len()).then_some(held)
     })
@@ -204,7 +205,7 @@ async fn s7_a_gateway_that_comes_back_halfway_finds_out() {
     );
     let sockets = opened.iter().map(|session| (session.sid, 1)).collect();
     let gateway = Gateway::start(&world, &one, sockets).await;
-    until("it has all of them again", async || {
+    eventually("it has all of them again", async || {
         (held().await == opened.len()).then_some(())
     })
     .await;
@@ -235,7 +236,7 @@ async fn s7_rooms_are_told_once_more_that_a_reclaimed_session_is_here() {
     let keeper = world.keeper();
     sleep(SILENCE).await;
     world.jump_ahead(Duration::from_secs(20));
-    until("told", async || {
+    eventually("told", async || {
         (world.told(&room("a")).await.len() == 1).then_some(())
     })
     .await;

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use outlast_protocol::Sid;
 use outlast_sessions::{SessionError, SessionSettings};
 use outlast_store::{LeaseName, NodeId, RecordWrite, WriteOutcome};
+use outlast_testkit::{PATIENCE, eventually, seeded};
 use rand::RngExt;
 use tokio::time::sleep;
 
-use crate::world::{Gateway, PATIENCE, World, a_while, quick, random, room, until, user};
+use crate::world::{Gateway, World, a_while, quick, room, user};
 
 impl World {
     /// Who holds each shard's lease.
@@ -42,18 +43,18 @@ async fn keepers_share_the_shards_and_hand_over_at_once() {
         ..quick()
     });
     let one = world.keeper();
-    until("one has all", async || {
+    eventually("one has all", async || {
         (world.spread().await? == [4]).then_some(())
     })
     .await;
     let two = world.keeper();
-    until("they share", async || {
+    eventually("they share", async || {
         (world.spread().await? == [2, 2]).then_some(())
     })
     .await;
     one.stop().await;
     // The leases would last for longer than that is waited for.
-    until("the other has all", async || {
+    eventually("the other has all", async || {
         (world.spread().await? == [4]).then_some(())
     })
     .await;
@@ -66,7 +67,7 @@ async fn s2_another_keeper_takes_over_from_one_that_was_killed() {
     let world = World::new(quick());
     let one = world.keeper();
     let two = world.keeper();
-    until("they share", async || {
+    eventually("they share", async || {
         (world.spread().await? == [2, 2]).then_some(())
     })
     .await;
@@ -82,7 +83,7 @@ async fn s2_another_keeper_takes_over_from_one_that_was_killed() {
         opened.push(session.sid);
     }
     for sid in opened {
-        until("it is gone", async || {
+        eventually("it is gone", async || {
             (!world.exists(sid).await).then_some(())
         })
         .await;
@@ -95,7 +96,7 @@ async fn s2_another_keeper_takes_over_from_one_that_was_killed() {
 /// Keepers are killed at random moments and others started, two at a time, while sessions are lost, come
 /// back, end and expire. In the end every room knows, and none was told anything wrong.
 pub(crate) async fn keepers_may_be_killed_at_any_moment(world: World) {
-    let mut random = random();
+    let mut random = seeded();
     let one = NodeId::from("gateway1");
     let gateway = Gateway::start(&world, &one, vec![]).await;
     let rooms: Vec<_> = (0..6).map(|number| room(&number.to_string())).collect();
@@ -215,11 +216,11 @@ async fn a_record_of_another_version_is_left_alone_and_holds_nobody_up() {
         foreign.push(sid);
     }
     let keeper = world.keeper();
-    until("told away", async || {
+    eventually("told away", async || {
         world.told_away(&room("a"), opened.sid).await
     })
     .await;
-    until("it is gone", async || {
+    eventually("it is gone", async || {
         (!world.exists(opened.sid).await).then_some(())
     })
     .await;

@@ -8,7 +8,5 @@ mod away;
 mod ending;
 mod gateways;
 mod keepers;
-mod proxy;
 mod redis;
-mod server;
 mod world;

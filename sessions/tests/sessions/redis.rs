@@ -4,22 +4,22 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use outlast_sessions::{SessionError, SessionSettings};
 use outlast_store::NodeId;
+use outlast_testkit::{PATIENCE, RedisServer, eventually, seeded};
 use tokio::time::sleep;
 
 use crate::{
     keepers::keepers_may_be_killed_at_any_moment,
-    server::Server,
-    world::{Gateway, PATIENCE, World, a_while, quick, random, room, until, user},
+    world::{Gateway, World, a_while, connect, quick, room, user},
 };
 
 #[tokio::test]
 async fn s6_s7_keepers_may_be_killed_at_any_moment_on_redis() {
-    let server = Server::start().await;
+    let server = RedisServer::start();
     let settings = SessionSettings {
         lease_ms: 300,
         ..quick()
     };
-    let store = server.connect_for(PATIENCE).await;
+    let store = connect(&server.address(), PATIENCE).await;
     keepers_may_be_killed_at_any_moment(World::on(store, settings)).await;
 }
 
@@ -31,8 +31,8 @@ const STALL: Duration = Duration::from_millis(1_200);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s3_a_resume_whose_answer_the_store_loses_is_made_or_can_be_repeated() {
-    let server = Server::start().await;
-    let store = server.connect_for(COMMAND).await;
+    let server = RedisServer::start();
+    let store = connect(&server.address(), COMMAND).await;
     let world = World::on(
         store,
         SessionSettings {
@@ -41,9 +41,9 @@ async fn s3_a_resume_whose_answer_the_store_loses_is_made_or_can_be_repeated() {
         },
     );
     let gateway = NodeId::from("gateway1");
-    let mut random = random();
+    let mut random = seeded();
     let open = async || world.sessions.open(user("ada"), &gateway).await.ok();
-    let mut last = until("a session is open", open).await;
+    let mut last = eventually("a session is open", open).await;
     let (mut made, mut failed) = (0, 0);
     let done = tokio_util::sync::CancellationToken::new();
     let cuts = {
@@ -55,9 +55,7 @@ async fn s3_a_resume_whose_answer_the_store_loses_is_made_or_can_be_repeated() {
                 sleep(STALL).await;
                 server.signal("CONT");
                 a_while(&mut random, Duration::from_millis(50)).await;
-                server
-                    .run("CLIENT KILL TYPE normal SKIPME yes")
-                    .expect("it answers");
+                server.run::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
                 a_while(&mut random, Duration::from_millis(50)).await;
             }
             server
@@ -85,17 +83,17 @@ async fn s3_a_resume_whose_answer_the_store_loses_is_made_or_can_be_repeated() {
 }
 
 async fn until_resumed(world: &World, last: outlast_sessions::Attachment, gateway: &NodeId) {
-    until("resumed", async || world.resume(&last, gateway).await.ok()).await;
+    eventually("resumed", async || world.resume(&last, gateway).await.ok()).await;
 }
 
 #[tokio::test]
 async fn s7_a_store_that_is_away_is_waited_for_and_costs_nobody_its_session() {
-    let server = Server::start().await;
+    let server = RedisServer::start();
     let settings = SessionSettings {
         ttl_ms: 60_000,
         ..quick()
     };
-    let world = World::on(server.connect_for(4 * COMMAND).await, settings);
+    let world = World::on(connect(&server.address(), 4 * COMMAND).await, settings);
     let keeper = world.keeper();
     let (alive, dead) = (NodeId::from("gateway1"), NodeId::from("gateway2"));
     let one = Gateway::start(&world, &alive, vec![]).await;
@@ -124,7 +122,7 @@ async fn s7_a_store_that_is_away_is_waited_for_and_costs_nobody_its_session() {
     server.signal("CONT");
     detached.await.unwrap().unwrap();
     for (session, room) in [(&there, room("b")), (&closes, room("c"))] {
-        let told_ms = until("told away", async || {
+        let told_ms = eventually("told away", async || {
             world.told_away(&room, session.sid).await
         })
         .await;

@@ -14,19 +14,15 @@ use outlast_protocol::{RoomName, Sid};
 use outlast_sessions::{Attachment, Identity, SessionError, SessionSettings, Sessions, run_keeper};
 use outlast_store::{
     Input, Layout, NodeId, Nudge, RecordRead, Request, Role, ShardId, SharedStore, StoreEvent,
-    TopicEntry, TopicId, conformance::Lost, embedded::Embedded,
+    TopicEntry, TopicId, conformance::Lost, embedded::Embedded, redis,
 };
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use outlast_testkit::{PATIENCE, RedisServer};
+use rand::{Rng, rngs::StdRng};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-
-use crate::server::Server;
-
-/// How long anything may take that is bound to happen, on a machine that is busy with other things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// As much as there is.
 pub(crate) const MANY: usize = 1_000_000;
@@ -58,27 +54,15 @@ pub(crate) fn room(name: &str) -> RoomName {
     format!("chat/{name}").parse().unwrap()
 }
 
-/// A generator whose seed is printed; `OUTLAST_SEED` reruns it.
-pub(crate) fn random() -> StdRng {
-    let given = std::env::var("OUTLAST_SEED").ok();
-    let seed = given.map_or_else(rand::random, |seed| seed.parse().unwrap());
-    println!("OUTLAST_SEED={seed}");
-    StdRng::seed_from_u64(seed)
-}
-
-/// Waits for something, and fails if it does not come.
-pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    mut look: impl FnMut() -> F,
-) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        sleep(Duration::from_millis(10)).await;
-    }
+/// Connects to a Redis, with this much patience for each command.
+pub(crate) async fn connect(address: &str, patience: Duration) -> SharedStore {
+    let settings = redis::RedisSettings {
+        command_timeout_ms: patience.as_millis() as u64,
+        ..redis::RedisSettings::default()
+    };
+    let url = format!("redis://{address}");
+    let store = redis::Redis::connect(&url, Layout::default(), settings).await;
+    store.unwrap()
 }
 
 /// Runs a future until it has been polled `polls` times, and drops it then: as if its process had been
@@ -127,21 +111,24 @@ impl World {
     }
 
     /// Loses a part of a session's record.
-    pub(crate) async fn lose(&self, server: Option<&Server>, sid: Sid, what: Lost) {
+    pub(crate) async fn lose(&self, server: Option<&RedisServer>, sid: Sid, what: Lost) {
         let shard @ ShardId(s) = self.store.layout().shard(&sid);
         if let Some(embedded) = &self.embedded {
             return embedded.lose(shard, sid, what).await.unwrap();
         }
+        let key = |name: &str| format!("ol:{{s{s}}}:{name}");
         let command = match what {
-            Lost::Record => format!("DEL ol:{{s{s}}}:session:{sid}"),
-            Lost::Due => format!("ZREM ol:{{s{s}}}:due {sid}"),
-            Lost::Owner(owner) => format!("ZREM ol:{{s{s}}}:owned \"{owner} {sid}\""),
+            Lost::Record => vec!["DEL".into(), key(&format!("session:{sid}"))],
+            Lost::Due => vec!["ZREM".into(), key("due"), sid.to_string()],
+            Lost::Owner(owner) => vec!["ZREM".into(), key("owned"), format!("{owner} {sid}")],
             Lost::Group(user) => {
-                format!("ZREM ol:{{s{s}}}:groups \"{}:{user} {sid}\"", user.len())
+                let member = format!("{}:{user} {sid}", user.len());
+                vec!["ZREM".into(), key("groups"), member]
             }
         };
-        let answer = server.expect("a Redis").run(&command);
-        assert_eq!(answer.as_deref(), Some(":1\r\n"), "{command}");
+        let command: Vec<_> = command.iter().map(String::as_str).collect();
+        let lost: u64 = server.expect("a Redis").run(&command);
+        assert_eq!(lost, 1, "{command:?}");
     }
 
     /// Moves the store's clock.

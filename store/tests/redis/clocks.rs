@@ -7,37 +7,37 @@ use outlast_store::{
     Layout, LeaseName, Leases, Membership, PartitionId, Role, Store,
     redis::{Redis, RedisSettings},
 };
-
-use crate::{
-    cluster::Cluster,
-    server::{Server, patient},
-    site::Site,
+use outlast_testkit::{
+    RedisServer,
+    redis::{Cluster, Site},
 };
+
+use crate::scene::{connect, patient};
 
 const HOUR_MS: u64 = 3_600_000;
 
 /// Redis's clock.
-fn clock_ms(server: &Server) -> u64 {
+fn clock_ms(server: &RedisServer) -> u64 {
     let (seconds, microseconds) = server.run::<(u64, u64)>(&["TIME"]);
     seconds * 1_000 + microseconds / 1_000
 }
 
 /// Somebody looked when the clock showed this, and the time was then ahead of it by so much.
-fn looked(server: &Server, seen_ms: u64, offset_ms: i64) {
+fn looked(server: &RedisServer, seen_ms: u64, offset_ms: i64) {
     let (seen, offset) = (seen_ms.to_string(), offset_ms.to_string());
     let mut words = vec!["HSET", "ol:store", "clock_seen_ms", &seen];
     words.extend(["clock_offset_ms", &offset]);
     server.run::<()>(&words);
 }
 
-fn offset_ms(server: &Server) -> i64 {
+fn offset_ms(server: &RedisServer) -> i64 {
     server.run(&["HGET", "ol:store", "clock_offset_ms"])
 }
 
 #[tokio::test]
 async fn t1_time_goes_on_when_the_clock_has_jumped() {
-    let server = Server::start();
-    let store = server.connect(Layout::default()).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, Layout::default()).await.unwrap();
     for (seen_off, ahead_ms) in [(HOUR_MS as i64, -(HOUR_MS as i64)), (-7_000, 7_000)] {
         let (start, before_ms) = (Instant::now(), store.now_ms());
         looked(
@@ -57,7 +57,7 @@ async fn t1_time_goes_on_when_the_clock_has_jumped() {
 
 #[tokio::test]
 async fn t2_a_redis_that_stands_still_for_a_moment_has_no_clock_that_jumps() {
-    let server = Server::start();
+    let server = RedisServer::start();
     // A call that nobody waits for any more still runs when Redis goes on.
     let impatient = RedisSettings {
         command_timeout_ms: 1_000,
@@ -121,12 +121,12 @@ async fn t1_a_heartbeat_on_a_cluster_goes_by_what_is_reckoned_without_the_node_t
 
 #[tokio::test]
 async fn t1_who_stood_still_or_has_just_come_takes_the_time_of_the_others() {
-    let server = Server::start();
-    let late = server.connect(Layout::default()).await.unwrap();
+    let server = RedisServer::start();
+    let late = connect(&server, Layout::default()).await.unwrap();
     // The others have looked a moment ago, and found the clock an hour late.
     looked(&server, clock_ms(&server), HOUR_MS as i64);
     let beat = late.heartbeat(&"g".into(), Role::Gateway).await.unwrap();
-    let fresh = server.connect(Layout::default()).await.unwrap();
+    let fresh = connect(&server, Layout::default()).await.unwrap();
     let clock_ms = clock_ms(&server);
     for now_ms in [beat.now_ms, late.now_ms(), fresh.now_ms()] {
         assert!(now_ms.abs_diff(clock_ms + HOUR_MS) < 60_000);
@@ -136,12 +136,12 @@ async fn t1_who_stood_still_or_has_just_come_takes_the_time_of_the_others() {
 
 #[tokio::test]
 async fn t4_who_comes_when_nobody_was_there_goes_on_from_where_the_time_was() {
-    let server = Server::start();
-    let first = server.connect(Layout::default()).await.unwrap();
+    let server = RedisServer::start();
+    let first = connect(&server, Layout::default()).await.unwrap();
     drop(first);
     let comes = async |seen_ms: u64, offset_ms: i64| {
         looked(&server, seen_ms, offset_ms);
-        let store = server.connect(Layout::default()).await.unwrap();
+        let store = connect(&server, Layout::default()).await.unwrap();
         store.now_ms()
     };
     let clock = || clock_ms(&server);
@@ -159,8 +159,8 @@ async fn t4_who_comes_when_nobody_was_there_goes_on_from_where_the_time_was() {
 
 #[tokio::test]
 async fn t5_a_lease_that_lasts_longer_than_was_asked_for_is_shortened() {
-    let server = Server::start();
-    let store = server.connect(Layout::default()).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, Layout::default()).await.unwrap();
     let name = LeaseName::Partition(PartitionId(3));
     let ttl = Duration::from_millis(300);
     let lease = store

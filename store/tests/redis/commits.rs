@@ -7,16 +7,16 @@ use outlast_store::{
     Announcements, Committed, NodeId, Nudge, PartitionId, RoomCommit, Rooms, Seat, Snapshot,
     StoreError, StoreEvent, Topic, TopicId,
 };
+use outlast_testkit::RedisServer;
 
-use crate::{
-    scene::{LAYOUT, TTL, append, claim, entry, hear, next_commit, partition, room},
-    server::Server,
+use crate::scene::{
+    LAYOUT, TTL, append, claim, connect, entry, hear, next_commit, partition, room,
 };
 
 #[tokio::test]
 async fn w2_a_commit_is_announced_with_its_replies_behind_it_and_only_once() {
-    let server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let me = NodeId::from("gateway");
     let (subscriptions, mut listener) = store.listen(&me).await.unwrap();
     subscriptions.subscribe(&room()).await.unwrap();
@@ -43,8 +43,8 @@ async fn w2_a_commit_is_announced_with_its_replies_behind_it_and_only_once() {
 
 #[tokio::test]
 async fn w2_a_large_commit_is_one_step_as_well() {
-    let server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let epoch = claim(&*store, TTL).await;
     let me = NodeId::from("gateway");
     let mut commit = next_commit(&*store, epoch, &me).await;
@@ -82,8 +82,8 @@ async fn w2_a_large_commit_is_one_step_as_well() {
 
 #[tokio::test]
 async fn w2_entries_that_leave_a_gap_are_refused_as_a_whole() {
-    let server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let epoch = claim(&*store, TTL).await;
     let mut commit = next_commit(&*store, epoch, &"gateway".into()).await;
     let again = commit.rooms[0].entries[0].clone();
@@ -99,8 +99,8 @@ async fn w2_entries_that_leave_a_gap_are_refused_as_a_whole() {
 /// must not be told that it has happened, and the inputs must still be there for the next one.
 #[tokio::test]
 async fn w2_a_commit_that_broke_off_within_has_not_happened() {
-    let server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let epoch = claim(&*store, TTL).await;
     let me = NodeId::from("gateway");
     append(&*store).await.unwrap();

@@ -1,24 +1,21 @@
 //! A master is lost, and a replica takes its place.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use outlast_store::{
     Announcements, Committed, Health, Leases, Listener, NodeId, Rooms, Store, StoreError,
     StoreEvent, Subscriptions, Topic,
     redis::{Redis, RedisSettings},
 };
-use tokio::time::{sleep, timeout};
-
-use crate::{
-    cluster::Cluster,
-    scene::{LAYOUT, TTL, append, claim, hear, lease, next_commit, partition, room, until},
-    server::patient,
-    site::{CLOSELY_MS, LOOSELY_MS, Site},
-    watched::Watched,
+use outlast_testkit::{
+    PATIENCE,
+    redis::{CLOSELY_MS, Cluster, LOOSELY_MS, Sentinels, Site},
 };
+use tokio::time::timeout;
 
-/// How long a failover may take here.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::scene::{
+    LAYOUT, TTL, access, append, claim, hear, lease, next_commit, partition, patient, room, until,
+};
 
 pub(crate) fn topic() -> String {
     format!("ol:{{p{}}}:topic", partition().0)
@@ -36,7 +33,7 @@ impl Scene {
     /// A store with one room, whose lease is held, and a listener.
     pub(crate) async fn set(site: &mut impl Site) -> Self {
         let settings = RedisSettings {
-            access: site.access(),
+            access: access(site.login()),
             ..patient()
         };
         let store = Redis::connect(&site.url(), LAYOUT, settings).await.unwrap();
@@ -59,12 +56,9 @@ impl Scene {
         let cursor = self.store.cursor(partition()).await;
         assert!(matches!(cursor, Err(StoreError::Unavailable(_))));
         site.watch(CLOSELY_MS);
-        let there = async {
-            while self.store.cursor(partition()).await.is_err() {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(PATIENCE, there).await.unwrap();
+        until(async || self.store.cursor(partition()).await, Result::is_ok)
+            .await
+            .unwrap();
         site.watch(LOOSELY_MS);
         let mut health = self.store.health();
         let up = health.wait_for(|now| *now == Health::Up);
@@ -164,17 +158,17 @@ async fn a_lost_tail_is_another_history(mut site: impl Site) {
 
 #[tokio::test]
 async fn r4_sentinels_name_another_master_and_everything_goes_on() {
-    goes_on(Watched::start()).await;
+    goes_on(Sentinels::start()).await;
 }
 
 #[tokio::test]
 async fn r4_sentinels_that_ask_who_we_are_name_another_master_too() {
-    goes_on(Watched::start_with_users()).await;
+    goes_on(Sentinels::start_with_users()).await;
 }
 
 #[tokio::test]
 async fn r4_what_no_replica_of_the_master_had_is_another_history() {
-    a_lost_tail_is_another_history(Watched::start()).await;
+    a_lost_tail_is_another_history(Sentinels::start()).await;
 }
 
 #[tokio::test]
@@ -217,7 +211,7 @@ async fn slots_move_and_what_is_in_them_goes_on() {
 async fn l5_who_is_asked_in_the_wrong_way_says_so() {
     let cluster = Cluster::start();
     let node = cluster.masters()[0].url();
-    let watched = Watched::start();
+    let watched = Sentinels::start();
     let master = watched.masters()[0].url();
     let replica = watched.replicas()[0].url();
     let wrong = watched.url().replace("/main", "/other");

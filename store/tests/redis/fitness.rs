@@ -4,20 +4,19 @@ use outlast_store::{
     Committed, Health, NodeId, Rooms, Store, StoreError,
     redis::{Redis, RedisSettings},
 };
+use outlast_testkit::{
+    PATIENCE, RedisServer,
+    redis::{Cluster, Site},
+};
 use tokio::time::timeout;
 
-use crate::{
-    cluster::Cluster,
-    scene::{LAYOUT, PATIENCE, TTL, append, claim, next_commit},
-    server::Server,
-    site::Site,
-};
+use crate::scene::{LAYOUT, TTL, append, claim, connect, next_commit};
 
 /// Looks often.
 fn closely() -> RedisSettings {
     RedisSettings {
         probe_ms: 20,
-        ..crate::server::patient()
+        ..crate::scene::patient()
     }
 }
 
@@ -27,8 +26,8 @@ async fn l6_a_redis_that_evicts_is_refused_with_the_remedy() {
     for limit in limits {
         for policy in ["allkeys-lru", "volatile-ttl"] {
             let options = [limit, &["--maxmemory-policy", policy]].concat();
-            let server = Server::start_with(&options);
-            let Err(StoreError::Incompatible(message)) = server.connect(LAYOUT).await else {
+            let server = RedisServer::start_with(&options);
+            let Err(StoreError::Incompatible(message)) = connect(&server, LAYOUT).await else {
                 panic!("{policy} is refused");
             };
             let told = message.contains(policy) && message.contains("maxmemory-policy noeviction");
@@ -62,7 +61,7 @@ async fn becomes(store: &Redis, health: Health) {
 
 #[tokio::test]
 async fn l6_a_redis_that_refuses_writes_or_begins_to_evict_is_not_fit_while_it_does() {
-    let server = Server::start_with(&["--dbfilename", "blocked.rdb"]);
+    let server = RedisServer::start_with(&["--dbfilename", "blocked.rdb"]);
     let store = Redis::connect(&server.url(), LAYOUT, closely())
         .await
         .unwrap();

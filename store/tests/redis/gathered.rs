@@ -6,16 +6,14 @@ use outlast_store::{
     Announcements, Input, NodeId, Nudge, PartitionId, RecordWrite, Records, StoreError, StoreEvent,
     Topic, TopicId, WriteOutcome,
 };
+use outlast_testkit::{PATIENCE, RedisServer};
 
-use crate::{
-    scene::{ANY_TIME, LAYOUT, PATIENCE, input, new_record, partition},
-    server::Server,
-};
+use crate::scene::{ANY_TIME, LAYOUT, connect, input, new_record, partition};
 
 #[tokio::test]
 async fn a_record_that_cannot_be_read_is_nobody_elses_error() {
-    let server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let records: [RecordWrite; 9] = std::array::from_fn(|_| new_record());
     let broken = &records[4].sid;
     let shard = LAYOUT.shard(broken);
@@ -41,8 +39,8 @@ async fn a_record_that_cannot_be_read_is_nobody_elses_error() {
 
 #[tokio::test]
 async fn w6_a_seat_that_cannot_be_read_is_as_good_as_none() {
-    let server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let (strange, known) = (input(), input());
     let key = format!("ol:{{p{}}}:room:{}", partition().0, strange.room);
     let (strange_field, known_field) = (
@@ -64,8 +62,8 @@ async fn w6_a_seat_that_cannot_be_read_is_as_good_as_none() {
 
 #[tokio::test]
 async fn a_topic_that_cannot_be_read_is_nobody_elses_error() {
-    let server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let broken = PartitionId(2);
     server.run::<()>(&["SET", "ol:{p2}:topic", "no stream"]);
 
@@ -87,8 +85,8 @@ async fn a_topic_that_cannot_be_read_is_nobody_elses_error() {
 
 #[tokio::test]
 async fn nudges_that_share_a_round_trip_reach_whom_they_are_meant_for_in_order() {
-    let server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let names = ["one", "two"].map(NodeId::from);
     let (_one, mut one) = store.listen(&names[0]).await.unwrap();
     let (_two, mut two) = store.listen(&names[1]).await.unwrap();

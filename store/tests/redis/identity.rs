@@ -8,16 +8,14 @@ use outlast_store::{
     StoreError, StoreEvent,
     redis::{Redis, RedisSettings},
 };
+use outlast_testkit::{RedisServer, free_port};
 
-use crate::{
-    scene::{LAYOUT, TTL, append, claim, hear, lease, next_commit, until},
-    server::{Port, Server, patient},
-};
+use crate::scene::{LAYOUT, TTL, append, claim, connect, hear, lease, next_commit, patient, until};
 
 #[tokio::test]
 async fn r4_a_store_that_was_emptied_is_another_one() {
-    let server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let me = NodeId::from("gateway");
     assert!(store.heartbeat(&me, Role::Gateway).await.unwrap().unknown);
     assert!(!store.heartbeat(&me, Role::Gateway).await.unwrap().unknown);
@@ -42,21 +40,21 @@ async fn r4_a_store_that_was_emptied_is_another_one() {
 
 #[tokio::test]
 async fn l3_a_store_of_another_layout_or_format_is_refused() {
-    let server = Server::start();
-    server.connect(LAYOUT).await.unwrap();
-    server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    connect(&server, LAYOUT).await.unwrap();
+    connect(&server, LAYOUT).await.unwrap();
 
     let other = Layout {
         partitions: 8,
         shards: 2,
     };
-    let Err(StoreError::Incompatible(message)) = server.connect(other).await else {
+    let Err(StoreError::Incompatible(message)) = connect(&server, other).await else {
         panic!("another layout is refused");
     };
     assert!(message.contains("--partitions 4 --shards 2"), "{message}");
 
     server.run::<()>(&["HSET", "ol:store", "format", "99"]);
-    let Err(StoreError::Incompatible(message)) = server.connect(LAYOUT).await else {
+    let Err(StoreError::Incompatible(message)) = connect(&server, LAYOUT).await else {
         panic!("another format is refused");
     };
     assert!(message.contains("format 99"), "{message}");
@@ -64,11 +62,11 @@ async fn l3_a_store_of_another_layout_or_format_is_refused() {
 
 #[tokio::test]
 async fn l3_a_store_that_returns_with_another_layout_is_not_used() {
-    let mut server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let mut server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     server.run::<()>(&["HSET", "ol:store", "partitions", "8"]);
     server.kill();
-    server.start_again();
+    server.restart();
     let refused = |end: &Result<_, _>| matches!(end, Err(StoreError::Incompatible(_)));
     until(async || append(&*store).await, refused)
         .await
@@ -78,7 +76,7 @@ async fn l3_a_store_that_returns_with_another_layout_is_not_used() {
 
 #[tokio::test]
 async fn l5_who_cannot_connect_is_told_why_and_no_password_is_shown() {
-    let server = Server::start_with(&["--requirepass", "right-one"]);
+    let server = RedisServer::start_with(&["--requirepass", "right-one"]);
     let address = server.url().replace("redis://", "");
     Redis::connect(
         &format!("redis://:right-one@{address}"),
@@ -119,7 +117,7 @@ async fn l5_who_cannot_connect_is_told_why_and_no_password_is_shown() {
 
 #[tokio::test]
 async fn l5_a_server_that_hangs_is_not_waited_for() {
-    let server = Server::start();
+    let server = RedisServer::start();
     server.signal("STOP");
     in_time("no answer in time", async || {
         let connected = Redis::connect(&server.url(), LAYOUT, RedisSettings::default()).await;
@@ -144,9 +142,9 @@ async fn in_time(why: &str, ask: impl AsyncFn() -> String) {
 
 #[tokio::test]
 async fn databases_of_one_server_do_not_hear_each_other() {
-    let server = Server::start();
+    let server = RedisServer::start();
     let other = format!("{}/3", server.url());
-    let here = server.connect(LAYOUT).await.unwrap();
+    let here = connect(&server, LAYOUT).await.unwrap();
     let there = Redis::connect(&other, LAYOUT, RedisSettings::default())
         .await
         .unwrap();
@@ -159,9 +157,8 @@ async fn databases_of_one_server_do_not_hear_each_other() {
 
 #[tokio::test]
 async fn l12_a_cluster_that_is_put_together_later_is_waited_for() {
-    let bus = Port::hold();
-    let bus = bus.number().to_string();
-    let node = Server::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
+    let bus = free_port().to_string();
+    let node = RedisServer::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
     let url = format!("redis-cluster://127.0.0.1:{}", node.port());
     let settings = RedisSettings {
         start_wait_ms: 60_000,

@@ -4,17 +4,15 @@ use std::time::{Duration, Instant};
 
 use outlast_protocol::Sid;
 use outlast_store::{Announcements, Nudge, StoreEvent, Topic, TopicId};
+use outlast_testkit::{PATIENCE, RedisServer};
 use tokio::time::timeout;
 
-use crate::{
-    scene::{LAYOUT, PATIENCE, append, hear, partition, until},
-    server::Server,
-};
+use crate::scene::{LAYOUT, append, connect, hear, partition, until};
 
 #[tokio::test]
 async fn many_subscriptions_are_made_at_once_and_come_back() {
-    let mut server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let mut server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let (subscriptions, mut listener) = store.listen(&"gateway".into()).await.unwrap();
     let rooms: Vec<_> = (0..3_000)
         .map(|n| format!("chat/{n}").parse().unwrap())
@@ -32,7 +30,7 @@ async fn many_subscriptions_are_made_at_once_and_come_back() {
     until(channels, |count| *count == 1_000).await;
 
     server.kill();
-    server.start_again();
+    server.restart();
     assert_eq!(hear(&mut *listener).await, StoreEvent::Missed);
     let channels: Vec<String> = server.run(&["PUBSUB", "SHARDCHANNELS", "ol:*:live:*"]);
     assert_eq!(channels.len(), 1_000);
@@ -40,8 +38,8 @@ async fn many_subscriptions_are_made_at_once_and_come_back() {
 
 #[tokio::test]
 async fn who_wants_no_rooms_hears_nudges_all_the_same() {
-    let mut server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let mut server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let (_, mut listener) = store.listen(&"worker".into()).await.unwrap();
     store.nudge(None, &Nudge::Released).await.unwrap();
     assert_eq!(
@@ -50,7 +48,7 @@ async fn who_wants_no_rooms_hears_nudges_all_the_same() {
     );
 
     server.kill();
-    server.start_again();
+    server.restart();
     assert_eq!(hear(&mut *listener).await, StoreEvent::Missed);
     until(
         async || store.nudge(None, &Nudge::Released).await,
@@ -66,8 +64,8 @@ async fn who_wants_no_rooms_hears_nudges_all_the_same() {
 
 #[tokio::test]
 async fn hearing_is_cancel_safe() {
-    let server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let (_subscriptions, mut listener) = store.listen(&"gateway".into()).await.unwrap();
     let nudge = |generation| Nudge::TakenOver {
         sid: Sid::nil(),
@@ -96,8 +94,8 @@ async fn hearing_is_cancel_safe() {
 }
 #[tokio::test]
 async fn who_gives_up_reading_holds_up_nobody() {
-    let server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let read = |wait| store.read_topic(partition(), TopicId::default(), 9, wait);
     for _ in 0..20 {
         let given_up = timeout(Duration::from_millis(2), read(PATIENCE)).await;

@@ -4,10 +4,11 @@ use outlast_store::{
     StoreError,
     redis::{Access, Redis, RedisSettings},
 };
+use outlast_testkit::redis::{Sentinels, Site};
 
-use crate::{scene::LAYOUT, server::patient, site::Site, watched::Watched};
+use crate::scene::{LAYOUT, access, patient};
 
-async fn connect(site: &Watched, access: Access) -> Result<(), StoreError> {
+async fn connect(site: &Sentinels, access: Access) -> Result<(), StoreError> {
     let settings = RedisSettings {
         access,
         ..patient()
@@ -19,16 +20,16 @@ async fn connect(site: &Watched, access: Access) -> Result<(), StoreError> {
 
 #[tokio::test]
 async fn l5_who_is_refused_at_the_sentinels_is_told_which_login_is_meant() {
-    let site = Watched::start_with_users();
-    connect(&site, site.access()).await.unwrap();
+    let site = Sentinels::start_with_users();
+    connect(&site, access(site.login())).await.unwrap();
     let nobody = Access {
         sentinel_user: None,
         sentinel_password: None,
-        ..site.access()
+        ..access(site.login())
     };
     let wrong = Access {
         sentinel_password: Some("wrong".into()),
-        ..site.access()
+        ..access(site.login())
     };
     for access in [nobody, wrong] {
         let error = connect(&site, access).await.unwrap_err().to_string();
@@ -39,13 +40,16 @@ async fn l5_who_is_refused_at_the_sentinels_is_told_which_login_is_meant() {
         let less = ["ACL", "SETUSER", "outlast-sentinel", "-sentinel|master"];
         site.tell_sentinel(number, &less);
     }
-    let error = connect(&site, site.access()).await.unwrap_err().to_string();
+    let error = connect(&site, access(site.login()))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("+sentinel|master"), "{error}");
 }
 
 #[tokio::test]
 async fn one_sentinel_that_refuses_us_does_not_speak_for_the_others() {
-    let site = Watched::start_with_users();
+    let site = Sentinels::start_with_users();
     let changed = [
         "ACL",
         "SETUSER",
@@ -54,15 +58,15 @@ async fn one_sentinel_that_refuses_us_does_not_speak_for_the_others() {
         ">changed",
     ];
     site.tell_sentinel(1, &changed);
-    connect(&site, site.access()).await.unwrap();
+    connect(&site, access(site.login())).await.unwrap();
 }
 
 #[tokio::test]
 async fn l5_who_is_refused_at_the_master_is_told_that_login() {
-    let site = Watched::start_with_users();
+    let site = Sentinels::start_with_users();
     let wrong = Access {
         password: Some("wrong".into()),
-        ..site.access()
+        ..access(site.login())
     };
     let error = connect(&site, wrong).await.unwrap_err().to_string();
     assert!(error.contains("--store-password-file"), "{error}");

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod clocks;
-mod cluster;
 mod commits;
 mod cut;
 mod failovers;
@@ -20,12 +19,8 @@ mod prefixes;
 mod replay;
 mod roles;
 mod scene;
-mod server;
 mod shared;
-mod site;
 mod tls;
-mod users;
-mod watched;
 
 use std::time::Duration;
 
@@ -36,16 +31,19 @@ use outlast_store::{
     conformance::{Harness, Lost},
     conformance_suite,
 };
+use outlast_testkit::{
+    RedisServer,
+    redis::{Cluster, Sentinels},
+};
 
-use cluster::Cluster;
-use server::Server;
 use shared::Shelf;
-use watched::Watched;
+
+struct Single(RedisServer);
 
 #[async_trait]
-impl Harness for Server {
+impl Harness for Single {
     async fn connect(&self) -> SharedStore {
-        Server::connect(self, Layout::default()).await.unwrap()
+        scene::connect(&self.0, Layout::default()).await.unwrap()
     }
 
     async fn pass(&self, time: Duration) {
@@ -53,23 +51,28 @@ impl Harness for Server {
     }
 
     async fn interrupt(&self) {
-        self.run::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        self.0.run::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     }
 
     async fn append_text(&self, PartitionId(p): PartitionId, text: &str) {
-        self.run::<()>(&["XADD", &format!("ol:{{p{p}}}:topic"), "*", "input", text]);
+        self.0
+            .run::<()>(&["XADD", &format!("ol:{{p{p}}}:topic"), "*", "input", text]);
     }
 
     async fn lose_log(&self, room: &RoomName) {
         let PartitionId(p) = Layout::default().partition(room);
-        let lost: u8 = self.run(&["DEL", &format!("ol:{{p{p}}}:log:{room}")]);
+        let lost: u8 = self.0.run(&["DEL", &format!("ol:{{p{p}}}:log:{room}")]);
         assert_eq!(lost, 1);
     }
 
     async fn lose(&self, shard: ShardId, sid: Sid, what: Lost) {
         let command = losing(shard, sid, &what);
         let command: Vec<_> = command.iter().map(String::as_str).collect();
-        assert_eq!(self.run::<u64>(&command), 1, "there was something to lose");
+        assert_eq!(
+            self.0.run::<u64>(&command),
+            1,
+            "there was something to lose"
+        );
     }
 }
 
@@ -93,7 +96,7 @@ fn losing(ShardId(s): ShardId, sid: Sid, what: &Lost) -> Vec<String> {
 mod single {
     use super::*;
 
-    conformance_suite!(async { Server::start() });
+    conformance_suite!(async { Single(RedisServer::start()) });
 }
 
 mod on_a_cluster {
@@ -107,7 +110,7 @@ mod on_a_cluster {
 mod behind_sentinels {
     use super::*;
 
-    static SHELF: Shelf<Watched> = Shelf::new();
+    static SHELF: Shelf<Sentinels> = Shelf::new();
 
-    conformance_suite!(SHELF.take(Watched::start));
+    conformance_suite!(SHELF.take(Sentinels::start));
 }

@@ -7,19 +7,17 @@ use outlast_store::{
     TopicId, WriteOutcome,
     redis::{Redis, RedisSettings},
 };
+use outlast_testkit::RedisServer;
 
-use crate::{
-    scene::{
-        ANY_TIME, LAYOUT, TTL, append, claim, input, lease, new_record, next_commit, partition,
-        room, until,
-    },
-    server::Server,
+use crate::scene::{
+    ANY_TIME, LAYOUT, TTL, append, claim, connect, input, lease, new_record, next_commit,
+    partition, room, until,
 };
 
 #[tokio::test]
 async fn w7_at_the_memory_limit_nothing_changes_and_nobody_loses_what_he_holds() {
-    let server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let me = NodeId::from("gateway");
     let epoch = claim(&*store, TTL).await;
     let first = next_commit(&*store, epoch, &me).await;
@@ -80,7 +78,7 @@ async fn w7_at_the_memory_limit_nothing_changes_and_nobody_loses_what_he_holds()
 
 #[tokio::test]
 async fn w7_close_to_the_memory_limit_what_was_taken_in_is_still_committed() {
-    let server = Server::start();
+    let server = RedisServer::start();
     let settings = RedisSettings {
         probe_ms: 20,
         ..RedisSettings::default()
@@ -111,7 +109,7 @@ async fn w7_close_to_the_memory_limit_what_was_taken_in_is_still_committed() {
 
 #[tokio::test]
 async fn a_topic_takes_no_more_than_its_bound() {
-    let server = Server::start();
+    let server = RedisServer::start();
     let settings = RedisSettings {
         topic_entries_max: 3,
         ..RedisSettings::default()

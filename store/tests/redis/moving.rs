@@ -5,11 +5,11 @@ use outlast_store::{
     Committed, Leases, RecordWrite, Records, RoomLoad, Rooms, ShardId, StoreError, Topic, TopicId,
     WriteOutcome,
 };
+use outlast_testkit::{PATIENCE, redis::Cluster};
 
 use crate::{
-    cluster::Cluster,
     failovers::{Scene, topic},
-    scene::{LAYOUT, PATIENCE, TTL, append, lease, new_record, next_commit, partition, room},
+    scene::{LAYOUT, TTL, append, lease, new_record, next_commit, partition, room},
 };
 
 #[tokio::test]

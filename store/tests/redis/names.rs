@@ -10,12 +10,10 @@ use outlast_store::{
     Announcements, Health, Nudge, Store, StoreEvent,
     redis::{Redis, RedisSettings, Resolver},
 };
+use outlast_testkit::{PATIENCE, RedisServer};
 use tokio::time::timeout;
 
-use crate::{
-    scene::{LAYOUT, PATIENCE, append, hear, until},
-    server::{Server, patient},
-};
+use crate::scene::{LAYOUT, append, hear, patient, until};
 
 /// What a name stands for, as of now.
 #[derive(Clone, Default)]
@@ -45,7 +43,7 @@ impl Directory {
     }
 }
 
-fn url(server: &Server) -> String {
+fn url(server: &RedisServer) -> String {
     format!("redis://store.test:{}", server.port())
 }
 
@@ -56,10 +54,14 @@ fn mute(last: u8, port: u16) -> TcpListener {
 
 #[tokio::test]
 async fn l9_of_several_machines_behind_a_name_the_one_that_is_the_store_is_used() {
-    let server = Server::start();
+    let server = RedisServer::start();
     let port = server.port();
     let _mute = [2, 3].map(|last| mute(last, port));
-    let replica = Server::start_at(4, port, &["--replicaof", "127.0.0.1", &port.to_string()]);
+    let replica = RedisServer::launch()
+        .host(4)
+        .port(port)
+        .options(&["--replicaof", "127.0.0.1", &port.to_string()])
+        .start();
     // Nobody is at 127.0.0.5.
     let directory = Directory::of(&[2, 3, 4, 5, 1]);
     let store = Redis::connect(&url(&server), LAYOUT, directory.settings())
@@ -77,7 +79,7 @@ async fn l9_of_several_machines_behind_a_name_the_one_that_is_the_store_is_used(
 
 #[tokio::test]
 async fn l9_a_redis_that_has_another_address_is_found_there_soon() {
-    let mut server = Server::start();
+    let mut server = RedisServer::start();
     let directory = Directory::of(&[1]);
     let store = Redis::connect(&url(&server), LAYOUT, directory.settings())
         .await
@@ -87,7 +89,7 @@ async fn l9_a_redis_that_has_another_address_is_found_there_soon() {
 
     server.kill();
     let _mute = mute(1, server.port());
-    let elsewhere = Server::start_at(6, server.port(), &[]);
+    let elsewhere = RedisServer::launch().host(6).port(server.port()).start();
     let mut health = store.health();
     let down = timeout(PATIENCE, health.wait_for(|now| *now == Health::Down));
     drop(down.await.unwrap().unwrap());

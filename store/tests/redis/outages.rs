@@ -7,19 +7,17 @@ use outlast_store::{
     Topic, TopicId,
     redis::{Redis, RedisSettings},
 };
+use outlast_testkit::{PATIENCE, RedisServer};
 use tokio::time::timeout;
 
-use crate::{
-    scene::{
-        LAYOUT, PATIENCE, TTL, append, claim, hear, lease, next_commit, partition, room, until,
-    },
-    server::{Server, patient},
+use crate::scene::{
+    LAYOUT, TTL, append, claim, connect, hear, lease, next_commit, partition, patient, room, until,
 };
 
 #[tokio::test]
 async fn a_server_that_is_killed_and_returns_is_used_again() {
-    let mut server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let mut server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let me = NodeId::from("gateway");
     let (subscriptions, mut listener) = store.listen(&me).await.unwrap();
     subscriptions.subscribe(&room()).await.unwrap();
@@ -75,7 +73,7 @@ async fn a_server_that_is_killed_and_returns_is_used_again() {
         "operations fail at once"
     );
 
-    server.start_again();
+    server.restart();
     timeout(PATIENCE, health.wait_for(|now| *now == Health::Up))
         .await
         .unwrap()
@@ -98,7 +96,7 @@ async fn a_server_that_is_killed_and_returns_is_used_again() {
 
 #[tokio::test]
 async fn a_server_that_hangs_is_given_up_and_used_again() {
-    let server = Server::start();
+    let server = RedisServer::start();
     let settings = RedisSettings {
         command_timeout_ms: 3_000,
         probe_ms: 50,
@@ -142,8 +140,8 @@ async fn a_server_that_hangs_is_given_up_and_used_again() {
 
 #[tokio::test]
 async fn scripts_that_the_server_forgot_are_loaded_again() {
-    let server = Server::start();
-    let store = server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    let store = connect(&server, LAYOUT).await.unwrap();
     let epoch = claim(&*store, TTL).await;
     for _ in 0..3 {
         server.run::<()>(&["SCRIPT", "FLUSH"]);

@@ -7,13 +7,14 @@ use outlast_store::{
     Topic, TopicId,
     redis::{Redis, RedisSettings},
 };
+use outlast_testkit::{
+    RedisServer,
+    redis::{Cluster, Site, users},
+};
 
-use crate::{
-    cluster::Cluster,
-    scene::{LAYOUT, TTL, append, claim, hear, lease, new_record, next_commit, partition, room},
-    server::{Server, patient},
-    site::Site,
-    users,
+use crate::scene::{
+    LAYOUT, TTL, append, claim, everything, hear, lease, new_record, next_commit, partition,
+    patient, room,
 };
 
 async fn connect(
@@ -75,7 +76,7 @@ async fn keep_to_themselves(url: &str, settings: &RedisSettings) {
     assert_eq!(news.entries, commit.rooms[0].entries);
 }
 
-fn keys_are_ours(server: &Server, prefixes: &[&str]) {
+fn keys_are_ours(server: &RedisServer, prefixes: &[&str]) {
     let keys: Vec<String> = server.run(&["KEYS", "*"]);
     assert!(!keys.is_empty());
     for key in keys {
@@ -86,8 +87,8 @@ fn keys_are_ours(server: &Server, prefixes: &[&str]) {
 
 #[tokio::test]
 async fn l7_two_deployments_share_a_redis_and_see_nothing_of_each_other() {
-    let server = Server::start();
-    let unnamed = server.connect(LAYOUT).await.unwrap();
+    let server = RedisServer::start();
+    let unnamed = crate::scene::connect(&server, LAYOUT).await.unwrap();
     append(&*unnamed).await.unwrap();
     keep_to_themselves(&server.url(), &patient()).await;
     keep_to_themselves(&format!("{}/3", server.url()), &patient()).await;
@@ -106,7 +107,7 @@ async fn l7_two_deployments_share_a_cluster_and_see_nothing_of_each_other() {
 /// The shipped users, for a deployment with another prefix: `sed 's/\([~&]\)ol:/\1ours:/g'`.
 #[tokio::test]
 async fn l7_a_user_of_one_deployment_can_do_nothing_in_another() {
-    let server = Server::start_for_users(&[]);
+    let server = RedisServer::start_for_users(&[]);
     for line in users::renamed("ours") {
         let words: Vec<_> = ["ACL", "SETUSER"]
             .into_iter()
@@ -115,7 +116,7 @@ async fn l7_a_user_of_one_deployment_can_do_nothing_in_another() {
         server.run::<()>(&words);
     }
     let settings = RedisSettings {
-        access: users::everything(),
+        access: everything(),
         ..patient()
     };
     let store = connect(&server.url(), "ours", LAYOUT, settings.clone()).await;

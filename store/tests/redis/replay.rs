@@ -11,24 +11,24 @@ use outlast_store::{
     Leases, Membership, NodeId, Records, Role, Rooms, StoreError, Topic, TopicId,
     redis::{Access, Redis, RedisSettings},
 };
+use outlast_testkit::{
+    PATIENCE, RedisServer,
+    redis::users::{self, PASSWORD},
+};
 
 use tracing::span;
 
-use crate::{
-    scene::{
-        LAYOUT, PATIENCE, TTL, append, claim, new_record, next_commit, partition, room, until,
-    },
-    server::{Server, patient},
-    users::{self, PASSWORD},
+use crate::scene::{
+    LAYOUT, TTL, append, claim, new_record, next_commit, partition, patient, room, until,
 };
 
 /// A server with an ACL file that keeps what it acknowledged.
-fn server_with(acl: &Path) -> Server {
+fn server_with(acl: &Path) -> RedisServer {
     let acl = acl.to_str().unwrap();
-    Server::start_with(&["--appendfsync", "always", "--aclfile", acl])
+    RedisServer::start_with(&["--appendfsync", "always", "--aclfile", acl])
 }
 
-async fn connect(server: &Server, user: &str) -> Result<Arc<Redis>, StoreError> {
+async fn connect(server: &RedisServer, user: &str) -> Result<Arc<Redis>, StoreError> {
     let access = Access {
         user: Some(user.into()),
         password: Some(PASSWORD.into()),
@@ -41,7 +41,7 @@ async fn connect(server: &Server, user: &str) -> Result<Arc<Redis>, StoreError> 
     Redis::connect(&server.url(), LAYOUT, settings).await
 }
 
-fn dump(server: &Server) -> Vec<(String, Vec<u8>)> {
+fn dump(server: &RedisServer) -> Vec<(String, Vec<u8>)> {
     let who = users::as_operator();
     let mut keys: Vec<String> = server.run_as(&who, &["KEYS", "*"]);
     keys.sort();
@@ -87,8 +87,8 @@ async fn outlives_sigkill(acl: &Path, [gateway, worker, sessions]: [&str; 3]) {
     assert!(before.len() > 10, "{before:?}");
 
     server.kill();
-    server.start_again();
-    server.has_loaded(&users::as_operator());
+    server.restart();
+    server.wait_until_loaded(&users::as_operator());
     assert_eq!(dump(&server), before);
     let store = connect(&server, worker).await.unwrap();
     assert_eq!(store.load(&room()).await, Ok(load));
@@ -204,7 +204,7 @@ async fn told(default: &str, options: &[&str], user: &str) -> Vec<String> {
     )
     .unwrap();
     let acl = acl.to_str().unwrap();
-    let server = Server::start_with(&[options, &["--aclfile", acl]].concat());
+    let server = RedisServer::start_with(&[options, &["--aclfile", acl]].concat());
     let told = Told::default();
     let _here = tracing::subscriber::set_default(told.clone());
     let store = connect(&server, user).await.unwrap();

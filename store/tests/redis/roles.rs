@@ -4,16 +4,15 @@ use outlast_store::{
     Input, NodeId, Rooms, Seat, SeatRead, StoreError, Topic,
     redis::{Access, Redis, RedisSettings},
 };
+use outlast_testkit::RedisServer;
 
-use crate::{
-    scene::{ANY_TIME, LAYOUT, TTL, claim, input, next_commit, partition},
-    server::{Server, patient},
-    users,
+use crate::scene::{
+    ANY_TIME, LAYOUT, TTL, claim, everything, input, next_commit, partition, patient,
 };
 
 #[test]
 fn what_one_role_needs_another_may_not() {
-    let server = Server::start_for_users(&[]);
+    let server = RedisServer::start_for_users(&[]);
     let may = |user: &str, command: &str| {
         let mut words = vec!["ACL", "DRYRUN", user];
         words.extend(command.split(' '));
@@ -83,9 +82,9 @@ fn what_one_role_needs_another_may_not() {
 /// An ACL file of a version that did not know yet of taking up what was kept unread.
 #[tokio::test]
 async fn w2_who_may_not_do_all_of_a_commit_does_nothing_of_it() {
-    let server = Server::start_for_users(&[]);
+    let server = RedisServer::start_for_users(&[]);
     let settings = RedisSettings {
-        access: users::everything(),
+        access: everything(),
         ..patient()
     };
     let store = Redis::connect(&server.url(), LAYOUT, settings).await;
@@ -113,7 +112,7 @@ async fn w2_who_may_not_do_all_of_a_commit_does_nothing_of_it() {
 
 #[tokio::test]
 async fn a_gateway_may_see_where_sessions_sit() {
-    let server = Server::start_for_users(&[]);
+    let server = RedisServer::start_for_users(&[]);
     let connect = async |access| {
         let settings = RedisSettings {
             access,
@@ -122,14 +121,14 @@ async fn a_gateway_may_see_where_sessions_sit() {
         let store = Redis::connect(&server.url(), LAYOUT, settings).await;
         store.unwrap()
     };
-    let everything = connect(users::everything()).await;
-    let epoch = claim(&*everything, TTL).await;
-    let commit = next_commit(&*everything, epoch, &NodeId::from("gateway")).await;
-    everything.commit(&commit).await.unwrap();
+    let whole = connect(everything()).await;
+    let epoch = claim(&*whole, TTL).await;
+    let commit = next_commit(&*whole, epoch, &NodeId::from("gateway")).await;
+    whole.commit(&commit).await.unwrap();
 
     let gateway = Access {
         user: Some("outlast-gateway".into()),
-        ..users::everything()
+        ..everything()
     };
     let store = connect(gateway).await;
     let (sid, _) = commit.rooms[0].seats[0];

@@ -1,16 +1,18 @@
 //! What the tests do again and again.
 
-use std::{fmt::Debug, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use outlast_protocol::{Payload, Pos, RoomName, Sid};
 use outlast_store::{
     Answer, Body, Commit, Cursor, Deadline, Entry, Group, Input, Layout, LeaseName, Listener,
     NodeId, PartitionId, RecordWrite, Reply, Request, RoomCommit, Seat, Store, StoreEvent, Topic,
+    redis::{Access, Redis, RedisSettings},
 };
-use tokio::time::{sleep, timeout};
-
-/// How long anything may take here, on a machine that is busy with other things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use outlast_testkit::{
+    PATIENCE, RedisServer, eventually,
+    redis::{Login, users},
+};
+use tokio::time::timeout;
 
 pub(crate) const LAYOUT: Layout = Layout {
     partitions: 4,
@@ -22,6 +24,40 @@ pub(crate) const TTL: Duration = Duration::from_secs(3_600);
 
 /// Never too late.
 pub(crate) const ANY_TIME: Deadline = Deadline(u64::MAX);
+
+/// A busy machine is not taken for a store that is away.
+pub(crate) fn patient() -> RedisSettings {
+    RedisSettings {
+        command_timeout_ms: 20_000,
+        ..RedisSettings::default()
+    }
+}
+
+pub(crate) async fn connect(
+    server: &RedisServer,
+    layout: Layout,
+) -> Result<Arc<Redis>, outlast_store::StoreError> {
+    Redis::connect(&server.url(), layout, patient()).await
+}
+
+/// The user that does everything.
+pub(crate) fn everything() -> Access {
+    access(Login {
+        user: Some("outlast"),
+        password: Some(users::PASSWORD),
+        ..Login::default()
+    })
+}
+
+pub(crate) fn access(login: Login) -> Access {
+    Access {
+        user: login.user.map(Into::into),
+        password: login.password.map(Into::into),
+        sentinel_user: login.sentinel_user.map(Into::into),
+        sentinel_password: login.sentinel_password.map(Into::into),
+        ..Access::default()
+    }
+}
 
 pub(crate) fn room() -> RoomName {
     "chat/lobby".parse().unwrap()
@@ -138,18 +174,9 @@ pub(crate) async fn hear(listener: &mut dyn Listener) -> StoreEvent {
 }
 
 /// Repeats a question until its answer is the right one.
-pub(crate) async fn until<T: Debug>(
-    mut ask: impl AsyncFnMut() -> T,
-    right: impl Fn(&T) -> bool,
-) -> T {
-    let asking = timeout(PATIENCE, async {
-        loop {
-            let answer = ask().await;
-            if right(&answer) {
-                return answer;
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-    });
-    asking.await.expect("the right answer comes in time")
+pub(crate) async fn until<T>(mut ask: impl AsyncFnMut() -> T, right: impl Fn(&T) -> bool) -> T {
+    eventually("the right answer comes", async || {
+        Some(ask().await).filter(&right)
+    })
+    .await
 }

@@ -12,9 +12,13 @@ use outlast_store::{
     conformance::{Harness, Lost},
     redis::{Redis, RedisSettings},
 };
+use outlast_testkit::redis::Site;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
-use crate::{losing, server::patient, site::Site, users};
+use crate::{
+    losing,
+    scene::{everything, patient},
+};
 
 /// A site that the cases of the suite share, one after the other, since it takes long to start; killed behind
 /// the last of them.
@@ -51,7 +55,7 @@ impl<S: Site> Harness for Shared<S> {
     async fn connect(&self) -> SharedStore {
         // Under the least that is needed, so that what it does not grant is not used.
         let settings = RedisSettings {
-            access: users::everything(),
+            access: everything(),
             ..patient()
         };
         Redis::connect(&self.0.url(), Layout::default(), settings)

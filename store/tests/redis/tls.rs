@@ -6,13 +6,11 @@ use outlast_store::{
     Announcements, Nudge, StoreError, StoreEvent,
     redis::{Access, Certificate, Redis, RedisSettings},
 };
+use outlast_testkit::{RedisServer, free_port};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
-use crate::{
-    scene::{LAYOUT, append, hear},
-    server::{Port, Server, patient},
-};
+use crate::scene::{LAYOUT, append, hear, patient};
 
 /// An authority, a server that it vouches for, and a client.
 struct Trust {
@@ -53,8 +51,8 @@ impl Trust {
     }
 
     /// A server whose certificate is for `localhost`, and its TLS port.
-    fn server(&self) -> (Server, Port) {
-        let port = Port::hold();
+    fn server(&self) -> (RedisServer, u16) {
+        let port = free_port();
         let ours = self.certificate("localhost");
         let files = [
             ("--tls-ca-cert-file", self.ca_pem()),
@@ -62,10 +60,10 @@ impl Trust {
             ("--tls-key-file", ours.key_pem),
         ];
         let files = files.map(|(option, pem)| [option.to_owned(), self.file(option, &pem)]);
-        let port_option = port.number().to_string();
+        let port_option = port.to_string();
         let mut options = vec!["--tls-port", &port_option];
         options.extend(files.iter().flatten().map(String::as_str));
-        (Server::start_with(&options), port)
+        (RedisServer::start_with(&options), port)
     }
 }
 
@@ -95,8 +93,7 @@ async fn refusal(url: &str, access: Access) -> String {
 #[tokio::test]
 async fn l3_a_store_behind_tls_is_used_by_who_trusts_it_and_is_trusted() {
     let trust = Trust::new("authority");
-    let (_server, held) = trust.server();
-    let port = held.number();
+    let (_server, port) = trust.server();
     let url = format!("rediss://localhost:{port}");
     let good = Access {
         ca_pem: Some(trust.ca_pem()),
@@ -149,7 +146,7 @@ async fn l3_a_store_behind_tls_is_used_by_who_trusts_it_and_is_trusted() {
 #[tokio::test]
 async fn h3_user_and_password_are_given_apart_from_the_url_and_never_shown() {
     let server =
-        Server::start_with(&["--user", "outlast", "on", ">right-one", "~*", "&*", "+@all"]);
+        RedisServer::start_with(&["--user", "outlast", "on", ">right-one", "~*", "&*", "+@all"]);
     let access = |user: &str, password: &str| Access {
         user: Some(user.into()),
         password: Some(password.into()),

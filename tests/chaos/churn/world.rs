@@ -11,17 +11,13 @@ use std::{
 
 use outlast_protocol::RoomName;
 use outlast_store::{Layout, embedded::Embedded, redis};
+use outlast_testkit::{RedisServer, WallClock, eventually, proxy::Proxy};
 use reconnect_storm::RoomLog;
 
 use self::machine::{Machine, Role};
 pub(crate) use self::trouble::Mix;
 use super::http;
-use crate::{
-    clock::WallClock,
-    logs::logs,
-    proxy::Proxy,
-    support::{Redis, eventually, free_port},
-};
+use crate::support::logs;
 
 /// Which store the processes share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +33,10 @@ pub(crate) struct World {
     machines: Vec<Machine>,
     /// Clients come in here, and are passed on to the gateways in turns.
     pub(crate) front: Proxy,
-    redis: Option<Redis>,
+    redis: Option<RedisServer>,
     redis_clock: WallClock,
     /// When Redis is started, or continued, again.
     redis_back: Option<(Instant, bool)>,
-    redis_pid: String,
     redis_clock_back: Option<Instant>,
     embedded: Option<tempfile::TempDir>,
     folder: PathBuf,
@@ -63,13 +58,11 @@ impl World {
         let mut embedded = None;
         let (roles, url): (&[Role], String) = match store {
             Store::Redis => {
-                let by_clock = redis_clock.environment();
-                let always = Box::new(move |command: &mut std::process::Command| {
-                    command.envs(by_clock.clone());
-                    command.args(["--appendfsync", "always"]);
-                });
-                let server = Redis::start_with(always);
-                let address = server.url().replace("redis://", "");
+                let server = RedisServer::launch()
+                    .options(&["--appendfsync", "always"])
+                    .environment(redis_clock.environment())
+                    .start();
+                let address = server.address();
                 redis = Some(server);
                 (&Role::FLEET, address)
             }
@@ -90,7 +83,6 @@ impl World {
             redis,
             redis_clock,
             redis_back: None,
-            redis_pid: String::new(),
             redis_clock_back: None,
             embedded,
             folder: folder.to_owned(),
@@ -213,9 +205,4 @@ impl World {
 
 fn data_in(folder: &Path) -> String {
     folder.join("data").display().to_string()
-}
-
-/// A port of this machine.
-fn address() -> String {
-    format!("127.0.0.1:{}", free_port())
 }

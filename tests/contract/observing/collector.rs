@@ -12,10 +12,9 @@ use opentelemetry_proto::tonic::{
     common::v1::{KeyValue, any_value::Value},
     trace::v1::Span,
 };
+use outlast_testkit::eventually;
 use parking_lot::Mutex;
 use prost::Message;
-
-use crate::support::eventually;
 
 /// A collector of traces: takes what OTLP over HTTP brings, and keeps it.
 pub(crate) struct Collector {

@@ -8,10 +8,8 @@ use outlast_store::{
     Answer, Body, Deadline, Entry, Input, Listener, NodeId, Reply, Request, SharedStore,
     StoreError, StoreEvent, Subscriptions,
 };
+use outlast_testkit::PATIENCE;
 use serde_json::{Value, json};
-
-/// Longer than anything here takes, unless it never comes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One session in one room, and the gateway that it is at.
 pub(crate) struct Client {

@@ -1,15 +1,13 @@
-use std::{
-    sync::mpsc,
-    time::{Duration, Instant},
-};
+use std::{sync::mpsc, time::Duration};
 
 use outlast_store::{Body, SharedStore};
+use outlast_testkit::eventually;
 use outlast_worker::{Registry, WorkerSettings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    client::{Client, PATIENCE},
+    client::Client,
     workers::{PARTITIONS, Worker, owners, store, until_even},
 };
 
@@ -86,7 +84,7 @@ const ENDLESS_MS: u64 = 3_600_000;
 /// milliseconds.
 fn without_a_pause(longest: Duration) {
     println!("the longest wait was {longest:?}");
-    assert!(longest < PATIENCE / 2, "{longest:?}");
+    assert!(longest < Duration::from_secs(30), "{longest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,14 +221,10 @@ async fn w1_a_worker_that_stood_still_past_its_lease_writes_nothing() {
 
 /// Waits until a worker holds nothing.
 async fn until_taken_over(store: &SharedStore, id: &outlast_store::NodeId) {
-    let start = Instant::now();
-    loop {
+    eventually("others have all that it held", async || {
         let owners = owners(store).await;
         let theirs = owners.iter().flatten().filter(|owner| *owner != id).count();
-        if theirs == usize::from(PARTITIONS) {
-            return;
-        }
-        assert!(start.elapsed() < PATIENCE, "{owners:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        (theirs == usize::from(PARTITIONS)).then_some(())
+    })
+    .await;
 }

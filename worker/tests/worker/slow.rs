@@ -204,7 +204,7 @@ async fn w10_a_room_that_the_store_does_not_give_holds_up_no_other() {
             answer => assert!(busy(&answer, 0), "{answer:?}"),
         }
         assert!(
-            start.elapsed() < crate::client::PATIENCE,
+            start.elapsed() < outlast_testkit::PATIENCE,
             "it stands still for ever"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,7 +1,7 @@
 use outlast_store::{Role, SharedStore};
 
-use crate::client::PATIENCE;
 use crate::workers::{Worker, held, store, until_even};
+use outlast_testkit::eventually;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w4_partitions_spread_evenly_as_workers_come_and_go() {
@@ -33,12 +33,10 @@ async fn a_worker_that_is_long_gone_is_struck_off() {
     let (_, members) = store.nodes().await.unwrap();
     let workers = members.iter().filter(|member| member.role == Role::Worker);
     assert!(workers.count() <= 2);
-    let struck = async {
-        while store.nodes().await.unwrap().1.len() > 1 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    let in_time = tokio::time::timeout(PATIENCE, struck);
-    in_time.await.unwrap();
+    eventually("the dead one is struck off", async || {
+        let (_, members) = store.nodes().await.unwrap();
+        (members.len() <= 1).then_some(())
+    })
+    .await;
     worker.stop().await;
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use outlast_store::{Body, SharedStore};
+use outlast_testkit::RedisServer;
 use outlast_worker::{At, Cx, Input, Member, Refusal, Registry, Room, WorkerSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
     client::Client,
-    outage::Server,
+    outage::connect,
     workers::{Worker, store},
 };
 
@@ -139,8 +140,8 @@ async fn w8_an_alarm_outlives_its_worker_in_the_embedded_store() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w8_an_alarm_outlives_its_worker_in_redis() {
-    let server = Server::start();
-    outlives_its_worker(server.connect().await).await;
+    let server = RedisServer::start();
+    outlives_its_worker(connect(&server).await).await;
 }
 
 /// An idle Redis ends a wait up to 100 ms late; who waits for a time must not depend on that.
@@ -160,8 +161,8 @@ async fn w8_a_room_is_woken_on_time_while_redis_is_idle() {
 
 /// The median of how late the bell is.
 async fn typically_late_ms() -> u64 {
-    let server = Server::start();
-    let store = server.connect().await;
+    let server = RedisServer::start();
+    let store = connect(&server).await;
     let worker = start(&store, 10_000);
     let mut ada = Client::joined(&store, "bell/church").await;
     // Time for whatever a start brings along.

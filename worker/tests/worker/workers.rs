@@ -5,7 +5,7 @@ use outlast_worker::{Registry, WorkerSettings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::PATIENCE;
+use outlast_testkit::PATIENCE;
 
 pub(crate) const PARTITIONS: u16 = 8;
 

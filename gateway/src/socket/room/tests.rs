@@ -10,6 +10,7 @@ use std::{cell::RefCell, collections::VecDeque, rc::Rc, time::Duration};
 
 use outlast_protocol::{Payload, Pos, ServerFrame, SnapshotReason};
 use outlast_store::{Answer, Body, Entry, Outcome, OutcomeBody, Request};
+use outlast_testkit::seed;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::time::Instant;
 
@@ -362,9 +363,7 @@ const FOUND: [u64; 4] = [
 /// `OUTLAST_SEED=…` repeats a run.
 #[test]
 fn a8_e3_every_action_has_a_word_and_nothing_is_told_twice() {
-    let given = std::env::var("OUTLAST_SEED").ok();
-    let seed: u64 = given.map_or_else(rand::random, |seed| seed.parse().expect("a whole number"));
-    println!("OUTLAST_SEED={seed}");
+    let seed = seed();
     let drawn = (0..400).map(|run| seed.wrapping_add(run));
     let mut shortcuts = 0;
     for seed in FOUND.into_iter().chain(drawn) {

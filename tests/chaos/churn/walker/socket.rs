@@ -4,14 +4,10 @@ use futures_util::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
 };
+use outlast_testkit::client;
 use serde_json::Value;
-use tokio::{net::TcpStream, sync::mpsc, task::JoinHandle, time::timeout};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream,
-    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
-};
-
-type Wire = WebSocketStream<MaybeTlsStream<TcpStream>>;
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio_tungstenite::tungstenite::Message;
 
 /// One socket; dropped, it is cut.
 pub(super) struct Socket {
@@ -20,7 +16,7 @@ pub(super) struct Socket {
     pub(super) heard: Instant,
     /// Its first frame has an answer.
     pub(super) answered: bool,
-    sink: SplitSink<Wire, Message>,
+    sink: SplitSink<client::Socket, Message>,
     reader: JoinHandle<()>,
 }
 
@@ -39,15 +35,8 @@ impl Socket {
         address: &str,
         into: mpsc::UnboundedSender<(u64, Came)>,
     ) -> Option<Socket> {
-        let mut request = format!("ws://{address}/v1/connect")
-            .into_client_request()
-            .unwrap();
-        let protocol = HeaderValue::from_static("outlast.v1.json");
-        request
-            .headers_mut()
-            .insert("sec-websocket-protocol", protocol);
-        let dialled = timeout(DIAL, tokio_tungstenite::connect_async(request)).await;
-        let (sink, stream) = dialled.ok()?.ok()?.0.split();
+        let dialled = timeout(DIAL, client::dial(address, &[client::JSON])).await;
+        let (sink, stream) = dialled.ok()?.ok()?.split();
         let reader = tokio::spawn(read(number, stream, into));
         let heard = Instant::now();
         Some(Socket {
@@ -74,7 +63,7 @@ impl Drop for Socket {
 
 async fn read(
     number: u64,
-    mut stream: SplitStream<Wire>,
+    mut stream: SplitStream<client::Socket>,
     into: mpsc::UnboundedSender<(u64, Came)>,
 ) {
     let closed = loop {

@@ -1,12 +1,17 @@
+use outlast_testkit::{
+    WallClock, free_address,
+    outlast::{KEEP_ALL, command},
+    process::Process,
+    proxy::Proxy,
+};
 use std::{
     fs::File,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use super::{Store, TTL, address};
-use crate::{clock::WallClock, proxy::Proxy, support::command};
+use super::{Store, TTL};
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +34,7 @@ pub(crate) struct Machine {
     back_at: Option<Instant>,
     /// When its clock is set right.
     pub(super) clock_back: Option<Instant>,
-    child: Option<Child>,
+    process: Option<Process>,
     began: Instant,
     stopped: bool,
     number: usize,
@@ -72,13 +77,13 @@ impl Machine {
             Some(link) => format!("redis://{}", link.address()),
             None => format!("embedded:{url}"),
         };
-        let admin = address();
+        let admin = free_address();
         let mut args = vec![role.name().to_owned(), "--store".into(), store];
         args.extend(["--admin-listen".into(), admin.clone()]);
         args.extend(["--audit-ms", "3000"].map(str::to_owned));
         let mut listen = None;
         if matches!(role, Role::All | Role::Gateway) {
-            let here = listen.insert(address()).clone();
+            let here = listen.insert(free_address()).clone();
             args.extend(["--listen".into(), here, "--allow-anonymous".into()]);
             args.extend(["--heartbeat-ms", "4000", "--drain-ms", "6000"].map(str::to_owned));
         }
@@ -86,9 +91,7 @@ impl Machine {
             args.extend(["--session-ttl-ms".into(), TTL.as_millis().to_string()]);
         }
         if matches!(role, Role::All | Role::Worker) {
-            // Nothing is trimmed, so that the logs can be compared whole.
-            let keep = ["--log-entries", "1000000", "--log-age-ms", "100000000"];
-            args.extend(keep.map(str::to_owned));
+            args.extend(KEEP_ALL.map(str::to_owned));
         }
         Machine {
             role,
@@ -98,7 +101,7 @@ impl Machine {
             clock: WallClock::new(),
             back_at: None,
             clock_back: None,
-            child: None,
+            process: None,
             began: Instant::now(),
             stopped: false,
             number,
@@ -112,7 +115,7 @@ impl Machine {
     }
 
     pub(crate) fn runs(&self) -> bool {
-        self.child.is_some() && self.back_at.is_none()
+        self.process.is_some() && self.back_at.is_none()
     }
 
     /// Whether it has been there for long enough to know what time it was.
@@ -135,7 +138,7 @@ impl Machine {
         command.envs(self.clock.environment());
         command.stdout(Stdio::null());
         command.stderr(File::create(log).unwrap());
-        self.child = Some(command.spawn().expect("the binary runs"));
+        self.process = Some(Process::spawn(&mut command));
         self.began = Instant::now();
     }
 
@@ -170,9 +173,9 @@ impl Machine {
         if self.back_at.is_some() {
             return None;
         }
-        let ended = self.child.as_mut()?.try_wait().unwrap()?;
+        let ended = self.process.as_mut()?.exited()?;
         let lived = self.began.elapsed();
-        self.child = None;
+        self.process = None;
         self.back_at = Some(now + Duration::from_millis(500));
         let what = format!("{} ended by itself after {lived:.1?}: {ended}", self.name());
         (lived > STARTING).then_some(what)
@@ -180,26 +183,12 @@ impl Machine {
 
     pub(super) fn kill(&mut self) {
         self.stopped = false;
-        if let Some(mut child) = self.child.take() {
-            child.kill().ok();
-            child.wait().ok();
-        }
+        self.process = None;
     }
 
     fn signal(&self, signal: &str) {
-        let Some(child) = &self.child else {
-            return;
-        };
-        let pid = child.id().to_string();
-        Command::new("kill")
-            .args(["-s", signal, &pid])
-            .status()
-            .ok();
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.kill();
+        if let Some(process) = &self.process {
+            process.signal(signal);
+        }
     }
 }

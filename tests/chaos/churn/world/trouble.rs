@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
+use outlast_testkit::proxy::{Hitch, Proxy, Snag, Toward};
 use rand::{RngExt, rngs::StdRng};
 
 use super::{Machine, Role, World};
-use crate::proxy::{Hitch, Proxy, Snag, Toward};
 
 /// Which kinds of trouble there are.
 #[derive(Debug, Clone, Copy)]
@@ -102,12 +102,7 @@ impl World {
         let away = Duration::from_millis(rng.random_range(50..1_500));
         let stops = rng.random_range(0..3) == 0;
         let what = if stops {
-            let info = redis.cli(&["INFO", "server"]);
-            let pid = info
-                .lines()
-                .find_map(|line| line.strip_prefix("process_id:"));
-            self.redis_pid = pid.map_or(String::new(), |pid| pid.trim().to_owned());
-            signal("STOP", &self.redis_pid);
+            redis.signal("STOP");
             "STOP"
         } else {
             redis.kill();
@@ -123,9 +118,9 @@ impl World {
         let now = Instant::now() + Duration::from_secs(if all { 3_600 } else { 0 });
         if let Some((_, stopped)) = self.redis_back.take_if(|(at, _)| *at <= now) {
             match (&mut self.redis, stopped) {
-                (_, true) => signal("CONT", &self.redis_pid),
+                (Some(redis), true) => redis.signal("CONT"),
                 (Some(redis), false) => tokio::task::block_in_place(|| redis.restart()),
-                (None, false) => {}
+                (None, _) => {}
             }
         }
         if self.redis_clock_back.take_if(|at| *at <= now).is_some() {
@@ -214,9 +209,4 @@ fn jump_ms(rng: &mut StdRng) -> i64 {
         0 => far,
         _ => -far,
     }
-}
-
-fn signal(signal: &str, pid: &str) {
-    let mut kill = std::process::Command::new("kill");
-    kill.args(["-s", signal, pid]).status().ok();
 }

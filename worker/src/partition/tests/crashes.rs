@@ -201,12 +201,9 @@ fn check_outcomes(steps: &[Step]) {
 
 /// `OUTLAST_SEED=…` repeats a run.
 pub(super) fn seeded() -> ProptestConfig {
-    let given = std::env::var("OUTLAST_SEED").ok();
-    let seed = given.map_or_else(rand::random, |seed| seed.parse().expect("a whole number"));
-    println!("OUTLAST_SEED={seed}");
     ProptestConfig {
         cases: 300,
-        rng_seed: RngSeed::Fixed(seed),
+        rng_seed: RngSeed::Fixed(outlast_testkit::seed()),
         failure_persistence: None,
         ..ProptestConfig::default()
     }

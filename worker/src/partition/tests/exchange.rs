@@ -3,6 +3,7 @@
 
 use outlast_protocol::{Member, Payload};
 use outlast_store::{Body, Input, Request};
+use outlast_testkit::seed;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::bench::{Bench, input_in};
@@ -30,9 +31,7 @@ const INPUTS: usize = 1_500;
 /// `OUTLAST_SEED=…` repeats a run.
 #[test]
 fn b3_a_market_balances_whatever_its_worker_does() {
-    let given = std::env::var("OUTLAST_SEED").ok();
-    let seed: u64 = given.map_or_else(rand::random, |seed| seed.parse().expect("a whole number"));
-    println!("OUTLAST_SEED={seed}");
+    let seed = seed();
     for market in 0..8 {
         run(&mut StdRng::seed_from_u64(seed.wrapping_add(market)));
     }

@@ -3,6 +3,7 @@
 use std::thread;
 
 use outlast_protocol::{Payload, Pos};
+use outlast_testkit::seed;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
@@ -21,9 +22,9 @@ const ORDERS_A_MARKET: u64 = 10_000;
 /// `OUTLAST_ORDERS` says how many in all (`./test` asks for a million), and `OUTLAST_SEED=…` repeats a run.
 #[test]
 fn b3_random_orders_balance_whatever_crashes() {
-    let orders = from_env("OUTLAST_ORDERS").unwrap_or(100_000);
-    let seed = from_env("OUTLAST_SEED").unwrap_or_else(rand::random);
-    println!("OUTLAST_SEED={seed} OUTLAST_ORDERS={orders}");
+    let asked = std::env::var("OUTLAST_ORDERS").ok();
+    let orders: u64 = asked.map_or(100_000, |orders| orders.parse().expect("a whole number"));
+    let seed = seed();
     let threads = thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let markets = orders.div_ceil(ORDERS_A_MARKET);
     let tally = thread::scope(|scope| {
@@ -48,11 +49,6 @@ fn b3_random_orders_balance_whatever_crashes() {
     for some in [tally.trades, tally.withdrawn, tally.refused, tally.crashes] {
         assert!(some * 1_000 > orders, "{tally:?}");
     }
-}
-
-fn from_env(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().expect("a whole number"))
 }
 
 /// What has happened.

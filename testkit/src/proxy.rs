@@ -1,3 +1,5 @@
+//! A TCP proxy that delays, holds, swallows and cuts bytes, in each direction by itself.
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -13,36 +15,40 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{ReadHalf, WriteHalf},
     },
+    sync::watch,
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-/// A TCP proxy that delays, holds, swallows and cuts bytes, in each direction by itself.
-pub(crate) struct Proxy {
+/// The proxy; its connections are cut when it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
 
-/// Which way bytes go.
+/// The way that bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Toward {
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Toward {
     Server,
     Client,
 }
 
 /// Something that happens to a connection, once, after so many more bytes in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hitch {
-    pub(crate) toward: Toward,
-    pub(crate) after_bytes: usize,
-    pub(crate) what: Snag,
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Hitch {
+    pub toward: Toward,
+    pub after_bytes: usize,
+    pub what: Snag,
 }
 
 /// What happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Snag {
+pub enum Snag {
     /// Both sides are closed.
     Cut,
     /// Nothing passes in this direction for a while; then everything that was held does.
@@ -50,18 +56,25 @@ pub(crate) enum Snag {
     /// Nothing passes in this direction any more, and nobody is told: half-open.
     Swallow,
     /// Each piece is late by so much for a while.
+    #[expect(missing_docs, reason = "the names say it")]
     Slow { by: Duration, lasting: Duration },
 }
 
+#[derive(Debug)]
 struct Shared {
     upstreams: Vec<String>,
     turn: AtomicUsize,
     lines: Mutex<Vec<Weak<Line>>>,
     /// For connections that are made before this moment.
     coming: Mutex<Option<(Instant, Hitch)>>,
+    /// A connection that sends this is held up for as long as it stands here.
+    mark: watch::Sender<Option<Vec<u8>>>,
+    /// How many connections have been held up.
+    held: watch::Sender<usize>,
 }
 
 /// A connection.
+#[derive(Debug)]
 struct Line {
     hitches: Mutex<Vec<Hitch>>,
     slow: Mutex<Option<(Toward, Duration, Instant)>>,
@@ -72,7 +85,7 @@ const DIAL: Duration = Duration::from_secs(2);
 
 impl Proxy {
     /// Listens, and passes each connection on to one of these, in turns; one that refuses is passed over.
-    pub(crate) async fn start(upstreams: &[String]) -> Proxy {
+    pub async fn start(upstreams: &[String]) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
@@ -80,6 +93,8 @@ impl Proxy {
             turn: AtomicUsize::new(0),
             lines: Mutex::default(),
             coming: Mutex::default(),
+            mark: watch::Sender::new(None),
+            held: watch::Sender::new(0),
         });
         let task = tokio::spawn(accept(listener, shared.clone()));
         Proxy {
@@ -90,17 +105,17 @@ impl Proxy {
     }
 
     /// Where it listens, `127.0.0.1:PORT`.
-    pub(crate) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         self.address.to_string()
     }
 
     /// How many connections there are.
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.lines().len()
     }
 
     /// Lets this happen to some connections: which of them counts is asked of `chosen`, by number.
-    pub(crate) fn hitch(&self, hitch: Hitch, mut chosen: impl FnMut(usize) -> bool) -> usize {
+    pub fn hitch(&self, hitch: Hitch, mut chosen: impl FnMut(usize) -> bool) -> usize {
         let lines = self.lines().into_iter().enumerate();
         let hit: Vec<_> = lines.filter(|(number, _)| chosen(*number)).collect();
         for (_, line) in &hit {
@@ -110,17 +125,34 @@ impl Proxy {
     }
 
     /// Lets this happen to each connection that is made within a while.
-    pub(crate) fn hitch_coming(&self, hitch: Hitch, within: Duration) {
+    pub fn hitch_coming(&self, hitch: Hitch, within: Duration) {
         *self.shared.coming.lock().unwrap() = Some((Instant::now() + within, hitch));
     }
 
+    /// From now on a connection that sends this delivers neither it nor anything after it, as TCP does when a packet
+    /// was lost. Others are not held up.
+    pub fn hold_from(&self, mark: &str) {
+        self.shared.mark.send_replace(Some(mark.into()));
+    }
+
+    /// Waits until so many connections are held up.
+    pub async fn holds(&self, connections: usize) {
+        let mut held = self.shared.held.subscribe();
+        held.wait_for(|held| *held >= connections).await.unwrap();
+    }
+
+    /// Delivers what was held up, also what whoever sent it has long given up.
+    pub fn release(&self) {
+        self.shared.mark.send_replace(None);
+    }
+
     /// Cuts every connection.
-    pub(crate) fn cut_all(&self) {
+    pub fn cut_all(&self) {
         self.lines().iter().for_each(|line| line.cut.cancel());
     }
 
     /// From now on nothing happens any more that has not happened yet.
-    pub(crate) fn calm(&self) {
+    pub fn calm(&self) {
         *self.shared.coming.lock().unwrap() = None;
         for line in self.lines() {
             line.hitches.lock().unwrap().clear();
@@ -177,8 +209,8 @@ async fn join(mut client: TcpStream, mut server: TcpStream, shared: &Shared) {
     shared.lines.lock().unwrap().push(Arc::downgrade(&line));
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let up = pump(from_client, to_server, &line, Toward::Server);
-    let down = pump(from_server, to_client, &line, Toward::Client);
+    let up = pump(from_client, to_server, shared, &line, Toward::Server);
+    let down = pump(from_server, to_client, shared, &line, Toward::Client);
     let both = async { tokio::join!(up, down) };
     tokio::select! {
         _ = both => {}
@@ -187,11 +219,22 @@ async fn join(mut client: TcpStream, mut server: TcpStream, shared: &Shared) {
 }
 
 /// Passes bytes on until one side ends.
-async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, line: &Line, toward: Toward) {
-    let mut piece = [0; 8192];
+async fn pump(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    shared: &Shared,
+    line: &Line,
+    toward: Toward,
+) {
+    let mut piece = vec![0; 1 << 16];
     let mut swallowed = false;
     while let Ok(read @ 1..) = from.read(&mut piece).await {
         let mut rest = &piece[..read];
+        if toward == Toward::Server && shared.marks(rest) {
+            shared.held.send_modify(|held| *held += 1);
+            let mut mark = shared.mark.subscribe();
+            mark.wait_for(Option::is_none).await.unwrap();
+        }
         while let Some((bytes, what)) = line.next(toward, rest.len()) {
             if !swallowed && to.write_all(&rest[..bytes]).await.is_err() {
                 return;
@@ -215,6 +258,14 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, line: &Line, toward
     }
     if !swallowed {
         to.shutdown().await.ok();
+    }
+}
+
+impl Shared {
+    fn marks(&self, bytes: &[u8]) -> bool {
+        let mark = self.mark.borrow();
+        mark.as_ref()
+            .is_some_and(|mark| bytes.windows(mark.len()).any(|window| window == mark))
     }
 }
 

@@ -1,15 +1,13 @@
 //! Each role as an ACL user of its own, with the least that it needs.
 
-use outlast_store::redis::Access;
-
 /// What is shipped for operators, but for the passwords.
-const USERS: &str = include_str!("../../src/redis/acl/users.acl");
+const USERS: &str = include_str!("../../../store/src/redis/acl/users.acl");
 
 /// The password of all of them here.
-pub(crate) const PASSWORD: &str = "a-secret";
+pub const PASSWORD: &str = "a-secret";
 
 /// What a server is started with so that it knows the users.
-pub(crate) fn options() -> Vec<String> {
+pub fn options() -> Vec<String> {
     // The tests' own commands are `default`'s.
     let users = USERS
         .lines()
@@ -27,7 +25,7 @@ pub(crate) fn options() -> Vec<String> {
 }
 
 /// The shipped file as an operator completes it: a password for each user, and somebody who may look.
-pub(crate) fn file() -> String {
+pub fn file() -> String {
     let lines = USERS
         .lines()
         .map(|line| match line.starts_with("user default") {
@@ -38,7 +36,7 @@ pub(crate) fn file() -> String {
 }
 
 /// The rules of the shipped users for a deployment with another prefix.
-pub(crate) fn renamed(prefix: &str) -> Vec<String> {
+pub fn renamed(prefix: &str) -> Vec<String> {
     let lines = USERS
         .lines()
         .filter(|line| !line.starts_with("user default"));
@@ -53,20 +51,11 @@ pub(crate) fn renamed(prefix: &str) -> Vec<String> {
 }
 
 /// A line of an ACL file: who may look at everything.
-pub(crate) fn operator() -> String {
+pub fn operator() -> String {
     format!("user operator on >{PASSWORD} ~* &* +@all\n")
 }
 
 /// The part of a URL that says who that is.
-pub(crate) fn as_operator() -> String {
+pub fn as_operator() -> String {
     format!("operator:{PASSWORD}@")
-}
-
-/// Who does everything.
-pub(crate) fn everything() -> Access {
-    Access {
-        user: Some("outlast".into()),
-        password: Some(PASSWORD.into()),
-        ..Access::default()
-    }
 }

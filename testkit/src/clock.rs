@@ -1,13 +1,17 @@
+//! Wall clocks that can be shifted.
+
 use std::{path::PathBuf, process::Command, sync::OnceLock};
 
 /// The wall clock of a process that is started with it, and of its children; the monotonic clock stays right.
-pub(crate) struct WallClock {
+#[derive(Debug)]
+pub struct WallClock {
     file: tempfile::NamedTempFile,
 }
 
 impl WallClock {
     /// A clock that is right.
-    pub(crate) fn new() -> WallClock {
+    #[expect(clippy::new_without_default, reason = "it is made on purpose")]
+    pub fn new() -> WallClock {
         let file = tempfile::NamedTempFile::new().unwrap();
         let clock = WallClock { file };
         clock.shift_ms(0);
@@ -15,7 +19,7 @@ impl WallClock {
     }
 
     /// What lets a process run by this clock.
-    pub(crate) fn environment(&self) -> [(&'static str, PathBuf); 2] {
+    pub fn environment(&self) -> [(&'static str, PathBuf); 2] {
         let shift = self.file.path().to_owned();
         [
             ("LD_PRELOAD", library().clone()),
@@ -24,7 +28,7 @@ impl WallClock {
     }
 
     /// Sets the clock this far ahead of the right time, or behind it, at once.
-    pub(crate) fn shift_ms(&self, ms: i64) {
+    pub fn shift_ms(&self, ms: i64) {
         use std::os::unix::fs::FileExt;
         let shift = (ms * 1_000_000).to_ne_bytes();
         self.file.as_file().write_all_at(&shift, 0).unwrap();
@@ -35,9 +39,9 @@ impl WallClock {
 fn library() -> &'static PathBuf {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let library = folder.join(format!("wall-clock-{}.so", std::process::id()));
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/clock.c");
+        let name = format!("wall-clock-{}.so", std::process::id());
+        let library = std::env::current_exe().unwrap().with_file_name(name);
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/clock.c");
         let compiled = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1", "-o"])
             .arg(&library)

@@ -2,20 +2,25 @@
 
 use std::ops::RangeInclusive;
 
-use crate::{
-    server::{Port, Server, wait},
+use super::{
+    server::RedisServer,
     site::{CLOSELY_MS, LOOSELY_MS, Site},
 };
+use crate::{patience::eventually_blocking, ports::free_port};
 
 /// A Redis Cluster, killed when it is dropped.
-pub(crate) struct Cluster {
+#[derive(Debug)]
+pub struct Cluster {
     /// Each master with its slots and its replica.
-    thirds: Vec<(RangeInclusive<u16>, Server, Server)>,
-    _buses: Vec<Port>,
+    thirds: Vec<(RangeInclusive<u16>, RedisServer, RedisServer)>,
 }
 
 impl Cluster {
-    pub(crate) fn start() -> Self {
+    /// Starts six servers, and makes them one Cluster.
+    ///
+    /// # Panics
+    /// Where masters do not stay masters.
+    pub fn start() -> Self {
         // The nodes get to know each other fast where they are watched closely, and one that stood still
         // meanwhile may have lost its place: then everything begins anew.
         (0..20)
@@ -25,18 +30,10 @@ impl Cluster {
     }
 
     fn joined() -> Self {
-        let mut buses = Vec::new();
-        let mut node = || {
-            let bus = Port::hold();
-            let server = start_node(bus.number());
-            buses.push(bus);
-            server
-        };
         let slots = [0..=5460, 5461..=10922, 10923..=16383];
-        let thirds = slots.map(|slots| (slots, node(), node()));
+        let thirds = slots.map(|slots| (slots, start_node(), start_node()));
         let cluster = Cluster {
             thirds: thirds.into(),
-            _buses: buses,
         };
         cluster.join();
         cluster.watch(LOOSELY_MS);
@@ -44,7 +41,7 @@ impl Cluster {
     }
 
     fn is_as_it_was_made(&self) -> bool {
-        let is = |server: &Server, role: &str| {
+        let is = |server: &RedisServer, role: &str| {
             let info: String = server.run(&["INFO", "replication"]);
             info.contains(role)
         };
@@ -54,7 +51,7 @@ impl Cluster {
     }
 
     fn join(&self) {
-        let bus = |server: &Server| {
+        let bus = |server: &RedisServer| {
             let nodes: String = server.run(&["CLUSTER", "NODES"]);
             let after = nodes.split_once('@').expect("a node names its bus").1;
             after.split([' ', ',']).next().unwrap().to_owned()
@@ -73,13 +70,11 @@ impl Cluster {
         }
         for (_, master, replica) in &self.thirds {
             let id: String = master.run(&["CLUSTER", "MYID"]);
-            wait("the replica knows its master", || {
-                replica
-                    .try_run::<()>(&["CLUSTER", "REPLICATE", &id])
-                    .is_ok()
+            eventually_blocking("the replica knows its master", || {
+                replica.try_run::<()>(&["CLUSTER", "REPLICATE", &id]).ok()
             });
         }
-        wait("the Cluster is whole", || self.is_whole());
+        eventually_blocking("the Cluster is whole", || self.is_whole().then_some(()));
     }
 
     fn is_whole(&self) -> bool {
@@ -91,7 +86,7 @@ impl Cluster {
                 && known.lines().count() == 6
                 && known.matches("slave ").count() == 3
         });
-        let linked = |(_, one, other): &(_, Server, Server)| {
+        let linked = |(_, one, other): &(_, RedisServer, RedisServer)| {
             [one, other].iter().any(|server| {
                 let info: String = server.run(&["INFO", "replication"]);
                 info.contains("master_link_status:up")
@@ -101,14 +96,14 @@ impl Cluster {
     }
 
     /// Moves a slot to another master, as an operator does.
-    pub(crate) fn move_slot(&self, slot: u16) {
+    pub fn move_slot(&self, slot: u16) {
         let moving = self.begin_to_move(slot);
         while moving.next_key().is_some() {}
         moving.finish();
     }
 
     /// Begins to move a slot: what it holds is where it was, and what is new comes to its next master.
-    pub(crate) fn begin_to_move(&self, slot: u16) -> Moving<'_> {
+    pub fn begin_to_move(&self, slot: u16) -> MovingSlot<'_> {
         let from = self.thirds.iter().position(|(s, _, _)| s.contains(&slot));
         let from = from.unwrap();
         let (source, target) = (&self.thirds[from].1, &self.thirds[(from + 1) % 3].1);
@@ -116,7 +111,7 @@ impl Cluster {
         let number = slot.to_string();
         target.run::<()>(&["CLUSTER", "SETSLOT", &number, "IMPORTING", &from]);
         source.run::<()>(&["CLUSTER", "SETSLOT", &number, "MIGRATING", &to]);
-        Moving {
+        MovingSlot {
             slot: number,
             source,
             target,
@@ -125,23 +120,24 @@ impl Cluster {
     }
 
     /// The slot of a key.
-    pub(crate) fn slot(&self, key: &str) -> u16 {
+    pub fn slot(&self, key: &str) -> u16 {
         self.thirds[0].1.run(&["CLUSTER", "KEYSLOT", key])
     }
 }
 
 /// A slot on its way from one master to another.
-pub(crate) struct Moving<'a> {
+#[derive(Debug)]
+pub struct MovingSlot<'a> {
     slot: String,
-    source: &'a Server,
-    target: &'a Server,
+    source: &'a RedisServer,
+    target: &'a RedisServer,
     /// What the target is called.
     to: String,
 }
 
-impl Moving<'_> {
+impl MovingSlot<'_> {
     /// Moves a key, and names it; `None` when all have been.
-    pub(crate) fn next_key(&self) -> Option<String> {
+    pub fn next_key(&self) -> Option<String> {
         let ask = ["CLUSTER", "GETKEYSINSLOT", &self.slot, "1"];
         let key = self.source.run::<Vec<String>>(&ask).pop()?;
         let port = self.target.port().to_string();
@@ -151,15 +147,15 @@ impl Moving<'_> {
     }
 
     /// Both masters know that it has moved.
-    pub(crate) fn finish(self) {
+    pub fn finish(self) {
         for node in [self.target, self.source] {
             node.run::<()>(&["CLUSTER", "SETSLOT", &self.slot, "NODE", &self.to]);
         }
     }
 }
 
-fn start_node(bus: u16) -> Server {
-    let (bus, silence_ms) = (bus.to_string(), CLOSELY_MS.to_string());
+fn start_node() -> RedisServer {
+    let (bus, silence_ms) = (free_port().to_string(), CLOSELY_MS.to_string());
     let options = [
         "--cluster-enabled",
         "yes",
@@ -174,7 +170,7 @@ fn start_node(bus: u16) -> Server {
         "--repl-diskless-sync-delay",
         "0",
     ];
-    Server::start_for_users(&options)
+    RedisServer::start_for_users(&options)
 }
 
 impl Site for Cluster {
@@ -186,11 +182,11 @@ impl Site for Cluster {
         format!("redis-cluster://{}", hosts.join(","))
     }
 
-    fn masters(&self) -> Vec<&Server> {
+    fn masters(&self) -> Vec<&RedisServer> {
         self.thirds.iter().map(|(_, master, _)| master).collect()
     }
 
-    fn replicas(&self) -> Vec<&Server> {
+    fn replicas(&self) -> Vec<&RedisServer> {
         self.thirds.iter().map(|(_, _, replica)| replica).collect()
     }
 
@@ -203,7 +199,7 @@ impl Site for Cluster {
         }
     }
 
-    fn owner(&mut self, key: &str) -> (&mut Server, &Server) {
+    fn owner(&mut self, key: &str) -> (&mut RedisServer, &RedisServer) {
         let slot: u16 = self.thirds[0].1.run(&["CLUSTER", "KEYSLOT", key]);
         let third = self.thirds.iter_mut().find(|(s, _, _)| s.contains(&slot));
         let (_, master, replica) = third.expect("every slot has a master");

@@ -2,21 +2,25 @@
 
 use std::{collections::HashMap, fs, process::Command};
 
-use outlast_store::redis::Access;
+use redis::FromRedisValue;
 use tempfile::TempDir;
 
-use crate::{
-    server::{Port, Process, Server, run_at, spawn_with, wait},
-    site::{LOOSELY_MS, Site},
+use super::{
+    command,
+    server::{RedisServer, spawn},
+    site::{LOOSELY_MS, Login, Site},
     users,
 };
+use crate::{patience::eventually_blocking, ports::free_port, process::Process};
 
 /// Everything that Sentinel needs, killed when it is dropped.
-pub(crate) struct Watched {
+#[derive(Debug)]
+pub struct Sentinels {
     /// The master at first, and its replica.
-    servers: [Server; 2],
-    sentinels: Vec<(Port, Process)>,
-    /// Whether the sentinels ask who one is.
+    servers: [RedisServer; 2],
+    /// Each with its port.
+    sentinels: Vec<(u16, Process)>,
+    /// The sentinels want a user.
     asks: bool,
     _folder: TempDir,
 }
@@ -34,53 +38,55 @@ sentinel sentinel-user operator
 sentinel sentinel-pass another-secret
 ";
 
-impl Watched {
-    pub(crate) fn start() -> Self {
+impl Sentinels {
+    /// Sentinels that let everybody in.
+    pub fn start() -> Self {
         Self::start_asking(false)
     }
 
     /// Sentinels that have users of their own, and a master at which we are a user, too.
-    pub(crate) fn start_with_users() -> Self {
+    pub fn start_with_users() -> Self {
         Self::start_asking(true)
     }
 
     fn start_asking(asks: bool) -> Self {
-        let master = Server::start_for_users(&["--repl-diskless-sync-delay", "0"]);
+        let master = RedisServer::start_for_users(&["--repl-diskless-sync-delay", "0"]);
         let port = master.port().to_string();
-        let replica = Server::start_for_users(&["--replicaof", "127.0.0.1", &port]);
+        let replica = RedisServer::start_for_users(&["--replicaof", "127.0.0.1", &port]);
         let folder = tempfile::tempdir().unwrap();
         let sentinels = (0..3).map(|number| {
             let config = folder.path().join(format!("sentinel-{number}.conf"));
-            let listen = Port::hold();
+            let listen = free_port();
             let text = format!(
-                "port {}\nbind 127.0.0.1\ndir {}\n\
+                "port {listen}\nbind 127.0.0.1\ndir {}\n\
                  sentinel monitor {NAME} 127.0.0.1 {port} 2\n\
                  sentinel down-after-milliseconds {NAME} {LOOSELY_MS}\n\
                  sentinel failover-timeout {NAME} 3000\n{}",
-                listen.number(),
                 folder.path().display(),
                 if asks { SENTINEL_USERS } else { "" },
             );
             fs::write(&config, text).unwrap();
             let mut command = Command::new("redis-server");
             command.arg(&config).arg("--sentinel");
-            let process = spawn_with(command, listen.number());
-            (listen, process)
+            (listen, spawn(command, "127.0.0.1", listen))
         });
-        let watched = Watched {
+        let all = Sentinels {
             sentinels: sentinels.collect(),
             servers: [master, replica],
             asks,
             _folder: folder,
         };
-        watched.wait_until_all_is_known();
-        watched
+        all.wait_until_all_is_known();
+        all
     }
 
     /// Runs a command at one of the sentinels, as an operator would.
-    pub(crate) fn tell_sentinel(&self, number: usize, words: &[&str]) {
-        let (port, _) = &self.sentinels[number];
-        run_at::<()>(self.operator(), port.number(), words);
+    pub fn tell_sentinel(&self, number: usize, words: &[&str]) {
+        self.ask::<()>(self.sentinels[number].0, words);
+    }
+
+    fn ask<T: FromRedisValue>(&self, port: u16, words: &[&str]) -> T {
+        command::run(self.operator(), ("127.0.0.1", port), words).unwrap()
     }
 
     /// The part of a URL that says who an operator is.
@@ -93,42 +99,42 @@ impl Watched {
 
     /// Until the sentinels know each other and the replica, and that one all of the master's data.
     fn wait_until_all_is_known(&self) {
-        wait("the sentinels know everything", || {
+        eventually_blocking("the sentinels know everything", || {
             let know = self.sentinels.iter().all(|(port, _)| {
-                let ask = ["SENTINEL", "MASTER", NAME];
-                let state: HashMap<String, String> = run_at(self.operator(), port.number(), &ask);
+                let state: HashMap<String, String> = self.ask(*port, &["SENTINEL", "MASTER", NAME]);
                 state["num-other-sentinels"] == "2" && state["num-slaves"] == "1"
             });
             let info: String = self.servers[1].run(&["INFO", "replication"]);
-            know && info.contains("master_link_status:up")
+            (know && info.contains("master_link_status:up")).then_some(())
         });
     }
 }
 
-impl Site for Watched {
+impl Site for Sentinels {
     fn url(&self) -> String {
         let hosts = self.sentinels.iter();
-        let hosts = hosts.map(|(port, _)| format!("127.0.0.1:{}", port.number()));
+        let hosts = hosts.map(|(port, _)| format!("127.0.0.1:{port}"));
         let hosts: Vec<_> = hosts.collect();
         format!("redis-sentinel://{}/{NAME}", hosts.join(","))
     }
 
-    fn access(&self) -> Access {
+    fn login(&self) -> Login {
         if !self.asks {
-            return Access::default();
+            return Login::default();
         }
-        Access {
-            sentinel_user: Some("outlast-sentinel".into()),
-            sentinel_password: Some("another-secret".into()),
-            ..users::everything()
+        Login {
+            user: Some("outlast"),
+            password: Some(users::PASSWORD),
+            sentinel_user: Some("outlast-sentinel"),
+            sentinel_password: Some("another-secret"),
         }
     }
 
-    fn masters(&self) -> Vec<&Server> {
+    fn masters(&self) -> Vec<&RedisServer> {
         vec![&self.servers[0]]
     }
 
-    fn replicas(&self) -> Vec<&Server> {
+    fn replicas(&self) -> Vec<&RedisServer> {
         vec![&self.servers[1]]
     }
 
@@ -136,15 +142,11 @@ impl Site for Watched {
         let silence_ms = silence_ms.to_string();
         let set = ["SENTINEL", "SET", NAME, "down-after-milliseconds"];
         for (port, _) in &self.sentinels {
-            run_at::<()>(
-                self.operator(),
-                port.number(),
-                &[&set[..], &[&silence_ms]].concat(),
-            );
+            self.ask::<()>(*port, &[&set[..], &[&silence_ms]].concat());
         }
     }
 
-    fn owner(&mut self, _key: &str) -> (&mut Server, &Server) {
+    fn owner(&mut self, _key: &str) -> (&mut RedisServer, &RedisServer) {
         let [master, replica] = &mut self.servers;
         (master, replica)
     }
