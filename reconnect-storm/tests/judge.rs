@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use outlast_protocol::{Limits, Payload, Pos, RoomName, ServerFrame, SnapshotReason, Welcome};
+use outlast_protocol::{Codec, Payload, Pos, RoomName, ServerFrame, Sid, SnapshotReason};
 use reconnect_storm::{
     Ask, Case, Logged, LoggedBody, Observation, Outcome, Record, RoomLog, Seen, Verdict, Violation,
     check,
@@ -35,20 +35,10 @@ impl Run {
         };
         for member in 1..=MEMBERS {
             let pos = run.logs(member, 1, true, json!({"entered": {"member": member}}));
-            let (room, n, state) = (run.room.clone(), 1, Payload::null());
-            let welcome = welcome();
-            run.heard(member, ServerFrame::Welcome { welcome });
-            run.asks(member, 0, n, Ask::Join(None));
-            run.heard(
-                member,
-                ServerFrame::Joined {
-                    room,
-                    n,
-                    member,
-                    pos,
-                    state,
-                },
-            );
+            run.heard(member, welcome("welcome"));
+            run.asks(member, 0, 1, Ask::Join(None));
+            let joined = json!({"t": "joined", "room": run.room, "n": 1, "member": member, "pos": pos, "state": null});
+            run.heard(member, joined);
             run.settled(member, 0, Outcome::Joined);
             run.all_hear(1..member, pos);
         }
@@ -85,18 +75,10 @@ impl Run {
         let LoggedBody::Event { by, n, data, .. } = body else {
             unreachable!("only events are logged here");
         };
+        let event =
+            json!({"t": "event", "room": self.room, "pos": pos, "by": by, "n": n, "data": data});
         for member in members {
-            let (room, data) = (self.room.clone(), data.clone());
-            self.heard(
-                member,
-                ServerFrame::Event {
-                    room,
-                    pos,
-                    by,
-                    n,
-                    data,
-                },
-            );
+            self.heard(member, event.clone());
         }
     }
 
@@ -105,7 +87,10 @@ impl Run {
         self.note(member, Seen::Asked { id, room, n, ask });
     }
 
-    fn heard(&mut self, member: u32, frame: ServerFrame) {
+    /// A frame came, as it is written in JSON.
+    fn heard(&mut self, member: u32, frame: Value) {
+        let frame = frame.to_string();
+        let frame = Codec::Json.decode_server(frame.as_bytes()).unwrap();
         self.note(member, Seen::Heard(frame));
     }
 
@@ -168,18 +153,10 @@ fn say(text: &str) -> Ask {
     Ask::Act(Payload::from(&json!({"say": text})))
 }
 
-fn welcome() -> Welcome {
-    Welcome {
-        sid: Default::default(),
-        key: "k".into(),
-        generation: 1,
-        ttl_ms: 1,
-        heartbeat_ms: 1,
-        limits: Limits {
-            frame_bytes: 1,
-            actions_per_s: 1,
-        },
-    }
+/// `welcome` or `resumed`.
+fn welcome(t: &str) -> Value {
+    let limits = json!({"frame_bytes": 1, "actions_per_s": 1});
+    json!({"t": t, "sid": Sid::nil(), "key": "k", "gen": 1, "ttl_ms": 1, "heartbeat_ms": 1, "limits": limits, "rooms": {}})
 }
 
 /// The event that a member heard there.
@@ -344,24 +321,16 @@ fn comes_back(reason: Option<SnapshotReason>, from: Option<Pos>, n: u64) -> Verd
     let (code, rooms) = (None, BTreeMap::from([(room.clone(), from)]));
     run.note(1, Seen::Lost { code });
     run.note(1, Seen::Resuming { rooms });
-    let (welcome, rooms) = (welcome(), BTreeMap::new());
-    run.heard(1, ServerFrame::Resumed { welcome, rooms });
+    run.heard(1, welcome("resumed"));
     match reason {
         None => run.seen(1).extend(missed),
         Some(reason) => {
-            let frame = ServerFrame::Snapshot {
-                room: room.clone(),
-                pos,
-                state: Payload::null(),
-                member: 1,
-                n,
-                reason,
-            };
-            run.heard(1, frame);
+            let snapshot = json!({"t": "snapshot", "room": room, "pos": pos, "state": null, "member": 1, "n": n, "reason": reason});
+            run.heard(1, snapshot);
             run.settled(1, 9, Outcome::Unknown);
         }
     }
-    run.heard(1, ServerFrame::Live { room, pos });
+    run.heard(1, json!({"t": "live", "room": room, "pos": pos}));
     run.judge()
 }
 
@@ -416,6 +385,6 @@ fn r1_catches_live_before_everything_came() {
     let (room, pos) = (run.room.clone(), run.end());
     let last = *run.events(1).last().unwrap();
     run.seen(1).truncate(last);
-    run.heard(1, ServerFrame::Live { room, pos });
+    run.heard(1, json!({"t": "live", "room": room, "pos": pos}));
     run.shows(Violation::Lost);
 }

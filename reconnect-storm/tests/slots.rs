@@ -2,13 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use outlast_protocol::{ClientFrame, CloseCode, Limits, ServerFrame, Sid, Welcome};
+use outlast_protocol::{ClientFrame, CloseCode, Codec, ServerFrame, Sid};
 use reconnect_storm::{Backoff, Client, Output, Settings, SocketId};
+use serde_json::json;
 
 const RETRY_MS: u64 = 700;
 
@@ -76,27 +74,23 @@ fn d2_a_client_that_gets_nothing_but_slots_tries_elsewhere() {
 fn s5_a_late_resume_of_its_own_does_not_stop_a_client() {
     let mut now = Instant::now();
     let mut client = client(true, now);
-    let attach = |client: &mut Client, now: &mut Instant, generation| {
+    let attach = |client: &mut Client, now: &mut Instant, generation: u64| {
         let (socket, _) = dialled(client, now);
         client.connected(*now, socket);
-        let welcome = Welcome {
-            sid: Sid::nil(),
-            key: format!("key-{generation}"),
-            generation,
-            ttl_ms: 120_000,
-            heartbeat_ms: 25_000,
-            limits: Limits {
-                frame_bytes: 65_536,
-                actions_per_s: 50,
-            },
+        let t = if generation == 1 {
+            "welcome"
+        } else {
+            "resumed"
         };
-        let frame = match generation {
-            1 => ServerFrame::Welcome { welcome },
-            _ => ServerFrame::Resumed {
-                welcome,
-                rooms: BTreeMap::new(),
-            },
-        };
+        let (key, limits) = (
+            format!("key-{generation}"),
+            json!({"frame_bytes": 65_536, "actions_per_s": 50}),
+        );
+        let frame = json!({"t": t, "sid": Sid::nil(), "key": key, "gen": generation, "rooms": {},
+            "ttl_ms": 120_000, "heartbeat_ms": 25_000, "limits": limits});
+        let frame = Codec::Json
+            .decode_server(frame.to_string().as_bytes())
+            .unwrap();
         client.heard(*now, socket, frame);
         socket
     };

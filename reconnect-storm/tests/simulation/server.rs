@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use outlast_protocol::{
-    CatchUp, ClientFrame, CloseCode, Limits, Payload, Pos, RoomName, ServerFrame, Sid,
+    CatchUp, ClientFrame, CloseCode, Codec, Limits, Payload, Pos, RoomName, ServerFrame, Sid,
     SnapshotReason, Welcome,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -221,11 +221,8 @@ impl Server {
         };
         let room = self.rooms.entry(name.clone()).or_default();
         if self.faults.rollback > 0.0 && room.log.len().is_multiple_of(4) {
-            let before = None;
-            room.before = Some(Box::new(Room {
-                before,
-                ..room.clone()
-            }));
+            room.before = None;
+            room.before = Some(Box::new(room.clone()));
         }
         let members = room.seats.values().map(|seat| seat.member).max();
         let seat = room.seats.entry(sid).or_default();
@@ -345,50 +342,36 @@ fn effect(frame: &ClientFrame, n: u64, seat: &Seat) -> Option<LoggedBody> {
     })
 }
 
+/// A frame, as it is written in JSON.
+fn frame(json: Value) -> ServerFrame {
+    let json = json.to_string();
+    Codec::Json.decode_server(json.as_bytes()).unwrap()
+}
+
 fn bye(code: CloseCode) -> ServerFrame {
-    ServerFrame::Bye {
-        code,
-        reason: String::new(),
-        resume: false,
-        retry_ms: None,
-    }
+    frame(json!({"t": "bye", "code": code, "reason": "", "resume": false}))
 }
 
 fn busy(room: &RoomName, n: u64) -> ServerFrame {
-    ServerFrame::Error {
-        code: "busy".into(),
-        message: "later".into(),
-        room: Some(room.to_string()),
-        n: Some(n),
-        retry_ms: Some(30),
-    }
+    frame(
+        json!({"t": "error", "code": "busy", "message": "later", "room": room, "n": n, "retry_ms": 30}),
+    )
 }
 
 fn left(room: &RoomName, n: Option<u64>) -> ServerFrame {
-    let (room, reason) = (room.clone(), "left".into());
-    ServerFrame::Left { room, n, reason }
+    frame(json!({"t": "left", "room": room, "n": n, "reason": "left"}))
 }
 
 fn joined(room: &RoomName, n: u64, seat: &Seat, pos: Pos) -> ServerFrame {
-    ServerFrame::Joined {
-        room: room.clone(),
-        n,
-        member: seat.member,
-        pos,
-        state: Payload::null(),
-    }
+    let member = seat.member;
+    frame(json!({"t": "joined", "room": room, "n": n, "member": member, "pos": pos, "state": null}))
 }
 
 fn snapshot(room: &RoomName, pos: Pos, seat: &Seat, reason: SnapshotReason) -> ServerFrame {
-    let (room, state) = (room.clone(), Payload::null());
-    ServerFrame::Snapshot {
-        room,
-        pos,
-        state,
-        member: seat.member,
-        n: seat.n,
-        reason,
-    }
+    let Seat { member, n, .. } = seat;
+    frame(
+        json!({"t": "snapshot", "room": room, "pos": pos, "state": null, "member": member, "n": n, "reason": reason}),
+    )
 }
 
 fn shown(room: &RoomName, entry: &Logged, member: u32) -> Option<ServerFrame> {

@@ -58,7 +58,7 @@ impl Baseline {
         };
         // Whoever is cut notices at once; a moment lets it.
         sleep(Duration::from_millis(500)).await;
-        let done = pool.settle(options.patience()).await?;
+        let done = pool.settle(options.patience).await?;
         let timeline = pool.timeline();
         let curves = report::curves(&timeline.lock(), storm_us, now_us());
         drop(survivors);

@@ -119,7 +119,7 @@ impl Experiment {
         // What the arrival has stirred up is to settle first.
         sleep(Duration::from_secs(1)).await;
         self.times.quiet_us = now_us();
-        sleep(self.options.warmup()).await;
+        sleep(self.options.warmup).await;
         Ok(())
     }
 
@@ -158,7 +158,7 @@ impl Experiment {
             let now = timeline.lock().last();
             let is_over = now.out == 0 && now.caught_up >= now.cut;
             let waited = begin.elapsed();
-            if (is_over && waited >= self.options.watch()) || waited >= self.options.patience() {
+            if (is_over && waited >= self.options.watch) || waited >= self.options.patience {
                 return Ok(());
             }
         }
@@ -168,7 +168,7 @@ impl Experiment {
     pub(crate) async fn settle(&mut self) -> anyhow::Result<Results> {
         self.progress.phase("settling");
         self.times.end_us = now_us();
-        let done = self.pool.settle(self.options.patience()).await?;
+        let done = self.pool.settle(self.options.patience).await?;
         if let Some(testbed) = &mut self.testbed {
             testbed.check()?;
         }

@@ -7,7 +7,6 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
-use serde::Serialize;
 
 use reconnect_storm::Trust;
 
@@ -54,16 +53,16 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
 
     /// Seconds of normal operation before the storm.
-    #[arg(long, default_value_t = 5.0, value_name = "S")]
-    pub(crate) warmup: f64,
+    #[arg(long, default_value = "5", value_name = "S", value_parser = seconds)]
+    pub(crate) warmup: Duration,
 
     /// Minimum number of seconds to watch the storm.
-    #[arg(long, default_value_t = 10.0, value_name = "S")]
-    pub(crate) watch: f64,
+    #[arg(long, default_value = "10", value_name = "S", value_parser = seconds)]
+    pub(crate) watch: Duration,
 
     /// Seconds that a client may take to come back.
-    #[arg(long, default_value_t = 120.0, value_name = "S")]
-    pub(crate) patience: f64,
+    #[arg(long, default_value = "120", value_name = "S", value_parser = seconds)]
+    pub(crate) patience: Duration,
 
     /// Number of processes that the clients run in [default: one per 18,000 clients]
     #[arg(long, value_name = "N")]
@@ -150,21 +149,6 @@ impl ScenarioName {
         all.filter(|name| *name != ScenarioName::All).collect()
     }
 
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            ScenarioName::Cut => "cut",
-            ScenarioName::Kill => "kill",
-            ScenarioName::Drain => "drain",
-            ScenarioName::Worker => "worker",
-            ScenarioName::Store => "store",
-            ScenarioName::Idle => "idle",
-            ScenarioName::Fanout => "fanout",
-            ScenarioName::Slow => "slow",
-            ScenarioName::Rude => "rude",
-            ScenarioName::All => "all",
-        }
-    }
-
     /// Clients lose their sockets, so that a baseline says something.
     pub(crate) fn cuts(self) -> bool {
         matches!(
@@ -187,8 +171,7 @@ impl ScenarioName {
 }
 
 /// The wait of clients before they try again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Jitter {
     /// None: the first attempt at once.
     Off,
@@ -196,13 +179,10 @@ pub(crate) enum Jitter {
     Sdk,
 }
 
-impl Jitter {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Jitter::Off => "off",
-            Jitter::Sdk => "sdk",
-        }
-    }
+/// The name of a value, as it is written on the command line.
+pub(crate) fn name_of(value: impl ValueEnum) -> String {
+    let name = value.to_possible_value();
+    name.map_or_else(String::new, |name| name.get_name().to_owned())
 }
 
 impl Options {
@@ -211,9 +191,6 @@ impl Options {
         for (flag, value, max, unit) in [
             ("--share", self.cut_share(), 1.0, "such as 0.5"),
             ("--rate", self.rate, 1_000_000.0, "actions a second"),
-            ("--warmup", self.warmup, 86_400.0, "seconds"),
-            ("--watch", self.watch, 86_400.0, "seconds"),
-            ("--patience", self.patience, 86_400.0, "seconds"),
         ] {
             let is_inside = (0.0..=max).contains(&value);
             ensure!(is_inside, "{flag} is 0 to {max}, {unit}");
@@ -236,7 +213,7 @@ impl Options {
             ensure!(
                 self.url.is_empty() || self.storm_command.is_some() || !name.strikes_processes(),
                 "behind --url, {} needs a --storm-command that does it to the deployment; `cut` needs none",
-                name.as_str()
+                name_of(name)
             );
         }
         Ok(())
@@ -272,18 +249,12 @@ impl Options {
         let needed = self.sockets().div_ceil(CLIENTS_MAX) as usize;
         self.processes.unwrap_or(needed).max(1)
     }
+}
 
-    pub(crate) fn warmup(&self) -> Duration {
-        Duration::from_secs_f64(self.warmup)
-    }
-
-    pub(crate) fn watch(&self) -> Duration {
-        Duration::from_secs_f64(self.watch)
-    }
-
-    pub(crate) fn patience(&self) -> Duration {
-        Duration::from_secs_f64(self.patience)
-    }
+fn seconds(text: &str) -> anyhow::Result<Duration> {
+    let seconds: f64 = text.parse()?;
+    ensure!((0.0..=86_400.0).contains(&seconds), "0 to 86400 seconds");
+    Ok(Duration::from_secs_f64(seconds))
 }
 
 /// The authorities that clients trust.

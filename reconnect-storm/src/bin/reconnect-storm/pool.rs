@@ -104,23 +104,15 @@ impl ClientPool {
     }
 
     /// Everybody is told the same.
-    pub(crate) async fn all(&mut self, command: Command) -> anyhow::Result<Results> {
+    pub(crate) async fn all(&mut self, mut command: Command) -> anyhow::Result<Results> {
         let parts = self.processes.len();
-        let command = match command {
-            Command::Act { per_s, text_bytes } => Command::Act {
-                per_s: per_s / parts as f64,
-                text_bytes,
-            },
-            Command::Arrive(_)
-            | Command::Storm
-            | Command::Cut
-            | Command::Read { .. }
-            | Command::Settle { .. } => command,
-        };
+        if let Command::Act { per_s, .. } = &mut command {
+            *per_s /= parts as f64;
+        }
         self.obey(vec![command; parts]).await
     }
 
-    /// Ends the run; returns what became of everybody.
+    /// Ends the run, and returns what became of everybody.
     pub(crate) async fn settle(&mut self, within: Duration) -> anyhow::Result<Results> {
         let within_ms = within.as_millis() as u64;
         self.all(Command::Settle { within_ms }).await

@@ -1,4 +1,4 @@
-//! What a run has shown, and how it is told: a table, JSON, a page, a picture.
+//! The report of a run: a table, JSON, a page, a picture.
 
 mod chart;
 mod fact;
@@ -17,21 +17,18 @@ pub(crate) use self::{
     facts::{curves, facts_of_cost, facts_of_latency, facts_of_return, memory, polite, warnings},
     table::table,
 };
-use crate::{
-    options::{Jitter, Options},
-    role,
-};
+use crate::{options::Options, role};
 
 /// One run of one scenario.
 #[derive(Debug, Serialize)]
 pub(crate) struct Run {
-    pub(crate) scenario: &'static str,
+    pub(crate) scenario: String,
     /// The run in a sentence.
     pub(crate) what: String,
     pub(crate) clients: u32,
     pub(crate) rooms: u32,
     pub(crate) rate_per_s: f64,
-    pub(crate) jitter: Jitter,
+    pub(crate) jitter: String,
     pub(crate) seed: u64,
     pub(crate) machine: Machine,
     pub(crate) facts: Vec<Fact>,

@@ -85,8 +85,8 @@ pub(crate) fn dying_with_parent(program: &str) -> anyhow::Result<Command> {
 
 fn become_another() -> anyhow::Result<()> {
     let mut words = env::args_os().skip(1);
-    let parent = words.next().context("whose leash?")?;
-    let program = words.next().context("a leash for what?")?;
+    let parent = words.next().context("which process started this?")?;
+    let program = words.next().context("which program is to be run?")?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let still = getppid().map(|pid| pid.as_raw_nonzero().to_string());
     if still.is_none_or(|pid| parent != *pid) {

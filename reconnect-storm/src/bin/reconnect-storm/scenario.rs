@@ -11,7 +11,7 @@ mod worker;
 use crate::{
     baseline::Baseline,
     experiment::{Experiment, Observations},
-    options::{Options, ScenarioName},
+    options::{Options, ScenarioName, name_of},
     pool::{Command, Recovery, Results},
     progress::say,
     report::{self, Fact, Machine, Run},
@@ -21,7 +21,7 @@ use crate::{
 /// Runs one scenario from an empty system to its verdict.
 pub(crate) async fn run(name: ScenarioName, options: &Options) -> anyhow::Result<Run> {
     let machine = Machine::look(options.url.is_empty());
-    say(&format!("── {}", name.as_str()));
+    say(&format!("── {}", name_of(name)));
     // On both sides of the storm: a machine that others use as well is not always as fast.
     let has_bare = name.cuts() && !options.no_bare;
     let mut bare = Vec::new();
@@ -53,7 +53,7 @@ pub(crate) async fn run(name: ScenarioName, options: &Options) -> anyhow::Result
             Err(error) => say(&format!("there is no baseline after the storm: {error:#}")),
         }
     }
-    Ok(tell(name, &seen, done, facts, bare, machine))
+    Ok(summarize(name, &seen, done, facts, bare, machine))
 }
 
 async fn arrive(name: ScenarioName, experiment: &mut Experiment) -> anyhow::Result<()> {
@@ -133,7 +133,7 @@ fn sentence(name: ScenarioName, options: &Options) -> String {
 }
 
 /// Puts together what a run has shown.
-fn tell(
+fn summarize(
     name: ScenarioName,
     seen: &Observations,
     done: Results,
@@ -168,16 +168,16 @@ fn tell(
         .max();
     let counters = seen.counted.as_ref().map(Metrics::changed);
     Run {
-        scenario: name.as_str(),
+        scenario: name_of(name),
         what: sentence(name, options),
         clients: options.clients(),
         rooms: options.rooms(),
         rate_per_s: seen.rate_per_s,
-        jitter: options.jitter,
+        jitter: name_of(options.jitter),
         seed: options.seed,
         facts,
         verdict: done.verdict,
-        failures: failures(name, &cut, options.patience),
+        failures: failures(name, &cut, options.patience.as_secs_f64()),
         warnings: report::warnings(&seen.processes, &machine, storm, lag_us.unwrap_or(0)),
         machine,
         curves: report::curves(&timeline, times.storm_us, times.end_us),

@@ -1,4 +1,4 @@
-//! What a run needs on this machine: Redis, gateways, workers, a keeper. All of it dies with the run.
+//! The servers of a run on this machine: Redis, gateways, workers, a keeper. All of it dies with the run.
 
 mod metrics;
 mod process;

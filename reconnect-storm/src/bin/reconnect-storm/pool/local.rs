@@ -166,7 +166,7 @@ impl LocalClients {
         let (pace, paced) = watch::channel((0.0, 0));
         let rng = StdRng::seed_from_u64(cohort.seed ^ 0xac7);
         let runtimes = [ClientRuntime::new()?, ClientRuntime::new()?];
-        let telling = tell(board.clone(), messages);
+        let sampling = send_samples(board.clone(), messages);
         // A store that may lose acknowledged writes may lose sessions, too.
         let diverged = cohort.may_diverge.then_some(SnapshotReason::Diverged);
         let excuses = Excuses {
@@ -175,7 +175,7 @@ impl LocalClients {
         };
         let tasks = [
             // Beside those that are not cut when the first gateway dies: what delays it delays them.
-            runtimes[RUNTIMES - 1].within(|| tokio::spawn(telling)),
+            runtimes[RUNTIMES - 1].within(|| tokio::spawn(sampling)),
             tokio::spawn(act(board.clone(), members.clone(), paced, rng)),
         ];
         Ok(LocalClients {
@@ -396,7 +396,7 @@ fn source(cohort: &Cohort, client: u32) -> Option<IpAddr> {
 }
 
 /// Reports samples, until nobody listens. Its own lateness in waking is that of everything here.
-async fn tell(board: Arc<Scoreboard>, messages: mpsc::Sender<Message>) {
+async fn send_samples(board: Arc<Scoreboard>, messages: mpsc::Sender<Message>) {
     const TICK: Duration = Duration::from_millis(10);
     let (mut lag, mut told) = (Duration::ZERO, Instant::now());
     while !messages.is_closed() {

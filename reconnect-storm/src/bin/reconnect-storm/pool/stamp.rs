@@ -1,4 +1,4 @@
-//! What a client says: who said it and when, and nothing that could come twice.
+//! The acts of clients: each bears its author and its time, so that no two are the same.
 
 use outlast_protocol::Payload;
 use serde::{Deserialize, Serialize};

@@ -42,7 +42,7 @@ pub(crate) fn page(runs: &[Run], command: &str) -> String {
 <title>reconnect-storm</title>
 <style>{STYLE}</style>
 <header>
-<p class="stamp">outlast · reconnect-storm</p>
+<p class="mark">outlast · reconnect-storm</p>
 <h1 class="{class}">{verdict}</h1>
 <pre><code>{command}</code></pre>
 {nav}
@@ -79,12 +79,15 @@ fn section(run: &Run) -> String {
         )
     };
     let paragraph = |class: &str, text: &str| format!(r#"<p class="{class}">{}</p>"#, escape(text));
-    let troubles = run.failures.iter().cloned().chain(verdict.examples());
+    let paragraphs = |class: &str, texts: &[String]| -> String {
+        texts.iter().map(|text| paragraph(class, text)).collect()
+    };
+    let examples: Vec<String> = verdict.examples().collect();
     let class = if run.is_clean() { "good" } else { "bad" };
     let figures = format!(
         "{}; {machine}; jitter {}, seed {}.",
         verdict.summary(),
-        run.jitter.as_str(),
+        run.jitter,
         run.seed
     );
     [
@@ -96,18 +99,14 @@ fn section(run: &Run) -> String {
             r#"<div><dt>found wrong</dt><dd class="{class}">{}</dd></div></dl>"#,
             verdict.total() + run.failures.len()
         ),
-        &troubles
-            .map(|trouble| paragraph("bad", &trouble))
-            .collect::<String>(),
+        &paragraphs("bad", &run.failures),
+        &paragraphs("bad", &examples),
         r#"<div class="charts">"#,
         &charts(run).into_iter().map(chart).collect::<String>(),
         "</div><table>",
         &run.facts.iter().map(row).collect::<String>(),
         "</table>",
-        &run.warnings
-            .iter()
-            .map(|warning| paragraph("beware", warning))
-            .collect::<String>(),
+        &paragraphs("beware", &run.warnings),
         &paragraph("small", &figures),
         &counters(run),
         "</section>\n",

@@ -15,14 +15,14 @@ pub(super) async fn arrive(experiment: &mut Experiment, cohort: Cohort) -> anyho
     experiment.arrive(cohort).await?;
     act(experiment, 0.0).await?;
     // What the arrival has stirred up is to settle first.
-    sleep(experiment.options.warmup()).await;
+    sleep(experiment.options.warmup).await;
     Ok(())
 }
 
 pub(super) async fn storm(experiment: &mut Experiment) -> anyhow::Result<Vec<Fact>> {
     experiment.progress.phase("rest");
     let begin_us = experiment.times.storm_us;
-    sleep(experiment.options.watch()).await;
+    sleep(experiment.options.watch).await;
     let (end_us, clients) = (now_us(), f64::from(experiment.options.clients()));
     let seen = experiment.probe.seen();
     let before_us = experiment.times.quiet_us;

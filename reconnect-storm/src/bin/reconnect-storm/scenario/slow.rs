@@ -1,4 +1,4 @@
-//! A share of the clients reads a trickle of a room that says more than that. The others are not to
+//! A share of the clients reads little of a room that says much. The others are not to
 //! notice, and the slow ones are to end complete (F3, F4).
 
 use crate::{

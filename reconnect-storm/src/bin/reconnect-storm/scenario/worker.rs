@@ -27,7 +27,7 @@ pub(super) async fn stalled(experiment: &mut Experiment, goal: &str) -> anyhow::
         let slowest = timeline.lock().slowest_us(now - 1_000_000, now);
         let is_well = slowest.is_some_and(|us| us < 1_000_000);
         let waited_s = (now - begin_us) as f64 / 1e6;
-        if (is_well && waited_s > 3.0) || waited_s > experiment.options.patience {
+        if (is_well && waited_s > 3.0) || waited_s > experiment.options.patience.as_secs_f64() {
             break;
         }
     }
