@@ -380,6 +380,33 @@ fn r5_catches_a_snapshot_that_does_not_know_what_was_settled() {
 }
 
 #[test]
+fn r3_catches_a_shorter_snapshot_that_leaves_out_an_outcome() {
+    for (reason, n, lost) in [
+        (SnapshotReason::Shorter, 10, 0),
+        (SnapshotReason::Shorter, 11, 1),
+        // A snapshot that was asked for may settle what nobody will tell any more (R5).
+        (SnapshotReason::Requested, 11, 0),
+    ] {
+        let mut run = Run::good();
+        let (room, pos) = (run.room.clone(), run.end());
+        let from = (reason == SnapshotReason::Shorter).then_some(pos);
+        run.asks(1, 50, 11, say("open"));
+        let rooms = BTreeMap::from([(room.clone(), from)]);
+        run.note(1, Seen::Resuming { rooms });
+        run.heard(1, welcome("resumed"));
+        let snapshot = json!({"t": "snapshot", "room": room, "pos": pos, "state": null, "member": 1, "n": n, "reason": reason});
+        run.heard(1, snapshot);
+        let verdict = run.judge();
+        assert_eq!(
+            verdict.count(Violation::Lost),
+            lost,
+            "{reason:?}: {verdict}"
+        );
+        assert_eq!(verdict.total(), lost, "{verdict}");
+    }
+}
+
+#[test]
 fn r1_catches_live_before_everything_came() {
     let mut run = Run::good();
     let (room, pos) = (run.room.clone(), run.end());

@@ -252,9 +252,23 @@ impl Judge {
             let what = format!("{reason:?} at {pos}");
             self.find(Violation::Snapshot, Some(index), what);
         }
+        if reason == SnapshotReason::Shorter {
+            self.find_left_out(index, n);
+        }
         if n < settled_n && reason != SnapshotReason::Diverged {
             let what = format!("it knows of action {n}, but {settled_n} was settled");
             self.find(Violation::Snapshot, Some(index), what);
+        }
+    }
+
+    /// What is shown in place of a replay leaves out no outcome of the client's own (R3).
+    fn find_left_out(&mut self, index: usize, n: u64) {
+        let open = self.open.values();
+        let left_out = open.filter(|action| action.room == index && action.n <= n);
+        let numbers: Vec<u64> = left_out.map(|action| action.n).collect();
+        for number in numbers {
+            let what = format!("the outcome of action {number} was left out");
+            self.find(Violation::Lost, Some(index), what);
         }
     }
 

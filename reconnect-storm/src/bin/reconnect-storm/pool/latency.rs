@@ -1,11 +1,13 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// A histogram of latencies: buckets of a sixteenth of a power of two, so 6 % wide.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Latencies {
-    /// `(bucket, count)`, by rising bucket.
-    counts: Vec<(u16, u64)>,
+    /// By bucket.
+    counts: BTreeMap<u16, u64>,
 }
 
 const PER_DOUBLING_BITS: u32 = 4;
@@ -22,7 +24,7 @@ impl Latencies {
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.counts.iter().map(|(_, count)| count).sum()
+        self.counts.values().sum()
     }
 
     /// The latency in microseconds that a share of all did not exceed; `None` where there are none.
@@ -40,14 +42,7 @@ impl Latencies {
     }
 
     fn put(&mut self, bucket: u16, count: u64) {
-        match self.counts.binary_search_by_key(&bucket, |(at, _)| *at) {
-            Ok(at) => {
-                if let Some((_, counted)) = self.counts.get_mut(at) {
-                    *counted += count;
-                }
-            }
-            Err(at) => self.counts.insert(at, (bucket, count)),
-        }
+        *self.counts.entry(bucket).or_default() += count;
     }
 }
 

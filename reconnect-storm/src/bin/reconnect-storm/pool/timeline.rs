@@ -21,17 +21,10 @@ impl Timeline {
         let Some(newest) = self.newest.get_mut(process) else {
             return;
         };
-        let mut latency = std::mem::take(&mut newest.latency);
-        let mut latency_uncut = std::mem::take(&mut newest.latency_uncut);
-        latency.add(&sample.latency);
-        latency_uncut.add(&sample.latency_uncut);
-        let lag_us = newest.lag_us.max(sample.lag_us);
-        *newest = Sample {
-            latency,
-            latency_uncut,
-            lag_us,
-            ..sample
-        };
+        let older = std::mem::replace(newest, sample);
+        newest.latency.add(&older.latency);
+        newest.latency_uncut.add(&older.latency_uncut);
+        newest.lag_us = newest.lag_us.max(older.lag_us);
         if process > 0 {
             return;
         }

@@ -88,54 +88,50 @@ impl Chart<'_> {
         let values = points.flat_map(|points| self.inside(points));
         let values: Vec<f64> = values.map(|(_, value)| value).collect();
         let highest = values.iter().copied().fold(0.0, f64::max);
-        if self.is_logarithmic {
+        let is_logarithmic = self.is_logarithmic;
+        let (from, to, step) = if is_logarithmic {
             let lowest = values.iter().copied().filter(|value| *value > 0.0);
-            let lowest = lowest.fold(f64::INFINITY, f64::min).min(highest.max(1.0));
-            return Scale::Powers {
-                from: lowest.log10().floor(),
-                to: highest
-                    .max(1.0)
-                    .log10()
-                    .ceil()
-                    .max(lowest.log10().floor() + 1.0),
-            };
-        }
-        let step = round_step(highest.max(1.0) / 4.0);
-        Scale::Steps {
+            let lowest = lowest.fold(highest.max(1.0), f64::min).log10().floor();
+            let highest = highest.max(1.0).log10().ceil();
+            (lowest, highest.max(lowest + 1.0), 1.0)
+        } else {
+            let step = round_step(highest.max(1.0) / 4.0);
+            (0.0, step * (highest / step).ceil().max(1.0), step)
+        };
+        Scale {
+            from,
+            to,
             step,
-            to: step * (highest / step).ceil().max(1.0),
+            is_logarithmic,
         }
     }
 }
 
-enum Scale {
-    Steps { step: f64, to: f64 },
-    Powers { from: f64, to: f64 },
+/// From the lowest to the highest tick: values, or their logarithms.
+struct Scale {
+    from: f64,
+    to: f64,
+    step: f64,
+    is_logarithmic: bool,
 }
 
 impl Scale {
     fn ticks(&self) -> Vec<f64> {
-        match *self {
-            Scale::Steps { step, to } => {
-                let count = (to / step).round() as u32;
-                (0..=count).map(|index| step * f64::from(index)).collect()
-            }
-            Scale::Powers { from, to } => {
-                let count = (to - from).round() as u32;
-                (0..=count)
-                    .map(|index| 10f64.powf(from + f64::from(index)))
-                    .collect()
-            }
+        let count = ((self.to - self.from) / self.step).round() as u32;
+        let ticks = (0..=count).map(|index| self.from + self.step * f64::from(index));
+        if self.is_logarithmic {
+            ticks.map(|tick| 10f64.powf(tick)).collect()
+        } else {
+            ticks.collect()
         }
     }
 
-    fn y(&self, value: f64) -> f64 {
-        let share = match *self {
-            Scale::Steps { to, .. } => value / to,
-            Scale::Powers { from, to } => (value.max(1e-9).log10() - from) / (to - from),
-        };
-        let height = HEIGHT - TOP - BOTTOM;
-        HEIGHT - BOTTOM - share.clamp(0.0, 1.0) * height
+    fn y(&self, mut value: f64) -> f64 {
+        if self.is_logarithmic {
+            value = value.max(1e-9).log10();
+        }
+        let share = (value - self.from) / (self.to - self.from);
+        HEIGHT - BOTTOM - share.clamp(0.0, 1.0) * (HEIGHT - TOP - BOTTOM)
     }
 }
 
