@@ -61,9 +61,6 @@ async fn upgrade(
 
 impl Client {
     /// Connects.
-    ///
-    /// # Panics
-    /// Where it is refused.
     pub async fn connect(address: impl Display) -> Client {
         Client::connect_with(address, &[JSON]).await.unwrap()
     }
@@ -80,17 +77,11 @@ impl Client {
     }
 
     /// Connects over a TCP connection.
-    ///
-    /// # Panics
-    /// Where it is refused.
     pub async fn over(tcp: TcpStream) -> Client {
         Client::of(upgrade(tcp, &[JSON]).await.unwrap())
     }
 
     /// Returns the HTTP status with which a connection with these headers is refused; `None` where it is made.
-    ///
-    /// # Panics
-    /// Where there is no answer.
     pub async fn refusal(address: impl Display, headers: &[(&'static str, &str)]) -> Option<u16> {
         match dial(address, headers).await {
             Ok(_) => None,
@@ -109,17 +100,11 @@ impl Client {
     }
 
     /// Sends a frame.
-    ///
-    /// # Panics
-    /// Where the socket is closed.
     pub async fn send(&mut self, frame: Value) {
         self.send_message(Message::text(frame.to_string())).await;
     }
 
     /// Sends a message.
-    ///
-    /// # Panics
-    /// Where the socket is closed.
     pub async fn send_message(&mut self, message: Message) {
         let sent = self.socket.send(message).await;
         sent.expect("the socket takes a message");
@@ -132,9 +117,6 @@ impl Client {
     }
 
     /// The next message.
-    ///
-    /// # Panics
-    /// Where none comes.
     pub async fn message(&mut self) -> Message {
         let next = self.try_message().await;
         next.expect("the connection ended")
@@ -142,18 +124,12 @@ impl Client {
     }
 
     /// The next message, or how the connection ended.
-    ///
-    /// # Panics
-    /// Where neither comes.
     pub async fn try_message(&mut self) -> Option<tungstenite::Result<Message>> {
         let next = timeout(PATIENCE, self.socket.next()).await;
         next.unwrap_or_else(|_| panic!("nothing came in {PATIENCE:?}"))
     }
 
     /// The next frame; an ended socket is `{"t": "closed", "code": …}`.
-    ///
-    /// # Panics
-    /// Where nothing comes.
     pub async fn next(&mut self) -> Value {
         let next = timeout(PATIENCE, self.read()).await;
         next.unwrap_or_else(|_| panic!("nothing more came in {PATIENCE:?}"))
@@ -165,9 +141,6 @@ impl Client {
     }
 
     /// The next frame of a socket that stays.
-    ///
-    /// # Panics
-    /// Where it ends.
     pub async fn frame(&mut self) -> Value {
         let frame = self.next().await;
         assert_ne!(frame["t"], "closed", "{frame} where a frame was expected");
@@ -206,9 +179,6 @@ impl Client {
     }
 
     /// The next frame, which is of this type; pings are passed over.
-    ///
-    /// # Panics
-    /// Where it is another one.
     #[track_caller]
     pub fn expect(&mut self, t: &str) -> impl Future<Output = Value> {
         let caller = Location::caller();
@@ -225,17 +195,11 @@ impl Client {
     }
 
     /// Reads on until a frame of this type.
-    ///
-    /// # Panics
-    /// Where the socket ends before.
     pub async fn find(&mut self, t: &str) -> Value {
         self.until(t, |_| true).await.pop().unwrap()
     }
 
     /// Reads on until a frame of this type for which the condition holds; returns all that came.
-    ///
-    /// # Panics
-    /// Where the socket ends before.
     pub async fn until(&mut self, t: &str, holds: impl Fn(&Value) -> bool) -> Vec<Value> {
         let mut came = Vec::new();
         loop {
@@ -251,9 +215,6 @@ impl Client {
     }
 
     /// Nothing comes for this long, however late this test looks.
-    ///
-    /// # Panics
-    /// Where something comes.
     pub async fn expect_nothing(&mut self, wait: Duration) {
         if let Ok(message) = timeout(wait, self.socket.next()).await {
             panic!("{message:?} where nothing was expected");
@@ -261,9 +222,6 @@ impl Client {
     }
 
     /// Reads on until the server closes: its `bye`, and the code of the close.
-    ///
-    /// # Panics
-    /// Where it closes otherwise.
     pub async fn bye(&mut self) -> (Value, u64) {
         let bye = self.find("bye").await;
         let closed = self.expect("closed").await;
@@ -271,9 +229,6 @@ impl Client {
     }
 
     /// Reads on until the server closes with this code, and says so before.
-    ///
-    /// # Panics
-    /// Where it closes otherwise.
     pub async fn closes_with(&mut self, code: u64) -> Value {
         let (bye, closed) = self.bye().await;
         assert_eq!((bye["code"].as_u64(), closed), (Some(code), code), "{bye}");
@@ -281,9 +236,6 @@ impl Client {
     }
 
     /// `bye`, the close frame and the end of the connection, in this order and nothing else but `busy`.
-    ///
-    /// # Panics
-    /// Where something else comes.
     #[track_caller]
     pub fn expect_bye(&mut self, code: u16) -> impl Future<Output = Value> {
         let caller = Location::caller();
@@ -307,18 +259,12 @@ impl Client {
     }
 
     /// Opens a session; returns its `welcome`.
-    ///
-    /// # Panics
-    /// Where something else comes.
     pub async fn open(&mut self) -> Value {
         self.send(json!({"t": "open"})).await;
         self.expect("welcome").await
     }
 
     /// Joins a chat room, and waits for the outcome.
-    ///
-    /// # Panics
-    /// Where it is refused.
     pub async fn join(&mut self, room: &str, n: u64, name: &str) -> Value {
         let is_outcome = |frame: &Value| frame["t"] == "joined" && frame["n"] == n;
         let mut came = self.insist(join(room, n, name), is_outcome).await;
@@ -326,18 +272,12 @@ impl Client {
     }
 
     /// Joins a chat room; the outcome is the next frame.
-    ///
-    /// # Panics
-    /// Where something else comes.
     pub async fn join_at_once(&mut self, room: &str, n: u64, name: &str) -> Value {
         self.send(join(room, n, name)).await;
         self.expect("joined").await
     }
 
     /// Says something, and waits for its event; returns everything that came, the event last.
-    ///
-    /// # Panics
-    /// Where it is refused.
     pub async fn say(&mut self, room: &str, n: u64, text: &str) -> Vec<Value> {
         let member = self.member;
         let is_outcome =
@@ -377,9 +317,6 @@ impl Client {
     }
 
     /// Comes back on a new socket.
-    ///
-    /// # Panics
-    /// Where it is refused.
     pub async fn resume_at(&self, address: impl Display, rooms: Value) -> Client {
         let mut again = Client::connect(address).await;
         again.resume(&self.welcome, rooms).await;

@@ -8,9 +8,6 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Waits until `look` finds something, and returns it.
-///
-/// # Panics
-/// After [`PATIENCE`].
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -23,9 +20,6 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
 }
 
 /// The same for code that blocks.
-///
-/// # Panics
-/// After [`PATIENCE`].
 pub fn eventually_blocking<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -46,9 +40,6 @@ fn check(what: &str, start: Instant) {
 
 /// Holds what takes time against the contract. A machine may be busy with other things at that moment, and so
 /// it is asked again, with a wider bound each time; what is really too slow stays so.
-///
-/// # Panics
-/// Where it stays too slow.
 pub async fn in_time(bound: Duration, mut measure: impl AsyncFnMut() -> Duration) {
     let mut late = Vec::new();
     for attempt in 1..=6 {

@@ -8,9 +8,6 @@ pub struct Process(Child);
 
 impl Process {
     /// Starts it.
-    ///
-    /// # Panics
-    /// Where there is no such program.
     pub fn spawn(command: &mut Command) -> Self {
         let child = command.spawn();
         Process(child.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}")))
@@ -52,9 +49,6 @@ impl Drop for Process {
 }
 
 /// Sends a signal, such as `STOP`, to a process.
-///
-/// # Panics
-/// Where there is no such process.
 pub fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill")
         .args(["-s", name, &pid.to_string()])

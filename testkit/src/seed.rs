@@ -3,9 +3,6 @@
 use rand::{SeedableRng, rngs::StdRng};
 
 /// Returns a seed, and prints it; `OUTLAST_SEED=…` gives the same again.
-///
-/// # Panics
-/// Where `OUTLAST_SEED` is no number.
 pub fn seed() -> u64 {
     let given = std::env::var("OUTLAST_SEED").ok();
     let seed = given.map_or_else(rand::random, |seed| {

@@ -39,9 +39,6 @@ impl Starting {
     }
 
     /// Waits until it is ready.
-    ///
-    /// # Panics
-    /// Where it ends before.
     pub fn ready(self) -> Server {
         let line = self.said.recv_timeout(PATIENCE).unwrap_or_default();
         let log = self.server.log();

@@ -17,9 +17,6 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts six servers, and makes them one Cluster.
-    ///
-    /// # Panics
-    /// Where masters do not stay masters.
     pub fn start() -> Self {
         // The nodes get to know each other fast where they are watched closely, and one that stood still
         // meanwhile may have lost its place: then everything begins anew.

@@ -8,11 +8,7 @@ use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
 use super::{command, users};
-use crate::{
-    patience::eventually_blocking,
-    ports::free_port,
-    process::{self, Process},
-};
+use crate::{patience::eventually_blocking, ports::free_port, process::Process};
 
 /// A redis-server on a port and in a folder of its own; killed, and its folder removed, when it is dropped.
 ///
@@ -98,9 +94,6 @@ impl RedisServer {
     }
 
     /// Runs a command as an operator would.
-    ///
-    /// # Panics
-    /// Where it is refused.
     pub fn run<T: FromRedisValue>(&self, words: &[&str]) -> T {
         self.run_as("", words)
     }
@@ -111,9 +104,6 @@ impl RedisServer {
     }
 
     /// The same with a part of the URL that names a user and a password.
-    ///
-    /// # Panics
-    /// Where it is refused.
     pub fn run_as<T: FromRedisValue>(&self, who: &str, words: &[&str]) -> T {
         command::run(who, self.there(), words).unwrap()
     }
@@ -172,9 +162,6 @@ impl Launch {
     }
 
     /// Starts it, and waits until it answers.
-    ///
-    /// # Panics
-    /// Where it does not start.
     pub fn start(self) -> RedisServer {
         RedisServer {
             process: self.spawn(),
@@ -218,7 +205,7 @@ impl Launch {
 }
 
 /// Starts a redis-server, or a sentinel, and waits until it answers.
-pub(super) fn spawn(mut command: Command, host: &str, port: u16) -> process::Process {
+pub(super) fn spawn(mut command: Command, host: &str, port: u16) -> Process {
     let mut process = Process::spawn(command.stdout(Stdio::null()));
     eventually_blocking("redis-server answers", || {
         if let Some(status) = process.exited() {
