@@ -127,8 +127,8 @@ CASES = {
         {'outlast_store_request_seconds{quantile="0.5", request="append"}': "0.2x30"},
     ),
     "OutlastSessionsNearLimit": (
-        {'outlast_gateway_byes_total{code="too_many_sessions"}': "0+5x30"},
-        {'outlast_gateway_byes_total{code="moved"}': "0+5x30"},
+        {'outlast_gateway_closes_total{code="too_many_sessions"}': "0+5x30"},
+        {'outlast_gateway_closes_total{code="moved"}': "0+5x30"},
     ),
     "OutlastGatewaysFull": ({"outlast_gateway_sockets{}": "8000x30"}, {"outlast_gateway_sockets{}": "6000x30"}),
     "OutlastHistoryLost": (

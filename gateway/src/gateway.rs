@@ -297,7 +297,7 @@ impl Shared {
             match self.hub.hear(listener.next().await) {
                 News::Told => {}
                 News::Missed => {
-                    metrics::counter!(telemetry::MISSED).increment(1);
+                    metrics::counter!(telemetry::ANNOUNCEMENTS_MISSED).increment(1);
                     self.doubt.notify_one();
                 }
             }

@@ -89,7 +89,7 @@ pub(crate) async fn resume(
     let mut catch_up = BTreeMap::new();
     for (returning, place) in returning.iter().zip(places) {
         let how = stand(socket, returning, place);
-        metrics::counter!(telemetry::CATCH_UPS, "how" => label(how)).increment(1);
+        metrics::counter!(telemetry::CATCH_UPS, "kind" => label(how)).increment(1);
         tracing::debug!(sid = %who.sid, room = %returning.name, how = label(how), "comes back to a room");
         if how != CatchUp::Gone {
             catch_up.insert(returning.name.clone(), how);

@@ -152,13 +152,13 @@ impl Socket {
         let Who { sid, generation } = self.who;
         match &end {
             End::Bye(bye) => {
-                metrics::counter!(telemetry::BYES, "code" => bye.code.name()).increment(1);
+                metrics::counter!(telemetry::CLOSES, "code" => bye.code.name()).increment(1);
                 tracing::debug!(%sid, generation, code = bye.code.name(), "closed a socket");
             }
             End::Closed => tracing::debug!(%sid, generation, "a socket was lost or closed"),
         }
         if self.moving {
-            metrics::counter!(telemetry::MOVED, "how" => end.of_a_move()).increment(1);
+            metrics::counter!(telemetry::MOVED, "outcome" => end.of_a_move()).increment(1);
         }
         let Socket {
             wire,

@@ -10,7 +10,7 @@ pub(crate) const ADMISSION_WAITING: &str = "outlast_gateway_admission_waiting";
 pub(crate) const ADMISSION_WAIT: &str = "outlast_gateway_admission_wait_seconds";
 pub(crate) const ADMISSION_REFUSED: &str = "outlast_gateway_admission_refused_total";
 pub(crate) const CONNECTIONS_REFUSED: &str = "outlast_gateway_connections_refused_total";
-pub(crate) const BYES: &str = "outlast_gateway_byes_total";
+pub(crate) const CLOSES: &str = "outlast_gateway_closes_total";
 pub(crate) const REFUSED: &str = "outlast_gateway_actions_refused_total";
 pub(crate) const ROOMS: &str = "outlast_gateway_rooms";
 pub(crate) const LOG_READS: &str = "outlast_gateway_log_reads_total";
@@ -20,11 +20,11 @@ pub(crate) const REPLAYED: &str = "outlast_gateway_entries_replayed_total";
 pub(crate) const CATCH_UPS: &str = "outlast_gateway_catch_ups_total";
 pub(crate) const CATCHING_UP: &str = "outlast_gateway_catching_up";
 pub(crate) const SNAPSHOTS: &str = "outlast_gateway_snapshots_total";
-pub(crate) const FELL_BEHIND: &str = "outlast_gateway_fell_behind_total";
+pub(crate) const SLOW_READERS: &str = "outlast_gateway_slow_readers_total";
 pub(crate) const REPLIES_DROPPED: &str = "outlast_gateway_replies_dropped_total";
 pub(crate) const DRAINING: &str = "outlast_gateway_draining";
 pub(crate) const MOVED: &str = "outlast_gateway_moved_total";
-pub(crate) const MISSED: &str = "outlast_gateway_missed_total";
+pub(crate) const ANNOUNCEMENTS_MISSED: &str = "outlast_gateway_announcements_missed_total";
 
 /// What a gateway counts.
 pub const METRICS: &[Metric] = &[
@@ -32,30 +32,30 @@ pub const METRICS: &[Metric] = &[
     Metric::counter(
         ATTACHES,
         &["outcome"],
-        "Sockets that asked for a session, by what became of them: attached, gone, or the name of a close code",
+        "Sockets that asked for a session, by outcome: attached, gone, or the name of a close code",
     ),
     Metric::gauge(
         ADMISSION_WAITING,
         &["lane"],
-        "Sockets that wait for their turn to attach, by lane: resume or open",
+        "Sockets waiting to attach, by lane: resume or open",
     ),
     Metric::histogram(
         ADMISSION_WAIT,
         &["lane"],
-        "How long sockets waited for their turn to attach",
+        "Time that sockets waited to attach",
     ),
     Metric::counter(
         ADMISSION_REFUSED,
         &["lane"],
-        "Sockets that found no place in the queue and were told when to come back",
+        "Sockets turned away because the queue was full; each was told when to come back",
     ),
     Metric::counter(
         CONNECTIONS_REFUSED,
         &[],
-        "Connections turned away because too many had no session yet",
+        "Connections refused because too many had no session yet",
     ),
     Metric::counter(
-        BYES,
+        CLOSES,
         &["code"],
         "Attached sockets closed by the server, by the name of the close code",
     ),
@@ -67,13 +67,13 @@ pub const METRICS: &[Metric] = &[
     Metric::gauge(ROOMS, &[], "Rooms that sockets here are in"),
     Metric::counter(
         LOG_READS,
-        &["why"],
-        "Reads of room logs, by why: tail (the first socket in a room), stretch (who is behind the window), refresh (announcements were missed)",
+        &["reason"],
+        "Reads of room logs, by reason: tail (the first socket in a room), slice (a position before the window), refresh (announcements were missed)",
     ),
     Metric::histogram(
         LOG_READ_SHARERS,
         &[],
-        "Sockets that waited for one read of a stretch",
+        "Sockets that shared one read of a log slice",
     ),
     Metric::counter(
         ENTRIES,
@@ -87,28 +87,28 @@ pub const METRICS: &[Metric] = &[
     ),
     Metric::counter(
         CATCH_UPS,
-        &["how"],
-        "Rooms of sessions that came back, by how they catch up: replay, snapshot or gone",
+        &["kind"],
+        "Rooms of resumed sessions, by kind of catch-up: replay, snapshot or gone",
     ),
     Metric::gauge(
         CATCHING_UP,
         &[],
-        "Rooms of sessions that are not where the log ends: a replay or a snapshot is under way",
+        "Rooms of sessions that are catching up: a replay or a snapshot is under way",
     ),
     Metric::counter(
         SNAPSHOTS,
         &["reason"],
-        "Snapshots that clients needed, by reason: trimmed, diverged, requested or shorter",
+        "Snapshots sent to clients that caught up, by reason: trimmed, diverged, requested or shorter",
     ),
     Metric::counter(
-        FELL_BEHIND,
+        SLOW_READERS,
         &[],
-        "Live readers for whom the log has to be read: they were slow and fell behind the window, or news were missed",
+        "Live readers that need a read of the log: too slow for the window, or announcements were missed",
     ),
     Metric::counter(
         REPLIES_DROPPED,
         &[],
-        "Replies of rooms dropped because the client does not read; they are asked for again",
+        "Replies of rooms dropped because the client does not read; the gateway asks for them again",
     ),
     Metric::gauge(
         DRAINING,
@@ -117,10 +117,14 @@ pub const METRICS: &[Metric] = &[
     ),
     Metric::counter(
         MOVED,
-        &["how"],
-        "Sockets that were asked to move and have gone, by how: moved, left, or closed at the end",
+        &["outcome"],
+        "Sockets that were told to move and have gone, by outcome: moved, left, or closed at the end",
     ),
-    Metric::counter(MISSED, &[], "How often announcements may have been missed"),
+    Metric::counter(
+        ANNOUNCEMENTS_MISSED,
+        &[],
+        "Times that announcements may have been missed",
+    ),
 ];
 
 /// Says what each number means. Called once, when a gateway starts.
@@ -128,7 +132,7 @@ pub(crate) fn describe() {
     METRICS.iter().for_each(Metric::describe);
     // From the start, so that an alert on an increase sees the first one.
     counter!(SNAPSHOTS, "reason" => "diverged").increment(0);
-    counter!(BYES, "code" => CloseCode::TooManySessions.name()).increment(0);
+    counter!(CLOSES, "code" => CloseCode::TooManySessions.name()).increment(0);
     counter!(REFUSED, "code" => "busy").increment(0);
 }
 

@@ -24,27 +24,27 @@ pub const METRICS: &[Metric] = &[
     ),
     Metric::counter(OPENED, &[], "Sessions opened here"),
     Metric::counter(RESUMED, &[], "Sessions resumed here"),
-    Metric::counter(EXPIRED, &[], "Sessions that nobody came back to"),
+    Metric::counter(EXPIRED, &[], "Sessions that expired without a client"),
     Metric::counter(ENDED, &[], "Sessions that were ended"),
     Metric::counter(
         DETACHED_TOLD,
         &[],
-        "Sessions without a socket for longer than the grace, whose rooms were told",
+        "Sessions reported to their rooms as away: without a socket for longer than the grace",
     ),
     Metric::counter(
         GATEWAYS_DEAD,
         &[],
-        "Gateways that were silent for too long and lost their sessions",
+        "Gateways declared dead after silence; their sessions were detached",
     ),
     Metric::counter(
         FOUND,
         &["what"],
-        "What was amiss and was mended, by what: socketless (a record that named a gateway without a socket for it), entry (an index entry without its record), unlisted (a record without its index entry)",
+        "Inconsistencies that audits repaired, by what: socketless (a record that named a gateway without a socket for it), entry (an index entry without its record), unlisted (a record without its index entry)",
     ),
     Metric::counter(
         UNREADABLE,
         &[],
-        "Records that this version cannot read; look into the log",
+        "Session records that this version cannot read; see the log",
     ),
 ];
 

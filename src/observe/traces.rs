@@ -119,8 +119,7 @@ fn url(endpoint: Option<&str>) -> anyhow::Result<Option<String>> {
     ] {
         match set(name) {
             Some(protocol) if protocol != "http/protobuf" => bail!(
-                "{name} is {protocol:?}, and outlast speaks http/protobuf alone: unset it, and name the \
-                 collector's port for HTTP, usually 4318"
+                "{name} is {protocol:?}, and outlast speaks http/protobuf alone: unset it, and name the collector's port for HTTP, usually 4318"
             ),
             Some(_) | None => {}
         }

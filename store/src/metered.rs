@@ -135,12 +135,12 @@ impl Meter {
     }
 }
 
-fn lease(name: LeaseName, how: &'static str) {
-    let of = match name {
+fn lease(name: LeaseName, outcome: &'static str) {
+    let lease = match name {
         LeaseName::Partition(_) => "partition",
         LeaseName::Shard(_) => "shard",
     };
-    metrics::counter!(telemetry::LEASES, "of" => of, "how" => how).increment(1);
+    metrics::counter!(telemetry::LEASES, "lease" => lease, "outcome" => outcome).increment(1);
 }
 
 impl Store for Metered {

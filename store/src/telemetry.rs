@@ -104,24 +104,20 @@ pub(crate) const CLOCK_JUMPS: &str = "outlast_store_clock_jumps_total";
 /// What is counted of a store.
 pub const METRICS: &[Metric] = &[
     Metric::counter(REQUESTS, &["request"], "Requests to the store"),
-    Metric::counter(
-        FAILED,
-        &["request"],
-        "Requests to the store without a good answer",
-    ),
+    Metric::counter(FAILED, &["request"], "Requests to the store that failed"),
     Metric::histogram(
         SECONDS,
         &["request"],
-        "How long the store takes to answer; reads that wait for something new are left out",
+        "Duration of requests to the store, without reads that wait for something new",
     ),
     Metric::counter(
         LEASES,
-        &["of", "how"],
-        "Leases of partitions and shards that this process claimed, released or lost",
+        &["lease", "outcome"],
+        "Leases of partitions and shards that this process claimed, released or lost, by lease and outcome",
     ),
     Metric::counter(
         CLOCK_JUMPS,
         &["clock"],
-        "Jumps of a clock that this process recognised and made up for: of the store (Redis), or of its own system",
+        "Clock jumps that this process detected and compensated, by clock: of the store (Redis), or of its own system",
     ),
 ];

@@ -162,7 +162,7 @@ async fn l4_the_admin_listener_tells_health_readiness_and_metrics() {
     assert_eq!(status, 200);
     for line in [
         "outlast_gateway_sockets ",
-        "outlast_gateway_catch_ups_total{how=\"replay\"} 1\n",
+        "outlast_gateway_catch_ups_total{kind=\"replay\"} 1\n",
         "outlast_gateway_catching_up 0\n",
     ] {
         assert!(metrics.contains(line), "{line:?} is not in {metrics}");

@@ -109,7 +109,7 @@ async fn what_a_process_exports_is_documented_and_described() {
     for line in [
         "outlast_gateway_sockets 1",
         "outlast_gateway_attaches_total{outcome=\"attached\"} 2",
-        "outlast_gateway_catch_ups_total{how=\"replay\"} 1",
+        "outlast_gateway_catch_ups_total{kind=\"replay\"} 1",
         "outlast_sessions_opened_total 1",
     ] {
         assert!(
@@ -118,7 +118,7 @@ async fn what_a_process_exports_is_documented_and_described() {
         );
     }
     // Who stood still for as long as a lease lasts has claimed some of them twice.
-    let claimed = "outlast_store_lease_changes_total{of=\"partition\",how=\"claimed\"} ";
+    let claimed = "outlast_store_lease_changes_total{lease=\"partition\",outcome=\"claimed\"} ";
     let claimed = text.lines().find_map(|line| line.strip_prefix(claimed));
     assert!(claimed.unwrap().parse::<u64>().unwrap() >= 16);
 }

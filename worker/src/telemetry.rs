@@ -28,56 +28,56 @@ pub const METRICS: &[Metric] = &[
     Metric::histogram(
         COMMIT_SECONDS,
         &[],
-        "How long a commit takes, its repetitions included",
+        "Duration of a commit, retries included",
     ),
     Metric::histogram(COMMIT_ENTRIES, &[], "Log entries in a commit"),
     Metric::gauge(ROOMS, &["partition"], "Rooms in memory"),
     Metric::gauge(PARTITIONS, &[], "Partitions that this worker holds"),
-    Metric::counter(LOST, &[], "Partitions that a newer epoch has taken away"),
+    Metric::counter(LOST, &[], "Partitions lost to a newer epoch"),
     Metric::counter(
         FAULTS,
         &[],
-        "Rooms that panicked or failed, and were loaded again",
+        "Rooms that panicked or failed and were reloaded",
     ),
     Metric::counter(
         STOPPED,
         &[],
-        "Rooms that were stopped, since they cannot be loaded; look into the log",
+        "Rooms stopped because they cannot be loaded; see the log",
     ),
     Metric::gauge(
         STANDING,
         &["partition"],
-        "Rooms that stand still here now; their actions are answered busy",
+        "Rooms stopped here now; their actions are answered busy",
     ),
     Metric::counter(
         QUARANTINED,
         &[],
-        "Rooms that were stopped for good, since whoever ran them died or did not come back; look into the log",
+        "Rooms stopped because workers that ran them died or hung; see the log",
     ),
     Metric::counter(
         SET_ASIDE,
         &[],
-        "Inputs that were set aside, since whoever gave them to their room died or did not come back; look into the log",
+        "Inputs set aside because workers that applied them died or hung; see the log",
     ),
     Metric::counter(
         OVERRUNS,
         &[],
-        "Times that a room's code did not come back within --room-step-ms",
+        "Times that a room's code did not return within --room-step-ms",
     ),
     Metric::counter(
         UNWRITTEN,
         &[],
-        "Room states that could not be written down: their logs grow; look into the log",
+        "Snapshots of rooms that failed: their logs grow; see the log",
     ),
     Metric::counter(
         FOUND,
         &["what"],
-        "Members whose sessions' records said otherwise, and whose rooms were told so, by what: gone (there is no record), away, back",
+        "Members whose session record disagreed with the room, by what the room was told: gone (there is no record), away, back",
     ),
     Metric::counter(
         UNREAD,
         &[],
-        "Inputs that this version cannot read; look into the log",
+        "Inputs that this version cannot read; see the log",
     ),
 ];
 

@@ -83,7 +83,7 @@ impl Feed {
         let subscribe = || async {
             subscriptions.subscribe(&self.room).await?;
             let tail = source.store.read_tail(&self.room, TAIL_MAX).await?;
-            metrics::counter!(telemetry::LOG_READS, "why" => "tail").increment(1);
+            metrics::counter!(telemetry::LOG_READS, "reason" => "tail").increment(1);
             self.core.lock().seed_tail(tail);
             Ok::<_, StoreError>(())
         };
@@ -281,7 +281,7 @@ impl Feed {
 
     async fn read_stretch(&self, source: &Source, number: u64, refreshes: u64) {
         let (from, max) = Past::range(number);
-        let Some(read) = self.read_log(source, from, max, "stretch").await else {
+        let Some(read) = self.read_log(source, from, max, "slice").await else {
             return;
         };
         self.core.lock().insert(number, refreshes, read);
@@ -296,14 +296,14 @@ impl Feed {
         source: &Source,
         from: u64,
         max: usize,
-        why: &'static str,
+        reason: &'static str,
     ) -> Option<LogSlice> {
         let mut pause = RETRY;
         loop {
             let permit = source.permits.acquire().await.ok()?;
             let read = source.store.read_log(&self.room, from, max).await;
             drop(permit);
-            metrics::counter!(telemetry::LOG_READS, "why" => why).increment(1);
+            metrics::counter!(telemetry::LOG_READS, "reason" => reason).increment(1);
             match read {
                 Ok(read) => return Some(read),
                 // A line for each room would hide the one for the store.

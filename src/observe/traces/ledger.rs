@@ -14,7 +14,7 @@ const SPANS: &str = "outlast_traces_spans_total";
 pub(in crate::observe) const SPANS_METRIC: Metric = Metric::counter(
     SPANS,
     &["outcome"],
-    "Spans of traces, by outcome: exported, refused (the collector is away or does not take them), or dropped (too many wait for it)",
+    "Trace spans, by outcome: exported, refused (the collector is down or rejects them), or dropped (the queue was full)",
 );
 
 /// From the start, so that an alert on an increase sees the first one.

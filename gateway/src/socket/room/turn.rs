@@ -138,7 +138,7 @@ impl<S: Place> Room<S> {
             Pulled::More => Turn::More,
             Pulled::Wait => {
                 if follow.live.is_none() && !std::mem::replace(&mut follow.behind, true) {
-                    metrics::counter!(telemetry::FELL_BEHIND).increment(1);
+                    metrics::counter!(telemetry::SLOW_READERS).increment(1);
                 }
                 Turn::Done
             }
