@@ -53,7 +53,7 @@ impl Admin {
             .merge(api);
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the admin listener stopped");
+                tracing::error!(%error, "admin listener stopped");
             }
         });
     }

@@ -91,8 +91,8 @@ fn threads(config: &config::Config) -> Option<usize> {
 /// Each socket is an open file, and shells hand out 1,024 of them.
 fn raise_open_files() {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => tracing::debug!(limit, "open files"),
-        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+        Ok(limit) => tracing::debug!(limit, "open file limit raised"),
+        Err(error) => tracing::warn!(%error, "raising the open file limit failed"),
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
         false => sessions.agree().await,
     };
     if let Err(error) = terms {
-        tracing::debug!(%error, "cannot agree yet on how long sessions live");
+        tracing::debug!(%error, "agreeing on session ttl and grace failed; retrying");
     }
     let grace = sessions.grace();
     let api = Api::new(store.clone(), sessions);
@@ -83,7 +83,7 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     tokio::select! {
         // First: a part that was told to end may have ended by now.
         biased;
-        () = told.cancelled() => tracing::info!("was told to go: drains"),
+        () = told.cancelled() => tracing::info!("shutdown signal received; draining"),
         ended = first_to_end(&mut front, &mut behind) => return ended,
     }
     let drain = async {
@@ -100,11 +100,11 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     let window = Duration::from_millis(config.drain_ms);
     match tokio::time::timeout(window + END_WITHIN, drain).await {
         Ok(drained) => {
-            tracing::info!("has gone in order");
+            tracing::info!("shut down cleanly");
             drained
         }
         Err(_) => {
-            tracing::warn!("not drained in time; going all the same");
+            tracing::warn!("drain timed out; shutting down anyway");
             Ok(())
         }
     }

@@ -70,7 +70,9 @@ impl Line {
             loop {
                 match self.listen().await {
                     Ok(listening) => break listening,
-                    Err(error) => tracing::debug!(%error, "cannot listen to the roll yet"),
+                    Err(error) => {
+                        tracing::debug!(%error, "listening to fleet reports failed; retrying")
+                    }
                 }
                 sleep(RETRY).await;
             }
@@ -129,8 +131,8 @@ impl Line {
         let append = self.store.append(partition, deadline, vec![input]);
         match timeout(APPEND_WITHIN, append).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "a report was not taken"),
-            Err(_) => tracing::debug!("a report was not taken in time"),
+            Ok(Err(error)) => tracing::debug!(%error, "sending a fleet report failed"),
+            Err(_) => tracing::debug!("sending a fleet report timed out"),
         }
     }
 }

@@ -69,7 +69,7 @@ impl Early<'_> {
             biased;
             store = store::open(config) => Ok(Some(store?)),
             () = told.cancelled() => {
-                tracing::info!("was told to go before its store was there");
+                tracing::info!("shutdown signal received while waiting for the store");
                 Ok(None)
             }
             never = tell => match never {},
@@ -98,7 +98,7 @@ async fn answer(listener: &TcpListener, router: Router) -> Infallible {
         match listener.accept().await {
             Ok((tcp, _)) => drop(tokio::spawn(answer_one(tcp, router.clone(), place))),
             Err(error) => {
-                tracing::warn!(%error, "cannot accept");
+                tracing::warn!(%error, "accepting a connection failed");
                 sleep(ACCEPT_RETRY).await;
             }
         }
@@ -112,6 +112,6 @@ async fn answer_one(tcp: TcpStream, router: Router, _place: Option<OwnedSemaphor
         .serve_connection(TokioIo::new(tcp), TowerToHyperService::new(router));
     match timeout(ANSWER_WITHIN, connection).await {
         Ok(Ok(())) | Err(_) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a connection ended"),
+        Ok(Err(error)) => tracing::debug!(%error, "connection closed"),
     }
 }

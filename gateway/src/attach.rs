@@ -78,7 +78,7 @@ fn refused(error: SessionError) -> Bye {
         SessionError::TooMany { .. } => Bye::new(CloseCode::TooManySessions, error.to_string()),
         SessionError::TooManyRooms { .. } | SessionError::Unreadable(_) => {
             if STRANGE.passes() {
-                tracing::error!(%error, "a session cannot be attached, and maybe others");
+                tracing::error!(%error, "attaching a session failed");
             }
             busy()
         }
@@ -88,6 +88,6 @@ fn refused(error: SessionError) -> Bye {
 
 /// What a client is told when the store did not do what its attach needs.
 pub(crate) fn no_answer(error: &StoreError) -> Bye {
-    tracing::debug!(%error, "the store does not attach a session");
+    tracing::debug!(%error, "store could not attach a session");
     busy()
 }

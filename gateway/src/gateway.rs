@@ -179,7 +179,7 @@ impl Shared {
     /// Leaves the store's list of those who are alive. No session is attached here any more.
     pub(crate) async fn stop(&self) {
         if let Err(error) = self.store.deregister(&self.me, None).await {
-            tracing::warn!(%error, "could not take leave of the store");
+            tracing::warn!(%error, "deregistering from the store failed");
         }
     }
 
@@ -318,9 +318,7 @@ impl Shared {
                     outage.ends();
                     self.heard_at_ms.store(beat.now_ms, Ordering::Release);
                     if beat.unknown {
-                        tracing::warn!(
-                            "this gateway was taken for dead, and takes its sessions back"
-                        );
+                        tracing::warn!("gateway was declared dead; reclaiming its sessions");
                         self.doubt.notify_one();
                     }
                 }
@@ -368,7 +366,7 @@ impl Shared {
             let sockets = &self.hub.sockets;
             let here = sockets.all().into_iter().map(|who| who.sid).collect();
             if let Err(error) = audit.pass(here, |sid| sockets.has(sid)).await {
-                tracing::debug!(%error, "records cannot be held against sockets now");
+                tracing::debug!(%error, "session audit failed; retrying later");
             }
         }
     }
@@ -376,7 +374,7 @@ impl Shared {
     /// Goes by the ttl and the grace that count in the store (L10).
     async fn agree(&self) {
         if let Err(error) = self.sessions.agree().await {
-            tracing::debug!(%error, "cannot see how long sessions live");
+            tracing::debug!(%error, "reading session ttl and grace failed; retrying");
         }
     }
 
@@ -395,7 +393,7 @@ impl Shared {
                 Err(SessionError::Gone) => break Bye::session_gone(),
                 Err(SessionError::Store(
                     error @ (StoreError::Unavailable(_) | StoreError::Full(_)),
-                )) => tracing::debug!(%sid, %error, "cannot reclaim yet"),
+                )) => tracing::debug!(%sid, %error, "reclaiming sessions failed; retrying"),
                 // It is looked after again with all others.
                 Err(error) => {
                     if UNNOTED.passes() {

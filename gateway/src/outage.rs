@@ -9,13 +9,13 @@ pub(crate) struct Outage {
 impl Outage {
     pub(crate) fn begins(&mut self, error: &StoreError) {
         if !std::mem::replace(&mut self.lasts, true) {
-            tracing::warn!(%error, "the store does not hear this gateway; sockets are kept");
+            tracing::warn!(%error, "heartbeats to the store fail; keeping sockets open");
         }
     }
 
     pub(crate) fn ends(&mut self) {
         if std::mem::take(&mut self.lasts) {
-            tracing::info!("the store hears this gateway again");
+            tracing::info!("heartbeats to the store succeed again");
         }
     }
 }

@@ -90,7 +90,7 @@ pub(crate) async fn resume(
     for (returning, place) in returning.iter().zip(places) {
         let how = stand(socket, returning, place);
         metrics::counter!(telemetry::CATCH_UPS, "kind" => label(how)).increment(1);
-        tracing::debug!(sid = %who.sid, room = %returning.name, how = label(how), "comes back to a room");
+        tracing::debug!(sid = %who.sid, room = %returning.name, how = label(how), "session resumed a room");
         if how != CatchUp::Gone {
             catch_up.insert(returning.name.clone(), how);
         }
@@ -267,7 +267,7 @@ async fn wait(
             Ok(Letter::Order(Order::Leave(bye))) => return Err(bye),
             Ok(Letter::Order(Order::AskAgain)) => {
                 if let Err(error) = ask(shared, who, returning).await {
-                    tracing::debug!(%error, "the rooms cannot be asked again yet");
+                    tracing::debug!(%error, "asking rooms again failed; retrying");
                 }
             }
             Ok(Letter::News) => {}

@@ -121,7 +121,7 @@ async fn drain(shared: &Shared) {
         tracing::info!(
             sockets,
             within_s,
-            "sockets move; a second signal ends this at once"
+            "draining: moving sockets; a second signal exits at once"
         );
         let gone = timeout_at(window.end(), shared.sockets.wait()).await;
         if gone.is_ok() {
@@ -130,12 +130,12 @@ async fn drain(shared: &Shared) {
     }
     let sockets = shared.sockets.len();
     if sockets > 0 {
-        tracing::info!(sockets, "closing what has not moved");
+        tracing::info!(sockets, "drain window over; closing remaining sockets");
     }
     shared.hub.sockets.close_all();
     if timeout(GONE_WITHIN, shared.sockets.wait()).await.is_err() {
         let left = shared.sockets.len();
-        tracing::warn!(left, "sockets are left, and are dropped");
+        tracing::warn!(left, "dropping remaining sockets");
     }
 }
 
@@ -184,7 +184,7 @@ async fn serve_http(
     let accepted = Instant::now();
     let first_frame = Duration::from_millis(shared.settings.first_frame_ms);
     if let Err(error) = prepare(&tcp) {
-        tracing::debug!(%peer, %error, "a connection was lost at once");
+        tracing::debug!(%peer, %error, "connection failed before its first request");
         return;
     }
     // A proxy may send several requests over one connection; only the first one's time began with it.
@@ -209,6 +209,6 @@ async fn serve_http(
         .serve_connection(TokioIo::new(tcp), service)
         .with_upgrades();
     if let Err(error) = connection.await {
-        tracing::debug!(%peer, %error, "a connection ended");
+        tracing::debug!(%peer, %error, "connection closed");
     }
 }

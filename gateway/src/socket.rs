@@ -153,9 +153,9 @@ impl Socket {
         match &end {
             End::Bye(bye) => {
                 metrics::counter!(telemetry::CLOSES, "code" => bye.code.name()).increment(1);
-                tracing::debug!(%sid, generation, code = bye.code.name(), "closed a socket");
+                tracing::debug!(%sid, generation, code = bye.code.name(), "socket closed by the server");
             }
-            End::Closed => tracing::debug!(%sid, generation, "a socket was lost or closed"),
+            End::Closed => tracing::debug!(%sid, generation, "socket closed or lost"),
         }
         if self.moving {
             metrics::counter!(telemetry::MOVED, "outcome" => end.of_a_move()).increment(1);

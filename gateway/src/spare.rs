@@ -32,7 +32,7 @@ impl Spare {
                 true => "raise the limit of open files (ulimit -n), or run more gateways",
                 false => "accepting goes on",
             };
-            tracing::warn!(%error, remedy, "cannot accept connections");
+            tracing::warn!(%error, remedy, "accepting connections failed");
         }
         exhausted && self.0.take().is_some()
     }

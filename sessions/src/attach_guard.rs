@@ -76,7 +76,7 @@ impl Drop for AttachGuard<'_> {
         }
         let (shelf, sid, key) = (self.shelf.clone(), self.sid, self.key);
         let Ok(permit) = Arc::clone(&self.bound.0).try_acquire_owned() else {
-            tracing::warn!(%sid, "too many attaches to take back: this one is left to the audit");
+            tracing::warn!(%sid, "too many attaches to undo; leaving this one to the audit");
             return;
         };
         // Without a runtime the process is at its end, and so is its gateway.
@@ -90,7 +90,7 @@ impl Drop for AttachGuard<'_> {
                 Ok(())
             };
             let taken_back = retry(|| shelf.change(sid, abandon)).await.map(drop);
-            tracing::debug!(%sid, ?taken_back, "an attach was given up halfway");
+            tracing::debug!(%sid, ?taken_back, "attach was abandoned; undoing it");
             drop(permit);
         });
     }

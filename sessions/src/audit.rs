@@ -141,7 +141,7 @@ impl Audit {
         {
             Ok(()) => {
                 telemetry::found("socketless", 1);
-                tracing::warn!(%sid, generation, "detached a session whose record named this gateway, which has no socket of it");
+                tracing::warn!(%sid, generation, "session audit: record named this gateway without a socket; session detached");
             }
             Err(SessionError::Gone | SessionError::Superseded) => {}
             Err(error) => return Err(error),

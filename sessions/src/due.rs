@@ -83,7 +83,7 @@ pub(crate) async fn lose(
         let mut session = loaded.session.clone();
         session.lose(dead, since_ms);
         if session != loaded.session {
-            tracing::debug!(sid = %loaded.sid, gateway = %dead, "detaches a session of a silent gateway");
+            tracing::debug!(sid = %loaded.sid, gateway = %dead, "detaching a session of a dead gateway");
             shelf.write(loaded.sid, loaded.version, &session).await?;
         }
         Ok(())
@@ -123,11 +123,11 @@ async fn write(
     match (step.tell, written) {
         (Some(Notice::Detached), WriteOutcome::Done { .. }) => {
             counter!(telemetry::DETACHED_TOLD).increment(1);
-            tracing::debug!(sid = %old.sid, rooms = old.session.rooms.len(), "told rooms that a session is away");
+            tracing::debug!(sid = %old.sid, rooms = old.session.rooms.len(), "session is away; rooms notified");
         }
         (Some(Notice::Over(reason)), WriteOutcome::Done { .. }) => {
             telemetry::over(reason);
-            tracing::debug!(sid = %old.sid, rooms = old.session.rooms.len(), ?reason, "told rooms that a session is over");
+            tracing::debug!(sid = %old.sid, rooms = old.session.rooms.len(), ?reason, "session is over; rooms notified");
         }
         // Not done: somebody else did it, or something else happened to it. It will show if it is due.
         (Some(Notice::Attached) | None, _)

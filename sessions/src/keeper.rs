@@ -114,11 +114,11 @@ impl Keeper {
         let work = self.work(shutdown).await?;
         self.deaths.strike(&self.shelf, now_ms, &members).await?;
         if let Err(error) = self.count().await {
-            tracing::debug!(%error, "the sessions without a socket cannot be counted");
+            tracing::debug!(%error, "counting detached sessions failed");
         }
         let held = self.shards.held();
         if let Err(error) = self.sweep.turn(&self.shelf, &held).await {
-            tracing::debug!(%error, "the indexes of sessions cannot be looked through now");
+            tracing::debug!(%error, "auditing session indexes failed; retrying later");
         }
         Ok(work)
     }

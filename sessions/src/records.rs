@@ -127,7 +127,7 @@ impl Records {
                 }
                 telemetry::found("entry", removed.into());
                 telemetry::found("unlisted", restored.into());
-                tracing::warn!(sid = %seen.sid, removed, restored, "index entries of a session mended");
+                tracing::warn!(sid = %seen.sid, removed, restored, "session index entries repaired");
             }
         }
         Ok(())
@@ -248,7 +248,7 @@ impl Records {
                 .append(partition, deadline, inputs.to_vec())
                 .await;
             if let Err(error) = appended {
-                tracing::debug!(?partition, %error, "rooms could not be told of sessions now");
+                tracing::debug!(?partition, %error, "notifying rooms of sessions failed; retrying later");
                 return Some(partition);
             }
         }

@@ -92,7 +92,7 @@ impl Sessions {
         created?;
         attach.settled();
         counter!(telemetry::OPENED).increment(1);
-        tracing::debug!(%sid, %gateway, "opened a session");
+        tracing::debug!(%sid, %gateway, "session opened");
         Ok(attachment(sid, key, session))
     }
 
@@ -144,7 +144,7 @@ impl Sessions {
         }
         attach.settled();
         counter!(telemetry::RESUMED).increment(1);
-        tracing::debug!(%sid, generation = session.generation, %gateway, "resumed a session");
+        tracing::debug!(%sid, generation = session.generation, %gateway, "session resumed");
         Ok(attachment(sid, next, session))
     }
 
@@ -223,7 +223,7 @@ impl Sessions {
         });
         let stopping = || StoreError::Unavailable("this process is stopping".into());
         detached.await.map_err(|_| stopping())??;
-        tracing::debug!(%sid, generation, "detached a session");
+        tracing::debug!(%sid, generation, "session detached");
         Ok(())
     }
 
@@ -250,9 +250,9 @@ impl Sessions {
             Err(SessionError::Gone) if writing => {}
             ended => drop(ended?),
         }
-        tracing::debug!(%sid, "ended a session");
+        tracing::debug!(%sid, "session ended");
         if let Err(error) = settle_due(&self.shelf, vec![sid]).await {
-            tracing::debug!(%sid, %error, "left the end of a session to a keeper");
+            tracing::debug!(%sid, %error, "ending a session is left to the sessions role");
         }
         if let (None, Some(holder)) = (generation, holder) {
             self.nudge(holder, Nudge::Over { sid });
@@ -330,12 +330,12 @@ impl Sessions {
     /// Best effort, and nobody waits for it: a gateway that misses it finds out when it next reclaims.
     fn nudge(&self, to: NodeId, nudge: Nudge) {
         let Ok(permit) = self.nudges.clone().try_acquire_owned() else {
-            return tracing::debug!(%to, ?nudge, "too many nudges are under way for this one");
+            return tracing::debug!(%to, ?nudge, "too many nudges in flight; nudge dropped");
         };
         let store = self.shelf.store.clone();
         tokio::spawn(async move {
             if let Err(error) = store.nudge(Some(&to), &nudge).await {
-                tracing::debug!(%to, ?nudge, %error, "a nudge was not delivered");
+                tracing::debug!(%to, ?nudge, %error, "delivering a nudge failed");
             }
             drop(permit);
         });

@@ -96,7 +96,7 @@ impl Asks {
         let (_subscriptions, mut listener) = loop {
             match self.store.listen(&self.me).await {
                 Ok(listening) => break listening,
-                Err(error) => tracing::debug!(%error, "cannot listen yet"),
+                Err(error) => tracing::debug!(%error, "listening to the store failed; retrying"),
             }
             sleep(RETRY).await;
         };

@@ -59,7 +59,7 @@ impl IntoResponse for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        tracing::debug!(%error, "the store did not do what a backend asked");
+        tracing::debug!(%error, "store operation of an HTTP request failed");
         Problem::busy("the store cannot take it now; try again, with the same key")
     }
 }
@@ -74,7 +74,7 @@ impl From<SessionError> for Problem {
             | SessionError::TooMany { .. }
             | SessionError::TooManyRooms { .. }
             | SessionError::Unreadable(_)) => {
-                tracing::error!(%error, "a session cannot be looked after");
+                tracing::error!(%error, "reading a session failed");
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 Problem::new(status, "unreadable", "this version cannot read the session")
             }

@@ -257,6 +257,6 @@ fn named((kind, name): (String, String)) -> Result<RoomName, Problem> {
 }
 
 fn unexpected(answer: &impl std::fmt::Debug) -> Problem {
-    tracing::error!(?answer, "a room has answered something else");
+    tracing::error!(?answer, "room sent an unexpected answer");
     Problem::busy("the room has answered something else; try again")
 }

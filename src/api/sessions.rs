@@ -144,7 +144,7 @@ pub(super) async fn end(
     let caller = callers.caller(&headers)?;
     let sid = parsed(&sid)?;
     api.sessions.end(sid, None).await?;
-    tracing::info!(%sid, by = caller.user, "an operator ended a session");
+    tracing::info!(%sid, by = caller.user, "session ended by an operator");
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -60,7 +60,7 @@ impl SeatRead {
             Ok(seat) => Some(SeatRead { seat, last }),
             Err(error) => {
                 if STRANGE.passes() {
-                    tracing::warn!(%room, %error, "a seat cannot be read by this version, and maybe others");
+                    tracing::warn!(%room, %error, "seat has an unknown format; leaving it to its room");
                 }
                 None
             }

@@ -41,7 +41,7 @@ async fn off_by(shift_ms: i64) {
     let member = lost.member;
     let losses = || {
         let logs = [one.log(), two.log()];
-        logs.map(|log| log.matches("lost a partition").count())
+        logs.map(|log| log.matches("partition lost").count())
     };
     let before = losses();
 
@@ -131,8 +131,9 @@ async fn dying_while_it_goes_back(another: bool) {
     drop(lost);
 
     // What has been settled stays so.
-    let moves =
-        |log: String| log.matches("took partitions").count() + log.matches("handed over").count();
+    let moves = |log: String| {
+        log.matches("partitions acquired").count() + log.matches("partition handed over").count()
+    };
     let before = moves(two.log());
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(moves(two.log()), before, "{}", two.log());

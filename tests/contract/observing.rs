@@ -74,26 +74,34 @@ async fn l4_a_session_is_followed_by_its_sid_through_every_process() {
         (
             "the first gateway",
             &gateways[0],
-            &["opened a session", "attached", "closed a socket"],
+            &["session opened", "attached", "socket closed by the server"],
         ),
         (
             "the second gateway",
             &gateways[1],
             &[
-                "resumed a session",
-                "comes back to a room",
+                "session resumed",
+                "session resumed a room",
                 "attached",
-                "a socket was lost or closed",
-                "detached a session",
+                "socket closed or lost",
+                "session detached",
             ],
         ),
-        ("the worker", &worker, &["joined", "is away", "is over"]),
+        (
+            "the worker",
+            &worker,
+            &[
+                "member joined",
+                "member is away",
+                "member's session is over",
+            ],
+        ),
         (
             "the keeper",
             &keeper,
             &[
-                "told rooms that a session is away",
-                "told rooms that a session is over",
+                "session is away; rooms notified",
+                "session is over; rooms notified",
             ],
         ),
     ];
@@ -117,7 +125,7 @@ async fn l4_what_clients_do_is_not_a_line_of_the_log() {
     let mut ada = server.member("chat/a", "Ada").await;
     // The last that is said at the start, which comes through a pipe.
     eventually("all partitions are held", async || {
-        let held = |line: &Value| line["message"] == "took partitions" && line["held"] == 16;
+        let held = |line: &Value| line["message"] == "partitions acquired" && line["held"] == 16;
         lines(&server).iter().any(held).then_some(())
     })
     .await;
@@ -156,7 +164,7 @@ async fn l4_a_store_that_is_away_is_a_line_or_two() {
     redis.restart();
     eventually("the gateway goes on", async || {
         let lines = lines(&gateway);
-        let back = "the store hears this gateway again";
+        let back = "heartbeats to the store succeed again";
         lines
             .iter()
             .any(|line| line["message"] == back)

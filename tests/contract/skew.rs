@@ -203,7 +203,7 @@ async fn w6_what_a_newer_keeper_said_counts_as_soon_as_a_worker_can_read_it() {
     let left = |frame: &Value| frame["data"]["left"]["member"] == eve.member;
     ada.until("event", left).await;
     assert_eq!(redis.cli(&["LLEN", &kept]), "0");
-    alarm(&worker, "takes up inputs that no version could read so far").await;
+    alarm(&worker, "retrying inputs that no version could read so far").await;
 }
 
 #[tokio::test]

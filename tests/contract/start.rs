@@ -64,7 +64,7 @@ async fn l12_a_store_that_comes_later_is_waited_for() {
         assert!(process.is_waiting(), "{}", process.log());
         let log = process.log();
         assert!(
-            log.contains("waits for the store") && log.contains(&port.to_string()),
+            log.contains("waiting for the store") && log.contains(&port.to_string()),
             "{log}"
         );
         assert!(
@@ -109,7 +109,10 @@ async fn l12_a_start_that_waits_ends_at_once_when_it_is_told_to() {
         in_time(Duration::from_secs(1), async || {
             let process = starting("worker", &store, &admin, &["--store-wait-ms", "60000"]);
             eventually("it says what it waits for", async || {
-                process.log().contains("waits for the store").then_some(())
+                process
+                    .log()
+                    .contains("waiting for the store")
+                    .then_some(())
             })
             .await;
             assert_eq!(get(&admin, "/readyz").0, 503);

@@ -40,7 +40,7 @@ impl Audit {
         let task = tokio::spawn(async move {
             while let Some(look) = asked.recv().await {
                 if let Err(error) = auditor.look(look).await {
-                    tracing::debug!(%error, "members cannot be held against their records now");
+                    tracing::debug!(%error, "member audit failed; retrying later");
                 }
             }
         });
@@ -55,7 +55,7 @@ impl Audit {
     /// Looks these members up. What it has no time for now, the next walk comes by again.
     pub(crate) fn look(&self, look: Look) {
         if let Err(error) = self.looks.try_send(look) {
-            tracing::debug!(%error, "an audit is still busy with others");
+            tracing::debug!(%error, "member audit is still running");
         }
     }
 }
@@ -115,7 +115,7 @@ impl Auditor {
         for (Silent { room, sid, .. }, finding) in found {
             let what = finding.name();
             metrics::counter!(telemetry::FOUND, "what" => what).increment(1);
-            tracing::warn!(%room, %sid, what, "told a room what the session's record says of its member");
+            tracing::warn!(%room, %sid, what, "member audit: room notified of what the session record says");
         }
         Ok(())
     }

@@ -162,7 +162,7 @@ impl Fleet {
             room,
         } = overrun;
         if watch.steps() != step {
-            tracing::warn!(%room, "a room's code has come back late, before its partition was given up");
+            tracing::warn!(%room, "room code returned late, before its partition was given up");
             return;
         }
         watch.hear();
@@ -172,7 +172,7 @@ impl Fleet {
             ?suspect,
             partition = partition.0,
             step_ms = self.settings.step_ms,
-            "a room's code does not come back in time: its partition is given up"
+            "room code does not return in time; giving up its partition"
         );
         metrics::counter!(telemetry::OVERRUNS).increment(1);
         self.holdings.abandon(partition, epoch);
@@ -195,9 +195,12 @@ impl Fleet {
             match tokio::time::timeout(lease, give_up).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(partition = partition.0, %error, "a lease is left to expire");
+                    tracing::warn!(partition = partition.0, %error, "releasing a lease failed; it will expire");
                 }
-                Err(_) => tracing::warn!(partition = partition.0, "a lease is left to expire"),
+                Err(_) => tracing::warn!(
+                    partition = partition.0,
+                    "releasing a lease failed; it will expire"
+                ),
             }
         });
     }
@@ -213,7 +216,7 @@ impl Fleet {
             if back {
                 let ticks = stuck.watch.ticks().saturating_sub(stuck.since);
                 let took_ms = ticks * step_ms / TICKS_PER_STEP;
-                tracing::warn!(room = %stuck.room, took_ms, "a room's code has come back too late");
+                tracing::warn!(room = %stuck.room, took_ms, "room code returned too late");
             }
             !back
         });
@@ -228,7 +231,7 @@ impl Fleet {
     async fn turn(&mut self) {
         let done = self.try_turn().await;
         if let (false, Err(error)) = (self.trouble.note("leases", &done), &done) {
-            tracing::error!(%error, "the store refuses what leases need");
+            tracing::error!(%error, "store refuses lease commands");
         }
     }
 
@@ -289,7 +292,7 @@ impl Fleet {
         }
         if taken > 0 {
             let held = self.holdings.leases().len();
-            tracing::info!(taken, held, "took partitions");
+            tracing::info!(taken, held, "partitions acquired");
         }
         failed
     }
@@ -326,7 +329,7 @@ impl Fleet {
     async fn hand_over(&mut self) {
         let lease = self.lease();
         let partitions = self.holdings.leases().len();
-        tracing::info!(partitions, "hands its partitions over");
+        tracing::info!(partitions, "handing over partitions");
         let goodbye = async {
             // First, so that nobody leaves anything to this worker. Else it would be found silent.
             self.store.deregister(&self.me, None).await.ok();
@@ -335,7 +338,7 @@ impl Fleet {
         let goodbye = goodbye.instrument(tracing::debug_span!("hand_over", partitions));
         // After that time there is nothing left to hand over.
         if tokio::time::timeout(lease, goodbye).await.is_err() {
-            tracing::warn!("some partitions are left to their leases' expiry");
+            tracing::warn!("some partitions not handed over; their leases will expire");
         }
     }
 

@@ -249,7 +249,7 @@ impl Host {
     /// The room's code has failed: its state in memory is dropped.
     fn spoil(&mut self, fault: &Fault) {
         if FAULTS.passes() {
-            tracing::error!(room = %self.name, %fault, "a room has failed and is loaded again");
+            tracing::error!(room = %self.name, %fault, "room failed; reloading it");
         }
         metrics::counter!(crate::telemetry::FAULTS).increment(1);
         self.life = Life::Spoilt;

@@ -292,7 +292,7 @@ impl Partition {
         tracing::info!(
             partition = self.id.0,
             inputs = readable,
-            "takes up inputs that no version could read so far"
+            "retrying inputs that no version could read so far"
         );
         // There may be more of them.
         self.wants_unread = kept.len() == UNREAD_MAX;

@@ -77,7 +77,7 @@ impl Trouble {
             true => return,
         };
         if before == 0 {
-            tracing::warn!(what, %error, "the store does not do as asked; trying on");
+            tracing::warn!(what, %error, "store operation failed; retrying");
         }
     }
 
@@ -85,7 +85,7 @@ impl Trouble {
         if std::mem::take(&mut self.failing)
             && self.reach.failing.fetch_sub(1, Ordering::Relaxed) == 1
         {
-            tracing::info!("the store does as asked again");
+            tracing::info!("store operation succeeded again");
         }
     }
 }

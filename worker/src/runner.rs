@@ -77,12 +77,12 @@ impl Runner {
                 Err(error) if self.is_held().await => {
                     // The store has lost writes that it had acknowledged, say: what it holds now counts.
                     tracing::error!(
-                        partition = self.partition.0, %error, "memory and store differ; starting afresh"
+                        partition = self.partition.0, %error, "in-memory state differs from the store; reloading the partition"
                     );
                     tokio::time::sleep(REOPEN_WAIT).await;
                 }
                 Err(error) => {
-                    tracing::warn!(partition = self.partition.0, %error, "lost a partition");
+                    tracing::warn!(partition = self.partition.0, %error, "partition lost");
                     return End::Lost;
                 }
             }
@@ -283,7 +283,7 @@ impl Runner {
                 Ok(page) => page,
                 // Whoever repeats an act whose outcome stands there is told that it is unknown; the room goes on.
                 Err(StoreError::Unreadable(reason)) => {
-                    tracing::error!(%room, reason, "a room's old log entries cannot be read here");
+                    tracing::error!(%room, reason, "old log entries of a room cannot be read");
                     return Ok(entries);
                 }
                 Err(error) => return Err(error),
@@ -334,7 +334,7 @@ impl Runner {
     async fn release(&self) -> End {
         let name = LeaseName::Partition(self.partition);
         if let Err(error) = self.store.release(name, self.epoch).await {
-            tracing::warn!(partition = self.partition.0, %error, "a lease is left to expire");
+            tracing::warn!(partition = self.partition.0, %error, "releasing a lease failed; it will expire");
         }
         End::Released
     }

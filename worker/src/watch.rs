@@ -266,7 +266,7 @@ impl Due {
 /// The last resort, where nothing else in the process runs any more that could hand its partitions over: their leases
 /// expire, and others find that nothing was committed.
 fn give_up(room: &RoomName) -> ! {
-    tracing::error!(%room, "the process gives up: a room's code does not come back, and nothing else gets a turn");
+    tracing::error!(%room, "exiting: room code does not return and blocks everything else");
     std::process::exit(1)
 }
 

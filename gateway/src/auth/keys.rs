@@ -52,7 +52,7 @@ impl Keys {
             let bytes = secret.len();
             tracing::warn!(
                 bytes,
-                "the secret for tokens is short: use {SECRET_BYTES_MIN} random bytes or more"
+                "token secret is too short: use {SECRET_BYTES_MIN} random bytes or more"
             );
         }
         Ok(Keys::one(

@@ -308,9 +308,11 @@ impl Feed {
                 Ok(read) => return Some(read),
                 // A line for each room would hide the one for the store.
                 Err(error @ StoreError::Unavailable(_)) => {
-                    tracing::debug!(room = %self.room, %error, "cannot read the log yet");
+                    tracing::debug!(room = %self.room, %error, "reading a room log failed; retrying");
                 }
-                Err(error) => tracing::warn!(room = %self.room, %error, "cannot read the log"),
+                Err(error) => {
+                    tracing::warn!(room = %self.room, %error, "reading a room log failed")
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(RETRY_MAX);

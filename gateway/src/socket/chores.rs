@@ -46,7 +46,7 @@ impl Socket {
             Err(SessionError::Gone) if matches!(what, What::End) => return Err(Bye::ended()),
             Err(SessionError::Gone) => return Err(Bye::session_gone()),
             Err(error) => {
-                tracing::debug!(sid = %self.who.sid, ?what, %error, "the store did not do it");
+                tracing::debug!(sid = %self.who.sid, ?what, %error, "store operation failed");
                 return self.failed(what, &error, now);
             }
         };

@@ -109,7 +109,7 @@ impl Jobs<'_> {
             loop {
                 match shared.sessions.end(who.sid, Some(who.generation)).await {
                     Err(SessionError::Store(error)) => {
-                        tracing::debug!(sid = %who.sid, %error, "cannot end yet");
+                        tracing::debug!(sid = %who.sid, %error, "ending a session failed; retrying");
                     }
                     ended => return ended.map(|()| None),
                 }

@@ -49,7 +49,7 @@ impl DeadGateways {
                 continue;
             };
             let detached = self.declared.entry(gateway.clone()).or_insert_with(|| {
-                tracing::warn!(%gateway, since_ms, "a gateway is silent");
+                tracing::warn!(%gateway, since_ms, "gateway declared dead; detaching its sessions");
                 false
             });
             if self.silence.now_ms() < since_ms + alone_ms {
@@ -105,7 +105,7 @@ impl DeadGateways {
                     counter!(telemetry::GATEWAYS_DEAD).increment(1);
                 }
                 if !dead {
-                    tracing::warn!(%gateway, has_to_reclaim = detached, "a gateway lives after all");
+                    tracing::warn!(%gateway, has_to_reclaim = detached, "gateway is alive again");
                 }
                 self.declared.remove(&gateway);
             }

@@ -10,9 +10,9 @@ impl Outage {
     /// Takes note of what became of a round.
     pub(super) fn note<T>(&mut self, round: &Result<T, StoreError>) {
         match round {
-            Ok(_) if self.away => tracing::info!("the store is back: keeping sessions again"),
+            Ok(_) if self.away => tracing::info!("store answers again; session keeping resumed"),
             Err(error) if !self.away => {
-                tracing::warn!(%error, "sessions are kept when the store answers again");
+                tracing::warn!(%error, "store does not answer; session keeping paused");
             }
             Ok(_) | Err(_) => {}
         }

@@ -32,7 +32,7 @@ impl Unreadable {
             self.0.clear();
         }
         for (sid, why) in found {
-            tracing::error!(%sid, why, "left a session to keepers of another version");
+            tracing::error!(%sid, why, "session record has an unknown version; leaving it to another version");
             counter!(telemetry::UNREADABLE).increment(1);
             self.0.insert(sid);
         }

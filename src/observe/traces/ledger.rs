@@ -112,24 +112,25 @@ impl Ledger {
     pub(super) fn close(&self) {
         let spans = self.waiting.load(Ordering::Relaxed) + self.losses.lock().spans;
         if spans > 0 {
-            tracing::warn!(
-                spans,
-                "the last spans of traces did not reach the collector"
-            );
+            tracing::warn!(spans, "exporting the last trace spans failed");
         }
     }
 
     fn lose(&self, spans: usize, why: &str) {
         let said = self.losses.lock().lose(spans, Instant::now());
         if let Some(spans) = said {
-            tracing::warn!(spans, why, "spans of traces are lost, and nothing else is");
+            tracing::warn!(
+                spans,
+                why,
+                "trace collector does not answer; spans are dropped"
+            );
         }
     }
 
     fn recover(&self) {
         let said = self.losses.lock().recover(Instant::now());
         if let Some(spans) = said {
-            tracing::info!(spans, "spans of traces reach the collector again");
+            tracing::info!(spans, "trace collector answers again");
         }
     }
 }

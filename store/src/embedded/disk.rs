@@ -125,7 +125,7 @@ impl Disk {
 
     /// Finds out what became of a batch that failed: `Ok` when it happened after all.
     pub(super) fn recover(&self, error: &redb::Error) -> Result<(), StoreError> {
-        tracing::error!(store = self.medium.name(), %error, "the disk failed");
+        tracing::error!(store = self.medium.name(), %error, "disk failed");
         self.health.send_replace(Health::Down);
         let cause = explain(error);
         let attempted = self.next_batch();
@@ -143,7 +143,7 @@ impl Disk {
     pub(super) fn give_up(&self) {
         tracing::error!(
             store = self.medium.name(),
-            "the writer panicked; restart the process"
+            "store writer panicked; restart the process"
         );
         self.health.send_replace(Health::Down);
     }

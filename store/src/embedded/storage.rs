@@ -52,7 +52,7 @@ impl Storage {
                 .set_cache_size(CACHE_BYTES)
                 .set_repair_callback(move |repair| {
                     let percent = (repair.progress() * 100.0) as u32;
-                    tracing::info!(percent, "{called} was not closed; checking it");
+                    tracing::info!(percent, "{called} was not closed cleanly; checking it");
                 })
                 .create(&file)?;
             if is_new {

@@ -222,7 +222,7 @@ impl RedisListener {
 fn parsed<'a, T: Deserialize<'a>>(message: &'a [u8]) -> Option<T> {
     let parsed = serde_json::from_slice(message);
     parsed
-        .inspect_err(|error| tracing::warn!("cannot read what was announced: {error}"))
+        .inspect_err(|error| tracing::warn!("announcement cannot be read: {error}"))
         .ok()
 }
 

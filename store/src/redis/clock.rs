@@ -156,7 +156,7 @@ impl Clock {
     /// Asks again, and where nobody answers goes on by what is reckoned. Returns the time.
     pub(super) async fn sync_or_reckon(&self) -> u64 {
         self.sync().await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "store time cannot be asked for; reckoned");
+            tracing::debug!(%error, "reading the store's time failed; using the estimate");
             self.now_ms()
         })
     }
@@ -239,7 +239,7 @@ impl Clock {
             tracing::warn!(
                 from_ms,
                 to_ms,
-                "store time differs from what was reckoned; adopted"
+                "store time differs from the estimate; adopted"
             );
         }
     }

@@ -185,7 +185,7 @@ impl Cluster {
                 () = sleep(pause) => {}
             }
             if let Err(DialError::Away(error) | DialError::Refused(error)) = self.look().await {
-                tracing::debug!("cannot see the Cluster's slots: {error}");
+                tracing::debug!("reading the Cluster's slots failed: {error}");
             }
             self.judge();
             sleep(LOOK_PAUSE).await;

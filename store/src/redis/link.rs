@@ -193,13 +193,13 @@ impl Link {
         loop {
             self.look_at_replay(&wire).await;
             let why = self.until_broken(&wire, &mut findings).await;
-            tracing::warn!("{} is gone: {why}", self.place);
+            tracing::warn!("lost the connection to {}: {why}", self.place);
             self.mark_down(why);
             let since = Instant::now();
             (wire, findings) = self.again(Some(findings)).await;
             self.mark_up(&wire, &findings);
             tracing::info!(
-                "{} is back, at {}, after {} ms",
+                "reconnected to {}, at {}, after {} ms",
                 self.place,
                 wire.at,
                 since.elapsed().as_millis()
@@ -284,19 +284,19 @@ impl Link {
     fn note(&self, known: &mut Findings, found: Findings) {
         let place = &self.place;
         if found.id != known.id && found.id.is_some() && known.id.is_some() {
-            tracing::warn!("{place} holds another store now: it was emptied or replaced");
+            tracing::warn!("{place} has another store id now: it was emptied or replaced");
         }
         if found.crowded && !known.crowded {
-            tracing::warn!("{place} is close to its memory limit: no more is taken in");
+            tracing::warn!("{place} is close to its memory limit: new actions are refused");
         }
         if !found.crowded && known.crowded {
-            tracing::info!("{place} has memory to spare again");
+            tracing::info!("{place} is below its memory limit again");
         }
         if let Some(why) = found.refuses.as_ref().filter(|_| known.refuses.is_none()) {
             tracing::error!("{place} refuses writes: {why}");
         }
         if known.refuses.is_some() && found.refuses.is_none() {
-            tracing::info!("{place} takes writes again");
+            tracing::info!("{place} accepts writes again");
         }
         if let Some(policy) = found
             .evicts

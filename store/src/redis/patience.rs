@@ -53,7 +53,7 @@ impl Patience {
         if self.asked && self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
             self.said = Some(Instant::now());
             let (waited_s, of_s) = (waited.as_secs(), self.wait.as_secs());
-            tracing::warn!(%why, waited_s, of_s, "waits for the store");
+            tracing::warn!(%why, waited_s, of_s, "waiting for the store");
         }
         true
     }

@@ -38,7 +38,7 @@ pub(super) async fn dropped(connection: &mut MultiplexedConnection, keys: &Keys)
     let mut answers = match all.query_async::<Vec<Value>>(connection).await {
         Ok(answers) => answers.into_iter(),
         Err(error) => {
-            tracing::debug!("cannot see what the user `default` may: {error}");
+            tracing::debug!("reading the permissions of Redis user `default` failed: {error}");
             return None;
         }
     };
@@ -51,7 +51,9 @@ pub(super) async fn dropped(connection: &mut MultiplexedConnection, keys: &Keys)
         if let Value::ServerError(error) = &answer
             && error.code() == "NOPERM"
         {
-            tracing::info!("cannot see what the user `default` of Redis may: it needs +acl|dryrun");
+            tracing::info!(
+                "permissions of Redis user `default` not checked: this needs +acl|dryrun"
+            );
             return None;
         }
         told.extend(read_value::<String>(answer).ok());

@@ -175,7 +175,7 @@ impl Subscriber {
                 self.inbox.push_missed(number);
             }
             Err(error) => {
-                tracing::debug!("cannot listen: {error}");
+                tracing::debug!("subscribing failed: {error}");
                 self.nodes.look_again();
                 let attempts = self.attempts.entry(address).or_default();
                 attempts.under_way = false;
@@ -255,7 +255,7 @@ impl Subscriber {
         });
         for (address, done) in join_all(done).await {
             if let Err(error) = done {
-                tracing::debug!("a listener's connection is of no more use: {error}");
+                tracing::debug!("subscriber connection failed: {error}");
                 self.lose(&address);
             }
         }
@@ -276,7 +276,7 @@ impl Subscriber {
             .map(|(address, line)| async move { (address.clone(), line.ping().await) });
         for (address, pong) in join_all(pings).await {
             if let Err(error) = pong {
-                tracing::debug!("a listener's connection is of no more use: {error}");
+                tracing::debug!("subscriber connection failed: {error}");
                 self.lose(&address);
             }
         }

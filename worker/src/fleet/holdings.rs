@@ -35,7 +35,7 @@ impl Holdings {
     /// Starts to run a partition that was claimed.
     pub(super) fn start(&mut self, runner: Runner) {
         let (partition, epoch) = (runner.partition, runner.epoch);
-        tracing::debug!(partition = partition.0, epoch, "took a partition");
+        tracing::debug!(partition = partition.0, epoch, "partition acquired");
         let stop = CancellationToken::new();
         let run = AssertUnwindSafe(runner.run(stop.clone())).catch_unwind();
         let abort = self.runners.spawn(async move {
@@ -88,7 +88,7 @@ impl Holdings {
     pub(super) fn lose(&mut self, partition: PartitionId) {
         if let Some(held) = self.held.remove(&partition) {
             held.abort.abort();
-            tracing::warn!(partition = partition.0, "lost a partition");
+            tracing::warn!(partition = partition.0, "partition lost");
             metrics::counter!(telemetry::LOST).increment(1);
         }
         self.count();
@@ -120,9 +120,11 @@ impl Holdings {
         }
         match end {
             Some(End::Lost) => return self.lose(partition),
-            Some(End::Released) => tracing::debug!(partition = partition.0, "handed over"),
+            Some(End::Released) => {
+                tracing::debug!(partition = partition.0, "partition handed over")
+            }
             // Its lease is left to expire, which keeps this from happening again and again at speed.
-            None => tracing::error!(partition = partition.0, "a partition's runner has panicked"),
+            None => tracing::error!(partition = partition.0, "partition runner panicked"),
         }
         self.held.remove(&partition);
         self.count();

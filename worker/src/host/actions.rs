@@ -98,7 +98,7 @@ impl Host {
             seat.away = false;
             seat.outcomes.clear();
         });
-        tracing::debug!(sid = %asker.sid, room = %self.name, member, n, %pos, "joined");
+        tracing::debug!(sid = %asker.sid, room = %self.name, member, n, %pos, "member joined");
         let state = state.unwrap_or_else(Payload::null);
         self.joined(asker, n, member, state, batch);
         Ok(())
@@ -165,7 +165,7 @@ impl Host {
         };
         let reason = "left".to_owned();
         self.run(Input::Leave { member, reason }, cause, None, batch)?;
-        tracing::debug!(sid = %asker.sid, room = %self.name, member, n, "left");
+        tracing::debug!(sid = %asker.sid, room = %self.name, member, n, "member left");
         self.has_left(asker, n, batch);
         Ok(())
     }

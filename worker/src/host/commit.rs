@@ -113,7 +113,7 @@ impl Host {
                 state,
             }),
             Err(fault) => {
-                tracing::error!(room = %self.name, %fault, "a room's state cannot be written down");
+                tracing::error!(room = %self.name, %fault, "room snapshot failed");
                 metrics::counter!(crate::telemetry::UNWRITTEN).increment(1);
                 self.log.snapshot_failed();
                 None

@@ -40,7 +40,7 @@ impl Host {
     /// Takes what a process of the fleet reports, or lets it be.
     pub(super) fn report(&mut self, report: Payload, batch: &mut Batch) {
         if let Err(refusal) = self.run(Ask::Report { report }, Cause::default(), None, batch) {
-            tracing::debug!(room = %self.name, %refusal, "a report was not taken");
+            tracing::debug!(room = %self.name, %refusal, "sending a fleet report failed");
         }
     }
 

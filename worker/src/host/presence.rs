@@ -29,7 +29,7 @@ impl Host {
         {
             self.seats
                 .change(asker.sid, now_ms, |seat| seat.away = false);
-            tracing::debug!(sid = %asker.sid, room = %self.name, member, "is back");
+            tracing::debug!(sid = %asker.sid, room = %self.name, member, "member is back");
         }
         true
     }
@@ -50,7 +50,7 @@ impl Host {
         if self.tell(Input::Detached { member }, Cause::default(), batch) {
             self.seats
                 .change(asker.sid, now_ms, |seat| seat.away = true);
-            tracing::debug!(sid = %asker.sid, room = %self.name, member, "is away");
+            tracing::debug!(sid = %asker.sid, room = %self.name, member, "member is away");
         }
     }
 
@@ -61,7 +61,7 @@ impl Host {
     pub(super) fn over(&mut self, asker: &Asker, reason: String, batch: &mut Batch) {
         let mut left = true;
         if let Some(member) = self.sitting(asker) {
-            tracing::debug!(sid = %asker.sid, room = %self.name, member, reason, "is over");
+            tracing::debug!(sid = %asker.sid, room = %self.name, member, reason, "member's session is over");
             self.settle(member, batch);
             let cause = Cause {
                 by: Some(member),
@@ -99,7 +99,7 @@ impl Host {
         if let Err(refusal) = &heard
             && DEAF.passes()
         {
-            tracing::warn!(room = %self.name, %refusal, "a room would not hear what has happened");
+            tracing::warn!(room = %self.name, %refusal, "room rejected a presence event");
         }
         heard.is_ok()
     }
