@@ -46,7 +46,7 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
         role = config.role.as_str(),
         version = env!("CARGO_PKG_VERSION"),
         store = store::without_password(&config.store),
-        "starts"
+        "starting"
     );
     let sessions = Sessions::new(store.clone(), session_settings(&config));
     // Before a gateway in this process looks: where it fails the keeper does it when the store answers.

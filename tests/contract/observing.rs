@@ -195,7 +195,7 @@ async fn l4_the_format_comes_from_the_environment_and_the_file_too() {
         eventually("it says that it starts", async || {
             lines(&server)
                 .iter()
-                .any(|line| line["message"] == "starts" && line["role"] == "all")
+                .any(|line| line["message"] == "starting" && line["role"] == "all")
                 .then_some(())
         })
         .await;

@@ -29,8 +29,8 @@ for _, room in ipairs(commit.rooms) do
   local old = redis.call('HMGET', room.ROOM, 'end', 'wake_ms', 'gone_ms')
   local last = old[1] or '0-0'
   room.is_new, room.old_wake_ms, room.old_gone_ms = not old[1], old[2], old[3]
-  if last ~= room.behind then
-    return {'moved', room.name .. ' ends at ' .. last .. ', not at ' .. room.behind}
+  if last ~= room.prev then
+    return {'moved', room.name .. ' ends at ' .. last .. ', not at ' .. room.prev}
   end
 end
 
@@ -126,7 +126,7 @@ for _, room in ipairs(commit.rooms) do
   if #room.entries + #room.signals > 0 then
     redis.call('SPUBLISH', room.channel,
       '{"room":"' .. room.name .. '",' ..
-      '"behind":"' .. room.behind .. '",' ..
+      '"prev":"' .. room.prev .. '",' ..
       '"entries":[' .. table.concat(room.entries, ',') .. '],' ..
       '"signals":[' .. table.concat(room.signals, ',') .. ']}')
   end

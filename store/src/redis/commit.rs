@@ -32,7 +32,7 @@ pub(super) struct PackedCommit<'a> {
 struct PackedRoom<'a> {
     name: &'a str,
     channel: String,
-    behind: String,
+    prev: String,
     positions: Vec<String>,
     entries: Vec<String>,
     /// Log entries before this off go.
@@ -135,7 +135,7 @@ impl<'a> PackedRoom<'a> {
         PackedRoom {
             name: room.room.as_str(),
             channel: channels.live(commit.partition, &room.room),
-            behind: room.behind.to_string(),
+            prev: room.behind.to_string(),
             positions: room
                 .entries
                 .iter()
