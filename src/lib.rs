@@ -64,15 +64,14 @@ fn start(registry: Registry) -> anyhow::Result<()> {
         Asked::Probe(probe) => return probe.run(),
         Asked::Serve(config) => *config,
     };
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = threads(&config) {
-        runtime.worker_threads(threads);
-    }
-    let runtime = runtime
+    let threads = threads(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.count)
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
     let observer = Observer::start(&config, runtime.handle())?;
+    threads.warn();
     raise_open_files();
     let served = runtime.block_on(roles::serve(config, registry));
     observer.finish();
@@ -80,12 +79,43 @@ fn start(registry: Registry) -> anyhow::Result<()> {
     served
 }
 
-/// The number of the runtime's threads where that is not its own choice: where rooms run, one more than a room's code
-/// may take and not give back, so that the rest can be handed over (W11). An operator's choice goes first.
-fn threads(config: &config::Config) -> Option<usize> {
-    let free = config.role.has_worker() && std::env::var_os("TOKIO_WORKER_THREADS").is_none();
+/// The runtime's threads.
+#[derive(Debug, PartialEq, Eq)]
+struct Threads {
+    asked: Option<usize>,
+    count: usize,
+}
+
+/// The number of the runtime's threads: an operator's choice, or one for each core. Where rooms run, one more than a
+/// room's code may take and not give back, so that the rest can be handed over (W11).
+fn threads(config: &config::Config) -> Threads {
+    let asked = std::env::var(THREADS)
+        .ok()
+        .and_then(|text| text.parse().ok());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    free.then_some(cores.max(2))
+    Threads::of(asked, cores, config.role.has_worker())
+}
+
+const THREADS: &str = "TOKIO_WORKER_THREADS";
+
+impl Threads {
+    fn of(asked: Option<usize>, cores: usize, has_rooms: bool) -> Threads {
+        let fewest = if has_rooms { 2 } else { 1 };
+        Threads {
+            asked,
+            count: asked.unwrap_or(cores).max(fewest),
+        }
+    }
+
+    fn warn(&self) {
+        if let Some(asked) = self.asked.filter(|asked| *asked < self.count) {
+            tracing::warn!(
+                asked,
+                threads = self.count,
+                "{THREADS} raised: with fewer threads a room that loops stops the whole process"
+            );
+        }
+    }
 }
 
 /// Each socket is an open file, and shells hand out 1,024 of them.
@@ -102,4 +132,20 @@ fn one_line(error: &anyhow::Error) -> String {
         .map(str::trim)
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w11_where_rooms_run_a_thread_is_left_that_none_of_them_can_take() {
+        let count = |asked, cores, has_rooms| Threads::of(asked, cores, has_rooms).count;
+        assert_eq!(count(None, 1, true), 2);
+        assert_eq!(count(Some(1), 8, true), 2);
+        assert_eq!(count(Some(3), 8, true), 3);
+        assert_eq!(count(None, 8, true), 8);
+        assert_eq!(count(Some(1), 8, false), 1);
+        assert_eq!(count(Some(0), 8, false), 1);
+    }
 }

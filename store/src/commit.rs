@@ -61,6 +61,8 @@ pub struct Commit {
     /// How many of those that were kept this commit takes up again: so many of the oldest are dropped,
     /// before any is added.
     pub reread: usize,
+    /// Notes that go with it, by their names: it shows that they say nothing any more.
+    pub unnote: Vec<String>,
 }
 
 /// What a commit changes in one room.

@@ -22,6 +22,7 @@ pub mod leases;
 pub mod membership;
 pub mod model;
 pub mod records;
+pub mod retention;
 pub mod rooms;
 pub mod terms;
 pub mod topic;
@@ -99,6 +100,7 @@ macro_rules! conformance_suite {
                 w2_a_commit_that_is_refused_halfway_changes_nothing,
                 w2_of_two_commits_from_one_cursor_one_happens,
                 w2_a_commit_moves_its_partition_alone,
+                w12_a_commit_takes_the_notes_away_that_it_names,
                 w6_inputs_that_nobody_could_read_are_kept_until_somebody_can;
             rooms:
                 a_room_that_was_never_written_is_empty,
@@ -106,14 +108,15 @@ macro_rules! conformance_suite {
                 w3_everything_of_a_room_is_of_one_moment,
                 a1_seats_are_replaced_and_forgotten,
                 e1_a_log_is_read_from_where_one_stands,
+                w6_inputs_are_set_aside_and_taken_up,
+                rooms_wake_the_earliest_first,
+                unusual_payloads_come_back_as_they_were;
+            retention:
                 e2_what_is_trimmed_is_told_by_the_first_off,
                 e2_the_last_entry_always_stays,
                 w14_a_log_that_is_gone_is_told_from_one_that_never_was,
                 e2_a_rooms_time_runs_out,
-                e2_a_rooms_time_is_stopped,
-                w6_inputs_are_set_aside_and_taken_up,
-                rooms_wake_the_earliest_first,
-                unusual_payloads_come_back_as_they_were;
+                e2_a_rooms_time_is_stopped;
             announcements:
                 e1_news_of_a_room_are_heard_in_the_order_of_the_commits,
                 a_room_that_nobody_asked_for_is_not_heard,

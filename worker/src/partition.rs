@@ -42,6 +42,7 @@ pub(crate) use self::{
 use self::{
     alarms::Alarms,
     stops::Stops,
+    trial::Verdict,
     walk::Walk,
     work::{Task, Work},
 };
@@ -237,9 +238,6 @@ impl Partition {
         let Some(work) = &mut self.work else {
             return Want::Nothing;
         };
-        if !self.trials.is_careful() && self.trials.has_stale_notes() {
-            return Want::Note(self.trials.stale_notes());
-        }
         if std::mem::take(&mut work.wants_wakes) {
             return Want::Wakes;
         }
@@ -268,10 +266,11 @@ impl Partition {
                 return Want::Note(notes);
             }
         }
-        match self.do_tasks() {
-            Some(want) => want,
-            None => self.finish(),
-        }
+        let want = match work.writes_down {
+            true => None,
+            false => self.do_tasks(),
+        };
+        want.unwrap_or_else(|| self.finish())
     }
 
     /// The wakes that were wanted.
@@ -344,67 +343,89 @@ impl Partition {
     }
 
     /// A last commit before another worker takes over: it writes down what that one would have to fold
-    /// otherwise, as far as one commit goes.
+    /// otherwise, as far as one commit goes. With care it leaves that to the other one.
     pub(crate) fn hand_over(&mut self, now_ms: u64, entropy: u64) -> Option<Box<Commit>> {
+        if self.trials.is_careful() {
+            return None;
+        }
         let mut work = Work::new(self.cursor.topic, now_ms, entropy);
-        let mut rooms = Vec::new();
         for host in self.rooms.values_mut() {
             if work.batch.bytes > COMMIT_BYTES_MAX {
                 break;
             }
             let _step = self
                 .watch
-                .step(Suspect::Room(host.name().clone()), host.name());
-            rooms.extend(host.commit(&self.settings, Snapshots::Always, &mut work.batch));
+                .step(Suspect::Written(host.name().clone()), host.name());
+            let written = host.commit(&self.settings, Snapshots::Always, &mut work.batch);
+            work.rooms.extend(written);
         }
-        let any = !rooms.is_empty();
-        any.then(|| self.commit(work, rooms))
+        let any = !work.rooms.is_empty();
+        any.then(|| self.commit(work))
     }
 
+    /// Ends the batch: each room that something was done in is written down.
     fn finish(&mut self) -> Want {
-        let Some(mut work) = self.work.take() else {
+        let Some(work) = &mut self.work else {
+            return Want::Nothing;
+        };
+        work.writes_down = true;
+        while let Some(name) = self.work.as_ref().and_then(|work| work.touched.first()) {
+            let runs = self.rooms.get(name).is_some_and(Host::runs);
+            let suspect = Suspect::Written(name.clone());
+            if runs && let Verdict::Note(notes) = self.trials.judge(&suspect) {
+                return Want::Note(notes);
+            }
+            self.write_down_next();
+        }
+        let Some(work) = self.work.take() else {
             return Want::Nothing;
         };
         if !self.trials.is_careful() {
             self.queue.retain(|task| !matches!(task, Task::Wake(_)));
-        }
-        let mut rooms = Vec::new();
-        for name in std::mem::take(&mut work.touched) {
-            let Some(host) = self.rooms.get_mut(&name) else {
-                continue;
-            };
-            let step = self.watch.step(Suspect::Room(name.clone()), &name);
-            rooms.extend(host.commit(&self.settings, Snapshots::WhenDue, &mut work.batch));
-            drop(step);
-            let again_ms = match work.woken.contains(&name) {
-                _ if host.is_spoilt() => WAKE_AFTER_FAULT_MS,
-                true if host.is_needed() => WAKE_AGAIN_MS,
-                true => WAKE_EMPTY_AGAIN_MS,
-                false => 0,
-            };
-            let soonest = work.batch.now_ms + again_ms;
-            let alarm_ms = match host.is_stopped() {
-                true => self.stops.again_ms(&name),
-                false => host.alarm_ms().map(|at_ms| at_ms.max(soonest)),
-            };
-            self.alarms.set(&name, alarm_ms);
-            if !host.is_needed() {
-                self.rooms.remove(&name);
-            }
         }
         self.alarms.keep(2 * WAKES_MAX);
         self.trials.passed();
         if self.queue.is_empty() && work.topic != self.cursor.topic {
             self.trials.is_clear(work.batch.now_ms);
         }
-        let idle = rooms.is_empty() && work.batch.replies.is_empty();
-        if idle && work.topic == self.cursor.topic && work.reread == 0 {
+        let idle = work.rooms.is_empty() && work.batch.replies.is_empty();
+        let stands = work.topic == self.cursor.topic && work.reread == 0;
+        if idle && stands && !self.trials.has_stale_notes() {
             return Want::Nothing;
         }
-        Want::Commit(self.commit(work, rooms))
+        Want::Commit(self.commit(work))
     }
 
-    fn commit(&mut self, work: Work, rooms: Vec<store::RoomCommit>) -> Box<Commit> {
+    fn write_down_next(&mut self) {
+        let Some(work) = &mut self.work else { return };
+        let Some(name) = work.touched.pop_first() else {
+            return;
+        };
+        let Some(host) = self.rooms.get_mut(&name) else {
+            return;
+        };
+        let step = self.watch.step(Suspect::Written(name.clone()), &name);
+        let written = host.commit(&self.settings, Snapshots::WhenDue, &mut work.batch);
+        drop(step);
+        work.rooms.extend(written);
+        let again_ms = match work.woken.contains(&name) {
+            _ if host.is_spoilt() => WAKE_AFTER_FAULT_MS,
+            true if host.is_needed() => WAKE_AGAIN_MS,
+            true => WAKE_EMPTY_AGAIN_MS,
+            false => 0,
+        };
+        let soonest = work.batch.now_ms + again_ms;
+        let alarm_ms = match host.is_stopped() {
+            true => self.stops.again_ms(&name),
+            false => host.alarm_ms().map(|at_ms| at_ms.max(soonest)),
+        };
+        self.alarms.set(&name, alarm_ms);
+        if !host.is_needed() {
+            self.rooms.remove(&name);
+        }
+    }
+
+    fn commit(&mut self, work: Work) -> Box<Commit> {
         let from = self.cursor;
         self.cursor = Cursor {
             topic: work.topic,
@@ -416,10 +437,11 @@ impl Partition {
             epoch: self.epoch,
             from,
             to: self.cursor,
-            rooms,
+            rooms: work.rooms,
             replies: work.batch.replies,
             unread: work.unread,
             reread: work.reread,
+            unnote: self.trials.stale_notes(),
         })
     }
 }

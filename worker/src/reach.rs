@@ -4,7 +4,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use outlast_store::StoreError;
@@ -93,5 +93,62 @@ impl Trouble {
 impl Drop for Trouble {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// How often a store is asked whether it answers, and how soon it has to.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// Waits until a store has answered for so long without a break; `ask` asks it.
+pub(crate) async fn answers_for<T, F>(time: Duration, ask: impl Fn() -> F) -> Result<(), StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut answering = Answering::default();
+    while answering.0 < time {
+        let start = Instant::now();
+        tokio::time::sleep(ASK_EVERY).await;
+        let answers = match tokio::time::timeout(ANSWER_WITHIN, ask()).await {
+            Ok(Ok(_)) => true,
+            Err(_) | Ok(Err(StoreError::Unavailable(_) | StoreError::Full(_))) => false,
+            Ok(Err(error)) => return Err(error),
+        };
+        answering.note(answers, start.elapsed());
+    }
+    Ok(())
+}
+
+/// For how long a store has answered without a break.
+#[derive(Debug, Default)]
+struct Answering(Duration);
+
+impl Answering {
+    /// Notes whether it answers after so long. A process that was stopped meanwhile, or got no processor, would not have
+    /// heard what else the store had to say: of that time little counts.
+    fn note(&mut self, answers: bool, passed: Duration) {
+        self.0 = match answers {
+            true => self.0 + passed.min(2 * ASK_EVERY),
+            false => Duration::ZERO,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w9_only_a_store_that_answers_all_the_while_is_slow_with_one_room() {
+        let mut answering = Answering::default();
+        for _ in 0..4 {
+            answering.note(true, ASK_EVERY);
+        }
+        assert_eq!(answering.0, 4 * ASK_EVERY);
+        answering.note(false, ANSWER_WITHIN);
+        assert_eq!(answering.0, Duration::ZERO);
+        // The process was stopped.
+        answering.note(true, Duration::from_secs(5));
+        assert!(answering.0 < Duration::from_secs(1));
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     clock,
     host::Loaded,
     partition::{Partition, Trials, UNREAD_MAX, WAKES_MAX, Want},
-    reach::Reach,
+    reach::{self, Reach},
     telemetry,
     watch::Watch,
 };
@@ -231,35 +231,33 @@ impl Runner {
     /// Loads a room; of one that is not to be loaded only what a room is worth that stands still.
     async fn load(&self, room: &RoomName, why_not: Option<String>) -> Result<Loaded, StoreError> {
         if let Some(reason) = why_not {
-            let last = self.log_end(room).await?;
-            let parked = self.reach.insist("parked", || self.store.parked(room));
-            return Ok(Loaded::Unreadable {
-                last,
-                parked: parked.await?,
-                reason,
-            });
+            return self.stopped(room, reason).await;
         }
-        loop {
-            let load = self.reach.insist("load", || self.store.load(room));
-            let reason = match tokio::time::timeout(LOAD_WITHIN, load).await {
-                Ok(Ok(load)) => return Ok(Loaded::Room(load)),
-                Ok(Err(StoreError::Unreadable(reason))) => reason,
-                Ok(Err(error)) => return Err(error),
-                Err(_) => format!("the store does not give it within {LOAD_WITHIN:?}"),
-            };
-            let start = Instant::now();
-            let last = self.log_end(room).await?;
-            let parked = self.reach.insist("parked", || self.store.parked(room));
-            let parked = parked.await?;
-            // While the store is away, everything waits; when it is back, it has to be asked again.
-            if start.elapsed() < LOAD_WITHIN / 3 {
-                return Ok(Loaded::Unreadable {
-                    last,
-                    parked,
-                    reason,
-                });
+        let answers = reach::answers_for(LOAD_WITHIN, || self.store.cursor(self.partition));
+        let reason = tokio::select! {
+            biased;
+            load = self.reach.insist("load", || self.store.load(room)) => match load {
+                Ok(load) => return Ok(Loaded::Room(load)),
+                Err(StoreError::Unreadable(reason)) => reason,
+                Err(error) => return Err(error),
+            },
+            answers = answers => {
+                answers?;
+                format!("the store does not give it within {LOAD_WITHIN:?}")
             }
-        }
+        };
+        self.stopped(room, reason).await
+    }
+
+    /// What a room is worth that stands still.
+    async fn stopped(&self, room: &RoomName, reason: String) -> Result<Loaded, StoreError> {
+        let last = self.log_end(room).await?;
+        let parked = self.reach.insist("parked", || self.store.parked(room));
+        Ok(Loaded::Unreadable {
+            last,
+            parked: parked.await?,
+            reason,
+        })
     }
 
     /// Where a log ends whose entries cannot be read.

@@ -1,7 +1,9 @@
 //! How long a room's code takes, seen from a thread of its own: what does not come back cannot tell (W11).
 //!
 //! Time is counted in the watchdog's own ticks, so that a process that was stopped, or a machine that slept, is not taken
-//! for a room that loops.
+//! for a room that loops; nor is one whose thread gets no processor, since what it waits for that hardly counts.
+
+mod processor;
 
 use std::{
     sync::{
@@ -19,6 +21,7 @@ use tokio::{
     sync::{Semaphore, mpsc},
 };
 
+use self::processor::Thread;
 use crate::partition::Suspect;
 
 /// How many ticks the longest step has.
@@ -26,6 +29,9 @@ pub(crate) const TICKS_PER_STEP: u64 = 20;
 
 /// After how many ticks of one step a process ends.
 pub(crate) const TICKS_UNTIL_LOST: u64 = 5 * TICKS_PER_STEP;
+
+/// Of so many ticks in which a step's thread mostly waited for a processor one counts.
+const TICKS_WAITED: u64 = 4;
 
 /// How many ticks more a process has to hand over what it holds.
 const TICKS_TO_HAND_OVER: u64 = 3 * TICKS_PER_STEP;
@@ -37,14 +43,58 @@ pub(crate) struct Watch {
     pub(crate) epoch: u64,
     /// Odd while a room's code runs; rises with each beginning and each end.
     step: AtomicU64,
-    doing: Mutex<Option<(Suspect, RoomName)>>,
+    doing: Mutex<Option<Doing>>,
     /// The watchdog's ticks.
     ticks: Arc<AtomicU64>,
     /// Whether it holds the right to try something (W12).
     trying: AtomicBool,
     /// Whether somebody has heard that the step does not come back.
     heard: AtomicBool,
-    seen: Mutex<(u64, u64)>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Clone)]
+struct Doing {
+    suspect: Suspect,
+    room: RoomName,
+    thread: Thread,
+}
+
+/// What the watchdog has seen of a step.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    step: u64,
+    /// For how many ticks it has been under way, as far as they count.
+    ticks: u64,
+    /// Ticks in a row that did not count.
+    uncounted: u64,
+    /// How long its thread had waited for a processor.
+    waited: Duration,
+}
+
+impl Seen {
+    /// The same step, a tick later. Of a thread that waits most of the time only one tick in a few counts.
+    fn next(self, waited: Duration, tick: Duration) -> Seen {
+        let waits = waited.saturating_sub(self.waited) > tick / 2;
+        match waits && self.uncounted + 1 < TICKS_WAITED {
+            true => Seen {
+                uncounted: self.uncounted + 1,
+                waited,
+                ..self
+            },
+            false => Seen {
+                ticks: self.ticks + 1,
+                uncounted: 0,
+                waited,
+                ..self
+            },
+        }
+    }
+
+    /// Whether the last tick counted.
+    fn counts(self) -> bool {
+        self.uncounted == 0
+    }
 }
 
 impl Watch {
@@ -79,7 +129,11 @@ impl Watch {
 
     /// A room's code runs until what this returns is dropped.
     pub(crate) fn step(self: &Arc<Self>, suspect: Suspect, room: &RoomName) -> Step {
-        *self.doing.lock() = Some((suspect, room.clone()));
+        *self.doing.lock() = Some(Doing {
+            suspect,
+            room: room.clone(),
+            thread: Thread::this(),
+        });
         self.step.fetch_add(1, SeqCst);
         Step(self.clone())
     }
@@ -98,7 +152,8 @@ impl Watch {
     fn doing_in(&self, step: u64) -> Option<(Suspect, RoomName)> {
         let doing = self.doing.lock().clone();
         // The next step may have begun meanwhile, and then this is what it does.
-        doing.filter(|_| self.steps() == step)
+        let doing = doing.filter(|_| self.steps() == step)?;
+        Some((doing.suspect, doing.room))
     }
 
     /// The overrun has been heard of.
@@ -118,13 +173,23 @@ impl Watch {
         }
     }
 
-    /// For how many ticks the same step has been seen.
-    fn look(&self) -> (u64, u64) {
+    /// Looks at what is being done, a tick after the last look.
+    fn look(&self, tick: Duration) -> Seen {
         let step = self.steps();
         let mut seen = self.seen.lock();
-        *seen = match (*seen, step % 2 == 1) {
-            ((last, ticks), true) if last == step => (step, ticks + 1),
-            _ => (step, 0),
+        let runs = step % 2 == 1;
+        let waited = match self.doing.lock().as_ref().filter(|_| runs) {
+            Some(doing) => doing.thread.clone(),
+            None => Thread::default(),
+        }
+        .waited();
+        *seen = match runs && seen.step == step {
+            true => seen.next(waited, tick),
+            false => Seen {
+                step,
+                waited,
+                ..Seen::default()
+            },
         };
         *seen
     }
@@ -177,7 +242,7 @@ impl Watchdog {
                 while !looks.over.load(Relaxed) {
                     std::thread::sleep(tick);
                     looks.ticks.fetch_add(1, Relaxed);
-                    looks.look(&runtime, &tell);
+                    looks.look(tick, &runtime, &tell);
                 }
             })
             .expect("the system can start a thread");
@@ -207,18 +272,19 @@ impl Drop for Watchdog {
 }
 
 impl Kennel {
-    fn look(&self, runtime: &Handle, tell: &mpsc::UnboundedSender<Overrun>) {
+    fn look(&self, tick: Duration, runtime: &Handle, tell: &mpsc::UnboundedSender<Overrun>) {
         let mut watches = self.watches.lock();
         watches.retain(|watch| watch.strong_count() > 0);
         for watch in watches.iter().filter_map(Weak::upgrade) {
-            let (step, ticks) = watch.look();
+            let seen = watch.look(tick);
+            let Seen { step, ticks, .. } = seen;
             if ticks > 0 {
                 // Its thread may have been the one that looks after sockets and timers for all. Something to do wakes
                 // another, which then does that.
                 runtime.spawn(async {});
             }
             let due = Due::after(ticks, watch.heard.load(SeqCst));
-            if due == Due::Nothing {
+            if due == Due::Nothing || !seen.counts() {
                 continue;
             }
             let Some((suspect, room)) = watch.doing_in(step) else {
@@ -290,6 +356,19 @@ mod tests {
         let _second = watch.step(Suspect::Room(other.clone()), &other);
         assert_eq!(watch.doing_in(step), None);
         assert!(watch.doing_in(watch.steps()).is_some());
+    }
+
+    #[test]
+    fn w11_a_thread_that_gets_no_processor_is_given_four_times_as_long() {
+        let tick = Duration::from_millis(100);
+        let after = |ticks: u32, waits: Duration| {
+            (1..=ticks).fold(Seen::default(), |seen, n| seen.next(n * waits, tick))
+        };
+        assert_eq!(after(20, tick / 4).ticks, 20);
+        assert_eq!(after(79, tick).ticks, 19);
+        let seen = after(80, tick);
+        assert_eq!((seen.ticks, seen.counts()), (20, true));
+        assert!(!seen.next(81 * tick, tick).counts());
     }
 
     #[test]

@@ -237,6 +237,7 @@ async fn s6_a_room_whose_topic_is_full_is_told_when_it_is_not_and_others_need_no
         replies: vec![],
         unread: vec![],
         reread: 0,
+        unnote: Vec::new(),
     };
     world.store.commit(&commit).await.unwrap();
     eventually("its room is told", async || {

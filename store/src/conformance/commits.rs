@@ -303,3 +303,24 @@ pub async fn w6_inputs_that_nobody_could_read_are_kept_until_somebody_can(harnes
     kept(&mut writer, 9, &[]).await;
     assert_eq!(unread(9).await, []);
 }
+
+pub async fn w12_a_commit_takes_the_notes_away_that_it_names(harness: &dyn Harness) {
+    let store = harness.connect().await;
+    let mut writer = Writer::of(&store, &room("chat/lobby")).await;
+    let partition = writer.partition;
+    let note = |name: &str| (name.to_owned(), Some("1".to_owned()));
+    let changes = ["a", "b", "c"].map(note);
+    let epoch = writer.commit_of(Vec::new()).epoch;
+    store.note(partition, epoch, &changes).await.unwrap();
+    let commit = Commit {
+        unnote: vec!["a".into(), "c".into(), "unknown".into()],
+        ..writer.commit_of(Vec::new())
+    };
+    writer.commit(commit.clone()).await;
+    let b = ("b".to_owned(), "1".to_owned());
+    assert_eq!(store.notes(partition).await, Ok(vec![b]));
+    // Repeated, it takes nothing away that was noted since.
+    store.note(partition, epoch, &changes).await.unwrap();
+    assert_eq!(store.commit(&commit).await, Ok(Committed::Before));
+    assert_eq!(store.notes(partition).await.unwrap().len(), 3);
+}

@@ -61,6 +61,7 @@ impl Writer {
             replies: Vec::new(),
             unread: Vec::new(),
             reread: 0,
+            unnote: Vec::new(),
         }
     }
 

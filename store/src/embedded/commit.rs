@@ -8,7 +8,7 @@ use super::{
     batch::{Batch, Durability},
     error::{WriteError, json},
     room::RoomRow,
-    tables::{CURSORS, LOG, PARKED, ROOMS, SEATS, SNAPSHOTS, UNREAD},
+    tables::{CURSORS, LOG, NOTES, PARKED, ROOMS, SEATS, SNAPSHOTS, UNREAD},
     writer::Operation,
 };
 use crate::{
@@ -45,6 +45,7 @@ impl Operation for DoCommit {
         write_cursor(txn, commit)?;
         append::trim(txn, commit.partition, commit.to.topic)?;
         keep_unread(txn, commit)?;
+        drop_notes(txn, commit)?;
         for room in &commit.rooms {
             write(txn, commit.partition, room, step.now_ms)?;
         }
@@ -111,6 +112,17 @@ fn keep_unread(txn: &WriteTransaction, commit: &Commit) -> Result<(), WriteError
     let next = last.transpose()?.map_or(0, |(key, _)| key.value().1 + 1);
     for (number, text) in (next..).zip(&commit.unread) {
         unread.insert((p, number), text.as_str())?;
+    }
+    Ok(())
+}
+
+fn drop_notes(txn: &WriteTransaction, commit: &Commit) -> Result<(), WriteError> {
+    if commit.unnote.is_empty() {
+        return Ok(());
+    }
+    let mut notes = txn.open_table(NOTES)?;
+    for name in &commit.unnote {
+        notes.remove((commit.partition.0, name.as_str()))?;
     }
     Ok(())
 }

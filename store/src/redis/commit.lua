@@ -1,15 +1,15 @@
 #!lua
 -- A commit: everything in it happens, or nothing does (W2), and only under the newest epoch (W1).
 --
--- KEYS  epoch, cursor, topic, wakes, unread, then for each room: log, room, parked
+-- KEYS  epoch, cursor, topic, wakes, unread, notes, then for each room: log, room, parked
 -- ARGV  the commit in MessagePack, as commit.rs packs it; rooms in the order of their keys
 -- Returns 'now', 'before', 'fenced', or 'moved' and what stands where it should not
 
-local EPOCH, CURSOR, TOPIC, WAKES, UNREAD = unpack(KEYS)
+local EPOCH, CURSOR, TOPIC, WAKES, UNREAD, NOTES = unpack(KEYS, 1, 6)
 local commit = cmsgpack.unpack(ARGV[1])
 
 for i, room in ipairs(commit.rooms) do
-  room.LOG, room.ROOM, room.PARKED = unpack(KEYS, 3 * i + 3, 3 * i + 5)
+  room.LOG, room.ROOM, room.PARKED = unpack(KEYS, 3 * i + 4, 3 * i + 6)
 end
 
 -- Check everything before the first write, since a script does not roll back.
@@ -116,6 +116,7 @@ redis.call('SET', CURSOR, commit.to)
 if commit.reread then
   redis.call('LTRIM', UNREAD, commit.reread, -1)
 end
+all('HDEL', NOTES, commit.unnote)
 if commit.topic_from then
   redis.call('XTRIM', TOPIC, 'MINID', '~', commit.topic_from)
 end

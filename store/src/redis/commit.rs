@@ -24,6 +24,7 @@ pub(super) struct PackedCommit<'a> {
     unread: &'a [String],
     /// So many of the oldest unread go.
     reread: Option<String>,
+    unnote: &'a [String],
     rooms: Vec<PackedRoom<'a>>,
     replies: Vec<PackedReplies>,
 }
@@ -63,6 +64,7 @@ pub(super) fn keys_of(keys: &Keys, commit: &Commit) -> Vec<String> {
         keys.topic(p),
         keys.wakes(p),
         keys.unread(p),
+        keys.notes(p),
     ];
     for RoomCommit { room, .. } in &commit.rooms {
         all.extend([keys.log(p, room), keys.room(p, room), keys.parked(p, room)]);
@@ -96,6 +98,7 @@ impl<'a> PackedCommit<'a> {
             topic_from: took_some.then(|| behind(commit.to.topic)),
             unread: &commit.unread,
             reread: (commit.reread > 0).then(|| commit.reread.to_string()),
+            unnote: &commit.unnote,
             rooms: commit
                 .rooms
                 .iter()

@@ -130,6 +130,7 @@ pub(crate) fn commit(epoch: u64, from: Cursor, behind: Pos, gateway: &NodeId) ->
         replies: vec![(gateway.clone(), reply)],
         unread: vec![],
         reread: 0,
+        unnote: Vec::new(),
     }
 }
 

@@ -1,3 +1,4 @@
+use outlast_protocol::RoomName;
 use outlast_store::Request;
 
 use super::{COMMIT_BYTES_MAX, Partition, Suspect, Want, trial::Verdict, work::Task};
@@ -9,6 +10,7 @@ const LATE_TICKS: u64 = 3;
 
 /// Why a room is stopped that holders died of.
 const DEADLY: &str = "whoever loaded or woke it died, or it did not come back";
+const DEADLY_WRITTEN: &str = "whoever wrote its state down died, or it did not come back";
 
 impl Partition {
     /// Does what is in the queue, until something has to be done first or the batch is full.
@@ -62,6 +64,9 @@ impl Partition {
             return Ready::Not(Want::Note(self.trials.pardon(room)));
         }
         let quarantined = self.trials.quarantine(room).is_some();
+        if !quarantined && self.trials.is_condemned(&Suspect::Written(room.clone())) {
+            return self.stop(room, DEADLY_WRITTEN, now_ms);
+        }
         let wanted = work.needs(task, &self.rooms, &self.stops);
         let suspect = match &wanted {
             Some(Want::Load(_)) if !quarantined => Suspect::Room(room.clone()),
@@ -79,14 +84,17 @@ impl Partition {
                 }
                 Ready::Not(Want::Note(self.trials.set_aside(id, input, now_ms)))
             }
-            (Verdict::Condemned, ..) => {
-                if let Some(host) = self.rooms.get_mut(room) {
-                    host.stop(DEADLY);
-                    self.stops.for_good(room, now_ms);
-                }
-                Ready::Not(Want::Note(self.trials.stop(room, DEADLY, now_ms)))
-            }
+            (Verdict::Condemned, ..) => self.stop(room, DEADLY, now_ms),
         }
+    }
+
+    /// Stops a room that holders died of, before anything else is done in it.
+    fn stop(&mut self, room: &RoomName, reason: &str, now_ms: u64) -> Ready {
+        if let Some(host) = self.rooms.get_mut(room) {
+            host.stop(reason);
+            self.stops.for_good(room, now_ms);
+        }
+        Ready::Not(Want::Note(self.trials.stop(room, reason, now_ms)))
     }
 
     /// Does a task that needs nothing more; or sets its input aside.

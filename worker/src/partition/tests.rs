@@ -11,5 +11,6 @@ mod lab;
 mod log;
 mod outside;
 mod poison;
+mod resent;
 mod sessions;
 mod timers;

@@ -30,8 +30,10 @@ const LETTER: &str = "letter:";
 pub(crate) enum Suspect {
     /// An input.
     Input(TopicId),
-    /// A room, while it was loaded, woken, given what had been set aside for it, or written down.
+    /// A room, while it was loaded, woken, or given what had been set aside for it.
     Room(RoomName),
+    /// A room, while it was written down.
+    Written(RoomName),
 }
 
 impl Suspect {
@@ -39,6 +41,7 @@ impl Suspect {
         match self {
             Suspect::Input(id) => format!("{TRY}input:{id}"),
             Suspect::Room(room) => format!("{TRY}room:{room}"),
+            Suspect::Written(room) => format!("{TRY}written:{room}"),
         }
     }
 
@@ -187,15 +190,17 @@ impl Trials {
         if self.marked.contains(&name) {
             return Verdict::Free;
         }
-        if self
-            .tries
-            .get(&name)
-            .is_some_and(|tries| *tries >= TRIES_MAX)
-        {
+        if self.is_condemned(suspect) {
             return Verdict::Condemned;
         }
         self.passed();
         Verdict::Note(self.mark(BTreeSet::from([name])))
+    }
+
+    /// Whether it has been tried often enough.
+    pub(super) fn is_condemned(&self, suspect: &Suspect) -> bool {
+        let tries = self.tries.get(&suspect.note());
+        tries.is_some_and(|tries| *tries >= TRIES_MAX)
     }
 
     fn mark(&mut self, names: BTreeSet<String>) -> Vec<NoteChange> {
@@ -206,7 +211,8 @@ impl Trials {
             self.stale.remove(name);
             changes.push((name.clone(), Some(tries.to_string())));
         }
-        changes.extend(self.stale_notes());
+        let stale = self.stale_notes().into_iter();
+        changes.extend(stale.map(|name| (name, None)));
         self.marked.extend(names);
         changes
     }
@@ -224,10 +230,10 @@ impl Trials {
         !self.stale.is_empty()
     }
 
-    /// Notes to take away, since they say nothing any more.
-    pub(super) fn stale_notes(&mut self) -> Vec<NoteChange> {
-        let stale = std::mem::take(&mut self.stale);
-        stale.into_iter().map(|name| (name, None)).collect()
+    /// Notes to take away, since they say nothing any more: with the next commit, which shows that whoever it was lived
+    /// on, or with the next notes.
+    pub(super) fn stale_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.stale).into_iter().collect()
     }
 
     /// Why a room is not loaded, if it is not.
@@ -255,10 +261,14 @@ impl Trials {
         };
         let text = written(&quarantine);
         self.quarantined.insert(room.clone(), quarantine);
-        let tried = Suspect::Room(room.clone()).note();
-        self.tries.remove(&tried);
-        self.marked.remove(&tried);
-        vec![(format!("{STOPPED}{room}"), Some(text)), (tried, None)]
+        let mut changes = vec![(format!("{STOPPED}{room}"), Some(text))];
+        for suspect in [Suspect::Room(room.clone()), Suspect::Written(room.clone())] {
+            let tried = suspect.note();
+            self.tries.remove(&tried);
+            self.marked.remove(&tried);
+            changes.push((tried, None));
+        }
+        changes
     }
 
     /// An operator asks that a room is loaded again: it is tried as if nothing were known of it, and with care.

@@ -1,7 +1,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use outlast_protocol::{Payload, Pos, RoomName};
-use outlast_store::{Answer, Entry, Input, Request, TopicId};
+use outlast_store::{Answer, Entry, Input, Request, RoomCommit, TopicId};
 
 use super::{Asker, Batch, Suspect, Want, stops::Stops};
 use crate::host::Host;
@@ -9,6 +9,10 @@ use crate::host::Host;
 /// A batch in progress.
 pub(super) struct Work {
     pub(super) batch: Batch,
+    /// What is to be committed of the rooms that are written down.
+    pub(super) rooms: Vec<RoomCommit>,
+    /// Whether all tasks of this batch are done.
+    pub(super) writes_down: bool,
     /// The last topic entry that was taken.
     pub(super) topic: TopicId,
     pub(super) unread: Vec<String>,
@@ -39,6 +43,8 @@ impl Work {
     pub(super) fn new(topic: TopicId, now_ms: u64, entropy: u64) -> Self {
         Work {
             batch: Batch::new(now_ms, entropy),
+            rooms: Vec::new(),
+            writes_down: false,
             topic,
             unread: Vec::new(),
             reread: 0,
@@ -203,12 +209,16 @@ impl Task {
         }
     }
 
-    /// All that a holder may have died of that died at this task, or while its room was loaded.
+    /// All that a holder may have died of that died at this task, or while its room was loaded or written down.
     pub(super) fn suspects(&self) -> Vec<Suspect> {
         let Some(room) = self.room() else {
             return Vec::new();
         };
-        vec![Suspect::Room(room.clone()), self.suspect(room)]
+        vec![
+            Suspect::Room(room.clone()),
+            Suspect::Written(room.clone()),
+            self.suspect(room),
+        ]
     }
 
     pub(super) fn room(&self) -> Option<&RoomName> {

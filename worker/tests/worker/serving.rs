@@ -116,6 +116,13 @@ async fn w6_an_input_of_another_version_is_kept_and_the_room_goes_on() {
     let worker = Worker::start(&store, 2_000);
     ada.join().await;
     ada.say("still here").await;
+    let kept = store.unread(partition, 9).await;
+    assert_eq!(kept, Ok(vec![Err("{from: the future}".to_owned())]));
+    // One that holds the partition next leaves it there.
+    worker.stop().await;
+    let worker = Worker::start(&store, 2_000);
+    ada.say("and here").await;
+    assert_eq!(store.unread(partition, 9).await, kept);
     worker.stop().await;
 }
 

@@ -25,11 +25,31 @@ use crate::{
     workers::{Worker, store},
 };
 
-/// Fails to give a room for as long as that is asked of it.
+/// Fails to give a room for as long as that is asked of it, or to answer anything about rooms.
 struct Slow {
     inner: SharedStore,
     room: RoomName,
     fails: AtomicBool,
+    away: AtomicBool,
+    asked: AtomicBool,
+}
+
+impl Slow {
+    fn new(room: &RoomName) -> Arc<Slow> {
+        Arc::new(Slow {
+            inner: store(),
+            room: room.clone(),
+            fails: AtomicBool::new(false),
+            away: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+        })
+    }
+
+    async fn is_back(&self) {
+        while self.away.load(SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 }
 
 /// Everything is passed on as it is.
@@ -91,6 +111,7 @@ passes!(Announcements {
 #[async_trait]
 impl Rooms for Slow {
     async fn cursor(&self, partition: PartitionId) -> Result<Cursor, StoreError> {
+        self.is_back().await;
         self.inner.cursor(partition).await
     }
 
@@ -99,6 +120,8 @@ impl Rooms for Slow {
     }
 
     async fn load(&self, room: &RoomName) -> Result<RoomLoad, StoreError> {
+        self.asked.store(true, SeqCst);
+        self.is_back().await;
         match *room == self.room && self.fails.load(SeqCst) {
             true => Err(StoreError::Unavailable("the answer broke off".into())),
             false => self.inner.load(room).await,
@@ -114,6 +137,7 @@ impl Rooms for Slow {
     }
 
     async fn parked(&self, room: &RoomName) -> Result<Vec<Input>, StoreError> {
+        self.is_back().await;
         self.inner.parked(room).await
     }
 
@@ -123,6 +147,7 @@ impl Rooms for Slow {
         from_off: u64,
         max: usize,
     ) -> Result<LogSlice, StoreError> {
+        self.is_back().await;
         self.inner.read_log(room, from_off, max).await
     }
 
@@ -166,11 +191,7 @@ fn neighbour(layout: Layout, of: &RoomName) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w10_a_room_that_the_store_does_not_give_holds_up_no_other() {
     let room: RoomName = "chat/large".parse().unwrap();
-    let slow = Arc::new(Slow {
-        inner: store(),
-        room: room.clone(),
-        fails: AtomicBool::new(false),
-    });
+    let slow = Slow::new(&room);
     let store: SharedStore = slow.clone();
     let worker = Worker::start(&store, 2_000);
     let mut ada = Client::joined(&store, room.as_str()).await;
@@ -209,5 +230,35 @@ async fn w10_a_room_that_the_store_does_not_give_holds_up_no_other() {
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w9_a_store_that_does_not_answer_for_a_while_stops_no_room() {
+    let room: RoomName = "chat/healthy".parse().unwrap();
+    let slow = Slow::new(&room);
+    let store: SharedStore = slow.clone();
+    let worker = Worker::start(&store, 2_000);
+    let mut ada = Client::joined(&store, room.as_str()).await;
+    worker.stop().await;
+
+    slow.asked.store(false, SeqCst);
+    let worker = Worker::start(&store, 2_000);
+    // It holds its partitions.
+    let mut bob = Client::joined(&store, &neighbour(store.layout(), &room)).await;
+    bob.say("here").await;
+    slow.asked.store(false, SeqCst);
+    slow.away.store(true, SeqCst);
+    ada.send(Request::View).await;
+    let start = Instant::now();
+    while !slow.asked.load(SeqCst) {
+        assert!(start.elapsed() < crate::client::PATIENCE, "nobody asks");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Longer than one room may take, and back as soon as somebody may have lost patience.
+    tokio::time::sleep(Duration::from_millis(3_300)).await;
+    slow.away.store(false, SeqCst);
+    let answer = ada.answer().await;
+    assert!(matches!(answer, Answer::Seated { n: 1, .. }), "{answer:?}");
     worker.stop().await;
 }

@@ -269,6 +269,9 @@ impl Shelf {
         self.cursor = commit.to;
         self.unread.drain(..commit.reread);
         self.unread.extend(commit.unread.iter().cloned().map(Err));
+        for name in &commit.unnote {
+            self.notes.remove(name);
+        }
         for change in &commit.rooms {
             self.rooms
                 .entry(change.room.clone())

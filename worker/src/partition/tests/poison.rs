@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     bench::{Asked, Bench, ROOM, answers, entries, event, input, refused, request},
-    lab::Action,
+    lab::{Action, Sleep},
 };
 
 use Asked::{Act, Join};
@@ -59,8 +59,8 @@ fn w12_an_input_under_which_three_holders_died_is_set_aside_and_the_others_go_on
     let mut bench = scene();
     // All of them together: any may have been it.
     bench.dies_after_notes(1);
-    // One by one: the room, the first act; the second.
-    bench.dies_after_notes(3);
+    // One by one: the room, the first act, the room as it is written down; the second act.
+    bench.dies_after_notes(4);
     bench.dies_after_notes(2);
     let commits = bench.batches();
     assert_eq!(
@@ -162,6 +162,57 @@ fn w12_a_room_that_is_deadly_when_it_is_woken_is_stopped() {
         answers(&commit)[..],
         [Answer::NotTaken { n: 3, .. }]
     ));
+}
+
+#[test]
+fn w12_a_room_that_is_deadly_when_it_is_written_down_is_stopped_and_no_input_is_set_aside() {
+    let mut bench = scene();
+    bench.dies_after_notes(1);
+    for _ in 0..2 {
+        // The room, the first act, and then the room again.
+        bench.dies_after_notes(3);
+        let noted = bench.shelf.notes.keys();
+        assert!(noted.into_iter().any(|name| name == "try:written:lab/one"));
+    }
+    let commits = bench.batches();
+    let answers: Vec<_> = commits.iter().flat_map(answers).collect();
+    let busy = answers
+        .iter()
+        .filter(|answer| matches!(answer, Answer::NotTaken { code, .. } if code == "busy"));
+    assert_eq!(busy.count(), 3, "{answers:?}");
+    assert_eq!(
+        happened(&commits),
+        [event(Some(1), Some(2), r#"{"added":5}"#)],
+        "the neighbour goes on"
+    );
+    let shown = inspect(&mut bench);
+    assert!(shown["stopped"].is_string(), "{shown}");
+    assert_eq!(shown["set_aside"].as_array().unwrap().len(), 0, "{shown}");
+    bench.tell(99, 0, Request::Reload);
+    let commit = bench.tell(7, 1, request(2, Act(Action::Add(1))));
+    assert_eq!(
+        entries(&commit),
+        [event(Some(1), Some(2), r#"{"added":1}"#)]
+    );
+    bench.batches();
+    assert!(bench.shelf.notes.is_empty(), "{:?}", bench.shelf.notes);
+}
+
+#[test]
+fn w12_what_is_committed_is_not_held_against_a_room_whose_holders_are_killed() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.do_(7, Act(Action::Sleep(Sleep::Light)));
+    bench.do_(7, Act(Action::WakeAt(1_000_500)));
+    for _ in 0..5 {
+        bench.now_ms += 1_000;
+        bench.shelf.careful_until_ms = Some(0);
+        bench.crash();
+        let commit = bench.batch().expect("the room is woken");
+        assert_eq!(entries(&commit), [event(None, None, r#""woken""#)]);
+        assert!(bench.shelf.notes.is_empty(), "{:?}", bench.shelf.notes);
+    }
+    assert_eq!(bench.core.rooms_stopped(), 0);
 }
 
 #[test]
