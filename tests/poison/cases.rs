@@ -44,6 +44,12 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("w12_p4_a_room_that_aborts_when_it_is_woken", || {
         stopped("wake", json!("abort"))
     }),
+    ("w12_p4_a_room_that_aborts_when_it_is_written_down", || {
+        stopped("write", json!("abort"))
+    }),
+    ("w11_p4_a_room_that_loops_when_it_is_written_down", || {
+        stopped("write", json!("loop"))
+    }),
     ("w11_p4_a_room_that_loops_when_it_is_woken", || {
         stopped("wake", json!("loop"))
     }),
@@ -199,8 +205,8 @@ fn a_lost_thread() {
 fn stopped(how: &str, evil: Value) {
     let alone = Alone::start();
     std::fs::write(&alone.file, "").unwrap();
-    if how == "arm" {
-        // Not harmful until it is loaded again.
+    if how != "wake" {
+        // Not harmful until it is loaded, or written down, again.
         std::fs::remove_file(&alone.file).unwrap();
     }
     let path = "/v1/rooms/poison/bad/actions";
@@ -230,6 +236,12 @@ fn stopped(how: &str, evil: Value) {
         alone.server.deaths() <= 5,
         "{} deaths",
         alone.server.deaths()
+    );
+    let shown = alone.set_aside("poison/bad").unwrap();
+    assert_eq!(
+        shown["set_aside"],
+        json!([]),
+        "it is no input's fault: {shown}"
     );
     let (status, _) = http(&alone.admin, "POST", path, "wants", r#"{"say": "it"}"#).unwrap();
     assert_eq!(status, 503, "busy");

@@ -1,7 +1,7 @@
 use std::{hint::black_box, path::Path, time::Duration};
 
 use outlast::{At, Cx, Input, Member, Refusal, Room};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 /// Names the file that makes rooms harmful when they are loaded or woken, for as long as it is there.
@@ -13,6 +13,8 @@ pub(crate) struct Poison {
     said: u64,
     waking: Option<(u64, Evil)>,
     armed: Armed,
+    #[serde(default)]
+    written: Written,
 }
 
 /// What it does.
@@ -35,6 +37,8 @@ pub(crate) enum Action {
     Arm(Evil),
     /// Does it when it is woken, which is soon.
     Wake(Evil),
+    /// Does it whenever the room is written down from now on.
+    Write(Evil),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -45,11 +49,25 @@ pub(crate) enum Event {
     Said(String),
     Armed(Armed),
     Waking(Option<(u64, Evil)>),
+    Written(Evil),
 }
 
 /// What happens when it is read.
 #[derive(Default, Serialize)]
 pub(crate) struct Armed(Option<Evil>);
+
+/// What happens when it is written.
+#[derive(Default, Deserialize)]
+pub(crate) struct Written(Option<Evil>);
+
+impl Serialize for Written {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(evil) = self.0.filter(|_| is_harmful()) {
+            evil.happen();
+        }
+        self.0.serialize(serializer)
+    }
+}
 
 impl<'de> Deserialize<'de> for Armed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -120,6 +138,7 @@ impl Room for Poison {
             Event::Said(_) => self.said += 1,
             Event::Armed(armed) => self.armed = armed,
             Event::Waking(waking) => self.waking = waking,
+            Event::Written(evil) => self.written = Written(Some(evil)),
         }
     }
 
@@ -137,6 +156,7 @@ fn act(action: Action, cx: &mut Cx<'_, Event>) {
         Action::Say(text) => cx.emit(Event::Said(text)),
         Action::Do(evil) => evil.happen(),
         Action::Arm(evil) => cx.emit(Event::Armed(Armed(Some(evil)))),
+        Action::Write(evil) => cx.emit(Event::Written(evil)),
         Action::Wake(evil) => {
             let at_ms = cx.now_ms() + 100;
             cx.emit(Event::Waking(Some((at_ms, evil))));
