@@ -80,9 +80,14 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
     }
     match *admin.store.borrow() {
         Health::Up => (StatusCode::OK, "ready\n"),
+        // All gateways have the same store: without any, nobody could resume, which still works.
+        Health::Full => (
+            StatusCode::OK,
+            "ready, and refusing writes: the store is at its memory limit or close to it\n",
+        ),
         Health::Refusing => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "the store is full, refuses writes or throws keys away\n",
+            "the store refuses writes or throws keys away\n",
         ),
         Health::Down => (
             StatusCode::SERVICE_UNAVAILABLE,

@@ -129,7 +129,7 @@ impl Keeper {
         if self.counted.is_some_and(|at| at.elapsed() < COUNT_EVERY) {
             return Ok(());
         }
-        self.shelf.agree().await?;
+        self.shelf.uphold().await?;
         let mut detached = 0;
         for shard in self.shards.held() {
             detached += self.shelf.store.waiting(shard).await?;

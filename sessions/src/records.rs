@@ -76,6 +76,18 @@ impl Records {
     pub(crate) async fn agree(&self) -> Result<(), StoreError> {
         // In a store that was emptied, what counted before is to count again.
         let counting = self.store.agree(self.terms.get()).await?;
+        self.go_by(counting);
+        Ok(())
+    }
+
+    /// The same for a keeper: in a store that was emptied, what was decreed before goes before what somebody else brought.
+    pub(crate) async fn uphold(&self) -> Result<(), StoreError> {
+        let counting = self.store.uphold(self.terms.get()).await?;
+        self.go_by(counting);
+        Ok(())
+    }
+
+    fn go_by(&self, counting: Terms) {
         if self.terms.set(counting) {
             tracing::warn!(
                 ttl_ms = counting.ttl_ms,
@@ -85,7 +97,6 @@ impl Records {
                 "session ttl or grace changed to what the store says"
             );
         }
-        Ok(())
     }
 
     /// Makes the ttl and the grace that this process was given count in the store (L10).

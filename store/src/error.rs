@@ -33,6 +33,8 @@ pub enum StoreError {
 pub enum Health {
     /// It does.
     Up,
+    /// It answers, and takes changes of what it holds, and nothing new: it is at its memory limit, or close to it.
+    Full,
     /// It answers, and is not to be relied on: nothing more may be put into it, or it throws away what it holds.
     Refusing,
     /// It does not; the backend keeps trying.

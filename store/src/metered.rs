@@ -15,11 +15,12 @@ use crate::{
     Subscriptions, Terms, Topic, TopicEntry, TopicId, WriteOutcome, telemetry,
 };
 
-/// The same store, with its requests and its leases counted at `/metrics`.
+/// The same store, with its requests and its leases counted at `/metrics`. Within a runtime.
 pub fn metered(inner: SharedStore) -> SharedStore {
     telemetry::METRICS
         .iter()
         .for_each(telemetry::Metric::describe);
+    tokio::spawn(show_refusals(inner.health()));
     Arc::new(Metered {
         inner,
         read: Meter::new("read"),
@@ -56,6 +57,20 @@ pub fn metered(inner: SharedStore) -> SharedStore {
         nudge: Meter::new("nudge"),
         subscribe: Meter::new("subscribe"),
     })
+}
+
+/// Tells whether the store takes nothing new, for as long as there is the store.
+async fn show_refusals(mut health: watch::Receiver<Health>) {
+    let refuses = metrics::gauge!(telemetry::REFUSES);
+    loop {
+        refuses.set(match *health.borrow_and_update() {
+            Health::Full | Health::Refusing => 1.0,
+            Health::Up | Health::Down => 0.0,
+        });
+        if health.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 struct Metered {
@@ -243,6 +258,10 @@ impl Audits for Metered {
 impl Agreement for Metered {
     async fn agree(&self, ours: Terms) -> Result<Terms, StoreError> {
         self.terms.time(self.inner.agree(ours)).await
+    }
+
+    async fn uphold(&self, ours: Terms) -> Result<Terms, StoreError> {
+        self.terms.time(self.inner.uphold(ours)).await
     }
 
     async fn decree(&self, ours: Terms) -> Result<(), StoreError> {

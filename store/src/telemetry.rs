@@ -99,6 +99,7 @@ pub(crate) const REQUESTS: &str = "outlast_store_requests_total";
 pub(crate) const FAILED: &str = "outlast_store_requests_failed_total";
 pub(crate) const SECONDS: &str = "outlast_store_request_seconds";
 pub(crate) const LEASES: &str = "outlast_store_lease_changes_total";
+pub(crate) const REFUSES: &str = "outlast_store_refuses_writes";
 pub(crate) const CLOCK_JUMPS: &str = "outlast_store_clock_jumps_total";
 
 /// What is counted of a store.
@@ -114,6 +115,11 @@ pub const METRICS: &[Metric] = &[
         LEASES,
         &["lease", "outcome"],
         "Leases of partitions and shards that this process claimed, released or lost, by lease and outcome",
+    ),
+    Metric::gauge(
+        REFUSES,
+        &[],
+        "1 while the store takes nothing new, because it is at its memory limit or refuses every write, and 0 otherwise",
     ),
     Metric::counter(
         CLOCK_JUMPS,

@@ -17,6 +17,12 @@ pub trait Agreement {
     /// The terms that count. Where there are none yet, these do from now on.
     async fn agree(&self, ours: Terms) -> Result<Terms, StoreError>;
 
+    /// The terms that count, as one says who decreed some: where what counts was decreed by nobody, because the store was
+    /// emptied meanwhile, these are decreed.
+    async fn uphold(&self, ours: Terms) -> Result<Terms, StoreError> {
+        self.agree(ours).await
+    }
+
     /// From now on these terms count.
     async fn decree(&self, ours: Terms) -> Result<(), StoreError>;
 }

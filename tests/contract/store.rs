@@ -30,6 +30,19 @@ async fn l6_readiness_fails_while_redis_refuses_writes_and_clients_keep_their_so
     assert_eq!(client.expect("error").await["code"], "busy");
     redis.cli(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
     ready(200).await;
+    // Full, it still takes resumes.
+    redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    eventually("readiness tells that Redis is full", async || {
+        let (status, body) = get(&admin, "/readyz");
+        assert_eq!(status, 200, "{body}");
+        body.contains("refusing writes").then_some(())
+    })
+    .await;
+    redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    eventually("readiness tells that Redis has memory", async || {
+        (get(&admin, "/readyz").1 == "ready\n").then_some(())
+    })
+    .await;
     eventually("it is taken when Redis takes writes again", async || {
         client.send(act("chat/l6", 2, json!({"say": "x"}))).await;
         (client.next().await["t"] == "event").then_some(())

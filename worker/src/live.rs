@@ -51,6 +51,11 @@ pub(crate) enum Fault {
     Newer { found: u32, known: u32 },
     #[error("its log holds entry {found} where {expected} was expected")]
     Hole { expected: u64, found: u64 },
+    #[error(
+        "the store has lost entries of its log: {expected} were written, and its snapshot and its log end at {found}; restore \
+         the store's data, or remove the room from it"
+    )]
+    Lost { expected: u64, found: u64 },
 }
 
 /// Why an input led to nothing.

@@ -7,8 +7,8 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use metrics::Gauge;
 use outlast_protocol::{NUMBER_MAX, Pos, RoomName};
 use outlast_store::{
-    self as store, Commit, Entry, Input, LeaseName, NoteChange, SharedStore, StoreError,
-    TopicEntry, TopicId,
+    self as store, Commit, Entry, Input, LeaseName, NoteChange, RoomLoad, SharedStore, StoreError,
+    Throttle, TopicEntry, TopicId,
 };
 use tokio::{runtime::RuntimeFlavor, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -237,7 +237,10 @@ impl Runner {
         let reason = tokio::select! {
             biased;
             load = self.reach.insist("load", || self.store.load(room)) => match load {
-                Ok(load) => return Ok(Loaded::Room(load)),
+                Ok(load) => {
+                    warn_of_lost_log(room, &load);
+                    return Ok(Loaded::Room(load));
+                }
                 Err(StoreError::Unreadable(reason)) => reason,
                 Err(error) => return Err(error),
             },
@@ -335,6 +338,23 @@ impl Runner {
             tracing::warn!(partition = self.partition.0, %error, "releasing a lease failed; it will expire");
         }
         End::Released
+    }
+}
+
+/// A store may lose any number of logs at once.
+static LOST: Throttle = Throttle::every(Duration::from_secs(1));
+
+/// Says so where a log is gone that had entries (W14).
+fn warn_of_lost_log(room: &RoomName, load: &RoomLoad) {
+    if load.first_off == 0 && load.last != Pos::START && LOST.passes() {
+        let snapshot = load.snapshot.as_ref().map(|snapshot| snapshot.pos.off);
+        tracing::warn!(
+            %room,
+            end = load.last.off,
+            snapshot,
+            "the store has lost a room's log: its clients are sent a snapshot (diverged). Nothing of its state is lost where the \
+             snapshot includes the end; else it is stopped. Find out who deletes keys, and restore the data"
+        );
     }
 }
 

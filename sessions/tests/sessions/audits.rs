@@ -356,6 +356,22 @@ async fn counts_for_a_gateway(scene: Scene) {
         server.run::<()>(&["HDEL", "ol:store", "ttl_ms", "grace_ms"]);
         other.agree().await.unwrap();
         assert_eq!(other.ttl().as_millis() as u64, quick().ttl_ms);
+        // In a store that was emptied, somebody else may be the first.
+        let newcomer = Sessions::new(
+            scene.world.store.clone(),
+            outlast_sessions::SessionSettings {
+                ttl_ms: 7_200_000,
+                ..quick()
+            },
+        );
+        server.run::<()>(&["HDEL", "ol:store", "ttl_ms", "grace_ms", "terms_decreed"]);
+        newcomer.agree().await.unwrap();
+        eventually("what the keeper decreed counts again", async || {
+            newcomer.agree().await.unwrap();
+            (newcomer.ttl().as_millis() as u64 == quick().ttl_ms).then_some(())
+        })
+        .await;
+        other.agree().await.unwrap();
     }
     // What it writes is due when it is due.
     let session = other.open(user("ada"), &scene.here).await.unwrap();

@@ -210,7 +210,7 @@ impl Cluster {
     /// Says how things stand.
     fn judge(&self) {
         let health = match (self.health_of_homes(), self.evicts()) {
-            (Health::Up, Some(_)) => Health::Refusing,
+            (Health::Up | Health::Full, Some(_)) => Health::Refusing,
             (health, _) => health,
         };
         self.health.send_if_modified(|before| {
@@ -245,6 +245,7 @@ impl Cluster {
         let all = links.iter().map(|link| *link.health().borrow());
         all.fold(Health::Down, |best, health| match (best, health) {
             (Health::Up, _) | (_, Health::Up) => Health::Up,
+            (Health::Full, _) | (_, Health::Full) => Health::Full,
             (Health::Refusing, _) | (_, Health::Refusing) => Health::Refusing,
             (Health::Down, Health::Down) => Health::Down,
         })

@@ -1,10 +1,10 @@
 //! What an error of Redis's means for whoever asked.
 
-use std::{fmt::Display, str};
+use std::{fmt::Display, str, time::Duration};
 
 use redis::{ErrorKind, FromRedisValue, RedisError, Value};
 
-use crate::StoreError;
+use crate::{StoreError, Throttle};
 
 /// Redis refuses every change before it has made any, at its memory limit and where its disk fails;
 /// everything else leaves open whether the change was made: an answer that breaks off with its connection, too,
@@ -32,6 +32,16 @@ pub(super) fn text(what: impl Display, bytes: &[u8]) -> Result<&str, StoreError>
 /// What came whole and is not what this version writes (W6).
 pub(super) fn unreadable(what: impl Display, error: impl Display) -> StoreError {
     StoreError::Unreadable(format!("{what}: {error}"))
+}
+
+/// Whoever wrote what cannot be read may have written any number.
+static SKIPPED: Throttle = Throttle::every(Duration::from_secs(10));
+
+/// One entry of many cannot be read: the others count all the same.
+pub(super) fn skip(error: &StoreError) {
+    if SKIPPED.passes() {
+        tracing::warn!(%error, "skipped an entry of the store that this version cannot read");
+    }
 }
 
 /// Whether Redis takes no changes for now, whoever makes them.

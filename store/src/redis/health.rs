@@ -38,6 +38,8 @@ pub(super) struct Findings {
     pub(super) id: Option<String>,
     /// Whether its memory is so full that nothing more should be taken in.
     pub(super) crowded: bool,
+    /// Whether it is still too full to take something in again that has been crowded.
+    pub(super) tight: bool,
     /// What it says to whoever would change something, if it refuses that.
     pub(super) refuses: Option<String>,
     /// The policy by which it throws away what we wrote, if it has one.
@@ -50,18 +52,32 @@ impl Findings {
         Findings {
             id,
             crowded: false,
+            tight: false,
             refuses: None,
             evicts: None,
         }
     }
 
     pub(super) fn health(&self) -> Health {
-        match self.crowded || self.refuses.is_some() || self.evicts.is_some() {
-            true => Health::Refusing,
-            false => Health::Up,
+        match (
+            self.refuses.is_some() || self.evicts.is_some(),
+            self.crowded,
+        ) {
+            (true, _) => Health::Refusing,
+            (false, true) => Health::Full,
+            (false, false) => Health::Up,
         }
     }
+
+    /// What was found next: what was crowded is so until there is some room.
+    pub(super) fn then(&self, mut found: Findings) -> Findings {
+        found.crowded |= self.crowded && found.tight;
+        found
+    }
 }
+
+/// So many percent of its memory must become free in a crowded Redis before it takes something in again.
+const SPARE_PERCENT: u64 = 5;
 
 /// Why a Redis that evicts is not used.
 pub(super) fn evicting(policy: &str) -> StoreError {
@@ -107,10 +123,13 @@ impl HealthCheck {
             .as_ref()
             .ok()
             .and_then(|info| info.get::<String>("maxmemory_policy"));
+        let fills = |percent: u64| max > 0 && used > max / 100 * percent;
+        let refused = refusal(connection).await?;
         Ok(Findings {
             id,
-            crowded: max > 0 && used > max / 100 * self.intake_memory_percent,
-            refuses: refusal(connection).await?,
+            crowded: fills(self.intake_memory_percent) || matches!(refused, Refusal::Full),
+            tight: fills(self.intake_memory_percent.saturating_sub(SPARE_PERCENT)),
+            refuses: refused.of_all(),
             evicts: policy.filter(|policy| policy != "noeviction"),
         })
     }
@@ -168,12 +187,30 @@ impl HealthCheck {
     }
 }
 
-/// What Redis says to whoever would change something, if it refuses that.
-async fn refusal(connection: &mut MultiplexedConnection) -> Result<Option<String>, StoreError> {
+/// What Redis refuses.
+enum Refusal {
+    Nothing,
+    /// What needs more memory.
+    Full,
+    /// Every change, and what it says to whoever would make one.
+    All(String),
+}
+
+impl Refusal {
+    fn of_all(self) -> Option<String> {
+        match self {
+            Refusal::All(why) => Some(why),
+            Refusal::Nothing | Refusal::Full => None,
+        }
+    }
+}
+
+async fn refusal(connection: &mut MultiplexedConnection) -> Result<Refusal, StoreError> {
     let asked: RedisResult<u8> = WRITABLE.prepare_invoke().invoke_async(connection).await;
     match asked {
-        Ok(_) => Ok(None),
-        Err(error) if is_refused_write(&error) => Ok(Some(error.to_string())),
+        Ok(_) => Ok(Refusal::Nothing),
+        Err(error) if error.code() == Some("OOM") => Ok(Refusal::Full),
+        Err(error) if is_refused_write(&error) => Ok(Refusal::All(error.to_string())),
         Err(error) => Err(store_error(error)),
     }
 }
@@ -186,4 +223,28 @@ async fn role(connection: &mut MultiplexedConnection) -> Result<String, StoreErr
     let role = role.map_err(store_error)?;
     let name = role.into_iter().next().unwrap_or(Value::Nil);
     read_value(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(crowded: bool, tight: bool) -> Findings {
+        Findings {
+            crowded,
+            tight,
+            ..Findings::of_a_sound(None)
+        }
+    }
+
+    #[test]
+    fn l6_a_full_store_is_full_until_there_is_some_room() {
+        let full = found(true, true);
+        assert_eq!(full.health(), Health::Full);
+        let less = full.then(found(false, true));
+        assert_eq!(less.health(), Health::Full);
+        let spare = less.then(found(false, false));
+        assert_eq!(spare.health(), Health::Up);
+        assert_eq!(spare.then(found(false, true)).health(), Health::Up);
+    }
 }

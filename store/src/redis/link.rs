@@ -283,11 +283,15 @@ impl Link {
 
     fn note(&self, known: &mut Findings, found: Findings) {
         let place = &self.place;
+        let found = known.then(found);
         if found.id != known.id && found.id.is_some() && known.id.is_some() {
             tracing::warn!("{place} has another store id now: it was emptied or replaced");
         }
         if found.crowded && !known.crowded {
-            tracing::warn!("{place} is close to its memory limit: new actions are refused");
+            tracing::warn!(
+                "{place} is close to its memory limit and refuses writes of anything new: sessions resume, and actions are answered \
+                 busy; raise maxmemory"
+            );
         }
         if !found.crowded && known.crowded {
             tracing::info!("{place} is below its memory limit again");

@@ -3,7 +3,11 @@ use std::sync::LazyLock;
 use async_trait::async_trait;
 use redis::Script;
 
-use super::{Redis, error::text, script::ScriptCall};
+use super::{
+    Redis,
+    error::{skip, text},
+    script::ScriptCall,
+};
 use crate::{HeartbeatReply, Membership, Node, NodeId, Role, StoreError};
 
 static HEARTBEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("heartbeat.lua")));
@@ -24,10 +28,11 @@ impl Membership for Redis {
         let mut all = redis::cmd("ZRANGE");
         all.arg(&key).arg(0).arg(-1).arg("WITHSCORES");
         let members: Vec<(Vec<u8>, f64)> = self.nodes.query(&key, &all).await?;
-        let members = members
-            .iter()
-            .map(|(member, heard)| read(member, *heard as u64));
-        let members = members.collect::<Result<_, _>>()?;
+        let members = members.iter().filter_map(|(member, heard)| {
+            let read = read(member, *heard as u64);
+            read.map_err(|error| skip(&error)).ok()
+        });
+        let members = members.collect();
         Ok((self.clock.now_ms(), members))
     }
 

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::{
     Redis,
     commit::{END, HEAD, PackedCommit, SEAT, SNAPSHOT, is_sound, keys_of},
-    error::{text, unreadable},
+    error::{skip, text, unreadable},
     script::ScriptCall,
     unexpected,
 };
@@ -21,6 +21,9 @@ use crate::{
 static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
 static LOAD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("load.lua")));
 static LOG_SLICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("log_slice.lua")));
+
+/// So many wakes that cannot be read hide none of the others: fewer than were asked for are all that there are.
+const UNREADABLE_MAX: usize = 16;
 
 /// A log entry as XRANGE answers it: its id, and its fields with their values.
 type LogEntry = (Bytes, Vec<Bytes>);
@@ -151,7 +154,8 @@ impl Rooms for Redis {
             .arg("-inf")
             .arg("+inf")
             .arg("BYSCORE");
-        range.arg("LIMIT").arg(0).arg(max).arg("WITHSCORES");
+        let some_more = max.saturating_add(UNREADABLE_MAX);
+        range.arg("LIMIT").arg(0).arg(some_more).arg("WITHSCORES");
         let wakes: Vec<(Bytes, f64)> = self
             .nodes
             .query(&self.keys.wakes(partition), &range)
@@ -160,10 +164,11 @@ impl Rooms for Redis {
             let name = text("a wake", name)?.parse();
             name.map_err(|error| unreadable("a wake", error))
         };
-        wakes
-            .iter()
-            .map(|(name, at_ms)| Ok((room(name)?, *at_ms as u64)))
-            .collect()
+        let wakes = wakes.iter().filter_map(|(name, at_ms)| {
+            let room = room(name).map_err(|error| skip(&error)).ok()?;
+            Some((room, *at_ms as u64))
+        });
+        Ok(wakes.take(max).collect())
     }
 }
 

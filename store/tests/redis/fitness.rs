@@ -69,13 +69,18 @@ async fn l6_a_redis_that_refuses_writes_or_begins_to_evict_is_not_fit_while_it_d
     let epoch = claim(&*store, TTL).await;
     becomes(&store, Health::Up).await;
     let troubles = [
-        ("maxmemory-policy", "allkeys-lru", "noeviction"),
-        ("maxmemory", "1", "0"),
-        ("min-replicas-to-write", "1", "0"),
+        (
+            "maxmemory-policy",
+            "allkeys-lru",
+            "noeviction",
+            Health::Refusing,
+        ),
+        ("maxmemory", "1", "0", Health::Full),
+        ("min-replicas-to-write", "1", "0", Health::Refusing),
     ];
-    for (setting, bad, good) in troubles {
+    for (setting, bad, good, health) in troubles {
         server.run::<()>(&["CONFIG", "SET", setting, bad]);
-        becomes(&store, Health::Refusing).await;
+        becomes(&store, health).await;
         assert!(
             store.load(&crate::scene::room()).await.is_ok(),
             "{setting}: it is read"
@@ -96,7 +101,7 @@ async fn l6_a_redis_that_refuses_writes_or_begins_to_evict_is_not_fit_while_it_d
     let used: u64 = used.unwrap().trim().parse().unwrap();
     let limit = (used + used / 20).to_string();
     server.run::<()>(&["CONFIG", "SET", "maxmemory", &limit]);
-    becomes(&store, Health::Refusing).await;
+    becomes(&store, Health::Full).await;
     server.run::<()>(&["DEL", "ballast"]);
     server.run::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     becomes(&store, Health::Up).await;

@@ -21,6 +21,7 @@ mod roles;
 mod scene;
 mod shared;
 mod tls;
+mod unknown;
 
 use std::time::Duration;
 

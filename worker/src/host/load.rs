@@ -137,7 +137,7 @@ fn read(
         let found = ends.unwrap_or(Pos::START).off;
         let expected = load.last.off;
         let whole = found == expected;
-        whole.then_some(room).ok_or(Fault::Hole { expected, found })
+        whole.then_some(room).ok_or(Fault::Lost { expected, found })
     };
     fold()
         .map(|room| (room, head))

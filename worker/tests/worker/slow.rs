@@ -252,7 +252,7 @@ async fn w9_a_store_that_does_not_answer_for_a_while_stops_no_room() {
     ada.send(Request::View).await;
     let start = Instant::now();
     while !slow.asked.load(SeqCst) {
-        assert!(start.elapsed() < crate::client::PATIENCE, "nobody asks");
+        assert!(start.elapsed() < outlast_testkit::PATIENCE, "nobody asks");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     // Longer than one room may take, and back as soon as somebody may have lost patience.

@@ -140,6 +140,29 @@ fn is_busy(commit: &Commit, of: u64) -> bool {
 }
 
 #[test]
+fn w14_a_room_of_whose_state_the_store_lost_something_is_stopped_and_says_so() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.do_(7, Act(Action::Add(1)));
+    let room = bench.shelf.rooms.get_mut(&ROOM.parse().unwrap()).unwrap();
+    let whole = std::mem::take(&mut room.load.entries);
+    bench.crash();
+    assert!(is_busy(&bench.tell(7, 1, Request::View), 0));
+    let reload = bench.tell(99, 0, Request::Reload);
+    match &answers(&reload)[..] {
+        [Answer::NotTaken { message, .. }] => {
+            assert!(message.contains("lost entries of its log"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // Nothing is made up in the meantime: what is restored counts.
+    let room = bench.shelf.rooms.get_mut(&ROOM.parse().unwrap()).unwrap();
+    room.load.entries = whole;
+    bench.tell(99, 0, Request::Reload);
+    assert_eq!(bench.state(7).total, 1);
+}
+
+#[test]
 fn w9_a_stopped_room_is_loaded_again_by_itself_ever_later_up_to_a_minute() {
     let mut bench = Bench::new();
     bench.do_(7, Join);
