@@ -14,15 +14,15 @@ use outlast_store::SharedStore;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-mod asks;
-mod callers;
+mod access_policy;
 mod key;
 mod problem;
+mod room_client;
 mod rooms;
 mod sessions;
 
-pub(crate) use self::callers::Callers;
-use self::{asks::Asks, problem::Problem};
+pub(crate) use self::access_policy::AccessPolicy;
+use self::{problem::Problem, room_client::RoomClient};
 
 /// The largest action that a backend may post, in bytes: what a browser may send in a frame (F2).
 const BODY_BYTES_MAX: usize = 65_536;
@@ -30,15 +30,15 @@ const BODY_BYTES_MAX: usize = 65_536;
 /// What is asked for, and who answers it.
 #[derive(Clone)]
 pub(crate) struct Api {
-    asks: Arc<Asks>,
+    asks: Arc<RoomClient>,
     sessions: Sessions,
 }
 
 /// The API on one listener.
 #[derive(Clone)]
-struct Desk {
+struct ApiState {
     api: Api,
-    callers: Callers,
+    callers: AccessPolicy,
 }
 
 #[derive(OpenApi)]
@@ -56,14 +56,14 @@ impl Api {
     /// An API over this store; starts to listen for what rooms answer.
     pub(crate) fn new(store: SharedStore, sessions: Sessions) -> Api {
         Api {
-            asks: Asks::start(store),
+            asks: RoomClient::start(store),
             sessions,
         }
     }
 
     /// Its routes, for these callers, and its description at `/v1/openapi.json`.
-    pub(crate) fn router(&self, callers: Callers) -> Router {
-        let desk = Desk {
+    pub(crate) fn router(&self, callers: AccessPolicy) -> Router {
+        let desk = ApiState {
             api: self.clone(),
             callers,
         };
@@ -79,7 +79,7 @@ impl Api {
     }
 }
 
-fn routes() -> (Router<Desk>, utoipa::openapi::OpenApi) {
+fn routes() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(rooms::look))
         .routes(routes!(rooms::post))

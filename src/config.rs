@@ -16,7 +16,7 @@ use crate::{
 
 /// What the process is asked for.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum Startup {
     /// Help or a version, which has been printed.
     Nothing,
     Probe(Probe),
@@ -54,16 +54,16 @@ pub(crate) enum AdminListen {
 
 impl Config {
     /// Reads the process's arguments and environment.
-    pub(crate) fn from_process() -> anyhow::Result<Asked> {
+    pub(crate) fn from_process() -> anyhow::Result<Startup> {
         match Cli::try_parse() {
             Ok(Cli {
                 command: Some(Command::Probe { url, admin_listen }),
                 ..
-            }) => Ok(Asked::Probe(Probe::of(url.as_deref(), admin_listen)?)),
-            Ok(cli) => Ok(Asked::Serve(Box::new(Config::from_cli(cli)?))),
+            }) => Ok(Startup::Probe(Probe::of(url.as_deref(), admin_listen)?)),
+            Ok(cli) => Ok(Startup::Serve(Box::new(Config::from_cli(cli)?))),
             Err(error) if asks_for_help(&error) => {
                 error.print().context("cannot print the help")?;
-                Ok(Asked::Nothing)
+                Ok(Startup::Nothing)
             }
             Err(error) => bail!("{}", blame(&error)),
         }

@@ -29,7 +29,7 @@ mod store;
 mod tokens;
 mod waiting;
 
-use config::Asked;
+use config::Startup;
 use observe::Observer;
 
 pub use observe::METRICS;
@@ -60,9 +60,9 @@ pub fn main(registry: Registry) -> ExitCode {
 
 fn start(registry: Registry) -> anyhow::Result<()> {
     let config = match config::Config::from_process()? {
-        Asked::Nothing => return Ok(()),
-        Asked::Probe(probe) => return probe.run(),
-        Asked::Serve(config) => *config,
+        Startup::Nothing => return Ok(()),
+        Startup::Probe(probe) => return probe.run(),
+        Startup::Serve(config) => *config,
     };
     let threads = threads(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{self, Admin},
-    api::{Api, Callers},
+    api::{AccessPolicy, Api},
     cli::RoleName,
     config::Config,
     observe, pages, signals,
@@ -60,12 +60,12 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
     let grace = sessions.grace();
     let api = Api::new(store.clone(), sessions);
     if let Some(listener) = admin {
-        let callers = Callers::at(listener.local_addr()?, keys.as_ref());
+        let callers = AccessPolicy::at(listener.local_addr()?, keys.as_ref());
         Admin::new(metrics.clone(), store.health(), told.clone())
             .spawn(listener, api.router(callers));
     }
     let mut pages = pages::router(config.flags.pages.clone());
-    if let Some(callers) = Callers::beside_clients(&config, keys.as_ref()) {
+    if let Some(callers) = AccessPolicy::beside_clients(&config, keys.as_ref()) {
         pages = pages.merge(api.router(callers));
     }
 

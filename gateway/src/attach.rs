@@ -7,17 +7,17 @@ use outlast_sessions::{Attachment, SessionError};
 use outlast_store::{StoreError, Throttle};
 use tracing::{Instrument, Span};
 
-use crate::{auth::AuthError, bye::Bye, gateway::Shared, hello::Hello, telemetry};
+use crate::{auth::AuthError, bye::Bye, first_frame::FirstFrame, gateway::Shared, telemetry};
 
 /// While two versions run side by side, this may befall everybody, again and again.
 static STRANGE: Throttle = Throttle::every(Duration::from_secs(60));
 
 /// Gives the client a session, or its session back.
-pub(crate) async fn attach(shared: &Shared, hello: &Hello) -> Result<Attachment, Bye> {
+pub(crate) async fn attach(shared: &Shared, hello: &FirstFrame) -> Result<Attachment, Bye> {
     let attach = async {
         match hello {
-            Hello::Open { token, local } => open(shared, token.as_deref(), *local).await,
-            Hello::Resume {
+            FirstFrame::Open { token, local } => open(shared, token.as_deref(), *local).await,
+            FirstFrame::Resume {
                 sid, key, token, ..
             } => resume(shared, sid, key, token.as_deref()).await,
         }

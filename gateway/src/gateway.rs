@@ -20,12 +20,12 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    address::Addresses,
     admission::Queue,
     auth::Auth,
     bye::{Bye, End},
-    hub::{Hub, News, Registration, Wake},
-    lobby::Lobby,
+    connection_limit::ConnectionLimit,
+    hub::{Effect, Hub, Registration, Wake},
+    ip_limit::IpLimit,
     outage::Outage,
     settings::GatewaySettings,
     telemetry,
@@ -45,11 +45,11 @@ pub(crate) struct Shared {
     pub(crate) auth: Auth,
     pub(crate) settings: GatewaySettings,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) addresses: Addresses,
+    pub(crate) addresses: IpLimit,
     /// Those who wait for their turn to attach (D1).
     pub(crate) queue: Arc<Queue>,
     /// Those who have no session yet.
-    pub(crate) lobby: Lobby,
+    pub(crate) lobby: ConnectionLimit,
     /// Cancelled when the gateway goes: nobody is let in any more.
     pub(crate) closing: CancellationToken,
     /// The sockets, and what is left to do for those that are gone.
@@ -66,7 +66,7 @@ pub(crate) struct Shared {
 
 /// A session, and which of its sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Who {
+pub(crate) struct AttachId {
     pub(crate) sid: Sid,
     pub(crate) generation: u64,
 }
@@ -106,9 +106,9 @@ impl Gateway {
         let shared = Shared {
             me: NodeId::random(),
             hub: Hub::new(store.clone(), settings.log_entries),
-            addresses: Addresses::new(settings.sockets_per_address),
+            addresses: IpLimit::new(settings.sockets_per_address),
             queue: Queue::new(settings.limits()),
-            lobby: Lobby::new(settings.guests_max()),
+            lobby: ConnectionLimit::new(settings.guests_max()),
             closing: CancellationToken::new(),
             sockets: TaskTracker::new(),
             heard_at_ms: AtomicU64::new(0),
@@ -215,7 +215,7 @@ impl Shared {
     }
 
     /// What a session says to a room.
-    pub(crate) fn input(&self, who: Who, room: &RoomName, request: Request) -> Input {
+    pub(crate) fn input(&self, who: AttachId, room: &RoomName, request: Request) -> Input {
         Input {
             room: room.clone(),
             sid: who.sid,
@@ -249,7 +249,7 @@ impl Shared {
     /// within a moment, here or elsewhere, or while others still come: then nothing is written.
     pub(crate) async fn part(
         &self,
-        who: Who,
+        who: AttachId,
         lost: Instant,
         wake: &Wake,
         registration: Registration,
@@ -279,7 +279,7 @@ impl Shared {
 
     /// Notes when a session lost its socket, however long a store that is away takes (S2). What no waiting mends is left
     /// to the audit (S9).
-    async fn detach(&self, Who { sid, generation }: Who, lost: Instant) {
+    async fn detach(&self, AttachId { sid, generation }: AttachId, lost: Instant) {
         let Ok(_permit) = self.chores.acquire().await else {
             return;
         };
@@ -295,8 +295,8 @@ impl Shared {
     async fn hear(&self, mut listener: Box<dyn Listener>) {
         loop {
             match self.hub.hear(listener.next().await) {
-                News::Told => {}
-                News::Missed => {
+                Effect::Told => {}
+                Effect::Missed => {
                     metrics::counter!(telemetry::ANNOUNCEMENTS_MISSED).increment(1);
                     self.doubt.notify_one();
                 }
@@ -378,8 +378,8 @@ impl Shared {
         }
     }
 
-    async fn reclaim_one(&self, who: Who) {
-        let Who { sid, generation } = who;
+    async fn reclaim_one(&self, who: AttachId) {
+        let AttachId { sid, generation } = who;
         let bye = loop {
             // It may have gone since it was listed: then its session is no longer this gateway's to take back.
             if !self.hub.sockets.holds(who) {

@@ -1,7 +1,7 @@
 //! What this gateway hears of the store, and which sockets it concerns.
 //!
 //! One [`Feed`] for each room that any socket is in; sockets pull from it. What a room answers one session
-//! goes to the one socket that holds it here ([`Sockets`]).
+//! goes to the one socket that holds it here ([`SessionRegistry`]).
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,25 +18,25 @@ use tokio::sync::Semaphore;
 mod core;
 mod feed;
 mod item;
-mod past;
-mod sockets;
+mod segment;
+mod session_registry;
 mod wake;
 mod window;
 
 #[cfg(test)]
-pub(crate) use self::core::{Core, Read};
+pub(crate) use self::core::{Core, LogRead};
 use self::feed::{Feed, Source};
 pub(crate) use self::{
     core::{Cursor, Pulled},
     item::Item,
-    sockets::{Registration, Sockets},
-    wake::{Order, Wake},
+    session_registry::{Registration, SessionRegistry},
+    wake::{Command, Wake},
 };
 use crate::telemetry;
 
 /// The rooms and sessions of one gateway.
 pub(crate) struct Hub {
-    pub(crate) sockets: Arc<Sockets>,
+    pub(crate) sockets: Arc<SessionRegistry>,
     source: Source,
     subscriptions: OnceLock<Arc<dyn Subscriptions>>,
     log_entries: u64,
@@ -44,14 +44,14 @@ pub(crate) struct Hub {
 }
 
 /// A socket's place in a room's feed; dropping it gives the place up.
-pub(crate) struct Seat {
+pub(crate) struct Subscription {
     hub: Arc<Hub>,
     feed: Arc<Feed>,
     key: u64,
 }
 
 /// A place in a room's feed, as a reader uses it.
-pub(crate) trait Place {
+pub(crate) trait LogReader {
     /// Notes what the room calls this session.
     fn set_member(&self, member: u32);
     /// Hands out entries behind the cursor, in order, until `take` wants no more.
@@ -70,7 +70,7 @@ pub(crate) trait Place {
 
 /// What the process has to do about something that was heard.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum Effect {
     /// Nothing: the sockets that it concerns know.
     Told,
     /// Nudges may have been lost: every session has to be looked after.
@@ -105,7 +105,7 @@ impl Hub {
     }
 
     /// Tells those whom it concerns.
-    pub(crate) fn hear(&self, heard: StoreEvent) -> News {
+    pub(crate) fn hear(&self, heard: StoreEvent) -> Effect {
         match heard {
             StoreEvent::Room(news) => {
                 let feed = self.feeds.lock().get(&news.room).cloned();
@@ -120,10 +120,10 @@ impl Hub {
                     .iter()
                     .for_each(|feed| feed.missed(&self.source));
                 self.sockets.missed();
-                return News::Missed;
+                return Effect::Missed;
             }
         }
-        News::Told
+        Effect::Told
     }
 
     /// Forgets what is no longer needed, for as long as it is polled.
@@ -142,7 +142,7 @@ impl Hub {
         room: &RoomName,
         wake: Arc<Wake>,
         slot: u8,
-    ) -> Result<Seat, StoreError> {
+    ) -> Result<Subscription, StoreError> {
         let seat = self.take_seat(room, wake, slot);
         let subscriptions = self
             .subscriptions
@@ -154,14 +154,14 @@ impl Hub {
         Ok(seat)
     }
 
-    fn take_seat(self: &Arc<Self>, room: &RoomName, wake: Arc<Wake>, slot: u8) -> Seat {
+    fn take_seat(self: &Arc<Self>, room: &RoomName, wake: Arc<Wake>, slot: u8) -> Subscription {
         let mut feeds = self.feeds.lock();
         let new = || Arc::new(Feed::new(room.clone(), self.log_entries));
         let feed = feeds.entry(room.clone()).or_insert_with(new).clone();
         // Within the lock, so that nobody takes the feed for abandoned.
         let key = feed.add(wake, slot);
         metrics::gauge!(telemetry::ROOMS).set(feeds.len() as f64);
-        Seat {
+        Subscription {
             hub: self.clone(),
             feed,
             key,
@@ -184,7 +184,7 @@ impl Hub {
     }
 }
 
-impl Place for Seat {
+impl LogReader for Subscription {
     fn set_member(&self, member: u32) {
         self.feed.set_member(self.key, member);
     }
@@ -214,7 +214,7 @@ impl Place for Seat {
     }
 }
 
-impl Seat {
+impl Subscription {
     /// Whether what follows the cursor can be replayed: [`Pulled::End`] or [`Pulled::More`] if so. The
     /// log ended at `seated` when the session's place was looked up.
     pub(crate) fn check(&self, cursor: &mut Cursor, seated: Pos) -> Pulled {
@@ -222,7 +222,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Subscription {
     fn drop(&mut self) {
         let mut feeds = self.hub.feeds.lock();
         if self.feed.remove(self.key) {

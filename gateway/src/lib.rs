@@ -6,29 +6,29 @@
 //! It never runs a room, never writes a log, and never answers an action before its room has.
 //!
 //! From outside to inside: [`Gateway::serve`] accepts connections, `upgrade` makes them WebSockets, `serve`
-//! is the life of one: `hello` (its first frame), `admission` (its turn), `newcomer`, `attach` and `resume`
+//! is the life of one: `first_frame`, `admission` (its turn), `attach_request`, `attach` and `resume`
 //! (its session), `socket` (its loop), `drain` (its move elsewhere).
 //! The `hub` hears the store and holds one feed a room, from which sockets pull.
 
-mod address;
 mod admission;
 mod attach;
+mod attach_request;
 mod auth;
-mod beat;
 mod bye;
+mod connection_limit;
 mod drain;
+mod first_frame;
 mod frame;
 mod gateway;
-mod hello;
+mod heartbeat;
 mod hub;
-mod lobby;
-mod local;
-mod newcomer;
+mod ip_limit;
+mod loopback;
 mod origin;
 mod outage;
 mod rate;
 mod resume;
-mod room_gate;
+mod sequencer;
 mod serve;
 mod server;
 mod settings;
@@ -40,7 +40,7 @@ mod wire;
 
 pub use auth::{Auth, AuthError, KeyError, Keys, allows};
 pub use gateway::Gateway;
-pub use local::is_local;
+pub use loopback::is_local;
 pub use server::bind;
 pub use settings::GatewaySettings;
 pub use telemetry::METRICS;

@@ -15,9 +15,9 @@ use tracing::Instrument;
 use crate::{
     attach::no_answer,
     bye::Bye,
-    gateway::{Shared, Who},
-    hub::{Cursor, Order, Pulled, Wake},
-    room_gate::RoomGate,
+    gateway::{AttachId, Shared},
+    hub::{Command, Cursor, Pulled, Wake},
+    sequencer::Sequencer,
     socket::{Socket, room::Settled},
     telemetry,
 };
@@ -65,7 +65,7 @@ const CHECKED_WITHIN: Duration = Duration::from_secs(3);
 const AT_ONCE: usize = 16;
 
 /// Where the client's position lies in the room's log.
-enum Place {
+enum ResumePoint {
     /// What follows can be replayed.
     Here(Cursor),
     /// Nowhere.
@@ -98,7 +98,7 @@ pub(crate) async fn resume(
     for name in positions.keys() {
         if !catch_up.contains_key(name) {
             // It asked to join this room once: what it sends again is the room's to judge.
-            socket.rooms.place(name, RoomGate::known());
+            socket.rooms.place(name, Sequencer::known());
             catch_up.insert(name.clone(), CatchUp::Gone);
         }
     }
@@ -119,7 +119,10 @@ pub(crate) async fn resume(
 }
 
 /// Finds the session's place in each room, and the client's in its log.
-async fn find(socket: &mut Socket, returning: &mut [Returning]) -> Result<Vec<Option<Place>>, Bye> {
+async fn find(
+    socket: &mut Socket,
+    returning: &mut [Returning],
+) -> Result<Vec<Option<ResumePoint>>, Bye> {
     let (shared, who) = (socket.shared.clone(), socket.who);
     arrive(&shared, who, returning)
         .instrument(tracing::debug_span!("attach.rooms"))
@@ -131,11 +134,11 @@ async fn find(socket: &mut Socket, returning: &mut [Returning]) -> Result<Vec<Op
         .await?;
     let mut all_here = true;
     for (room, place) in returning.iter_mut().zip(&places) {
-        if !matches!(place, Some(Place::Here(_))) {
+        if !matches!(place, Some(ResumePoint::Here(_))) {
             // It has to be shown anew, which is the room's to do: then the room says where the session stands, too,
             // behind all that older sockets had said.
             room.seated = None;
-            if let Some(Place::Gone(reason)) = place {
+            if let Some(ResumePoint::Gone(reason)) = place {
                 room.gone = Some(*reason);
             }
             all_here = false;
@@ -167,7 +170,7 @@ fn places(
     // others show it one after the other.
     let mut viewed = false;
     let returning = rooms.into_iter().filter_map(|name| {
-        let slot = socket.rooms.place(&name, RoomGate::known())?;
+        let slot = socket.rooms.place(&name, Sequencer::known())?;
         socket.rooms.get(slot)?.recorded = true;
         let pos = positions.get(&name).copied().flatten();
         let view = pos.is_none() && !viewed;
@@ -205,7 +208,11 @@ async fn enter(socket: &mut Socket, returning: &[Returning]) -> Result<(), Store
 /// the room's last commit, which is behind all that the client has seen. From here on older sockets have no say; what
 /// they had said before is the room's to apply, and comes with the log. Nobody waits for the room, which speaks only if
 /// the session has left by then.
-async fn arrive(shared: &Shared, who: Who, returning: &mut [Returning]) -> Result<(), StoreError> {
+async fn arrive(
+    shared: &Shared,
+    who: AttachId,
+    returning: &mut [Returning],
+) -> Result<(), StoreError> {
     let mut topics: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for room in returning.iter_mut().filter(|room| room.pos.is_some()) {
         topics
@@ -226,7 +233,7 @@ async fn arrive(shared: &Shared, who: Who, returning: &mut [Returning]) -> Resul
 }
 
 /// Asks the rooms that the session does not sit in yet, and tells them of the new socket.
-async fn ask(shared: &Shared, who: Who, returning: &[Returning]) -> Result<(), StoreError> {
+async fn ask(shared: &Shared, who: AttachId, returning: &[Returning]) -> Result<(), StoreError> {
     let mut inputs: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for Returning { name, view, .. } in returning.iter().filter(|room| room.seated.is_none()) {
         let input = shared.input(who, name, Request::Attached { view: *view });
@@ -256,7 +263,7 @@ async fn all<T, E>(doing: Vec<impl Future<Output = Result<T, E>>>) -> Result<Vec
 /// actions again.
 async fn wait(
     shared: &Shared,
-    who: Who,
+    who: AttachId,
     wake: &Wake,
     returning: &mut [Returning],
 ) -> Result<(), Bye> {
@@ -264,8 +271,8 @@ async fn wait(
     while returning.iter().any(Returning::is_awaited) {
         match timeout_at(deadline, letter(wake)).await {
             Ok(Letter::Reply(reply)) => hear(returning, reply, who),
-            Ok(Letter::Order(Order::Leave(bye))) => return Err(bye),
-            Ok(Letter::Order(Order::AskAgain)) => {
+            Ok(Letter::Order(Command::Leave(bye))) => return Err(bye),
+            Ok(Letter::Order(Command::AskAgain)) => {
                 if let Err(error) = ask(shared, who, returning).await {
                     tracing::debug!(%error, "asking rooms again failed; retrying");
                 }
@@ -278,7 +285,7 @@ async fn wait(
 }
 
 /// A room's own word counts more than what was seen of it before.
-fn hear(returning: &mut [Returning], reply: Reply, who: Who) {
+fn hear(returning: &mut [Returning], reply: Reply, who: AttachId) {
     let Some(room) = returning.iter_mut().find(|room| room.name == reply.room) else {
         return;
     };
@@ -293,12 +300,12 @@ async fn check(
     socket: &mut Socket,
     returning: &mut [Returning],
     deadline: Instant,
-) -> Result<Vec<Option<Place>>, Bye> {
+) -> Result<Vec<Option<ResumePoint>>, Bye> {
     let mut cursors: Vec<_> = returning
         .iter()
         .map(|room| room.pos.map(Cursor::new))
         .collect();
-    let mut places: Vec<Option<Place>> = returning.iter().map(|_| None).collect();
+    let mut places: Vec<Option<ResumePoint>> = returning.iter().map(|_| None).collect();
     loop {
         let mut waiting = false;
         for ((room, cursor), place) in returning.iter().zip(&mut cursors).zip(&mut places) {
@@ -318,10 +325,10 @@ async fn check(
                     .joined
                     .is_some_and(|joined| cursor.pos.off < joined.off) =>
                 {
-                    Some(Place::Gone(SnapshotReason::Trimmed))
+                    Some(ResumePoint::Gone(SnapshotReason::Trimmed))
                 }
-                Pulled::End | Pulled::More => Some(Place::Here(*cursor)),
-                Pulled::Lost(reason) => Some(Place::Gone(reason)),
+                Pulled::End | Pulled::More => Some(ResumePoint::Here(*cursor)),
+                Pulled::Lost(reason) => Some(ResumePoint::Gone(reason)),
                 Pulled::Wait => None,
             };
             waiting |= place.is_none();
@@ -330,16 +337,16 @@ async fn check(
             return Ok(places);
         }
         match timeout_at(deadline, letter(&socket.wake)).await {
-            Ok(Letter::Order(Order::Leave(bye))) => return Err(bye),
+            Ok(Letter::Order(Command::Leave(bye))) => return Err(bye),
             Ok(Letter::Reply(reply)) => hear(returning, reply, socket.who),
-            Ok(Letter::Order(Order::AskAgain) | Letter::News) => {}
+            Ok(Letter::Order(Command::AskAgain) | Letter::News) => {}
             Err(_) => return Ok(places),
         }
     }
 }
 
 /// Puts the session into the room as it stands there.
-fn stand(socket: &mut Socket, returning: &Returning, place: Option<Place>) -> CatchUp {
+fn stand(socket: &mut Socket, returning: &Returning, place: Option<ResumePoint>) -> CatchUp {
     let Some(room) = socket.rooms.get(returning.slot) else {
         return CatchUp::Gone;
     };
@@ -354,11 +361,11 @@ fn stand(socket: &mut Socket, returning: &Returning, place: Option<Place>) -> Ca
     };
     room.gate.applied(seated.n);
     match place {
-        Some(Place::Here(cursor)) => {
+        Some(ResumePoint::Here(cursor)) => {
             room.replay(member, cursor, seated.pos, seated.settled);
             CatchUp::Replay
         }
-        Some(Place::Gone(reason)) => {
+        Some(ResumePoint::Gone(reason)) => {
             room.lose(reason, None);
             CatchUp::Snapshot
         }
@@ -384,7 +391,7 @@ fn label(how: CatchUp) -> &'static str {
 /// What a socket is told while it waits.
 enum Letter {
     Reply(Reply),
-    Order(Order),
+    Order(Command),
     News,
 }
 

@@ -9,12 +9,12 @@ use tokio::net::TcpStream;
 use tower::{Layer, ServiceExt};
 
 use crate::{
-    address::Counted,
     admission::{AdmissionLayer, Rejected},
+    attach_request::{Attach, AttachRequest},
     bye::{Bye, End},
+    first_frame::{Sent, hello},
     gateway::Shared,
-    hello::{Sent, hello},
-    newcomer::{Attach, Newcomer},
+    ip_limit::IpPermit,
     socket::Socket,
     telemetry,
     upgrade::Arrival,
@@ -47,7 +47,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, upgrade: Box<Upgrade>) {
 async fn begin(
     shared: Arc<Shared>,
     upgrade: Box<Upgrade>,
-) -> Option<(Box<Socket>, Option<Counted>)> {
+) -> Option<(Box<Socket>, Option<IpPermit>)> {
     let Upgrade {
         upgrade,
         codec,
@@ -77,7 +77,7 @@ async fn begin(
         Err(End::Closed) => return None,
         Err(End::Bye(bye)) => return goodbye(wire, &bye).await,
     };
-    let newcomer = Newcomer::new(wire, hello, &shared.hub);
+    let newcomer = AttachRequest::new(wire, hello, &shared.hub);
     let door = AdmissionLayer::new(shared.queue.clone()).layer(Attach::new(shared));
     match door.oneshot(newcomer).await {
         Ok(socket) => Some((socket, counted)),
@@ -113,7 +113,7 @@ async fn goodbye<T>(wire: Box<Wire>, bye: &Bye) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::newcomer::Refused;
+    use crate::attach_request::Refused;
 
     /// What glibc keeps at hand for each thread, in bytes. Larger pieces are cut from the heap and joined with it
     /// again; when everybody comes back at once that is a fifth of a gateway's time.

@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::{
+    connection_limit::{ConnectionLimit, ConnectionPermit},
     drain::Window,
     gateway::{Gateway, Shared},
-    lobby::{Guest, Lobby},
     spare::Spare,
     telemetry,
     upgrade::{Arrival, connect},
@@ -154,7 +154,7 @@ async fn accept(listener: &TcpListener, router: &Router, shared: &Arc<Shared>) {
             }
             Err(error) if spare.lend(&error) => {
                 if let Ok(Ok((tcp, _))) = timeout(ACCEPT_RETRY, listener.accept()).await {
-                    Lobby::turn_away(&tcp);
+                    ConnectionLimit::turn_away(&tcp);
                 }
                 spare.take_back();
             }
@@ -177,7 +177,7 @@ fn prepare(tcp: &TcpStream) -> io::Result<()> {
 async fn serve_http(
     tcp: TcpStream,
     peer: SocketAddr,
-    guest: Guest,
+    guest: ConnectionPermit,
     router: Router,
     shared: Arc<Shared>,
 ) {

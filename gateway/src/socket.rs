@@ -12,27 +12,27 @@ use outlast_sessions::{Identity, SessionError};
 use outlast_store::Answer;
 use tokio::time::{Instant, Sleep};
 
-mod asked;
-mod chores;
-mod intake;
+mod inbound;
 mod job;
+mod maintenance;
 mod patience;
+mod pending;
 pub(crate) mod room;
 mod rooms;
 
 pub(crate) use self::rooms::Rooms;
 use self::{
-    chores::Chore,
     job::{Job, What},
+    maintenance::Task,
     room::{TURN_BYTES, Turn},
 };
 use crate::{
     auth,
-    beat::{Beat, Due},
     bye::{Bye, End},
     drain::Moving,
-    gateway::{Shared, Who},
-    hub::{Order, Registration, Seat, Wake},
+    gateway::{AttachId, Shared},
+    heartbeat::{Due, Heartbeat},
+    hub::{Command, Registration, Subscription, Wake},
     rate::Rate,
     telemetry,
     wire::{Incoming, Wire},
@@ -45,7 +45,7 @@ use crate::{
 pub(crate) struct Socket {
     pub(crate) wire: Box<Wire>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) who: Who,
+    pub(crate) who: AttachId,
     pub(crate) identity: Identity,
     pub(crate) wake: Arc<Wake>,
     pub(crate) rooms: Rooms,
@@ -61,7 +61,7 @@ pub(crate) struct Socket {
     /// When the next chore is due, if one is known of.
     chore_at: Option<Instant>,
     rate: Rate,
-    beat: Beat,
+    beat: Heartbeat,
     /// Since when the client has not read what waits for it.
     blocked: Option<Instant>,
     /// Whether the client was asked to move (D3).
@@ -79,9 +79,9 @@ enum Event {
     /// The connection is broken.
     Broken,
     /// What was under way with the store is done.
-    Did(What, Result<Option<Seat>, SessionError>),
+    Did(What, Result<Option<Subscription>, SessionError>),
     /// The gateway has something to say.
-    Ordered(Order),
+    Ordered(Command),
     /// The client is asked to go on at another gateway (D3).
     Moves(Moving),
     /// There may be something for the client.
@@ -98,7 +98,7 @@ impl Socket {
     pub(crate) fn new(
         wire: Box<Wire>,
         shared: Arc<Shared>,
-        who: Who,
+        who: AttachId,
         identity: Identity,
         wake: Arc<Wake>,
         registration: Registration,
@@ -107,7 +107,7 @@ impl Socket {
         let heartbeat = Duration::from_millis(shared.settings.heartbeat_ms);
         Socket {
             rate: Rate::new(shared.settings.actions_per_s, now),
-            beat: Beat::new(heartbeat, now),
+            beat: Heartbeat::new(heartbeat, now),
             timer: Box::pin(tokio::time::sleep_until(now)),
             chores_from: now,
             // Whatever an attach has left to do is looked for at once.
@@ -149,7 +149,7 @@ impl Socket {
 
     /// Says why, if the client is still there, and leaves the session to whoever has it now.
     pub(crate) async fn finish(self: Box<Self>, end: End) {
-        let Who { sid, generation } = self.who;
+        let AttachId { sid, generation } = self.who;
         match &end {
             End::Bye(bye) => {
                 metrics::counter!(telemetry::CLOSES, "code" => bye.code.name()).increment(1);
@@ -266,8 +266,8 @@ impl Socket {
                 self.beat.sent(now);
             }
             Event::Did(what, did) => self.did(what, did, now)?,
-            Event::Ordered(Order::Leave(bye)) => return Err(bye.into()),
-            Event::Ordered(Order::AskAgain) => self.ask_again(now),
+            Event::Ordered(Command::Leave(bye)) => return Err(bye.into()),
+            Event::Ordered(Command::AskAgain) => self.ask_again(now),
             Event::Moves(moving) => {
                 self.moving = true;
                 self.wire.send(&moving.frame(now));
@@ -276,13 +276,13 @@ impl Socket {
             Event::Tick => self.tick(now)?,
         }
         self.chore_at = match self.next_chore(now) {
-            Chore::Never => None,
-            Chore::At(at) => Some(at),
-            Chore::Now(job) => {
+            Task::Never => None,
+            Task::At(at) => Some(at),
+            Task::Now(job) => {
                 self.job = Some(job);
                 None
             }
-            Chore::End(bye) => return Err(bye.into()),
+            Task::End(bye) => return Err(bye.into()),
         };
         Ok(())
     }

@@ -17,11 +17,10 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use crate::{
+    connection_limit::ConnectionPermit,
+    first_frame::Sent,
     gateway::Shared,
-    hello::Sent,
-    is_local,
-    lobby::Guest,
-    origin,
+    is_local, origin,
     serve::{Upgrade, serve},
 };
 
@@ -32,7 +31,7 @@ pub(crate) struct Arrival {
     /// When its connection was made, or had answered the request before.
     pub(crate) at: Instant,
     /// Its place in the lobby.
-    pub(crate) _guest: Guest,
+    pub(crate) _guest: ConnectionPermit,
 }
 
 /// Answers a request to connect.

@@ -8,7 +8,7 @@ use outlast_store::{Answer, OutcomeBody, Request};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Desk, key, problem::Problem};
+use super::{ApiState, key, problem::Problem};
 
 /// What a room shows to everybody, and up to where.
 #[derive(Debug, Serialize, ToSchema)]
@@ -62,7 +62,7 @@ pub(super) struct Runs {
     ),
 )]
 pub(super) async fn look(
-    State(Desk { api, callers }): State<Desk>,
+    State(ApiState { api, callers }): State<ApiState>,
     Path(path): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Json<Shown>, Problem> {
@@ -108,7 +108,7 @@ pub(super) async fn look(
     ),
 )]
 pub(super) async fn set_aside(
-    State(Desk { api, callers }): State<Desk>,
+    State(ApiState { api, callers }): State<ApiState>,
     Path(path): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Json<Payload>, Problem> {
@@ -149,7 +149,7 @@ pub(super) async fn set_aside(
     ),
 )]
 pub(super) async fn reload(
-    State(Desk { api, callers }): State<Desk>,
+    State(ApiState { api, callers }): State<ApiState>,
     Path(path): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Json<Runs>, Problem> {
@@ -203,7 +203,7 @@ pub(super) async fn reload(
     ),
 )]
 pub(super) async fn post(
-    State(Desk { api, callers }): State<Desk>,
+    State(ApiState { api, callers }): State<ApiState>,
     Path(path): Path<(String, String)>,
     headers: HeaderMap,
     body: Result<Json<Box<serde_json::value::RawValue>>, axum::extract::rejection::JsonRejection>,

@@ -10,7 +10,7 @@ use outlast_store::{Answer, Request};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, Desk, problem::Problem};
+use super::{Api, ApiState, problem::Problem};
 
 /// A session, as its record stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,12 +32,12 @@ pub(super) struct Session {
     #[serde(skip_serializing_if = "Option::is_none")]
     detached_since_ms: Option<u64>,
     /// Where it stands in its rooms.
-    rooms: Vec<Place>,
+    rooms: Vec<RoomPosition>,
 }
 
 /// Where a session stands in a room.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Place {
+pub(super) struct RoomPosition {
     /// Which room.
     #[schema(value_type = String, example = "chat/lobby")]
     room: RoomName,
@@ -72,7 +72,7 @@ pub(super) struct Whose {
     ),
 )]
 pub(super) async fn find(
-    State(Desk { api, callers }): State<Desk>,
+    State(ApiState { api, callers }): State<ApiState>,
     Query(Whose { user }): Query<Whose>,
     headers: HeaderMap,
 ) -> Result<Json<Vec<Sid>>, Problem> {
@@ -95,7 +95,7 @@ pub(super) async fn find(
     ),
 )]
 pub(super) async fn look(
-    State(Desk { api, callers }): State<Desk>,
+    State(ApiState { api, callers }): State<ApiState>,
     Path(sid): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Session>, Problem> {
@@ -137,7 +137,7 @@ pub(super) async fn look(
     ),
 )]
 pub(super) async fn end(
-    State(Desk { api, callers }): State<Desk>,
+    State(ApiState { api, callers }): State<ApiState>,
     Path(sid): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
@@ -153,7 +153,7 @@ async fn place(
     sid: Sid,
     found: &SessionInfo,
     room: &RoomName,
-) -> Result<Place, Problem> {
+) -> Result<RoomPosition, Problem> {
     let answer = api
         .asks
         .ask(room, sid, found.generation, Request::View)
@@ -170,7 +170,7 @@ async fn place(
             ));
         }
     };
-    Ok(Place {
+    Ok(RoomPosition {
         room: room.clone(),
         member,
         n,

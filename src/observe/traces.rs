@@ -2,7 +2,7 @@
 
 mod collector;
 mod gate;
-mod ledger;
+mod span_counts;
 
 use std::{env, sync::Arc, time::Duration};
 
@@ -20,11 +20,11 @@ use tokio::runtime::Handle;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 
-pub(super) use self::ledger::{SPANS_METRIC, count_from_start};
+pub(super) use self::span_counts::{SPANS_METRIC, count_from_start};
 use self::{
     collector::Collector,
     gate::{Counted, Gate},
-    ledger::Ledger,
+    span_counts::SpanCounts,
 };
 use crate::cli::RoleName;
 
@@ -37,7 +37,7 @@ const QUEUE_SPANS: usize = 2_048;
 /// The export of traces.
 pub(super) struct Traces {
     provider: SdkTracerProvider,
-    ledger: Arc<Ledger>,
+    ledger: Arc<SpanCounts>,
 }
 
 impl Traces {
@@ -61,7 +61,7 @@ impl Traces {
             .with_http_client(Collector::new(runtime.clone()))
             .build()
             .with_context(|| format!("cannot export traces to {url}"))?;
-        let ledger = Arc::new(Ledger::new(queue_spans()));
+        let ledger = Arc::new(SpanCounts::new(queue_spans()));
         let batches = BatchSpanProcessor::builder(Counted::new(exporter, ledger.clone())).build();
         let provider = SdkTracerProvider::builder()
             .with_resource(resource(role))

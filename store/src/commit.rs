@@ -72,7 +72,7 @@ pub struct RoomCommit {
     pub room: RoomName,
     /// The last entry of its log before this, [`Pos::START`] for a room that has none; the commit is
     /// refused with [`StoreError::Moved`] where the log ends elsewhere.
-    pub behind: Pos,
+    pub prev: Pos,
     /// New entries, `off` rising by one from `behind`.
     pub entries: Vec<Entry>,
     /// Seats that changed; `None` forgets one.

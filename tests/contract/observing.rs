@@ -113,7 +113,7 @@ async fn l4_a_session_is_followed_by_its_sid_through_every_process() {
     }
     let joined = lines(&worker)
         .into_iter()
-        .find(|line| line["message"] == "joined");
+        .find(|line| line["message"] == "member joined");
     let joined = joined.unwrap();
     assert_eq!(joined["room"], "chat/a");
     assert_eq!((&joined["member"], &joined["n"]), (&json!(1), &json!(1)));

@@ -5,14 +5,14 @@
 
 mod actions;
 mod commit;
+mod dedup;
 mod draft;
-mod head;
 mod load;
 mod log;
-mod outside;
 mod parked;
+mod posts;
 mod presence;
-mod repeat;
+mod room_meta;
 mod run;
 mod seats;
 mod silent;
@@ -25,12 +25,12 @@ use outlast_store::{Answer, Body, Entry, Input, Request, Throttle};
 pub(crate) use self::{commit::Snapshots, load::Loaded};
 
 use self::{
-    actions::Action, draft::Draft, head::Head, log::LogEnd, outside::POST_N, parked::Parked,
+    actions::Action, draft::Draft, log::LogEnd, parked::Parked, posts::POST_N, room_meta::RoomMeta,
     seats::Seats,
 };
 use crate::{
     live::{Fault, LiveRoom},
-    partition::{Asker, Batch},
+    partition::{Batch, Requester},
 };
 
 /// When an action that a stopped room cannot take is worth another try, in milliseconds.
@@ -47,7 +47,7 @@ pub(crate) struct Host {
     name: RoomName,
     life: Life,
     seats: Seats,
-    head: Head,
+    head: RoomMeta,
     log: LogEnd,
     draft: Draft,
     /// When the store believes that the room wants to be woken, in the store's time.
@@ -273,8 +273,8 @@ fn number(request: &Request) -> Option<u64> {
     }
 }
 
-fn split(input: Input) -> (Asker, Request) {
-    let asker = Asker {
+fn split(input: Input) -> (Requester, Request) {
+    let asker = Requester {
         sid: input.sid,
         generation: input.generation,
         gateway: input.gateway,

@@ -11,30 +11,30 @@
 //! (W5, W6).
 //!
 //! This crate never talks to a client and knows nothing of sockets or sessions. Within it, [`Room`]s,
-//! `host` and `partition` are pure: IO, clocks and chance are in `runner` and `fleet` alone.
+//! `host` and `partition` are pure: IO, clocks and chance are in `runner` and `worker` alone.
 
 mod audit;
 mod clock;
 mod cx;
-mod fleet;
 mod host;
 mod live;
 mod partition;
-mod reach;
 mod registry;
+mod retry;
 mod room;
 mod runner;
 mod settings;
 mod telemetry;
 mod watch;
+mod worker;
 
 pub mod rooms;
 pub mod testing;
 
 pub use cx::Cx;
-pub use fleet::{WorkerError, run};
 pub use outlast_protocol::{Member, Pos};
 pub use registry::Registry;
 pub use room::{At, Input, Refusal, Room};
 pub use settings::WorkerSettings;
 pub use telemetry::METRICS;
+pub use worker::{WorkerError, run};

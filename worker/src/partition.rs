@@ -14,10 +14,10 @@
 //! A commit that fails for good leaves the machine of no use: it is dropped, and another one is made from
 //! what the store holds.
 
-mod alarms;
 mod batch;
 mod stops;
 mod tasks;
+mod timers;
 mod trial;
 mod walk;
 mod work;
@@ -34,14 +34,14 @@ use outlast_protocol::RoomName;
 use outlast_store::{self as store, Commit, Cursor, Entry, Input, NoteChange, TopicEntry, TopicId};
 
 pub(crate) use self::{
-    batch::{Asker, Batch},
+    batch::{Batch, Requester},
     trial::{Suspect, Trials},
     walk::{Look, Silent},
 };
 
 use self::{
-    alarms::Alarms,
     stops::Stops,
+    timers::Timers,
     trial::Verdict,
     walk::Walk,
     work::{Task, Work},
@@ -85,7 +85,7 @@ pub(crate) struct Partition {
     registry: Registry,
     settings: Arc<WorkerSettings>,
     rooms: HashMap<RoomName, Host>,
-    alarms: Alarms,
+    alarms: Timers,
     walk: Walk,
     stops: Stops,
     trials: Trials,
@@ -100,7 +100,7 @@ pub(crate) struct Partition {
 
 /// What has to be done before the batch can go on.
 #[derive(Debug)]
-pub(crate) enum Want {
+pub(crate) enum Effect {
     /// Ask the store which rooms want to be woken next, [`WAKES_MAX`] of them.
     Wakes,
     /// Ask the store which inputs were kept unread, [`UNREAD_MAX`] of them.
@@ -136,7 +136,7 @@ impl Partition {
             registry,
             settings,
             rooms: HashMap::new(),
-            alarms: Alarms::unknown(),
+            alarms: Timers::unknown(),
             walk: Walk::default(),
             stops: Stops::default(),
             trials,
@@ -210,7 +210,7 @@ impl Partition {
         self.work = Some(Work {
             wants_wakes: self.alarms.must_learn(now_ms),
             wants_unread: std::mem::take(&mut self.wants_unread),
-            wants_muster: true,
+            wants_plan: true,
             wants_group: self.trials.is_careful(),
             begun: self.watch.ticks(),
             ..Work::new(self.cursor.topic, now_ms, entropy)
@@ -234,17 +234,17 @@ impl Partition {
     }
 
     /// Goes on with the batch until something has to be done, or it is done itself.
-    pub(crate) fn advance(&mut self) -> Want {
+    pub(crate) fn advance(&mut self) -> Effect {
         let Some(work) = &mut self.work else {
-            return Want::Nothing;
+            return Effect::Nothing;
         };
         if std::mem::take(&mut work.wants_wakes) {
-            return Want::Wakes;
+            return Effect::Wakes;
         }
         if std::mem::take(&mut work.wants_unread) {
-            return Want::Unread;
+            return Effect::Unread;
         }
-        if std::mem::take(&mut work.wants_muster) {
+        if std::mem::take(&mut work.wants_plan) {
             // With care, those that were due stay in the queue until they are done.
             let careful = self.trials.is_careful();
             if !careful || !self.queue.iter().any(|task| matches!(task, Task::Wake(_))) {
@@ -252,18 +252,18 @@ impl Partition {
                 self.queue.extend(due.into_iter().map(Task::Wake));
             }
             if !careful {
-                work.muster(&self.queue, &self.rooms);
+                work.plan_loads(&self.queue, &self.rooms);
             }
         }
         let to_load = std::mem::take(&mut work.to_load);
         if !to_load.is_empty() {
-            return Want::Load(to_load);
+            return Effect::Load(to_load);
         }
         if std::mem::take(&mut work.wants_group) {
             let (count, notes) = self.trials.group(self.queue.iter().map(Task::suspects));
             work.left = count;
             if !notes.is_empty() {
-                return Want::Note(notes);
+                return Effect::Note(notes);
             }
         }
         let want = match work.writes_down {
@@ -364,21 +364,21 @@ impl Partition {
     }
 
     /// Ends the batch: each room that something was done in is written down.
-    fn finish(&mut self) -> Want {
+    fn finish(&mut self) -> Effect {
         let Some(work) = &mut self.work else {
-            return Want::Nothing;
+            return Effect::Nothing;
         };
         work.writes_down = true;
         while let Some(name) = self.work.as_ref().and_then(|work| work.touched.first()) {
             let runs = self.rooms.get(name).is_some_and(Host::runs);
             let suspect = Suspect::Written(name.clone());
             if runs && let Verdict::Note(notes) = self.trials.judge(&suspect) {
-                return Want::Note(notes);
+                return Effect::Note(notes);
             }
             self.write_down_next();
         }
         let Some(work) = self.work.take() else {
-            return Want::Nothing;
+            return Effect::Nothing;
         };
         if !self.trials.is_careful() {
             self.queue.retain(|task| !matches!(task, Task::Wake(_)));
@@ -391,9 +391,9 @@ impl Partition {
         let idle = work.rooms.is_empty() && work.batch.replies.is_empty();
         let stands = work.topic == self.cursor.topic && work.reread == 0;
         if idle && stands && !self.trials.has_stale_notes() {
-            return Want::Nothing;
+            return Effect::Nothing;
         }
-        Want::Commit(self.commit(work))
+        Effect::Commit(self.commit(work))
     }
 
     fn write_down_next(&mut self) {

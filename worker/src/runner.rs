@@ -19,8 +19,8 @@ use crate::{
     audit::Audit,
     clock,
     host::Loaded,
-    partition::{Partition, Trials, UNREAD_MAX, WAKES_MAX, Want},
-    reach::{self, Reach},
+    partition::{Effect, Partition, Trials, UNREAD_MAX, WAKES_MAX},
+    retry::{self, StoreRetry},
     telemetry,
     watch::Watch,
 };
@@ -45,7 +45,7 @@ pub(crate) struct Runner {
     pub(crate) store: SharedStore,
     pub(crate) registry: Registry,
     pub(crate) settings: Arc<WorkerSettings>,
-    pub(crate) reach: Reach,
+    pub(crate) reach: StoreRetry,
     pub(crate) partition: store::PartitionId,
     pub(crate) epoch: u64,
     /// Until when what holders before this one died of may come again, where they may have died of something.
@@ -127,11 +127,11 @@ impl Runner {
     async fn open(&self) -> Result<Partition, StoreError> {
         let cursor = self
             .reach
-            .insist("cursor", || self.store.cursor(self.partition))
+            .retry("cursor", || self.store.cursor(self.partition))
             .await?;
         let notes = self
             .reach
-            .insist("notes", || self.store.notes(self.partition))
+            .retry("notes", || self.store.notes(self.partition))
             .await?;
         let trials = Trials::read(notes, self.careful_until_ms);
         if trials.is_careful() {
@@ -177,22 +177,22 @@ impl Runner {
     async fn read(&self, after: TopicId) -> Result<Vec<TopicEntry>, StoreError> {
         let max = self.settings.batch_max;
         let read = || self.store.read_topic(self.partition, after, max, READ_WAIT);
-        self.reach.insist("read", read).await
+        self.reach.retry("read", read).await
     }
 
     async fn finish_batch(&self, core: &mut Partition) -> Result<(), StoreError> {
         let mut trial = None;
         loop {
             match aside(core.is_careful(), || core.advance()) {
-                Want::Note(changes) => {
+                Effect::Note(changes) => {
                     if trial.is_none() && core.is_careful() {
                         trial = Some(Trial::begin(&self.watch, &self.right).await);
                     }
                     self.note(&changes).await?;
                 }
-                Want::Wakes => core.wakes_read(self.wakes().await?),
-                Want::Unread => core.unread_read(self.unread().await?),
-                Want::Load(rooms) => {
+                Effect::Wakes => core.wakes_read(self.wakes().await?),
+                Effect::Unread => core.unread_read(self.unread().await?),
+                Effect::Load(rooms) => {
                     let rooms: Vec<_> = rooms
                         .into_iter()
                         .map(|room| (core.quarantined(&room).map(str::to_owned), room))
@@ -206,26 +206,26 @@ impl Runner {
                         aside(core.is_careful(), || core.loaded(room, loaded, now_ms));
                     }
                 }
-                Want::ReadLog(room) => core.log_read(self.read_log(&room).await?),
-                Want::Commit(commit) => return self.commit(&commit).await,
-                Want::Nothing => return Ok(()),
+                Effect::ReadLog(room) => core.log_read(self.read_log(&room).await?),
+                Effect::Commit(commit) => return self.commit(&commit).await,
+                Effect::Nothing => return Ok(()),
             }
         }
     }
 
     async fn wakes(&self) -> Result<Vec<(RoomName, u64)>, StoreError> {
         let wakes = || self.store.wakes(self.partition, WAKES_MAX);
-        self.reach.insist("wakes", wakes).await
+        self.reach.retry("wakes", wakes).await
     }
 
     async fn unread(&self) -> Result<Vec<Result<Input, String>>, StoreError> {
         let unread = || self.store.unread(self.partition, UNREAD_MAX);
-        self.reach.insist("unread", unread).await
+        self.reach.retry("unread", unread).await
     }
 
     async fn note(&self, changes: &[NoteChange]) -> Result<(), StoreError> {
         let note = || self.store.note(self.partition, self.epoch, changes);
-        self.reach.insist("note", note).await
+        self.reach.retry("note", note).await
     }
 
     /// Loads a room; of one that is not to be loaded only what a room is worth that stands still.
@@ -233,10 +233,10 @@ impl Runner {
         if let Some(reason) = why_not {
             return self.stopped(room, reason).await;
         }
-        let answers = reach::answers_for(LOAD_WITHIN, || self.store.cursor(self.partition));
+        let answers = retry::answers_for(LOAD_WITHIN, || self.store.cursor(self.partition));
         let reason = tokio::select! {
             biased;
-            load = self.reach.insist("load", || self.store.load(room)) => match load {
+            load = self.reach.retry("load", || self.store.load(room)) => match load {
                 Ok(load) => {
                     warn_of_lost_log(room, &load);
                     return Ok(Loaded::Room(load));
@@ -255,7 +255,7 @@ impl Runner {
     /// What a room is worth that stands still.
     async fn stopped(&self, room: &RoomName, reason: String) -> Result<Loaded, StoreError> {
         let last = self.log_end(room).await?;
-        let parked = self.reach.insist("parked", || self.store.parked(room));
+        let parked = self.reach.retry("parked", || self.store.parked(room));
         Ok(Loaded::Unreadable {
             last,
             parked: parked.await?,
@@ -267,7 +267,7 @@ impl Runner {
     async fn log_end(&self, room: &RoomName) -> Result<Pos, StoreError> {
         let beyond = self
             .reach
-            .insist("log", || self.store.read_log(room, NUMBER_MAX, 1))
+            .retry("log", || self.store.read_log(room, NUMBER_MAX, 1))
             .await?;
         Ok(beyond.last)
     }
@@ -278,7 +278,7 @@ impl Runner {
             let from = entries.last().map_or(1, |entry| entry.pos.off + 1);
             let page = self
                 .reach
-                .insist("log", || self.store.read_log(room, from, LOG_PAGE))
+                .retry("log", || self.store.read_log(room, from, LOG_PAGE))
                 .await;
             let page = match page {
                 Ok(page) => page,
@@ -312,7 +312,7 @@ impl Runner {
             replies = commit.replies.len(),
         );
         self.reach
-            .insist("commit", || self.store.commit(commit))
+            .retry("commit", || self.store.commit(commit))
             .instrument(span)
             .await?;
         metrics::counter!(telemetry::COMMITS).increment(1);
@@ -326,7 +326,7 @@ impl Runner {
         let ttl = Duration::from_millis(self.settings.lease_ms);
         let renewed = self
             .reach
-            .insist("renew", || self.store.renew(&lease, ttl))
+            .retry("renew", || self.store.renew(&lease, ttl))
             .await;
         renewed.is_ok_and(|(_, held)| held == [true])
     }

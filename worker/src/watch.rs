@@ -216,12 +216,12 @@ pub(crate) struct Overrun {
 
 /// Looks at all partitions of a worker, in a thread of its own. Dropping it ends that.
 pub(crate) struct Watchdog {
-    kennel: Arc<Kennel>,
+    kennel: Arc<WatchdogState>,
     overruns: mpsc::UnboundedReceiver<Overrun>,
 }
 
 #[derive(Default)]
-struct Kennel {
+struct WatchdogState {
     watches: Mutex<Vec<Weak<Watch>>>,
     ticks: Arc<AtomicU64>,
     over: AtomicBool,
@@ -230,7 +230,7 @@ struct Kennel {
 impl Watchdog {
     /// Starts to look. A step may take so long.
     pub(crate) fn start(step: Duration) -> Self {
-        let kennel = Arc::new(Kennel::default());
+        let kennel = Arc::new(WatchdogState::default());
         let runtime = Handle::current();
         // One for each partition that is held at most.
         let (tell, overruns) = mpsc::unbounded_channel();
@@ -271,7 +271,7 @@ impl Drop for Watchdog {
     }
 }
 
-impl Kennel {
+impl WatchdogState {
     fn look(&self, tick: Duration, runtime: &Handle, tell: &mpsc::UnboundedSender<Overrun>) {
         let mut watches = self.watches.lock();
         watches.retain(|watch| watch.strong_count() > 0);

@@ -11,7 +11,7 @@ use tower::Service;
 
 use super::{
     Applicant, Rejected,
-    queue::{Entry, Place},
+    queue::{AdmissionPermit, Entry},
 };
 
 /// How long a place is held: who attaches for longer waits for the store, or for a room that nobody runs at the
@@ -24,14 +24,14 @@ pub(crate) struct ResponseFuture<S: Service<R>, R>(State<S, R>);
 enum State<S: Service<R>, R> {
     /// It waits for its turn.
     Waiting {
-        place: Place,
+        place: AdmissionPermit,
         request: R,
         service: S,
     },
     /// It is let in; its place counts until it is answered, or has waited for so long that it cannot be this
     /// gateway that it waits for.
     Admitted {
-        place: Option<Place>,
+        place: Option<AdmissionPermit>,
         until: Pin<Box<Sleep>>,
         response: S::Future,
     },

@@ -42,7 +42,7 @@ struct Lanes<T> {
 /// What became of somebody who wants in.
 pub(super) enum Entry {
     /// It has a place.
-    Place(Place),
+    Place(AdmissionPermit),
     /// It has none, and may come again.
     Busy { retry_ms: u64 },
     /// Nobody is let in any more.
@@ -50,7 +50,7 @@ pub(super) enum Entry {
 }
 
 /// A place in the queue, and behind it: dropping it gives it up, and makes room for the next.
-pub(super) struct Place {
+pub(super) struct AdmissionPermit {
     queue: Arc<Queue>,
     ticket: Ticket,
     /// `None` once it has come.
@@ -118,7 +118,7 @@ impl Queue {
                 inner.waiting.insert(ticket, tell);
                 self.go_on(&mut inner);
                 drop(inner);
-                Entry::Place(Place {
+                Entry::Place(AdmissionPermit {
                     queue: self.clone(),
                     ticket,
                     turn: Some(turn),
@@ -172,7 +172,7 @@ impl Inner {
     }
 }
 
-impl Place {
+impl AdmissionPermit {
     /// Ready when its turn has come, or never will: whether it is let in.
     pub(super) fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let Some(turn) = &mut self.turn else {
@@ -186,7 +186,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for AdmissionPermit {
     fn drop(&mut self) {
         let mut inner = self.queue.inner.lock();
         inner.waiting.remove(&self.ticket);

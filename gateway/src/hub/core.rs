@@ -15,8 +15,8 @@ use outlast_store::{Entry, LogSlice};
 
 use super::{
     item::Signal,
-    past::Past,
-    window::{Offered, Place, Window},
+    segment::Segment,
+    window::{Lookup, Offered, Window},
 };
 
 mod reading;
@@ -31,7 +31,7 @@ pub(crate) struct Core {
     /// The highest `off` that was announced before that.
     early: u64,
     window: Window,
-    past: BTreeMap<u64, Past>,
+    past: BTreeMap<u64, Segment>,
     /// Stretches that are being read.
     reading: BTreeSet<u64>,
     refreshes: Refreshes,
@@ -42,7 +42,7 @@ pub(crate) struct Core {
     signals: VecDeque<Arc<Signal>>,
     /// How many signals there have been.
     signals_end: u64,
-    wants: VecDeque<Read>,
+    wants: VecDeque<LogRead>,
 }
 
 /// How often the log was asked how it continues. One at a time.
@@ -56,7 +56,7 @@ struct Refreshes {
 
 /// Something that has to be read from the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Read {
+pub(crate) enum LogRead {
     /// How the log continues behind the window; goes to [`Core::absorb`].
     Refresh,
     /// A stretch for those behind the window; goes to [`Core::insert`].
@@ -183,7 +183,7 @@ impl Core {
     }
 
     /// What has to be read next, until there is nothing.
-    pub(crate) fn poll_read(&mut self) -> Option<Read> {
+    pub(crate) fn poll_read(&mut self) -> Option<LogRead> {
         self.wants.pop_front()
     }
 
@@ -203,8 +203,8 @@ impl Core {
         let mut everybody = !signals.is_empty();
         let mut members = Vec::new();
         let entries = match self.window.locate(behind) {
-            Place::Next(_) => entries,
-            Place::Before | Place::After | Place::Fork => {
+            Lookup::Next(_) => entries,
+            Lookup::Before | Lookup::After | Lookup::Fork => {
                 self.refresh();
                 Vec::new()
             }
@@ -266,7 +266,7 @@ impl Core {
         } = &mut self.refreshes;
         if started == finished {
             *started += 1;
-            self.wants.push_back(Read::Refresh);
+            self.wants.push_back(LogRead::Refresh);
             return *started;
         }
         *again = true;
@@ -310,11 +310,11 @@ impl Core {
             return;
         }
         self.reading.remove(&number);
-        let held: usize = self.past.values().map(Past::bytes).sum();
+        let held: usize = self.past.values().map(Segment::bytes).sum();
         if held > PAST_BYTES_MAX {
             self.past.clear();
         }
-        self.past.insert(number, Past::new(read));
+        self.past.insert(number, Segment::new(read));
     }
 
     /// Lets go of what has been here since the last time. Called every few seconds.

@@ -13,9 +13,9 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::{
-    core::{Absorbed, Core, Cursor, Pulled, REFRESH_MAX, Read, Wakes},
+    core::{Absorbed, Core, Cursor, LogRead, Pulled, REFRESH_MAX, Wakes},
     item::Item,
-    past::Past,
+    segment::Segment,
     wake::Wake,
 };
 use crate::telemetry;
@@ -249,8 +249,8 @@ impl Feed {
             let (feed, source) = (self.clone(), source.clone());
             tokio::spawn(async move {
                 match read {
-                    Read::Refresh => feed.refresh(&source).await,
-                    Read::LogSlice { number, refreshes } => {
+                    LogRead::Refresh => feed.refresh(&source).await,
+                    LogRead::LogSlice { number, refreshes } => {
                         feed.read_stretch(&source, number, refreshes).await;
                     }
                 }
@@ -259,7 +259,7 @@ impl Feed {
         }
     }
 
-    fn read_next(&self) -> Option<Read> {
+    fn read_next(&self) -> Option<LogRead> {
         self.core.lock().poll_read()
     }
 
@@ -280,7 +280,7 @@ impl Feed {
     }
 
     async fn read_stretch(&self, source: &Source, number: u64, refreshes: u64) {
-        let (from, max) = Past::range(number);
+        let (from, max) = Segment::range(number);
         let Some(read) = self.read_log(source, from, max, "slice").await else {
             return;
         };

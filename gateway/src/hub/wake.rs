@@ -20,11 +20,11 @@ pub(crate) struct Wake {
     rooms: [AtomicU64; 2],
     /// Whether there is mail.
     mail: AtomicBool,
-    letters: Mutex<Letters>,
+    letters: Mutex<Mailbox>,
 }
 
 #[derive(Debug, Default)]
-struct Letters {
+struct Mailbox {
     replies: VecDeque<Reply>,
     bytes: usize,
     bye: Option<Bye>,
@@ -34,7 +34,7 @@ struct Letters {
 
 /// What a socket is told that is not about one room.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum Command {
     /// Replies may have been lost: what has not been answered is asked again.
     AskAgain,
     /// The socket has to go.
@@ -105,15 +105,15 @@ impl Wake {
     }
 
     /// Takes what cannot wait.
-    pub(crate) fn take_order(&self) -> Option<Order> {
+    pub(crate) fn take_order(&self) -> Option<Command> {
         if !self.has_mail() {
             return None;
         }
         let mut letters = self.letters.lock();
         if let Some(bye) = letters.bye.take() {
-            return Some(Order::Leave(bye));
+            return Some(Command::Leave(bye));
         }
-        std::mem::take(&mut letters.missed).then_some(Order::AskAgain)
+        std::mem::take(&mut letters.missed).then_some(Command::AskAgain)
     }
 
     /// Waits until the socket has to go; whatever else there is to say is not heard any more.
@@ -121,8 +121,8 @@ impl Wake {
         poll_fn(|cx| {
             self.register(cx.waker());
             match self.take_order() {
-                Some(Order::Leave(bye)) => Poll::Ready(bye),
-                Some(Order::AskAgain) | None => Poll::Pending,
+                Some(Command::Leave(bye)) => Poll::Ready(bye),
+                Some(Command::AskAgain) | None => Poll::Pending,
             }
         })
         .await

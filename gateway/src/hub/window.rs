@@ -18,7 +18,7 @@ pub(crate) struct Window {
 
 /// Where a position lies, seen from a window.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Lookup {
     /// The item with this index is the next; there may be none yet.
     Next(usize),
     /// Before the window: the log has to be asked.
@@ -81,12 +81,12 @@ impl Window {
     }
 
     /// Where a reader stands that has read up to `pos`.
-    pub(crate) fn locate(&self, pos: Pos) -> Place {
+    pub(crate) fn locate(&self, pos: Pos) -> Lookup {
         if pos.off < self.before.off {
-            return Place::Before;
+            return Lookup::Before;
         }
         if pos.off > self.head().off {
-            return Place::After;
+            return Lookup::After;
         }
         let next = (pos.off - self.before.off) as usize;
         let here = match next.checked_sub(1) {
@@ -94,9 +94,9 @@ impl Window {
             None => self.before,
         };
         if here == pos {
-            Place::Next(next)
+            Lookup::Next(next)
         } else {
-            Place::Fork
+            Lookup::Fork
         }
     }
 
@@ -109,9 +109,9 @@ impl Window {
             return Offered::Added;
         }
         match self.locate(entry.pos) {
-            Place::Next(_) | Place::Before => Offered::Known,
-            Place::After => Offered::Jump,
-            Place::Fork => Offered::Fork,
+            Lookup::Next(_) | Lookup::Before => Offered::Known,
+            Lookup::After => Offered::Jump,
+            Lookup::Fork => Offered::Fork,
         }
     }
 

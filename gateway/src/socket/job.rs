@@ -8,8 +8,8 @@ use outlast_sessions::{Identity, SessionError};
 use outlast_store::Request;
 
 use crate::{
-    gateway::{Shared, Who},
-    hub::{Seat, Wake},
+    gateway::{AttachId, Shared},
+    hub::{Subscription, Wake},
 };
 
 /// Something under way.
@@ -18,7 +18,7 @@ pub(crate) struct Job {
     pub(crate) doing: Doing,
 }
 
-type Doing = Pin<Box<dyn Future<Output = Result<Option<Seat>, SessionError>> + Send>>;
+type Doing = Pin<Box<dyn Future<Output = Result<Option<Subscription>, SessionError>> + Send>>;
 
 /// What is under way.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Makes jobs for one socket.
 pub(crate) struct Jobs<'a> {
     pub(crate) shared: &'a Arc<Shared>,
-    pub(crate) who: Who,
+    pub(crate) who: AttachId,
 }
 
 impl Jobs<'_> {
@@ -122,7 +122,7 @@ impl Jobs<'_> {
 impl Job {
     fn new(
         what: What,
-        doing: impl Future<Output = Result<Option<Seat>, SessionError>> + Send + 'static,
+        doing: impl Future<Output = Result<Option<Subscription>, SessionError>> + Send + 'static,
     ) -> Self {
         Job {
             what,

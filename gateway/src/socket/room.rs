@@ -7,29 +7,29 @@ use outlast_store::Request;
 use tokio::time::Instant;
 
 mod answers;
-mod chores;
+mod deliver;
 mod held;
+mod maintenance;
 mod shortcut;
-mod turn;
 
-pub(crate) use self::{chores::Word, shortcut::Settled, turn::Turn};
+pub(crate) use self::{deliver::Turn, maintenance::Word, shortcut::Settled};
 use self::{held::Held, shortcut::Shortcut};
-use super::{asked::Asked, patience::Patience};
+use super::{patience::Patience, pending::PendingActions};
 use crate::{
-    hub::{Cursor, Place, Seat},
-    room_gate::RoomGate,
+    hub::{Cursor, LogReader, Subscription},
+    sequencer::Sequencer,
     telemetry::{self, CatchingUp},
 };
 
 /// One room, as one socket sees it.
-pub(crate) struct Room<S = Seat> {
+pub(crate) struct Room<S = Subscription> {
     pub(crate) name: RoomName,
-    pub(crate) gate: RoomGate,
+    pub(crate) gate: Sequencer,
     /// The place in the room's feed; there is one whenever the session may be in the room.
     pub(crate) seat: Option<S>,
     /// Whether the session's record may hold the room.
     pub(crate) recorded: bool,
-    pub(crate) asked: Asked,
+    pub(crate) asked: PendingActions,
     pub(crate) stand: Stand,
     /// How far the client was given the log before it left, or lost its place: never again what lies before (E1).
     past: Option<Cursor>,
@@ -121,14 +121,14 @@ const VIEW_TURN: Duration = Duration::from_millis(500);
 const VAIN_PAUSE: Duration = Duration::from_millis(50);
 const VAIN_MAX: u32 = 9;
 
-impl<S: Place> Room<S> {
-    pub(crate) fn new(name: RoomName, gate: RoomGate) -> Self {
+impl<S: LogReader> Room<S> {
+    pub(crate) fn new(name: RoomName, gate: Sequencer) -> Self {
         Room {
             name,
             gate,
             seat: None,
             recorded: false,
-            asked: Asked::default(),
+            asked: PendingActions::default(),
             stand: Stand::Out,
             past: None,
             remind_at: None,

@@ -1,7 +1,7 @@
 use outlast_protocol::{ROOMS_MAX, RoomName};
 
 use super::room::Room;
-use crate::room_gate::RoomGate;
+use crate::sequencer::Sequencer;
 
 /// The rooms of one socket, each in a slot of its own: the bit by which it is woken.
 #[derive(Default)]
@@ -24,7 +24,7 @@ impl Rooms {
 
     /// The room's slot, or a new one for it. Rooms that the session has left give way; `None` when it is
     /// in as many as it may be (A5).
-    pub(crate) fn place(&mut self, name: &RoomName, gate: RoomGate) -> Option<u8> {
+    pub(crate) fn place(&mut self, name: &RoomName, gate: Sequencer) -> Option<u8> {
         if let Some(slot) = self.find(name) {
             return Some(slot);
         }

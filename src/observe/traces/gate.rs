@@ -10,17 +10,17 @@ use opentelemetry_sdk::{
     trace::{self, BatchSpanProcessor, Span, SpanData, SpanProcessor},
 };
 
-use super::ledger::Ledger;
+use super::span_counts::SpanCounts;
 
 /// Lets no more spans in than may wait.
 #[derive(Debug)]
 pub(super) struct Gate {
     batches: BatchSpanProcessor,
-    ledger: Arc<Ledger>,
+    ledger: Arc<SpanCounts>,
 }
 
 impl Gate {
-    pub(super) fn new(batches: BatchSpanProcessor, ledger: Arc<Ledger>) -> Self {
+    pub(super) fn new(batches: BatchSpanProcessor, ledger: Arc<SpanCounts>) -> Self {
         Gate { batches, ledger }
     }
 }
@@ -53,11 +53,11 @@ impl SpanProcessor for Gate {
 #[derive(Debug)]
 pub(super) struct Counted {
     exporter: SpanExporter,
-    ledger: Arc<Ledger>,
+    ledger: Arc<SpanCounts>,
 }
 
 impl Counted {
-    pub(super) fn new(exporter: SpanExporter, ledger: Arc<Ledger>) -> Self {
+    pub(super) fn new(exporter: SpanExporter, ledger: Arc<SpanCounts>) -> Self {
         Counted { exporter, ledger }
     }
 }

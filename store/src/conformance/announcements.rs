@@ -181,7 +181,7 @@ pub async fn r4_news_name_the_entry_that_they_stand_behind(harness: &dyn Harness
     for change in changes {
         let expected = Announcement {
             room: change.room,
-            prev: change.behind,
+            prev: change.prev,
             entries: change.entries,
             signals: change.signals,
         };

@@ -266,7 +266,7 @@ fn announced(commit: &Commit) -> StoreEvent {
     let change = &commit.rooms[0];
     StoreEvent::Room(Announcement {
         room: change.room.clone(),
-        prev: change.behind,
+        prev: change.prev,
         entries: change.entries.clone(),
         signals: change.signals.clone(),
     })

@@ -82,7 +82,7 @@ impl Writer {
 pub fn unchanged(room: &RoomName, behind: Pos) -> RoomCommit {
     RoomCommit {
         room: room.clone(),
-        behind,
+        prev: behind,
         entries: Vec::new(),
         seats: Vec::new(),
         head: None,

@@ -63,7 +63,7 @@ pub async fn w2_rooms_are_what_their_commits_made_of_them(harness: &dyn Harness)
 /// Makes one thing wrong with a commit.
 fn spoil(commit: &mut Commit, random: &mut StdRng) {
     match (random.random_range(0..3), commit.rooms.last_mut()) {
-        (0, Some(last)) => last.behind.tag += 1,
+        (0, Some(last)) => last.prev.tag += 1,
         (1, _) => commit.epoch -= 1,
         (_, _) => commit.from.commits += 1,
     }
@@ -99,7 +99,7 @@ impl Room {
         let parked = (0..random.random_range(0..3)).map(|n| act(room, n));
         RoomCommit {
             room: room.clone(),
-            behind: self.last,
+            prev: self.last,
             entries: events(self.last, count),
             seats,
             park: parked.collect(),

@@ -61,7 +61,7 @@ impl Operation for DoCommit {
             if !(room.entries.is_empty() && room.signals.is_empty()) {
                 shared.hub.tell_room(Announcement {
                     room: room.room,
-                    prev: room.behind,
+                    prev: room.prev,
                     entries: room.entries,
                     signals: room.signals,
                 });
@@ -130,8 +130,8 @@ fn drop_notes(txn: &WriteTransaction, commit: &Commit) -> Result<(), WriteError>
 fn check(txn: &WriteTransaction, change: &RoomCommit, now_ms: u64) -> Result<(), WriteError> {
     let row = RoomRow::read(&txn.open_table(ROOMS)?, &change.room, now_ms)?;
     let last = row.map_or(Pos::START, |row| row.last);
-    if last != change.behind {
-        return Err(moved(change.room.as_str(), &change.behind, &last));
+    if last != change.prev {
+        return Err(moved(change.room.as_str(), &change.prev, &last));
     }
     Ok(())
 }

@@ -77,13 +77,13 @@ pub(super) fn keys_of(keys: &Keys, commit: &Commit) -> Vec<String> {
 pub(super) fn is_sound(commit: &Commit) -> bool {
     commit.rooms.iter().all(|room| {
         let offs = room.entries.iter().map(|entry| entry.pos.off);
-        offs.eq((room.behind.off + 1..).take(room.entries.len()))
+        offs.eq((room.prev.off + 1..).take(room.entries.len()))
     })
 }
 
 impl<'a> PackedCommit<'a> {
     pub(super) fn new(commit: &'a Commit, channels: &Channels) -> Self {
-        let behind = |id: TopicId| {
+        let after = |id: TopicId| {
             TopicId {
                 ms: id.ms,
                 seq: id.seq.saturating_add(1),
@@ -95,7 +95,7 @@ impl<'a> PackedCommit<'a> {
             epoch: commit.epoch.to_string(),
             from: commit.from.to_string(),
             to: commit.to.to_string(),
-            topic_from: took_some.then(|| behind(commit.to.topic)),
+            topic_from: took_some.then(|| after(commit.to.topic)),
             unread: &commit.unread,
             reread: (commit.reread > 0).then(|| commit.reread.to_string()),
             unnote: &commit.unnote,
@@ -131,14 +131,14 @@ impl<'a> PackedRoom<'a> {
             set.extend([SNAPSHOT.into(), to_json(snapshot)]);
             set.extend([SNAPSHOT_OFF.into(), snapshot.pos.off.to_string()]);
         }
-        let end = room.entries.last().map_or(room.behind, |entry| entry.pos);
-        if end != room.behind {
+        let end = room.entries.last().map_or(room.prev, |entry| entry.pos);
+        if end != room.prev {
             set.extend([END.into(), end.to_string()]);
         }
         PackedRoom {
             name: room.room.as_str(),
             channel: channels.live(commit.partition, &room.room),
-            prev: room.behind.to_string(),
+            prev: room.prev.to_string(),
             positions: room
                 .entries
                 .iter()

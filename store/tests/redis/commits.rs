@@ -145,7 +145,7 @@ async fn w2_a_commit_that_broke_off_within_has_not_happened() {
             let load = store.load(&room.room).await.unwrap();
             let written = load.entries.last().map_or(Pos::START, |entry| entry.pos);
             assert_eq!(load.last, written, "{key}: a room ends where its log does");
-            room.behind = load.last;
+            room.prev = load.last;
             commit.to.tag += 1;
             let pos = Pos {
                 off: load.last.off + 1,

@@ -115,7 +115,7 @@ pub(crate) fn commit(epoch: u64, from: Cursor, behind: Pos, gateway: &NodeId) ->
         to,
         rooms: vec![RoomCommit {
             room: room(),
-            behind,
+            prev: behind,
             entries: vec![entry(pos, "hello")],
             seats: vec![(sid, Some(Seat::default()))],
             head: Some("{}".into()),

@@ -7,7 +7,7 @@ use super::{Host, run::Cause};
 use crate::{
     Input, Refusal,
     cx::Settled,
-    partition::{Asker, Batch},
+    partition::{Batch, Requester},
 };
 
 /// How many outcomes are kept for a session that is not in the room.
@@ -24,7 +24,7 @@ impl Host {
     /// Takes an action if it is the next of its session, and of its newest socket.
     pub(super) fn act(
         &mut self,
-        asker: &Asker,
+        asker: &Requester,
         n: u64,
         action: Action,
         log: &[Entry],
@@ -48,7 +48,7 @@ impl Host {
         }
     }
 
-    fn apply(&mut self, asker: &Asker, n: u64, action: Action, batch: &mut Batch) {
+    fn apply(&mut self, asker: &Requester, n: u64, action: Action, batch: &mut Batch) {
         self.seats.gap_closed(&asker.sid);
         self.seats.acts(asker.sid, self.head.now_ms(), n);
         let refused = match (action, self.sitting(asker)) {
@@ -71,14 +71,14 @@ impl Host {
     }
 
     /// The session's number, while it is a member.
-    pub(super) fn sitting(&self, asker: &Asker) -> Option<Member> {
+    pub(super) fn sitting(&self, asker: &Requester) -> Option<Member> {
         let seat = self.seats.get(&asker.sid)?;
         seat.member.filter(|_| seat.joined.is_some())
     }
 
     fn join(
         &mut self,
-        asker: &Asker,
+        asker: &Requester,
         n: u64,
         user: String,
         data: Payload,
@@ -107,7 +107,7 @@ impl Host {
     /// Answers a join of a session that is in the room already.
     pub(super) fn welcome(
         &mut self,
-        asker: &Asker,
+        asker: &Requester,
         n: u64,
         member: Member,
         batch: &mut Batch,
@@ -118,7 +118,7 @@ impl Host {
         Ok(())
     }
 
-    fn joined(&self, asker: &Asker, n: u64, member: Member, state: Payload, batch: &mut Batch) {
+    fn joined(&self, asker: &Requester, n: u64, member: Member, state: Payload, batch: &mut Batch) {
         let answer = Answer::Joined {
             n,
             applied: self.seats.get(&asker.sid).map_or(n, |seat| seat.n),
@@ -152,7 +152,7 @@ impl Host {
 
     fn leave(
         &mut self,
-        asker: &Asker,
+        asker: &Requester,
         n: u64,
         member: Member,
         batch: &mut Batch,
@@ -170,7 +170,7 @@ impl Host {
         Ok(())
     }
 
-    fn has_left(&mut self, asker: &Asker, n: u64, batch: &mut Batch) {
+    fn has_left(&mut self, asker: &Requester, n: u64, batch: &mut Batch) {
         self.seats.change(asker.sid, self.head.now_ms(), |seat| {
             seat.joined = None;
             seat.away = false;
@@ -180,7 +180,7 @@ impl Host {
     }
 
     /// Logs a refusal (A4). A session that is not in the room does not read its log, and is told.
-    fn refuse(&mut self, asker: &Asker, n: u64, refusal: Refusal, batch: &mut Batch) {
+    fn refuse(&mut self, asker: &Requester, n: u64, refusal: Refusal, batch: &mut Batch) {
         metrics::counter!(crate::telemetry::REFUSALS).increment(1);
         let Refusal { code, message } = refusal;
         let member = self.number(asker);
@@ -203,7 +203,7 @@ impl Host {
 
     /// Tells a session that is not in the room what became of its action, and keeps that in case it
     /// asks again (A3).
-    pub(super) fn keep(&mut self, asker: &Asker, n: u64, body: OutcomeBody, batch: &mut Batch) {
+    pub(super) fn keep(&mut self, asker: &Requester, n: u64, body: OutcomeBody, batch: &mut Batch) {
         let pos = self.log.last;
         let outcome = Outcome { n, pos, body };
         self.seats.change(asker.sid, self.head.now_ms(), |seat| {
@@ -216,7 +216,7 @@ impl Host {
     }
 
     /// The session's number, which it is given now if it has none.
-    fn number(&mut self, asker: &Asker) -> Member {
+    fn number(&mut self, asker: &Requester) -> Member {
         let known = self.seats.get(&asker.sid).and_then(|seat| seat.member);
         known.unwrap_or_else(|| {
             let member = self.head.next_member();

@@ -43,11 +43,11 @@ impl Host {
         }
         let ttl_ms = self.is_empty().then(|| self.ttl_ms(wake_ms, settings));
         let rewrite = !self.draft.entries.is_empty() || self.seats.is_dirty();
-        let draft = std::mem::replace(&mut self.draft, Draft::behind(self.log.last));
+        let draft = std::mem::replace(&mut self.draft, Draft::after(self.log.last));
         batch.bytes += snapshot.as_ref().map_or(0, |s| s.state.as_json().len());
         Some(RoomCommit {
             room: self.name.clone(),
-            behind: draft.behind,
+            prev: draft.prev,
             entries: draft.entries,
             seats: self.seats.take_changes(self.log.last.off),
             head: rewrite.then(|| self.head.write()),

@@ -10,7 +10,7 @@ const SIGNALS_MAX: usize = 64;
 #[derive(Default)]
 pub(crate) struct Draft {
     /// Where the log ended at that commit.
-    pub(crate) behind: Pos,
+    pub(crate) prev: Pos,
     pub(crate) entries: Vec<Entry>,
     /// Accepted acts without an outcome yet: one result is owed to the member for all of them up to this
     /// number (A2).
@@ -23,9 +23,9 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    pub(crate) fn behind(behind: Pos) -> Self {
+    pub(crate) fn after(behind: Pos) -> Self {
         Draft {
-            behind,
+            prev: behind,
             ..Draft::default()
         }
     }

@@ -1,7 +1,7 @@
 use outlast_protocol::{Pos, RoomName};
 use outlast_store::{Entry, Input, RoomLoad};
 
-use super::{Draft, Head, Host, Life, LogEnd, Parked, Seats};
+use super::{Draft, Host, Life, LogEnd, Parked, RoomMeta, Seats};
 use crate::{
     live::{Fault, LiveRoom},
     registry::Kind,
@@ -35,7 +35,7 @@ impl Host {
         let host = |life, load: RoomLoad, head| Host {
             life,
             log: LogEnd::of(&load),
-            draft: Draft::behind(load.last),
+            draft: Draft::after(load.last),
             seats: Seats::new(load.seats),
             name: name.clone(),
             head,
@@ -49,7 +49,7 @@ impl Host {
         };
         let load = match loaded {
             Loaded::Room(load) if kind.is_none() && load == RoomLoad::default() => {
-                return (host(Life::Unknown, load, Head::new()), Vec::new());
+                return (host(Life::Unknown, load, RoomMeta::new()), Vec::new());
             }
             Loaded::Room(load) => load,
             Loaded::Unreadable {
@@ -62,7 +62,7 @@ impl Host {
                     ..RoomLoad::default()
                 };
                 let life = stopped(&parked, reason);
-                return (host(life, load, Head::new()), Vec::new());
+                return (host(life, load, RoomMeta::new()), Vec::new());
             }
         };
         match read(kind, &load, &[]) {
@@ -75,7 +75,7 @@ impl Host {
             }
             Err(reason) => {
                 let life = stopped(&load.parked, reason);
-                (host(life, load, Head::new()), Vec::new())
+                (host(life, load, RoomMeta::new()), Vec::new())
             }
         }
     }
@@ -125,9 +125,12 @@ fn read(
     kind: Option<Kind>,
     load: &RoomLoad,
     drafted: &[Entry],
-) -> Result<(LiveRoom, Head), String> {
+) -> Result<(LiveRoom, RoomMeta), String> {
     let kind = kind.ok_or("rooms of its kind are unknown here")?;
-    let head = load.head.as_deref().map_or(Ok(Head::new()), Head::read);
+    let head = load
+        .head
+        .as_deref()
+        .map_or(Ok(RoomMeta::new()), RoomMeta::read);
     let head = head.map_err(|error| error.to_string())?;
     let entries = load.entries.iter().chain(drafted);
     let fold = || {

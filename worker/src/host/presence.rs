@@ -9,7 +9,7 @@ use super::{Host, Life, run::Cause, seats::TOMBSTONE_MS};
 use crate::{
     Input, Refusal,
     live::RawInput,
-    partition::{Asker, Batch},
+    partition::{Batch, Requester},
 };
 
 /// One that hears of nobody hears of many.
@@ -17,7 +17,7 @@ static DEAF: Throttle = Throttle::every(Duration::from_secs(1));
 
 impl Host {
     /// A socket of this generation was attached: older ones count no more (S5). Answers whether this one counts.
-    pub(super) fn attached(&mut self, asker: &Asker, batch: &mut Batch) -> bool {
+    pub(super) fn attached(&mut self, asker: &Requester, batch: &mut Batch) -> bool {
         let now_ms = self.head.now_ms();
         if !self.seats.meet(asker.sid, asker.generation, now_ms) {
             self.turn_away(asker, batch);
@@ -35,7 +35,7 @@ impl Host {
     }
 
     /// The session has been without a socket for longer than the grace (S7).
-    pub(super) fn detached(&mut self, asker: &Asker, batch: &mut Batch) {
+    pub(super) fn detached(&mut self, asker: &Requester, batch: &mut Batch) {
         let now_ms = self.head.now_ms();
         let Some(member) = self.sitting(asker) else {
             return;
@@ -58,7 +58,7 @@ impl Host {
     /// nothing of it that is still on its way can count (S6).
     ///
     /// Where the room fails to let it go, it stays a member until that is tried again: its record is gone (S10).
-    pub(super) fn over(&mut self, asker: &Asker, reason: String, batch: &mut Batch) {
+    pub(super) fn over(&mut self, asker: &Requester, reason: String, batch: &mut Batch) {
         let mut left = true;
         if let Some(member) = self.sitting(asker) {
             tracing::debug!(sid = %asker.sid, room = %self.name, member, reason, "member's session is over");
@@ -105,7 +105,7 @@ impl Host {
     }
 
     /// Answers where the session stands in the room.
-    pub(super) fn show(&mut self, asker: &Asker, view: bool, batch: &mut Batch) {
+    pub(super) fn show(&mut self, asker: &Requester, view: bool, batch: &mut Batch) {
         let seat = self.seats.get(&asker.sid);
         if seat.is_some_and(|seat| seat.generation > asker.generation) {
             return self.turn_away(asker, batch);
@@ -124,12 +124,12 @@ impl Host {
 
     /// Tells an older socket that it counts no more: whoever took its session over may have died before
     /// it could say so (S5).
-    pub(super) fn turn_away(&self, asker: &Asker, batch: &mut Batch) {
+    pub(super) fn turn_away(&self, asker: &Requester, batch: &mut Batch) {
         let generation = asker.generation;
         batch.reply(asker, &self.name, Answer::Superseded { generation });
     }
 
-    pub(super) fn seated(&self, asker: &Asker, state: Option<Payload>) -> Answer {
+    pub(super) fn seated(&self, asker: &Requester, state: Option<Payload>) -> Answer {
         let seat = self.seats.get(&asker.sid);
         Answer::Seated {
             generation: asker.generation,

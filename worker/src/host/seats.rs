@@ -10,13 +10,13 @@ pub(crate) const TOMBSTONE_MS: u64 = 600_000;
 /// Who sits where in a room, and which seats have changed since the last commit.
 #[derive(Default)]
 pub(crate) struct Seats {
-    places: HashMap<Sid, Place>,
+    places: HashMap<Sid, SeatSlot>,
     members: usize,
     dirty: BTreeSet<Sid>,
 }
 
 #[derive(Default)]
-struct Place {
+struct SeatSlot {
     seat: Seat,
     /// Whether the session was told of the gap that it has left, since it last did what was expected.
     gap_told: bool,
@@ -30,7 +30,7 @@ impl Seats {
             .iter()
             .filter(|(_, seat)| seat.joined.is_some())
             .count();
-        let place = |seat| Place {
+        let place = |seat| SeatSlot {
             seat,
             gap_told: false,
             acted: false,
@@ -104,7 +104,7 @@ impl Seats {
     /// Forgets sessions that are over for long enough, and those that left `away_ms` ago.
     pub(crate) fn prune(&mut self, now_ms: u64, away_ms: u64) {
         let dirty = &mut self.dirty;
-        self.places.retain(|sid, Place { seat, .. }| {
+        self.places.retain(|sid, SeatSlot { seat, .. }| {
             let keep = match seat.over_at {
                 // Who has not left yet is told to again.
                 Some(over_at) => seat.joined.is_some() || now_ms <= over_at,

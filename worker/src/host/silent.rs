@@ -5,7 +5,7 @@ use outlast_store::Request;
 use super::{Host, Life};
 use crate::{
     WorkerSettings,
-    partition::{Asker, Silent},
+    partition::{Requester, Silent},
 };
 
 impl Host {
@@ -25,7 +25,7 @@ impl Host {
 
     /// Whether the session is over, so that the request counts no more (S6). That it is over is heard again where
     /// the room failed at it before.
-    pub(super) fn is_over(&self, asker: &Asker, request: &Request) -> bool {
+    pub(super) fn is_over(&self, asker: &Requester, request: &Request) -> bool {
         let seat = self.seats.get(&asker.sid);
         let over = seat.filter(|seat| seat.over_at.is_some());
         let again = matches!(request, Request::Over { .. });

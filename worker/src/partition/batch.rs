@@ -17,7 +17,7 @@ pub(crate) struct Batch {
 
 /// The session that an input is about, and the socket that brought it.
 #[derive(Debug, Clone)]
-pub(crate) struct Asker {
+pub(crate) struct Requester {
     pub(crate) sid: Sid,
     pub(crate) generation: u64,
     pub(crate) gateway: Option<NodeId>,
@@ -36,7 +36,7 @@ impl Batch {
     }
 
     /// Answers the gateway that asked, if one did.
-    pub(crate) fn reply(&mut self, to: &Asker, room: &RoomName, answer: Answer) {
+    pub(crate) fn reply(&mut self, to: &Requester, room: &RoomName, answer: Answer) {
         let Some(gateway) = &to.gateway else { return };
         self.bytes += match &answer {
             Answer::Joined { state, .. } => state.as_json().len(),

@@ -1,7 +1,7 @@
 use outlast_protocol::RoomName;
 use outlast_store::Request;
 
-use super::{COMMIT_BYTES_MAX, Partition, Suspect, Want, trial::Verdict, work::Task};
+use super::{COMMIT_BYTES_MAX, Effect, Partition, Suspect, trial::Verdict, work::Task};
 use crate::host::Host;
 
 /// How many of the watchdog's ticks a batch may take before it is committed as it is: what is slow holds up its
@@ -14,7 +14,7 @@ const DEADLY_WRITTEN: &str = "whoever wrote its state down died, or it did not c
 
 impl Partition {
     /// Does what is in the queue, until something has to be done first or the batch is full.
-    pub(super) fn do_tasks(&mut self) -> Option<Want> {
+    pub(super) fn do_tasks(&mut self) -> Option<Effect> {
         while let Some(task) = self.next_task() {
             match self.prepare(&task) {
                 Ready::Take => self.take(task, false),
@@ -61,7 +61,7 @@ impl Partition {
         };
         let now_ms = work.batch.now_ms;
         if task.is_reload() && self.trials.quarantine(room).is_some() {
-            return Ready::Not(Want::Note(self.trials.pardon(room)));
+            return Ready::Not(Effect::Note(self.trials.pardon(room)));
         }
         let quarantined = self.trials.quarantine(room).is_some();
         if !quarantined && self.trials.is_condemned(&Suspect::Written(room.clone())) {
@@ -69,7 +69,7 @@ impl Partition {
         }
         let wanted = work.needs(task, &self.rooms, &self.stops);
         let suspect = match &wanted {
-            Some(Want::Load(_)) if !quarantined => Suspect::Room(room.clone()),
+            Some(Effect::Load(_)) if !quarantined => Suspect::Room(room.clone()),
             Some(_) => return wanted.map_or(Ready::Take, Ready::Not),
             None if !self.trials.is_careful() => return Ready::Take,
             None if self.rooms.get(room).is_some_and(Host::runs) => task.suspect(room),
@@ -77,12 +77,12 @@ impl Partition {
         };
         match (self.trials.judge(&suspect), suspect, task) {
             (Verdict::Free, ..) => wanted.map_or(Ready::Take, Ready::Not),
-            (Verdict::Note(notes), ..) => Ready::Not(Want::Note(notes)),
+            (Verdict::Note(notes), ..) => Ready::Not(Effect::Note(notes)),
             (Verdict::Condemned, Suspect::Input(id), Task::Take(_, input)) => {
                 if self.trials.is_set_aside(id) {
                     return Ready::SetAside;
                 }
-                Ready::Not(Want::Note(self.trials.set_aside(id, input, now_ms)))
+                Ready::Not(Effect::Note(self.trials.set_aside(id, input, now_ms)))
             }
             (Verdict::Condemned, ..) => self.stop(room, DEADLY, now_ms),
         }
@@ -94,7 +94,7 @@ impl Partition {
             host.stop(reason);
             self.stops.for_good(room, now_ms);
         }
-        Ready::Not(Want::Note(self.trials.stop(room, reason, now_ms)))
+        Ready::Not(Effect::Note(self.trials.stop(room, reason, now_ms)))
     }
 
     /// Does a task that needs nothing more; or sets its input aside.
@@ -126,5 +126,5 @@ enum Ready {
     /// It is not tried any more: it is answered as if the room had failed at it.
     SetAside,
     /// This has to be done first.
-    Not(Want),
+    Not(Effect),
 }

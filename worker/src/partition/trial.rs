@@ -62,7 +62,7 @@ pub(crate) struct Quarantine {
 
 /// An input that was set aside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Letter {
+struct DeadLetter {
     room: RoomName,
     at_ms: u64,
     input: Input,
@@ -72,7 +72,7 @@ struct Letter {
 #[derive(Serialize)]
 struct Inspection<'a> {
     stopped: Option<&'a str>,
-    set_aside: Vec<&'a Letter>,
+    set_aside: Vec<&'a DeadLetter>,
 }
 
 /// What is to be tried next, and what has to be noted before.
@@ -97,7 +97,7 @@ pub(crate) struct Trials {
     /// Until when, at least, everything is noted before it is tried.
     careful_until_ms: Option<u64>,
     quarantined: BTreeMap<RoomName, Quarantine>,
-    letters: BTreeMap<TopicId, Letter>,
+    letters: BTreeMap<TopicId, DeadLetter>,
 }
 
 impl Trials {
@@ -131,7 +131,7 @@ impl Trials {
             note.map(|note: (RoomName, Quarantine)| self.quarantined.extend([note]))
         } else if let Some(id) = name.strip_prefix(LETTER) {
             let note = id.parse().ok().zip(serde_json::from_str(text).ok());
-            note.map(|note: (TopicId, Letter)| self.letters.extend([note]))
+            note.map(|note: (TopicId, DeadLetter)| self.letters.extend([note]))
         } else {
             None
         };
@@ -296,7 +296,7 @@ impl Trials {
              sender is told room_error: GET /v1/rooms/KIND/NAME/set-aside"
         );
         metrics::counter!(crate::telemetry::SET_ASIDE).increment(1);
-        let letter = Letter {
+        let letter = DeadLetter {
             room: room.clone(),
             at_ms: now_ms,
             input: input.clone(),

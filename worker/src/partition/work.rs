@@ -3,7 +3,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use outlast_protocol::{Payload, Pos, RoomName};
 use outlast_store::{Answer, Entry, Input, Request, RoomCommit, TopicId};
 
-use super::{Asker, Batch, Suspect, Want, stops::Stops};
+use super::{Batch, Effect, Requester, Suspect, stops::Stops};
 use crate::host::Host;
 
 /// A batch in progress.
@@ -24,7 +24,7 @@ pub(super) struct Work {
     pub(super) wants_wakes: bool,
     pub(super) wants_unread: bool,
     /// Whether what is due, and which rooms it all needs, has yet to be put down.
-    pub(super) wants_muster: bool,
+    pub(super) wants_plan: bool,
     /// Whether it has yet to be noted what is tried.
     pub(super) wants_group: bool,
     /// How many more tasks are tried in this batch.
@@ -52,7 +52,7 @@ impl Work {
             woken: BTreeSet::new(),
             wants_wakes: false,
             wants_unread: false,
-            wants_muster: false,
+            wants_plan: false,
             wants_group: false,
             left: usize::MAX,
             has_done_any: false,
@@ -64,7 +64,7 @@ impl Work {
     }
 
     /// Notes which rooms the tasks need that are not in memory.
-    pub(super) fn muster(&mut self, queue: &VecDeque<Task>, rooms: &HashMap<RoomName, Host>) {
+    pub(super) fn plan_loads(&mut self, queue: &VecDeque<Task>, rooms: &HashMap<RoomName, Host>) {
         let needed: BTreeSet<_> = queue.iter().filter_map(Task::room).collect();
         let missing = needed.into_iter().filter(|room| !rooms.contains_key(*room));
         self.to_load = missing.cloned().collect();
@@ -76,20 +76,20 @@ impl Work {
         task: &Task,
         rooms: &HashMap<RoomName, Host>,
         stops: &Stops,
-    ) -> Option<Want> {
+    ) -> Option<Effect> {
         let name = task.room()?;
         let Some(host) = rooms.get(name).filter(|host| !host.is_spoilt()) else {
-            return Some(Want::Load(vec![name.clone()]));
+            return Some(Effect::Load(vec![name.clone()]));
         };
         let again = || stops.is_due(name, self.batch.now_ms) || task.is_reload();
         if host.is_stopped() && again() && self.loaded.as_ref() != Some(name) && host.can_revive() {
-            return Some(Want::Load(vec![name.clone()]));
+            return Some(Effect::Load(vec![name.clone()]));
         }
         let (Task::Take(_, input) | Task::Parked(input) | Task::Kept(input)) = task else {
             return None;
         };
         let look_up = self.log.is_none() && host.must_look_up(input);
-        look_up.then(|| Want::ReadLog(name.clone()))
+        look_up.then(|| Effect::ReadLog(name.clone()))
     }
 
     /// Answers an operator, of whom no room hears.
@@ -102,7 +102,7 @@ impl Work {
             gateway,
             ..
         } = input;
-        let asker = Asker {
+        let asker = Requester {
             sid,
             generation,
             gateway,

@@ -7,10 +7,10 @@ use outlast_protocol::{Pos, SnapshotReason};
 use super::{
     super::{
         item::Item,
-        past::{self, Past},
-        window::Place,
+        segment::{self, Segment},
+        window::Lookup,
     },
-    Core, Cursor, Pulled, Read,
+    Core, Cursor, LogRead, Pulled,
 };
 
 impl Core {
@@ -23,20 +23,20 @@ impl Core {
     ) -> Pulled {
         loop {
             match self.window.locate(cursor.pos) {
-                Place::Next(index) => {
+                Lookup::Next(index) => {
                     // What is said counts until the log was seen to go on from there: later it may be another history (R4).
                     (cursor.doubt, cursor.said) = (None, false);
                     let items = (index..).map_while(|index| self.window.get(index));
                     let all = hand_out(items, cursor, &mut take);
                     return if all { Pulled::End } else { Pulled::More };
                 }
-                Place::After if cursor.said && self.has_looked(cursor) => {
+                Lookup::After if cursor.said && self.has_looked(cursor) => {
                     // What the log was asked for is gone from it: the room has the last word, and what it says next
                     // stands behind that.
                     self.reset(cursor.pos);
                 }
-                Place::After | Place::Fork => return self.doubt(cursor),
-                Place::Before => {
+                Lookup::After | Lookup::Fork => return self.doubt(cursor),
+                Lookup::Before => {
                     if let Some(pulled) = self.pull_past(cursor, &mut take) {
                         return pulled;
                     }
@@ -54,7 +54,7 @@ impl Core {
         }
         // While the log is asked, and where it is not known to have ended there, the window may show a
         // history that the store has lost (R4).
-        let known = matches!(self.window.locate(seated), Place::Next(_)) && !self.is_refreshing();
+        let known = matches!(self.window.locate(seated), Lookup::Next(_)) && !self.is_refreshing();
         match cursor.asked {
             None if known => {}
             None => {
@@ -78,13 +78,13 @@ impl Core {
         cursor: &mut Cursor,
         take: &mut impl FnMut(&Item) -> bool,
     ) -> Option<Pulled> {
-        let (number, start) = (Past::number(cursor.pos), cursor.pos);
+        let (number, start) = (Segment::number(cursor.pos), cursor.pos);
         let Some(past) = self.past.get(&number) else {
             self.want_stretch(number);
             return Some(Pulled::Wait);
         };
         match past.locate(cursor.pos) {
-            past::Place::Next(index) => {
+            segment::SegmentPos::Next(index) => {
                 let items = (index..).map_while(|index| past.get(index));
                 if !hand_out(items, cursor, take) {
                     cursor.doubt = None;
@@ -93,8 +93,8 @@ impl Core {
                 // Where the stretch ends here and the log does not, it was read too early.
                 (cursor.pos == start).then(|| self.doubt(cursor))
             }
-            past::Place::Trimmed => Some(Pulled::Lost(SnapshotReason::Trimmed)),
-            past::Place::Fork => Some(self.doubt(cursor)),
+            segment::SegmentPos::Trimmed => Some(Pulled::Lost(SnapshotReason::Trimmed)),
+            segment::SegmentPos::Fork => Some(self.doubt(cursor)),
         }
     }
 
@@ -106,15 +106,15 @@ impl Core {
             false => 0,
         };
         let (skip, before) = match self.window.locate(cursor.pos) {
-            Place::Next(index) => (index, 0),
-            Place::Before => (0, self.window.before().off - cursor.pos.off),
-            Place::After | Place::Fork => return None,
+            Lookup::Next(index) => (index, 0),
+            Lookup::Before => (0, self.window.before().off - cursor.pos.off),
+            Lookup::After | Lookup::Fork => return None,
         };
         let bytes: usize = self.window.items().skip(skip).map(sent).sum();
         if before == 0 {
             return Some(bytes);
         }
-        let known = self.past.values().flat_map(Past::items);
+        let known = self.past.values().flat_map(Segment::items);
         let known = known.chain(self.window.items());
         let (count, known) = known.fold((0, 0), |(count, bytes), item| {
             (count + 1, bytes + sent(item))
@@ -145,7 +145,8 @@ impl Core {
     fn want_stretch(&mut self, number: u64) {
         if self.reading.insert(number) {
             let refreshes = self.refreshes.finished;
-            self.wants.push_back(Read::LogSlice { number, refreshes });
+            self.wants
+                .push_back(LogRead::LogSlice { number, refreshes });
         }
     }
 }

@@ -133,7 +133,7 @@ struct World {
     announced: VecDeque<Heard>,
     /// How many announcements come before [`Heard::Missed`].
     missed_after: Option<usize>,
-    asked: VecDeque<Read>,
+    asked: VecDeque<LogRead>,
     answers: VecDeque<Answer>,
 }
 
@@ -288,12 +288,12 @@ impl World {
             return;
         };
         self.answers.push_back(match read {
-            Read::Refresh => {
+            LogRead::Refresh => {
                 let from = self.core.head();
                 Answer::Refresh(from, self.log.read(from.off.max(1), REFRESH_MAX))
             }
-            Read::LogSlice { number, refreshes } => {
-                let (from, max) = Past::range(number);
+            LogRead::LogSlice { number, refreshes } => {
+                let (from, max) = Segment::range(number);
                 Answer::LogSlice(number, refreshes, self.log.read(from, max))
             }
         });
@@ -306,7 +306,7 @@ impl World {
                 let absorbed = self.core.absorb(from, read);
                 self.wake(Wakes::Everybody);
                 match absorbed {
-                    Absorbed::More => self.asked.push_back(Read::Refresh),
+                    Absorbed::More => self.asked.push_back(LogRead::Refresh),
                     Absorbed::Done => self.wake_waiting(),
                 }
             }

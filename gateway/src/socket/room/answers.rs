@@ -5,9 +5,9 @@ use outlast_store::{Answer, Outcome, OutcomeBody};
 use tokio::time::Instant;
 
 use super::{Due, Joined, Room, Stand};
-use crate::hub::{Cursor, Place, Pulled};
+use crate::hub::{Cursor, LogReader, Pulled};
 
-impl<S: Place> Room<S> {
+impl<S: LogReader> Room<S> {
     /// The room answers; returns what the client is told of that now.
     pub(crate) fn hear(&mut self, answer: Answer, now: Instant) -> Option<ServerFrame> {
         if self.holds() {

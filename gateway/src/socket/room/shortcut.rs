@@ -6,7 +6,7 @@ use outlast_protocol::{Payload, Pos};
 use tokio::time::Instant;
 
 use super::{Room, Stand, TURN_BYTES, VIEW_TURN};
-use crate::hub::Place;
+use crate::hub::LogReader;
 
 /// Up to where a member's actions are settled, as of the room's last commit when the member came back.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ impl Shortcut {
     }
 }
 
-impl<S: Place> Room<S> {
+impl<S: LogReader> Room<S> {
     /// Whether the replay waits for the room to show itself instead.
     pub(super) fn takes_shortcut(&mut self, now: Instant) -> bool {
         let (Stand::In(follow), Some(seat)) = (&mut self.stand, &self.seat) else {

@@ -19,10 +19,10 @@ use self::{
     ends::{Frames, Window},
     host::Host,
 };
-use super::{Room, Settled, Turn, Word, turn::Desk};
+use super::{Room, Settled, Turn, Word, deliver::Desk};
 use crate::{
-    hub::{Core, Cursor, Read},
-    room_gate::{RoomGate, Verdict},
+    hub::{Core, Cursor, LogRead},
+    sequencer::{Sequencer, Verdict},
 };
 
 mod client;
@@ -58,7 +58,7 @@ impl World {
         core.borrow_mut().seed(Pos::START);
         let mute = random.random_bool(0.3);
         let loses = random.random_bool(0.3);
-        let room = room(&core, RoomGate::default());
+        let room = room(&core, Sequencer::default());
         World {
             random,
             host: Host {
@@ -218,11 +218,11 @@ impl World {
             };
             let mut core = self.core.borrow_mut();
             match read {
-                Read::Refresh => {
+                LogRead::Refresh => {
                     let head = core.head();
                     core.absorb(head, self.host.read(head.off.max(1), usize::MAX));
                 }
-                Read::LogSlice { number, refreshes } => {
+                LogRead::LogSlice { number, refreshes } => {
                     core.insert(number, refreshes, self.host.read((number * 64).max(1), 65));
                 }
             }
@@ -285,7 +285,7 @@ impl World {
             .iter()
             .any(|(_, kind)| *kind == Kind::Join);
         let pos = self.client.pos.filter(|_| !joins);
-        self.room = room(&self.core, RoomGate::known());
+        self.room = room(&self.core, Sequencer::known());
         let sits = self
             .host
             .joined
@@ -336,7 +336,7 @@ impl World {
     }
 }
 
-fn room(core: &Rc<RefCell<Core>>, gate: RoomGate) -> Room<Window> {
+fn room(core: &Rc<RefCell<Core>>, gate: Sequencer) -> Room<Window> {
     let mut room = Room::new(ROOM.parse().unwrap(), gate);
     room.seat = Some(Window(core.clone()));
     room

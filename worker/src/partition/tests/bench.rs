@@ -14,7 +14,7 @@ use super::lab::{Action, Lab};
 use crate::{
     Registry, WorkerSettings,
     host::Loaded,
-    partition::{Partition, Trials, UNREAD_MAX, WAKES_MAX, Want},
+    partition::{Effect, Partition, Trials, UNREAD_MAX, WAKES_MAX},
     watch::Watch,
 };
 
@@ -152,7 +152,7 @@ impl Bench {
         self.core.begin(entries, self.now_ms, self.entropy);
         loop {
             match self.core.advance() {
-                Want::Load(rooms) => {
+                Effect::Load(rooms) => {
                     for room in rooms {
                         self.loads += 1;
                         let loaded = match self.core.quarantined(&room).map(str::to_owned) {
@@ -162,15 +162,15 @@ impl Bench {
                         self.core.loaded(room, loaded, self.now_ms);
                     }
                 }
-                Want::Note(changes) => self.shelf.note(changes),
-                Want::Wakes => self.core.wakes_read(self.shelf.wakes()),
-                Want::Unread => self.core.unread_read(self.shelf.unread_first()),
-                Want::ReadLog(room) => {
+                Effect::Note(changes) => self.shelf.note(changes),
+                Effect::Wakes => self.core.wakes_read(self.shelf.wakes()),
+                Effect::Unread => self.core.unread_read(self.shelf.unread_first()),
+                Effect::ReadLog(room) => {
                     let on_shelf = self.shelf.rooms.get(&room).cloned().unwrap_or_default();
                     self.core.log_read(on_shelf.log);
                 }
-                Want::Commit(commit) => return Some(*commit),
-                Want::Nothing => return None,
+                Effect::Commit(commit) => return Some(*commit),
+                Effect::Nothing => return None,
             }
         }
     }
@@ -189,27 +189,27 @@ impl Bench {
             self.core.begin(entries, self.now_ms, self.entropy);
             loop {
                 match self.core.advance() {
-                    Want::Note(changes) => {
+                    Effect::Note(changes) => {
                         self.shelf.note(changes);
                         noted += 1;
                         if noted == notes {
                             break;
                         }
                     }
-                    Want::Load(rooms) => {
+                    Effect::Load(rooms) => {
                         for room in rooms {
                             let loaded = self.shelf.load(&room);
                             self.core.loaded(room, loaded, self.now_ms);
                         }
                     }
-                    Want::Wakes => self.core.wakes_read(self.shelf.wakes()),
-                    Want::Unread => self.core.unread_read(self.shelf.unread_first()),
-                    Want::ReadLog(_) => self.core.log_read(Vec::new()),
-                    Want::Commit(commit) => {
+                    Effect::Wakes => self.core.wakes_read(self.shelf.wakes()),
+                    Effect::Unread => self.core.unread_read(self.shelf.unread_first()),
+                    Effect::ReadLog(_) => self.core.log_read(Vec::new()),
+                    Effect::Commit(commit) => {
                         self.shelf.commit(&commit);
                         break;
                     }
-                    Want::Nothing => panic!("nothing more is noted than {noted}"),
+                    Effect::Nothing => panic!("nothing more is noted than {noted}"),
                 }
             }
         }
@@ -341,7 +341,7 @@ impl Shelf {
 impl OnShelf {
     fn commit(&mut self, change: &RoomCommit) {
         let load = &mut self.load;
-        assert_eq!(change.behind, load.last, "a commit continues the log");
+        assert_eq!(change.prev, load.last, "a commit continues the log");
         for entry in &change.entries {
             assert_eq!(entry.pos.off, load.last.off + 1, "no position is left out");
             assert!(self.log.last().is_none_or(|last| last.at <= entry.at));

@@ -336,7 +336,7 @@ fn w6_a_room_whose_log_cannot_be_read_is_left_alone() {
     room.unreadable = true;
     bench.crash();
     let commit = bench.tell(7, 2, Request::Detached);
-    assert_eq!(commit.rooms[0].behind, bench.log()[0].pos);
+    assert_eq!(commit.rooms[0].prev, bench.log()[0].pos);
     assert_eq!(bench.room().load.parked.len(), 1);
     // Whoever takes over knows what is set aside already.
     for _ in 0..3 {

@@ -20,12 +20,12 @@ fn r4_nobody_is_told_to_go_on_from_an_entry_that_the_store_may_have_lost() {
     let mut places = vec![core.check(&mut cursor, end)];
     while let Some(read) = core.poll_read() {
         match read {
-            Read::Refresh => {
+            LogRead::Refresh => {
                 let head = core.head();
                 core.absorb(head, log.read(head.off, REFRESH_MAX));
             }
-            Read::LogSlice { number, refreshes } => {
-                let (from, max) = Past::range(number);
+            LogRead::LogSlice { number, refreshes } => {
+                let (from, max) = Segment::range(number);
                 core.insert(number, refreshes, log.read(from, max));
             }
         }
@@ -43,12 +43,12 @@ fn r4_nobody_is_told_to_go_on_from_an_entry_that_the_store_may_have_lost() {
 fn answer_all(core: &mut Core, log: &Log) {
     while let Some(read) = core.poll_read() {
         match read {
-            Read::Refresh => {
+            LogRead::Refresh => {
                 let head = core.head();
                 core.absorb(head, log.read(head.off.max(1), REFRESH_MAX));
             }
-            Read::LogSlice { number, refreshes } => {
-                let (from, max) = Past::range(number);
+            LogRead::LogSlice { number, refreshes } => {
+                let (from, max) = Segment::range(number);
                 core.insert(number, refreshes, log.read(from, max));
             }
         }
@@ -135,7 +135,7 @@ fn e1_a_feed_is_not_set_back_by_what_was_read_before_it_was_seeded() {
     let news = log.commit(&[0]);
     core.announce(behind, news, Vec::new());
     core.seed(log.end());
-    if let (Some(Read::Refresh), head, read) = early {
+    if let (Some(LogRead::Refresh), head, read) = early {
         core.absorb(head, read);
     }
     answer_all(&mut core, &log);

@@ -6,15 +6,15 @@ use bytes::Bytes;
 use outlast_protocol::{Codec, ServerFrame};
 
 use crate::{
-    hub::{Core, Cursor, Item, Place, Pulled},
-    socket::room::turn::Desk,
+    hub::{Core, Cursor, Item, LogReader, Pulled},
+    socket::room::deliver::Desk,
 };
 
 /// The feed of the room.
 #[derive(Clone)]
 pub(super) struct Window(pub(super) Rc<RefCell<Core>>);
 
-impl Place for Window {
+impl LogReader for Window {
     fn set_member(&self, _: u32) {}
 
     fn pull(&self, cursor: &mut Cursor, take: impl FnMut(&Item) -> bool) -> Pulled {

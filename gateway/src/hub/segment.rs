@@ -13,7 +13,7 @@ pub(crate) const COVERS: u64 = 64;
 /// A stretch: the entries that stand at the positions it covers, and the one behind them, so that a
 /// reader finds both its place and what comes next.
 #[derive(Debug)]
-pub(crate) struct Past {
+pub(crate) struct Segment {
     items: Vec<Arc<Item>>,
     first_off: u64,
     last: Pos,
@@ -22,7 +22,7 @@ pub(crate) struct Past {
 
 /// Where a position lies, seen from the stretch that covers it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum SegmentPos {
     /// The item with this index is the next; there may be none here.
     Next(usize),
     /// Older than the log.
@@ -31,7 +31,7 @@ pub(crate) enum Place {
     Fork,
 }
 
-impl Past {
+impl Segment {
     /// The number of the stretch that covers a position.
     pub(crate) fn number(pos: Pos) -> u64 {
         pos.off / COVERS
@@ -53,7 +53,7 @@ impl Past {
             .map(|entry| Arc::new(Item::new(entry)))
             .collect();
         let bytes = items.iter().map(|item| item.bytes()).sum();
-        Past {
+        Segment {
             items,
             first_off,
             last,
@@ -75,18 +75,18 @@ impl Past {
     }
 
     /// Where a reader stands that has read up to `pos`, which this stretch covers.
-    pub(crate) fn locate(&self, pos: Pos) -> Place {
+    pub(crate) fn locate(&self, pos: Pos) -> SegmentPos {
         if pos == Pos::START && self.first_off <= 1 {
-            return Place::Next(0);
+            return SegmentPos::Next(0);
         }
         let here = self
             .items
             .binary_search_by_key(&pos.off, |item| item.entry.pos.off);
         match here {
-            Ok(index) if self.items[index].entry.pos == pos => Place::Next(index + 1),
-            Ok(_) => Place::Fork,
-            Err(_) if pos.off < self.first_off && self.last != Pos::START => Place::Trimmed,
-            Err(_) => Place::Fork,
+            Ok(index) if self.items[index].entry.pos == pos => SegmentPos::Next(index + 1),
+            Ok(_) => SegmentPos::Fork,
+            Err(_) if pos.off < self.first_off && self.last != Pos::START => SegmentPos::Trimmed,
+            Err(_) => SegmentPos::Fork,
         }
     }
 }

@@ -11,13 +11,13 @@ use crate::telemetry;
 
 /// How many connections may be without a session at once.
 #[derive(Debug, Clone)]
-pub(crate) struct Lobby {
+pub(crate) struct ConnectionLimit {
     places: Arc<Semaphore>,
 }
 
 /// A connection's place in the lobby; the last one who drops it makes room.
 #[derive(Debug, Clone)]
-pub(crate) struct Guest {
+pub(crate) struct ConnectionPermit {
     _place: Arc<OwnedSemaphorePermit>,
 }
 
@@ -25,22 +25,22 @@ pub(crate) struct Guest {
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\n\
                       connection: close\r\n\r\n";
 
-impl Lobby {
+impl ConnectionLimit {
     pub(crate) fn new(places: usize) -> Self {
         let places = places.min(Semaphore::MAX_PERMITS);
-        Lobby {
+        ConnectionLimit {
             places: Arc::new(Semaphore::new(places)),
         }
     }
 
     /// Takes a connection in, or turns it away at once.
-    pub(crate) fn enter(&self, tcp: &TcpStream) -> Option<Guest> {
+    pub(crate) fn enter(&self, tcp: &TcpStream) -> Option<ConnectionPermit> {
         if let Ok(place) = self.places.clone().try_acquire_owned() {
-            return Some(Guest {
+            return Some(ConnectionPermit {
                 _place: Arc::new(place),
             });
         }
-        Lobby::turn_away(tcp);
+        ConnectionLimit::turn_away(tcp);
         None
     }
 

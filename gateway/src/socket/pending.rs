@@ -12,8 +12,8 @@ use super::patience::Patience;
 /// since a reply may be lost: what waits for too long is asked again, and the room tells repetitions by
 /// their numbers. Of acts whose outcomes will stand in the log only the numbers are kept.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
-    questions: VecDeque<Question>,
+pub(crate) struct PendingActions {
+    questions: VecDeque<PendingAction>,
     bytes: usize,
     /// For the answers to all questions that were sent.
     patience: Option<Patience>,
@@ -30,7 +30,7 @@ pub(crate) struct Asked {
 }
 
 #[derive(Debug)]
-struct Question {
+struct PendingAction {
     n: u64,
     request: Request,
     bytes: usize,
@@ -60,7 +60,7 @@ const CHECKS_MAX: usize = 8;
 /// How many questions one room may have open.
 const QUESTIONS_MAX: usize = 256;
 
-impl Asked {
+impl PendingActions {
     pub(crate) fn is_empty(&self) -> bool {
         self.questions.is_empty() && self.entries.is_none()
     }
@@ -88,14 +88,14 @@ impl Asked {
 
     /// The leave that the session has asked for: no act behind that has its outcome in the log.
     pub(crate) fn first_leave(&self) -> Option<u64> {
-        let leaves = |question: &&Question| matches!(question.request, Request::Leave { .. });
+        let leaves = |question: &&PendingAction| matches!(question.request, Request::Leave { .. });
         let mut questions = self.questions.iter();
         questions.find(leaves).map(|question| question.n)
     }
 
     /// Whether the session has asked to leave and to come back: what the log says behind the join belongs to that.
     pub(crate) fn returns(&self) -> bool {
-        let joins = |question: &Question| matches!(question.request, Request::Join { .. });
+        let joins = |question: &PendingAction| matches!(question.request, Request::Join { .. });
         self.first_leave().is_some_and(|leave| {
             let mut behind = self.questions.iter().filter(|question| question.n > leave);
             behind.any(joins)
@@ -118,7 +118,7 @@ impl Asked {
         self.patience.get_or_insert_with(|| Patience::new(now));
     }
 
-    /// An action waits until the room has shown itself: [`Asked::release`] has it sent.
+    /// An action waits until the room has shown itself: [`PendingActions::release`] has it sent.
     pub(crate) fn hold(&mut self, n: u64, request: Request, now: Instant) {
         self.push(n, request, now, false);
     }
@@ -132,7 +132,7 @@ impl Asked {
     pub(crate) fn release(&mut self, now: Instant) -> Vec<Request> {
         self.patience.get_or_insert_with(|| Patience::new(now));
         let held = self.questions.iter_mut().filter(|question| !question.sent);
-        let release = |question: &mut Question| {
+        let release = |question: &mut PendingAction| {
             question.sent = true;
             question.request.clone()
         };
@@ -159,7 +159,7 @@ impl Asked {
         };
         self.drop_from(n);
         self.bytes += bytes;
-        self.questions.push_back(Question {
+        self.questions.push_back(PendingAction {
             n,
             request,
             bytes,
@@ -261,7 +261,8 @@ impl Asked {
     /// leave.
     pub(crate) fn settle_acts(&mut self, now: Instant) {
         let end = self.first_leave().unwrap_or(u64::MAX);
-        let stands = |question: &Question| question.acts() && question.sent && question.n < end;
+        let stands =
+            |question: &PendingAction| question.acts() && question.sent && question.n < end;
         let acts = self.questions.iter().filter(|question| stands(question));
         let numbers: Vec<u64> = acts.map(|question| question.n).collect();
         self.retain(|question| !stands(question));
@@ -274,7 +275,7 @@ impl Asked {
 
     /// The client was told that the session is out: whatever it asked before a join is over for it (A9).
     pub(crate) fn give_up(&mut self) {
-        let joins = |question: &&Question| matches!(question.request, Request::Join { .. });
+        let joins = |question: &&PendingAction| matches!(question.request, Request::Join { .. });
         let join = self.questions.iter().find(joins);
         let end = join.map_or(u64::MAX, |question| question.n);
         self.retain(|question| question.n >= end);
@@ -348,7 +349,7 @@ impl Asked {
 
     /// A snapshot will be the word for whatever has waited so long.
     pub(crate) fn excuse(&mut self, now: Instant) {
-        let late = |question: &&mut Question| now >= question.since + WORD_WITHIN;
+        let late = |question: &&mut PendingAction| now >= question.since + WORD_WITHIN;
         let questions = self.questions.iter_mut().filter(late);
         questions.for_each(|question| question.since = now);
         if let Some(entries) = &mut self.entries {
@@ -384,7 +385,7 @@ impl Asked {
         requests
     }
 
-    fn retain(&mut self, mut keep: impl FnMut(&Question) -> bool) {
+    fn retain(&mut self, mut keep: impl FnMut(&PendingAction) -> bool) {
         let bytes = &mut self.bytes;
         self.questions.retain(|question| {
             let keep = keep(question);
@@ -420,7 +421,7 @@ impl Entries {
     }
 }
 
-impl Question {
+impl PendingAction {
     fn acts(&self) -> bool {
         matches!(self.request, Request::Act { .. })
     }

@@ -17,8 +17,8 @@ use crate::{
     attach::attach,
     auth,
     bye::Bye,
-    gateway::{Shared, Who},
-    hello::Hello,
+    first_frame::FirstFrame,
+    gateway::{AttachId, Shared},
     hub::{Hub, Wake},
     resume::resume,
     socket::Socket,
@@ -26,9 +26,9 @@ use crate::{
 };
 
 /// A client that has said what it wants, and has no session yet.
-pub(crate) struct Newcomer {
+pub(crate) struct AttachRequest {
     pub(crate) wire: Box<Wire>,
-    hello: Hello,
+    hello: FirstFrame,
     rank: Rank,
 }
 
@@ -44,26 +44,26 @@ pub(crate) struct Attach {
     shared: Arc<Shared>,
 }
 
-impl Newcomer {
-    pub(crate) fn new(wire: Box<Wire>, hello: Hello, hub: &Hub) -> Self {
+impl AttachRequest {
+    pub(crate) fn new(wire: Box<Wire>, hello: FirstFrame, hub: &Hub) -> Self {
         let rank = match &hello {
-            Hello::Open { .. } => Rank::Open,
-            Hello::Resume { rooms, .. } if hub.is_current(rooms) => Rank::Current,
-            Hello::Resume { .. } => Rank::Resume,
+            FirstFrame::Open { .. } => Rank::Open,
+            FirstFrame::Resume { rooms, .. } if hub.is_current(rooms) => Rank::Current,
+            FirstFrame::Resume { .. } => Rank::Resume,
         };
-        Newcomer { wire, hello, rank }
+        AttachRequest { wire, hello, rank }
     }
 }
 
-impl Applicant for Newcomer {
+impl Applicant for AttachRequest {
     fn rank(&self) -> Rank {
         self.rank
     }
 
     fn name(&self) -> Option<&str> {
         match &self.hello {
-            Hello::Open { token, .. } => token.as_deref(),
-            Hello::Resume { sid, .. } => Some(sid),
+            FirstFrame::Open { token, .. } => token.as_deref(),
+            FirstFrame::Resume { sid, .. } => Some(sid),
         }
     }
 
@@ -81,9 +81,9 @@ impl Attach {
         Attach { shared }
     }
 
-    pub(crate) async fn attach(self, newcomer: Newcomer) -> Result<Box<Socket>, Refused> {
+    pub(crate) async fn attach(self, newcomer: AttachRequest) -> Result<Box<Socket>, Refused> {
         let Attach { shared } = self;
-        let Newcomer { wire, hello, .. } = newcomer;
+        let AttachRequest { wire, hello, .. } = newcomer;
         let session = match attach(&shared, &hello).await {
             Ok(session) => session,
             Err(bye) => return Err(Refused::Newcomer { wire, bye }),
@@ -92,7 +92,7 @@ impl Attach {
             .record("sid", tracing::field::display(session.sid))
             .record("generation", session.generation)
             .record("rooms", session.rooms.len());
-        let who = Who {
+        let who = AttachId {
             sid: session.sid,
             generation: session.generation,
         };
@@ -114,7 +114,7 @@ impl Attach {
     }
 }
 
-impl Service<Newcomer> for Attach {
+impl Service<AttachRequest> for Attach {
     type Response = Box<Socket>;
     type Error = Refused;
     type Future = Pin<Box<dyn Future<Output = Result<Box<Socket>, Refused>> + Send>>;
@@ -123,7 +123,7 @@ impl Service<Newcomer> for Attach {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, newcomer: Newcomer) -> Self::Future {
+    fn call(&mut self, newcomer: AttachRequest) -> Self::Future {
         let span = tracing::debug_span!(
             "attach",
             otel.kind = "server",
@@ -148,18 +148,18 @@ impl Refused {
 }
 
 /// Tells the client of its session.
-async fn greet(socket: &mut Socket, session: Attachment, hello: Hello) -> Result<(), Bye> {
+async fn greet(socket: &mut Socket, session: Attachment, hello: FirstFrame) -> Result<(), Bye> {
     let expires = session.identity.expires_at;
     if expires.is_some_and(|at| auth::left(at).is_zero()) {
         return Err(Bye::unauthorized("the token has expired"));
     }
     let welcome = socket.shared.welcome(&session);
     match hello {
-        Hello::Open { .. } => {
+        FirstFrame::Open { .. } => {
             socket.wire.send(&ServerFrame::Welcome { welcome });
             Ok(())
         }
-        Hello::Resume { rooms, .. } => {
+        FirstFrame::Resume { rooms, .. } => {
             Box::pin(resume(socket, welcome, session.rooms, &rooms)).await
         }
     }

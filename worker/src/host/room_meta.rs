@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the host keeps of a room besides its log and its seats.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Head {
+pub(crate) struct RoomMeta {
     /// The version of this record.
     v: u32,
     /// How many member numbers were given out.
@@ -17,16 +17,16 @@ pub(crate) struct Head {
 /// A head that this version cannot read.
 #[derive(Debug, thiserror::Error)]
 #[error("its head cannot be read: {0:?}")]
-pub(crate) struct UnreadableHead(String);
+pub(crate) struct UnreadableMeta(String);
 
 /// A clock that is ahead goes slower by one part in so many.
 const PACE: u64 = 50;
 
-impl Head {
+impl RoomMeta {
     const VERSION: u32 = 1;
 
     pub(crate) fn new() -> Self {
-        Head {
+        RoomMeta {
             v: Self::VERSION,
             members: 0,
             now_ms: 0,
@@ -34,10 +34,10 @@ impl Head {
         }
     }
 
-    pub(crate) fn read(text: &str) -> Result<Self, UnreadableHead> {
-        let head = serde_json::from_str::<Head>(text).ok();
+    pub(crate) fn read(text: &str) -> Result<Self, UnreadableMeta> {
+        let head = serde_json::from_str::<RoomMeta>(text).ok();
         head.filter(|head| head.v == Self::VERSION)
-            .ok_or_else(|| UnreadableHead(text.into()))
+            .ok_or_else(|| UnreadableMeta(text.into()))
     }
 
     pub(crate) fn write(&self) -> String {
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn w16_a_rooms_clock_that_is_ahead_goes_on_and_is_caught_up_with() {
-        let mut head = Head::new();
+        let mut head = RoomMeta::new();
         head.advance(1_000 + HOUR_MS);
         let (mut before_ms, mut store_ms) = (head.now_ms(), 1_000);
         head.advance(store_ms);
@@ -100,7 +100,7 @@ mod tests {
         for minute in 1.. {
             store_ms += 60_000;
             // As another worker would find it.
-            head = Head::read(&head.write()).unwrap();
+            head = RoomMeta::read(&head.write()).unwrap();
             head.advance(store_ms);
             if head.now_ms() == store_ms {
                 assert!((49 * 60..=51 * 60).contains(&minute), "{minute}");
@@ -110,14 +110,14 @@ mod tests {
             assert!((58_000..=60_000).contains(&passed_ms), "{passed_ms}");
             before_ms = head.now_ms();
         }
-        assert_eq!(Head::read(&head.write()).unwrap(), head);
+        assert_eq!(RoomMeta::read(&head.write()).unwrap(), head);
         assert!(!head.write().contains("store_ms"));
     }
 
     #[test]
     fn w16_a_rooms_clock_that_is_ahead_goes_on_in_steps_of_any_length() {
         for step_ms in [1, 2, 7, 49, 50, 51, 1_000] {
-            let mut head = Head::new();
+            let mut head = RoomMeta::new();
             head.advance(1_000 + HOUR_MS);
             let (start_ms, mut store_ms) = (head.now_ms(), 1_000);
             head.advance(store_ms);
@@ -136,7 +136,7 @@ mod tests {
     fn w16_a_wake_is_kept_in_the_stores_time_and_never_early_on_the_rooms_clock() {
         for ahead_ms in [0, 1, 777, HOUR_MS] {
             for in_ms in [0, 1, 49, 50, 51, 100, 999, 10_000, 5 * HOUR_MS] {
-                let mut head = Head::new();
+                let mut head = RoomMeta::new();
                 head.advance(10_000 + ahead_ms);
                 head.advance(10_000);
                 let at_ms = head.now_ms() + in_ms;

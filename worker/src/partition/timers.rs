@@ -7,19 +7,19 @@ const ASK_AGAIN_MS: u64 = 1_000;
 
 /// When which room is to be woken, as far as that is near: the rest is in the store.
 #[derive(Default)]
-pub(crate) struct Alarms {
+pub(crate) struct Timers {
     by_time: BTreeSet<(u64, RoomName)>,
     by_room: HashMap<RoomName, u64>,
     /// From when on the store may know of others.
     horizon_ms: Option<u64>,
 }
 
-impl Alarms {
+impl Timers {
     /// Nothing is known yet.
     pub(crate) fn unknown() -> Self {
-        Alarms {
+        Timers {
             horizon_ms: Some(0),
-            ..Alarms::default()
+            ..Timers::default()
         }
     }
 

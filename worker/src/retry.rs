@@ -15,17 +15,13 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 /// Whether the store does as the parts of a worker ask. It is logged when the first of them finds that
 /// it does not, and when none does any more.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Reach {
+pub(crate) struct StoreRetry {
     failing: Arc<AtomicUsize>,
 }
 
-impl Reach {
+impl StoreRetry {
     /// Asks the store until it answers. What it refuses for good is the caller's.
-    pub(crate) async fn insist<T, F>(
-        &self,
-        what: &str,
-        ask: impl Fn() -> F,
-    ) -> Result<T, StoreError>
+    pub(crate) async fn retry<T, F>(&self, what: &str, ask: impl Fn() -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
@@ -45,12 +41,12 @@ impl Reach {
 /// One part's trouble with the store, if it has any.
 #[derive(Debug)]
 pub(crate) struct Trouble {
-    reach: Reach,
+    reach: StoreRetry,
     failing: bool,
 }
 
 impl Trouble {
-    pub(crate) fn none(reach: &Reach) -> Self {
+    pub(crate) fn none(reach: &StoreRetry) -> Self {
         Trouble {
             reach: reach.clone(),
             failing: false,

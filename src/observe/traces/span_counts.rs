@@ -32,7 +32,7 @@ const SAY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Which spans wait for the collector, and what has become of the others.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct SpanCounts {
     waiting: AtomicUsize,
     waiting_max: usize,
     losses: Mutex<Losses>,
@@ -71,9 +71,9 @@ impl Losses {
     }
 }
 
-impl Ledger {
+impl SpanCounts {
     pub(super) fn new(waiting_max: usize) -> Self {
-        Ledger {
+        SpanCounts {
             waiting: AtomicUsize::new(0),
             waiting_max,
             losses: Mutex::default(),

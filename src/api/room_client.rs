@@ -13,7 +13,7 @@ use tokio::{
 use super::problem::Problem;
 
 /// Asks rooms, and waits for what they answer.
-pub(super) struct Asks {
+pub(super) struct RoomClient {
     store: SharedStore,
     me: NodeId,
     waiting: Mutex<HashMap<Asked, Vec<oneshot::Sender<Answer>>>>,
@@ -33,9 +33,9 @@ const APPEND_WITHIN_MS: u64 = 10_000;
 /// How long to wait before the store is asked again.
 const RETRY: Duration = Duration::from_millis(500);
 
-impl Asks {
-    pub(super) fn start(store: SharedStore) -> Arc<Asks> {
-        let asks = Arc::new(Asks {
+impl RoomClient {
+    pub(super) fn start(store: SharedStore) -> Arc<RoomClient> {
+        let asks = Arc::new(RoomClient {
             store,
             me: NodeId::random(),
             waiting: Mutex::default(),

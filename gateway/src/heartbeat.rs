@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// The heartbeat of one socket.
 #[derive(Debug)]
-pub(crate) struct Beat {
+pub(crate) struct Heartbeat {
     every: Duration,
     sent: Instant,
     heard: Instant,
@@ -25,9 +25,9 @@ pub(crate) enum Due {
     Silent,
 }
 
-impl Beat {
+impl Heartbeat {
     pub(crate) fn new(every: Duration, now: Instant) -> Self {
-        Beat {
+        Heartbeat {
             every,
             sent: now,
             heard: now,
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn f1_pings_after_a_heartbeat_of_silence_and_gives_up_after_two() {
         let start = Instant::now();
-        let mut beat = Beat::new(S(25), start);
+        let mut beat = Heartbeat::new(S(25), start);
         assert_eq!(beat.due(start + S(24)), Due::Nothing);
         assert_eq!(beat.next(), start + S(25));
         assert_eq!(beat.due(start + S(25)), Due::Ping);
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn f1_who_only_listens_to_a_busy_room_is_asked_too() {
         let start = Instant::now();
-        let mut beat = Beat::new(S(25), start);
+        let mut beat = Heartbeat::new(S(25), start);
         let mut pings = 0;
         for second in 1..1_000 {
             let now = start + S(second);
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn f1_who_was_not_asked_in_time_is_not_gone() {
         let start = Instant::now();
-        let mut beat = Beat::new(S(25), start);
+        let mut beat = Heartbeat::new(S(25), start);
         // The gateway stood still.
         assert_eq!(beat.due(start + S(60)), Due::Ping);
         beat.pinged(start + S(60));

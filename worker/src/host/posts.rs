@@ -7,7 +7,7 @@ use super::{Host, run::Cause};
 use crate::{
     Refusal,
     live::Ask,
-    partition::{Asker, Batch},
+    partition::{Batch, Requester},
 };
 
 /// The number that a post bears: there is one for each idempotency key.
@@ -18,7 +18,13 @@ const NOBODY: Member = 0;
 
 impl Host {
     /// Takes what was posted, once for each idempotency key, which the asker's sid stands for.
-    pub(super) fn post(&mut self, asker: &Asker, user: String, action: Payload, batch: &mut Batch) {
+    pub(super) fn post(
+        &mut self,
+        asker: &Requester,
+        user: String,
+        action: Payload,
+        batch: &mut Batch,
+    ) {
         let seat = self.seats.get(&asker.sid);
         if let Some(outcome) = seat.and_then(|seat| seat.outcomes.first()) {
             let answer = Answer::Outcome(outcome.clone());
@@ -45,7 +51,7 @@ impl Host {
     }
 
     /// Answers what the room shows to nobody in particular.
-    pub(super) fn look(&mut self, asker: &Asker, batch: &mut Batch) {
+    pub(super) fn look(&mut self, asker: &Requester, batch: &mut Batch) {
         // Where the room fails at this, silence makes whoever asked ask again.
         if let Ok(state) = self.view(NOBODY) {
             let answer = self.seated(asker, Some(state));

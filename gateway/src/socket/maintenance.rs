@@ -13,10 +13,10 @@ use super::{
     job::{Job, Jobs, What},
     room::Word,
 };
-use crate::{bye::Bye, hub::Seat};
+use crate::{bye::Bye, hub::Subscription};
 
 /// What has to be done next.
-pub(super) enum Chore {
+pub(super) enum Task {
     /// Nothing, before something else happens.
     Never,
     /// Something, then.
@@ -37,7 +37,7 @@ impl Socket {
     pub(super) fn did(
         &mut self,
         what: What,
-        did: Result<Option<Seat>, SessionError>,
+        did: Result<Option<Subscription>, SessionError>,
         now: Instant,
     ) -> Result<(), Bye> {
         let seat = match did {
@@ -85,15 +85,15 @@ impl Socket {
     }
 
     /// What has to be done with the store besides what the client asks for.
-    pub(super) fn next_chore(&mut self, now: Instant) -> Chore {
+    pub(super) fn next_chore(&mut self, now: Instant) -> Task {
         if self.job.is_some() {
-            return Chore::Never;
+            return Task::Never;
         }
         if now < self.chores_from {
-            return Chore::At(self.chores_from);
+            return Task::At(self.chores_from);
         }
         if let Some(identity) = self.unsaved.take() {
-            return Chore::Now(self.jobs().renew(identity));
+            return Task::Now(self.jobs().renew(identity));
         }
         let jobs = Jobs {
             shared: &self.shared,
@@ -106,13 +106,13 @@ impl Socket {
         let mut next = None;
         for (slot, room) in self.rooms.iter() {
             if room.is_over() {
-                return Chore::Now(jobs.forget(slot, room.name.clone()));
+                return Task::Now(jobs.forget(slot, room.name.clone()));
             }
             match room.word(now) {
                 Some(Word::Frame(frame)) => self.wire.send(&frame),
                 Some(Word::End) => {
                     let reason = "a room and its log contradict each other";
-                    return Chore::End(Bye::new(CloseCode::Busy, reason).retry(CONTRADICTED_MS));
+                    return Task::End(Bye::new(CloseCode::Busy, reason).retry(CONTRADICTED_MS));
                 }
                 None => {}
             }
@@ -121,7 +121,7 @@ impl Socket {
             }
             let again = room.ask_again(now);
             if !again.is_empty() {
-                return Chore::Now(jobs.append(What::AskAgain, room.name.clone(), again));
+                return Task::Now(jobs.append(What::AskAgain, room.name.clone(), again));
             }
             if let Some(at) = room.shows_at(now)
                 && shows.is_none_or(|(first, _)| at < first)
@@ -141,11 +141,11 @@ impl Socket {
                     shared: &self.shared,
                     who: self.who,
                 };
-                return Chore::Now(jobs.append(What::View, name, view));
+                return Task::Now(jobs.append(What::View, name, view));
             }
             next = next.into_iter().chain([at]).min();
         }
-        next.map_or(Chore::Never, Chore::At)
+        next.map_or(Task::Never, Task::At)
     }
 
     /// Replies may have been lost.

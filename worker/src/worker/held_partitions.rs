@@ -13,7 +13,7 @@ use crate::{
 /// The partitions that a worker holds, each with the task that runs it. Dropping this ends them all
 /// where they stand, as if the process had died.
 #[derive(Default)]
-pub(super) struct Holdings {
+pub(super) struct HeldPartitions {
     held: BTreeMap<PartitionId, Held>,
     runners: JoinSet<Ended>,
 }
@@ -31,7 +31,7 @@ pub(super) struct Ended {
     end: Option<End>,
 }
 
-impl Holdings {
+impl HeldPartitions {
     /// Starts to run a partition that was claimed.
     pub(super) fn start(&mut self, runner: Runner) {
         let (partition, epoch) = (runner.partition, runner.epoch);

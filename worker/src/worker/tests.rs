@@ -8,7 +8,7 @@ use crate::partition::Suspect;
 const PARTITION: PartitionId = PartitionId(0);
 
 /// A fleet that holds one partition, and the partition's epoch.
-async fn holder() -> (Fleet, u64) {
+async fn holder() -> (Worker, u64) {
     let layout = Layout {
         partitions: 1,
         shards: 1,
@@ -19,11 +19,11 @@ async fn holder() -> (Fleet, u64) {
         step_ms: 1,
         ..WorkerSettings::default()
     };
-    let mut fleet = Fleet::new(
+    let mut fleet = Worker::new(
         store,
         Registry::bundled(),
         settings,
-        Reach::default(),
+        StoreRetry::default(),
         NodeId::random(),
     );
     fleet

@@ -5,7 +5,7 @@ use outlast_store::Request;
 use tokio::time::Instant;
 
 use super::{Lost, Room, Stand, VAIN_MAX, VIEW_PATIENCE, VIEW_TURN};
-use crate::{hub::Place, socket::asked::PATIENCE, telemetry};
+use crate::{hub::LogReader, socket::pending::PATIENCE, telemetry};
 
 /// What a client is told of its own accord, because time has passed.
 #[derive(Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub(crate) enum Word {
 /// When to come again with an action that got no word, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
-impl<S: Place> Room<S> {
+impl<S: LogReader> Room<S> {
     /// What the client sent comes behind something that is awaited, and is not taken.
     pub(crate) fn ignore(&mut self, now: Instant) {
         self.remind_at.get_or_insert(now + PATIENCE);

@@ -4,7 +4,7 @@ use outlast_protocol::{Member, Pos};
 use outlast_store::{Answer, Body, Entry, Input, Outcome, OutcomeBody, Request, Seat};
 
 use super::{Host, Life, actions::Action};
-use crate::partition::{Asker, Batch};
+use crate::partition::{Batch, Requester};
 
 impl Host {
     /// Whether this input can only be answered from the room's log: a repeated act of a session that
@@ -25,7 +25,7 @@ impl Host {
     /// Answers an action that was applied before. It has no second effect.
     pub(super) fn repeat(
         &mut self,
-        asker: &Asker,
+        asker: &Requester,
         n: u64,
         action: &Action,
         log: &[Entry],

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Due, Follow, Patience, Room, Stand, TURN_BYTES};
 use crate::{
-    hub::{Place, Pulled},
+    hub::{LogReader, Pulled},
     telemetry,
     wire::Wire,
 };
@@ -48,7 +48,7 @@ impl Desk for Wire {
     }
 }
 
-impl<S: Place> Room<S> {
+impl<S: LogReader> Room<S> {
     /// Writes what the room has for this member, until the socket's turn is over.
     pub(crate) fn pull(&mut self, desk: &mut impl Desk, now: Instant) -> Turn {
         while desk.unsent() < TURN_BYTES && self.has_held() {
@@ -190,7 +190,7 @@ impl<S: Place> Room<S> {
 
 impl Follow {
     /// Everything that there is was given.
-    fn at_end(&mut self, room: &RoomName, seat: &impl Place, desk: &mut impl Desk) {
+    fn at_end(&mut self, room: &RoomName, seat: &impl LogReader, desk: &mut impl Desk) {
         self.behind = false;
         if let Some((off, _)) = &self.live
             && self.cursor.pos.off >= *off

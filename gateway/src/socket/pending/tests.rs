@@ -18,7 +18,7 @@ fn join(n: u64) -> Request {
 #[test]
 fn a3_what_is_not_answered_in_time_is_asked_again_in_order() {
     let start = Instant::now();
-    let mut asked = Asked::default();
+    let mut asked = PendingActions::default();
     asked.ask(1, join(1), start);
     asked.ask(2, act(2), start + PATIENCE / 2);
     assert!(asked.again(start + PATIENCE / 2).is_empty());
@@ -41,7 +41,7 @@ fn a3_what_is_not_answered_in_time_is_asked_again_in_order() {
 fn r4_acts_that_were_lost_show_in_what_the_room_has_applied() {
     let start = Instant::now();
     let check = [Request::Attached { view: false }];
-    let mut asked = Asked::default();
+    let mut asked = PendingActions::default();
     (3..=6).for_each(|n| asked.expect_entry(n, start));
     asked.found_entry(3, start + PATIENCE / 2);
     assert!(asked.again(start + PATIENCE).is_empty());
@@ -65,7 +65,7 @@ fn r4_acts_that_were_lost_show_in_what_the_room_has_applied() {
 #[test]
 fn a2_acts_behind_a_leave_are_answered() {
     let now = Instant::now();
-    let mut asked = Asked::default();
+    let mut asked = PendingActions::default();
     asked.ask(1, join(1), now);
     asked.ask(2, act(2), now);
     asked.ask(3, Request::Leave { n: 3 }, now);
@@ -80,7 +80,7 @@ fn a2_acts_behind_a_leave_are_answered() {
 #[test]
 fn w5_behind_a_refused_leave_everything_goes_on() {
     let now = Instant::now();
-    let mut asked = Asked::default();
+    let mut asked = PendingActions::default();
     asked.expect_entry(2, now);
     asked.ask(3, Request::Leave { n: 3 }, now);
     asked.ask(4, act(4), now);
@@ -95,7 +95,7 @@ fn w5_behind_a_refused_leave_everything_goes_on() {
 #[test]
 fn a9_a_leave_is_told_behind_what_was_asked_before_it() {
     let now = Instant::now();
-    let mut asked = Asked::default();
+    let mut asked = PendingActions::default();
     asked.ask(1, join(1), now);
     asked.ask(2, act(2), now);
     asked.ask(3, Request::Leave { n: 3 }, now);
@@ -106,7 +106,7 @@ fn a9_a_leave_is_told_behind_what_was_asked_before_it() {
         Request::Attached { view: false },
     ];
     assert_eq!(asked.again(now), again);
-    let mut forgotten = Asked::default();
+    let mut forgotten = PendingActions::default();
     forgotten.ask(2, act(2), now);
     forgotten.ask(3, Request::Leave { n: 3 }, now);
     assert!(!forgotten.left(3, now) && forgotten.left(3, now) && forgotten.is_empty());
@@ -118,7 +118,7 @@ fn a9_a_leave_is_told_behind_what_was_asked_before_it() {
 fn a8_what_gets_no_word_is_given_back() {
     let start = Instant::now();
     let late = start + WORD_WITHIN;
-    let mut asked = Asked::default();
+    let mut asked = PendingActions::default();
     asked.expect_entry(2, start);
     asked.expect_entry(3, start);
     asked.ask(4, Request::Leave { n: 4 }, start + PATIENCE);
@@ -136,7 +136,7 @@ fn a8_what_gets_no_word_is_given_back() {
 #[test]
 fn a8_a_gap_that_was_not_heard_of_shows_in_what_the_room_has_applied() {
     let start = Instant::now();
-    let mut asked = Asked::default();
+    let mut asked = PendingActions::default();
     asked.ask(5, join(5), start);
     assert_eq!(asked.expected_instead(2), None, "nobody asked");
     asked.again(start + PATIENCE);
@@ -149,7 +149,7 @@ fn a8_a_gap_that_was_not_heard_of_shows_in_what_the_room_has_applied() {
 #[test]
 fn what_it_remembers_is_counted() {
     let now = Instant::now();
-    let mut asked = Asked::default();
+    let mut asked = PendingActions::default();
     let data = Payload::of(&"x".repeat(998)).unwrap();
     for n in 1.. {
         if asked.is_full() {

@@ -6,11 +6,11 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::wake::Wake;
-use crate::{bye::Bye, drain::Window, gateway::Who};
+use crate::{bye::Bye, drain::Window, gateway::AttachId};
 
 /// Which session has which socket here.
 #[derive(Default)]
-pub(crate) struct Sockets {
+pub(crate) struct SessionRegistry {
     inner: Mutex<Inner>,
 }
 
@@ -62,19 +62,23 @@ struct Strays {
 
 /// A session's entry; dropping it removes it.
 pub(crate) struct Registration {
-    sockets: Arc<Sockets>,
-    who: Who,
+    sockets: Arc<SessionRegistry>,
+    who: AttachId,
 }
 
 /// How many strays are remembered. Those above are forgotten: a socket that should have heard of
 /// one has no say any more, and finds out when it asks for something.
 const STRAYS_MAX: usize = 10_000;
 
-impl Sockets {
+impl SessionRegistry {
     /// From now on what the session's rooms answer goes to this socket, and an older one of the session
     /// has to go. `None` when there is a newer one already, here or elsewhere.
-    pub(crate) fn register(self: &Arc<Self>, who: Who, wake: Arc<Wake>) -> Option<Registration> {
-        let Who { sid, generation } = who;
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        who: AttachId,
+        wake: Arc<Wake>,
+    ) -> Option<Registration> {
+        let AttachId { sid, generation } = who;
         let mut inner = self.inner.lock();
         if inner.strays.generation(&sid) > generation {
             return None;
@@ -104,9 +108,9 @@ impl Sockets {
     }
 
     /// Everybody who is here.
-    pub(crate) fn all(&self) -> Vec<Who> {
+    pub(crate) fn all(&self) -> Vec<AttachId> {
         let inner = self.inner.lock();
-        let who = |(sid, attached): (&Sid, &Attached)| Who {
+        let who = |(sid, attached): (&Sid, &Attached)| AttachId {
             sid: *sid,
             generation: attached.generation,
         };
@@ -114,7 +118,7 @@ impl Sockets {
     }
 
     /// Tells one socket to go.
-    pub(crate) fn close(&self, who: Who, bye: Bye) {
+    pub(crate) fn close(&self, who: AttachId, bye: Bye) {
         if let Some(attached) = self.inner.lock().attached.get(&who.sid)
             && attached.generation == who.generation
         {
@@ -170,7 +174,7 @@ impl Sockets {
     }
 
     /// Whether this socket is here.
-    pub(crate) fn holds(&self, who: Who) -> bool {
+    pub(crate) fn holds(&self, who: AttachId) -> bool {
         let inner = self.inner.lock();
         let held = inner.attached.get(&who.sid);
         held.is_some_and(|attached| attached.generation == who.generation)
@@ -221,7 +225,7 @@ impl Strays {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let Who { sid, generation } = self.who;
+        let AttachId { sid, generation } = self.who;
         let mut inner = self.sockets.inner.lock();
         let held = inner.attached.get(&sid);
         if held.is_some_and(|held| held.generation == generation) {
@@ -237,18 +241,18 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
-    use crate::hub::Order;
+    use crate::hub::Command;
 
     fn leaves(wake: &Wake) -> bool {
         wake.register(Waker::noop());
-        matches!(wake.take_order(), Some(Order::Leave(_)))
+        matches!(wake.take_order(), Some(Command::Leave(_)))
     }
 
     #[test]
     fn s5_the_newest_socket_holds_the_session_whatever_is_heard_first() {
-        let sockets = Arc::new(Sockets::default());
+        let sockets = Arc::new(SessionRegistry::default());
         let sid = Sid::from_u128(7);
-        let who = |generation| Who { sid, generation };
+        let who = |generation| AttachId { sid, generation };
         let [first, second] = [Arc::new(Wake::default()), Arc::new(Wake::default())];
         let held_first = sockets.register(who(1), first.clone()).unwrap();
         let held_second = sockets.register(who(2), second.clone()).unwrap();

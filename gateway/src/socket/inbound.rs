@@ -9,7 +9,7 @@ use crate::{
     auth::allows,
     bye::Bye,
     rate::TooFast,
-    room_gate::{RoomGate, Verdict},
+    sequencer::{Sequencer, Verdict},
     telemetry,
 };
 
@@ -63,7 +63,7 @@ impl Socket {
         let slot = self.rooms.find(&name);
         let verdict = match slot.and_then(|slot| self.rooms.get(slot)) {
             Some(room) => judge(&room.gate, &request, n),
-            None => judge(&RoomGate::default(), &request, n),
+            None => judge(&Sequencer::default(), &request, n),
         };
         match verdict {
             Verdict::Duplicate => return Ok(()),
@@ -96,7 +96,7 @@ impl Socket {
                 return self.refuse(name, n, Refusal::operators_only(has_keys));
             }
         }
-        let Some(slot) = self.rooms.place(&name, RoomGate::default()) else {
+        let Some(slot) = self.rooms.place(&name, Sequencer::default()) else {
             return self.refuse(name, n, Refusal::too_many_rooms());
         };
         let too_much = self.rooms.asked_too_much();
@@ -175,7 +175,7 @@ impl Socket {
     }
 
     fn refuse(&mut self, name: RoomName, n: u64, refusal: Refusal) -> Result<(), Bye> {
-        if let Some(slot) = self.rooms.place(&name, RoomGate::default())
+        if let Some(slot) = self.rooms.place(&name, Sequencer::default())
             && let Some(room) = self.rooms.get(slot)
         {
             match refusal.retry_ms {
@@ -279,7 +279,7 @@ impl Refusal {
     }
 }
 
-fn judge(gate: &RoomGate, request: &Request, n: u64) -> Verdict {
+fn judge(gate: &Sequencer, request: &Request, n: u64) -> Verdict {
     if matches!(request, Request::Act { .. }) {
         gate.act(n)
     } else {

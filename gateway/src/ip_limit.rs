@@ -8,28 +8,28 @@ use parking_lot::Mutex;
 
 /// How many sockets each address has (S8).
 #[derive(Debug, Clone)]
-pub(crate) struct Addresses {
+pub(crate) struct IpLimit {
     max: Option<usize>,
     sockets: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 /// A socket that counts; dropping it makes room.
 #[derive(Debug)]
-pub(crate) struct Counted {
-    addresses: Addresses,
+pub(crate) struct IpPermit {
+    addresses: IpLimit,
     address: IpAddr,
 }
 
-impl Addresses {
+impl IpLimit {
     pub(crate) fn new(max: Option<usize>) -> Self {
-        Addresses {
+        IpLimit {
             max,
             sockets: Arc::default(),
         }
     }
 
     /// Counts one more socket, if the address may have it. Nothing is counted without a bound.
-    pub(crate) fn count(&self, address: IpAddr) -> Result<Option<Counted>, usize> {
+    pub(crate) fn count(&self, address: IpAddr) -> Result<Option<IpPermit>, usize> {
         let Some(max) = self.max else { return Ok(None) };
         let address = address.to_canonical();
         let mut sockets = self.sockets.lock();
@@ -38,14 +38,14 @@ impl Addresses {
             return Err(max);
         }
         *count += 1;
-        Ok(Some(Counted {
+        Ok(Some(IpPermit {
             addresses: self.clone(),
             address,
         }))
     }
 }
 
-impl Drop for Counted {
+impl Drop for IpPermit {
     fn drop(&mut self) {
         if let Entry::Occupied(mut count) = self.addresses.sockets.lock().entry(self.address) {
             *count.get_mut() -= 1;
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn s8_one_more_is_refused_and_takes_nothing_from_those_that_are_there() {
-        let addresses = Addresses::new(Some(2));
+        let addresses = IpLimit::new(Some(2));
         let [a, b] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse::<IpAddr>().unwrap());
         let one = addresses.count(a).unwrap();
         let two = addresses.count(a).unwrap();

@@ -9,7 +9,7 @@ use crate::config::Config;
 
 /// Who may use the API on one listener.
 #[derive(Clone)]
-pub(crate) enum Callers {
+pub(crate) enum AccessPolicy {
     /// Who has a token with the claim `admin`.
     Tokens(Auth),
     /// Who sits at this machine: the listener is on loopback, and there is no key to check tokens with.
@@ -27,21 +27,21 @@ pub(super) struct Caller {
     rooms: Option<Vec<String>>,
 }
 
-impl Callers {
+impl AccessPolicy {
     /// On a listener of operators at this address.
-    pub(crate) fn at(address: SocketAddr, keys: Option<&Keys>) -> Callers {
+    pub(crate) fn at(address: SocketAddr, keys: Option<&Keys>) -> AccessPolicy {
         match keys {
-            Some(keys) => Callers::Tokens(Auth::tokens(keys.clone(), false)),
-            None if address.ip().is_loopback() => Callers::Local,
-            None => Callers::Nobody,
+            Some(keys) => AccessPolicy::Tokens(Auth::tokens(keys.clone(), false)),
+            None if address.ip().is_loopback() => AccessPolicy::Local,
+            None => AccessPolicy::Nobody,
         }
     }
 
     /// On the listener that browsers connect to, for the dashboard: with keys, and where somebody tries
     /// outlast out on a machine of their own.
-    pub(crate) fn beside_clients(config: &Config, keys: Option<&Keys>) -> Option<Callers> {
+    pub(crate) fn beside_clients(config: &Config, keys: Option<&Keys>) -> Option<AccessPolicy> {
         let tried_out = config.is_tried_out();
-        (keys.is_some() || tried_out).then(|| Callers::at(config.listen, keys))
+        (keys.is_some() || tried_out).then(|| AccessPolicy::at(config.listen, keys))
     }
 
     /// Who sends a request with these headers.
@@ -50,7 +50,7 @@ impl Callers {
     /// 401 without a token that is good, 403 where one that is good does not do.
     pub(super) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         match self {
-            Callers::Tokens(auth) => {
+            AccessPolicy::Tokens(auth) => {
                 let token = bearer(headers)
                     .ok_or_else(|| unauthorized("a token is needed: send Authorization: Bearer"))?;
                 let identity = auth
@@ -65,16 +65,16 @@ impl Callers {
                     rooms: identity.rooms,
                 })
             }
-            Callers::Local if is_local(headers) => Ok(Caller {
+            AccessPolicy::Local if is_local(headers) => Ok(Caller {
                 user: "operator".to_owned(),
                 rooms: None,
             }),
-            Callers::Local => Err(Problem::new(
+            AccessPolicy::Local => Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "forbidden",
                 "without a key for tokens only this machine itself may call, at a loopback address and through no proxy",
             )),
-            Callers::Nobody => Err(Problem::new(
+            AccessPolicy::Nobody => Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "forbidden",
                 "there is no key to check tokens with: start this process with --token-secret-file, \

@@ -2,7 +2,7 @@
 
 /// What one socket knows of the numbers in one room.
 #[derive(Debug, Default)]
-pub(crate) struct RoomGate {
+pub(crate) struct Sequencer {
     /// Whether this session ever asked to join.
     asked: bool,
     /// Up to here everything went to the room, without a hole, and the room has not asked for it again.
@@ -31,12 +31,12 @@ pub(crate) enum Verdict {
     NotJoined,
 }
 
-impl RoomGate {
+impl Sequencer {
     /// The gate of a room that the session has been in, or asked to be.
     pub(crate) fn known() -> Self {
-        RoomGate {
+        Sequencer {
             asked: true,
-            ..RoomGate::default()
+            ..Sequencer::default()
         }
     }
 
@@ -154,11 +154,11 @@ impl RoomGate {
     /// The client was told that the room knows of no member: what it has sent is over, and which number the room
     /// expects next is the room's to say (A10).
     pub(crate) fn lost(&mut self) {
-        *self = RoomGate {
+        *self = Sequencer {
             // Nobody reads the log any more for what was not told.
             applied: self.settled,
             settled: self.settled,
-            ..RoomGate::known()
+            ..Sequencer::known()
         };
     }
 
@@ -187,17 +187,17 @@ mod tests {
 
     #[test]
     fn a5_acts_need_a_join_that_was_asked_for() {
-        let mut gate = RoomGate::default();
+        let mut gate = Sequencer::default();
         assert_eq!(gate.act(1), Verdict::NotJoined);
         assert_eq!(gate.any(1), Verdict::Forward);
         gate.ask();
         assert_eq!(gate.act(1), Verdict::Forward);
-        assert_eq!(RoomGate::known().act(7), Verdict::Forward);
+        assert_eq!(Sequencer::known().act(7), Verdict::Forward);
     }
 
     #[test]
     fn a5_after_an_error_everything_waits_for_its_number() {
-        let mut gate = RoomGate::known();
+        let mut gate = Sequencer::known();
         gate.forward(1);
         assert!(gate.refuse(2));
         assert_eq!(gate.act(3), Verdict::Early);
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a1_what_was_sent_before_a_gap_was_heard_of_does_not_hide_what_fills_it() {
-        let mut gate = RoomGate::known();
+        let mut gate = Sequencer::known();
         gate.forward(5);
         gate.gap(3);
         assert_eq!(gate.act(6), Verdict::Early);
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a1_what_follows_a_higher_number_on_its_own_goes_on() {
-        let mut gate = RoomGate::known();
+        let mut gate = Sequencer::known();
         gate.reach(6);
         for n in [8, 7] {
             assert_eq!(gate.act(n), Verdict::Forward);
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn a5_what_was_refused_and_taken_all_the_same_holds_nothing_up() {
-        let mut gate = RoomGate::known();
+        let mut gate = Sequencer::known();
         gate.forward(1);
         assert!(gate.refuse(1));
         gate.reach(1);
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn a5_what_has_its_outcome_is_not_refused_later() {
-        let mut gate = RoomGate::known();
+        let mut gate = Sequencer::known();
         gate.forward(1);
         gate.reach(1);
         assert!(!gate.refuse(1));
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a5_what_is_not_taken_at_all_holds_nothing_up() {
-        let mut gate = RoomGate::default();
+        let mut gate = Sequencer::default();
         gate.free(1);
         assert_eq!(gate.act(2), Verdict::NotJoined);
         assert_eq!(gate.any(1), Verdict::Forward);
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn a5_an_error_of_the_room_frees_what_was_appended() {
-        let mut gate = RoomGate::known();
+        let mut gate = Sequencer::known();
         (1..=5).for_each(|n| gate.forward(n));
         assert!(gate.refuse(3));
         assert_eq!(gate.act(5), Verdict::Early);
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a3_acts_that_were_applied_are_not_sent_again_but_joins_are() {
-        let mut gate = RoomGate::known();
+        let mut gate = Sequencer::known();
         gate.applied(3);
         assert_eq!(gate.act(3), Verdict::Duplicate);
         assert_eq!(gate.any(3), Verdict::Forward);
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn a3_a_join_comes_again_though_a_later_act_has_its_outcome() {
-        let mut gate = RoomGate::known();
+        let mut gate = Sequencer::known();
         gate.tell(5);
         assert_eq!(gate.act(5), Verdict::Duplicate);
         assert_eq!(gate.any(3), Verdict::Forward);
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn a8_a_later_act_does_not_hide_a_leave_that_has_to_come_again() {
-        let mut gate = RoomGate::known();
+        let mut gate = Sequencer::known();
         (1..=5).for_each(|n| gate.forward(n));
         gate.gap(3);
         gate.tell(5);
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn a5_the_first_that_was_refused_comes_first() {
-        let mut gate = RoomGate::known();
+        let mut gate = Sequencer::known();
         (1..=5).for_each(|n| gate.forward(n));
         assert!(gate.refuse(3));
         assert!(gate.refuse(4));
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn a8_nothing_is_awaited_of_who_was_told_to_be_out() {
-        let mut gate = RoomGate::known();
+        let mut gate = Sequencer::known();
         (1..=5).for_each(|n| gate.forward(n));
         gate.reach(5);
         assert!(gate.refuse(6));
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn a1_a_gap_opens_the_gate_for_what_the_room_expects() {
-        let mut gate = RoomGate::known();
+        let mut gate = Sequencer::known();
         (1..=5).for_each(|n| gate.forward(n));
         assert!(gate.refuse(6));
         gate.expect(4);

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What a client begins with (H2).
-pub(crate) enum Hello {
+pub(crate) enum FirstFrame {
     /// It wants a session.
     Open {
         token: Option<String>,
@@ -40,12 +40,12 @@ pub(crate) struct Sent {
     pub(crate) local: bool,
 }
 
-impl Hello {
+impl FirstFrame {
     /// What the frame is called.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Hello::Open { .. } => "open",
-            Hello::Resume { .. } => "resume",
+            FirstFrame::Open { .. } => "open",
+            FirstFrame::Resume { .. } => "resume",
         }
     }
 
@@ -54,8 +54,8 @@ impl Hello {
         const ROOM: usize = 64;
         let token = |token: &Option<String>| token.as_ref().map_or(0, String::len);
         match self {
-            Hello::Open { token: text, .. } => token(text),
-            Hello::Resume {
+            FirstFrame::Open { token: text, .. } => token(text),
+            FirstFrame::Resume {
                 sid,
                 key,
                 token: text,
@@ -69,17 +69,21 @@ impl Hello {
 
     /// What the request's headers said counts, too: a token, where the frame brings none (H5).
     pub(crate) fn with(mut self, sent: Sent) -> Self {
-        if let Hello::Open { local, .. } = &mut self {
+        if let FirstFrame::Open { local, .. } = &mut self {
             *local = sent.local;
         }
-        let (Hello::Open { token, .. } | Hello::Resume { token, .. }) = &mut self;
+        let (FirstFrame::Open { token, .. } | FirstFrame::Resume { token, .. }) = &mut self;
         *token = token.take().or(sent.bearer);
         self
     }
 }
 
 /// Waits for the first frame.
-pub(crate) async fn hello(wire: &mut Wire, since: Instant, within: Duration) -> Result<Hello, End> {
+pub(crate) async fn hello(
+    wire: &mut Wire,
+    since: Instant,
+    within: Duration,
+) -> Result<FirstFrame, End> {
     let message = match tokio::time::timeout_at(since + within, first_message(wire)).await {
         Ok(message) => message?,
         Err(_) => {
@@ -89,7 +93,7 @@ pub(crate) async fn hello(wire: &mut Wire, since: Instant, within: Duration) -> 
         }
     };
     match wire.codec().decode_client(&message) {
-        Ok(ClientFrame::Open { token, client: _ }) => Ok(Hello::Open {
+        Ok(ClientFrame::Open { token, client: _ }) => Ok(FirstFrame::Open {
             token,
             local: false,
         }),
@@ -98,7 +102,7 @@ pub(crate) async fn hello(wire: &mut Wire, since: Instant, within: Duration) -> 
             key,
             token,
             rooms,
-        }) => Ok(Hello::Resume {
+        }) => Ok(FirstFrame::Resume {
             sid,
             key,
             token,

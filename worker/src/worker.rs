@@ -1,6 +1,6 @@
 //! A worker among the others: which partitions it holds, and which it should.
 
-mod holdings;
+mod held_partitions;
 #[cfg(test)]
 mod tests;
 
@@ -20,10 +20,10 @@ use tokio::{sync::Semaphore, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use self::holdings::Holdings;
+use self::held_partitions::HeldPartitions;
 use crate::{
     Registry, WorkerSettings,
-    reach::{Reach, Trouble},
+    retry::{StoreRetry, Trouble},
     runner::Runner,
     telemetry,
     watch::{Overrun, TICKS_PER_STEP, TICKS_UNTIL_LOST, Watch, Watchdog},
@@ -49,10 +49,10 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), WorkerError> {
     telemetry::describe();
-    let reach = Reach::default();
+    let reach = StoreRetry::default();
     let me = NodeId::random();
-    let (_, mut ear) = reach.insist("listen", || store.listen(&me)).await?;
-    let mut fleet = Fleet::new(store, registry, settings, reach, me);
+    let (_, mut ear) = reach.retry("listen", || store.listen(&me)).await?;
+    let mut fleet = Worker::new(store, registry, settings, reach, me);
     let ended = fleet.work(ear.as_mut(), &shutdown).await;
     fleet.hand_over().await;
     ended
@@ -81,38 +81,38 @@ struct Stuck {
     since: u64,
 }
 
-struct Fleet {
+struct Worker {
     store: SharedStore,
     me: NodeId,
     registry: Registry,
     settings: Arc<WorkerSettings>,
     heartbeats: Heartbeats,
     balance: Balance,
-    holdings: Holdings,
+    holdings: HeldPartitions,
     next_beat: Instant,
     watchdog: Watchdog,
     right: Arc<Semaphore>,
     stuck: Vec<Stuck>,
-    reach: Reach,
+    reach: StoreRetry,
     trouble: Trouble,
 }
 
-impl Fleet {
+impl Worker {
     fn new(
         store: SharedStore,
         registry: Registry,
         settings: WorkerSettings,
-        reach: Reach,
+        reach: StoreRetry,
         me: NodeId,
     ) -> Self {
-        Fleet {
+        Worker {
             watchdog: Watchdog::start(Duration::from_millis(settings.step_ms)),
             right: Arc::new(Semaphore::new(1)),
             stuck: Vec::new(),
             balance: Balance::new(me.clone()),
             heartbeats: Heartbeats::default(),
             settings: Arc::new(settings),
-            holdings: Holdings::default(),
+            holdings: HeldPartitions::default(),
             next_beat: Instant::now(),
             trouble: Trouble::none(&reach),
             reach,
@@ -187,7 +187,7 @@ impl Fleet {
         let give_up = async move {
             let condemned = [suspect.condemned()];
             reach
-                .insist("note", || store.note(partition, epoch, &condemned))
+                .retry("note", || store.note(partition, epoch, &condemned))
                 .await?;
             store.release(LeaseName::Partition(partition), epoch).await
         };
