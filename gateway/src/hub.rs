@@ -13,7 +13,7 @@ use bytes::Bytes;
 use outlast_protocol::{Codec, Pos, RoomName};
 use outlast_store::{Listener, NodeId, SharedStore, StoreError, StoreEvent, Subscriptions};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 mod core;
 mod feed;
@@ -64,6 +64,8 @@ pub(crate) trait LogReader {
     fn shown_bytes(&self) -> Option<usize>;
     /// Notes the size of what the room shows.
     fn set_shown_bytes(&self, bytes: usize);
+    /// Permission to have the room show itself in place of its log: a few at a time for each room.
+    fn shortcut_permit(&self) -> Option<OwnedSemaphorePermit>;
     /// How many signals there have been: who begins here is not told of earlier ones.
     fn signals_end(&self) -> u64;
 }
@@ -207,6 +209,10 @@ impl LogReader for Subscription {
 
     fn set_shown_bytes(&self, bytes: usize) {
         self.feed.set_shown_bytes(bytes);
+    }
+
+    fn shortcut_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.feed.shortcut_permit()
     }
 
     fn signals_end(&self) -> u64 {

@@ -10,7 +10,7 @@ use std::{
 use outlast_protocol::{Codec, Pos, RoomName};
 use outlast_store::{Announcement, LogSlice, SharedStore, StoreError, Subscriptions};
 use parking_lot::Mutex;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::{
     core::{Absorbed, Core, Cursor, LogRead, Pulled, REFRESH_MAX, Wakes},
@@ -30,7 +30,11 @@ pub(crate) struct Feed {
     ready: OnceCell<()>,
     /// The size of what the room showed last; 0 where it has not.
     shown_bytes: AtomicUsize,
+    shortcuts: Arc<Semaphore>,
 }
+
+/// How many members of a room may have it show itself in place of its log at once (R3): each costs its worker a state.
+const SHORTCUTS_MAX: usize = 8;
 
 /// What a feed reads with.
 #[derive(Clone)]
@@ -71,6 +75,7 @@ impl Feed {
             readers: Mutex::default(),
             ready: OnceCell::new(),
             shown_bytes: AtomicUsize::new(0),
+            shortcuts: Arc::new(Semaphore::new(SHORTCUTS_MAX)),
         }
     }
 
@@ -194,6 +199,11 @@ impl Feed {
     /// Notes the size of what the room shows.
     pub(crate) fn set_shown_bytes(&self, bytes: usize) {
         self.shown_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Permission to have the room show itself in place of its log; none where enough do.
+    pub(crate) fn shortcut_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.shortcuts.clone().try_acquire_owned().ok()
     }
 
     /// How many signals there have been.

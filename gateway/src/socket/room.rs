@@ -167,8 +167,12 @@ impl<S: LogReader> Room<S> {
     }
 
     /// Whether there is something for the client that no entry and no answer will wake it for.
-    pub(crate) fn is_ready(&self, now: Instant) -> bool {
-        self.has_held() || self.shortcut_ends().is_some_and(|at| now >= at)
+    pub(crate) fn is_ready(&mut self, now: Instant) -> bool {
+        let has_waited = self.shortcut_ends().is_some_and(|at| now >= at);
+        if has_waited {
+            self.gives_up_shortcut();
+        }
+        has_waited || self.has_held()
     }
 
     /// Whether answers have waited for another, and wait no longer.

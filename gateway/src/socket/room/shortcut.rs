@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use outlast_protocol::{Payload, Pos};
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{Room, Stand, TURN_BYTES, VIEW_TURN};
-use crate::hub::LogReader;
+use crate::hub::{LogReader, Pulled};
 
 /// Up to where a member's actions are settled, as of the room's last commit when the member came back.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,8 @@ pub(crate) struct Settled {
 pub(super) struct Shortcut {
     settled: Settled,
     step: Step,
+    /// Of the room's few that may be under way.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Clone, Copy)]
@@ -30,7 +32,7 @@ enum Step {
     /// The room is to be asked to show itself, since then.
     Wanted { since: Instant },
     /// It was.
-    Asked { since: Instant },
+    Asked { since: Instant, at: Instant },
 }
 
 /// A replay of less is always sent: it costs less than to ask.
@@ -43,13 +45,14 @@ impl Shortcut {
         Shortcut {
             settled,
             step: Step::Possible,
+            permit: None,
         }
     }
 
     fn since(&self) -> Option<Instant> {
         match self.step {
             Step::Possible => None,
-            Step::Wanted { since } | Step::Asked { since } => Some(since),
+            Step::Wanted { since } | Step::Asked { since, .. } => Some(since),
         }
     }
 }
@@ -69,7 +72,7 @@ impl<S: LogReader> Room<S> {
             return false;
         }
         let waits = match shortcut.step {
-            Step::Wanted { since } | Step::Asked { since } => now < since + WITHIN,
+            Step::Wanted { since } | Step::Asked { since, .. } => now < since + WITHIN,
             // An outcome of the member's own is given first (A2).
             Step::Possible if follow.cursor.pos.off < shortcut.settled.off => return false,
             Step::Possible => {
@@ -77,7 +80,11 @@ impl<S: LogReader> Room<S> {
                     return false;
                 };
                 let shown = seat.shown_bytes();
-                ahead > LEAST_BYTES && shown.is_none_or(|shown| shown < ahead)
+                if ahead > LEAST_BYTES && shown.is_none_or(|shown| shown < ahead) {
+                    // A herd that comes back shares reads of the log, and no more than a few have the room show itself.
+                    shortcut.permit = seat.shortcut_permit();
+                }
+                shortcut.permit.is_some()
             }
         };
         if !waits {
@@ -99,7 +106,10 @@ impl<S: LogReader> Room<S> {
             return false;
         };
         let whole = follow.due.is_none() && follow.parted.is_none() && !self.asked.turns();
+        // Where the log has gone another way, that is told instead (R4).
+        let goes_on = seat.pull(&mut follow.cursor, |_| false) == Pulled::More;
         whole
+            && goes_on
             && shortcut.since().is_some()
             && n == shortcut.settled.n
             && pos.off >= follow.cursor.pos.off
@@ -130,14 +140,14 @@ impl<S: LogReader> Room<S> {
             && let Some(shortcut) = &mut follow.shortcut
         {
             let since = shortcut.since().unwrap_or(now);
-            shortcut.step = Step::Asked { since };
+            shortcut.step = Step::Asked { since, at: now };
         }
     }
 
     /// Until when no other room is asked to show itself: this one was.
     pub(super) fn shortcut_until(&self) -> Option<Instant> {
         match self.shortcut()?.step {
-            Step::Asked { since } => Some(since + VIEW_TURN),
+            Step::Asked { at, .. } => Some(at + VIEW_TURN),
             Step::Possible | Step::Wanted { .. } => None,
         }
     }

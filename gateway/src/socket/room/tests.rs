@@ -266,6 +266,12 @@ impl World {
             self.room.shows(self.now);
             self.append(Request::View);
         }
+        if self.room.is_ready(self.now) && self.random.random_bool(0.5) {
+            // The client reads too slowly: nothing is pulled.
+            let next = self.room.next();
+            assert!(next.is_none_or(|at| at > self.now), "a socket would spin");
+            return;
+        }
         self.pull();
     }
 
