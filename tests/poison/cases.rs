@@ -12,10 +12,10 @@ use crate::supervised::{Supervised, http};
 /// Each by its name.
 pub(crate) const ALL: &[(&str, fn())] = &[
     ("w12_embedded_a_room_that_aborts", || {
-        embedded(json!("abort"), 5)
+        embedded(json!("abort"), 7)
     }),
     ("w12_embedded_a_room_that_overflows_the_stack", || {
-        embedded(json!("overflow"), 5)
+        embedded(json!("overflow"), 7)
     }),
     ("w11_embedded_a_room_that_loops", || {
         embedded(json!("loop"), 0)
@@ -27,9 +27,9 @@ pub(crate) const ALL: &[(&str, fn())] = &[
         "w11_a_process_whose_thread_is_lost_hands_over_and_ends",
         a_lost_thread,
     ),
-    ("w12_redis_a_room_that_aborts", || redis(json!("abort"), 5)),
+    ("w12_redis_a_room_that_aborts", || redis(json!("abort"), 7)),
     ("w12_redis_a_room_that_overflows_the_stack", || {
-        redis(json!("overflow"), 5)
+        redis(json!("overflow"), 7)
     }),
     ("w11_redis_a_room_that_loops", || redis(json!("loop"), 0)),
     ("w11_redis_a_room_that_sleeps", || {
@@ -233,7 +233,7 @@ fn stopped(how: &str, evil: Value) {
         alone.server.deaths()
     );
     assert!(
-        alone.server.deaths() <= 5,
+        alone.server.deaths() <= 7,
         "{} deaths",
         alone.server.deaths()
     );

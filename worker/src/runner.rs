@@ -1,5 +1,8 @@
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -302,7 +305,7 @@ impl Runner {
 
     /// Commits, however often it takes until the store says what has become of it (W2).
     async fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
-        let start = Instant::now();
+        let (start, tries) = (Instant::now(), AtomicU32::new(0));
         let entries: usize = commit.rooms.iter().map(|room| room.entries.len()).sum();
         let span = debug_span!(
             "commit",
@@ -312,13 +315,34 @@ impl Runner {
             replies = commit.replies.len(),
         );
         self.reach
-            .retry("commit", || self.store.commit(commit))
+            .retry("commit", || {
+                let tries = tries.fetch_add(1, Ordering::Relaxed);
+                async move {
+                    if tries == 1 {
+                        self.clear_notes(commit).await;
+                    }
+                    self.store.commit(commit).await
+                }
+            })
             .instrument(span)
             .await?;
         metrics::counter!(telemetry::COMMITS).increment(1);
         metrics::histogram!(telemetry::COMMIT_SECONDS).record(start.elapsed());
         metrics::histogram!(telemetry::COMMIT_ENTRIES).record(entries as f64);
         Ok(())
+    }
+
+    /// Takes away what the commit would, where that has to wait: no code of a room runs any more, and whoever dies
+    /// meanwhile dies of something else (W12). A store that is full takes this still.
+    async fn clear_notes(&self, commit: &Commit) {
+        let notes = commit.unnote.iter().map(|name| (name.clone(), None));
+        let notes: Vec<_> = notes.collect();
+        if notes.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.note(self.partition, self.epoch, &notes).await {
+            tracing::debug!(partition = self.partition.0, %error, "clearing notes failed; the commit clears them");
+        }
     }
 
     async fn is_held(&self) -> bool {

@@ -60,12 +60,15 @@ impl Partition {
             return Ready::Take;
         };
         let now_ms = work.batch.now_ms;
-        if task.is_reload() && self.trials.quarantine(room).is_some() {
+        if task
+            .reload()
+            .is_some_and(|asked| self.trials.is_pardoned_by(room, asked))
+        {
             return Ready::Not(Effect::Note(self.trials.pardon(room)));
         }
         let quarantined = self.trials.quarantine(room).is_some();
         if !quarantined && self.trials.is_condemned(&Suspect::Written(room.clone())) {
-            return self.stop(room, DEADLY_WRITTEN, now_ms);
+            return self.stop(task, room, DEADLY_WRITTEN, now_ms);
         }
         let wanted = work.needs(task, &self.rooms, &self.stops);
         let suspect = match &wanted {
@@ -84,17 +87,22 @@ impl Partition {
                 }
                 Ready::Not(Effect::Note(self.trials.set_aside(id, input, now_ms)))
             }
-            (Verdict::Condemned, ..) => self.stop(room, DEADLY, now_ms),
+            (Verdict::Condemned, ..) => self.stop(task, room, DEADLY, now_ms),
         }
     }
 
     /// Stops a room that holders died of, before anything else is done in it.
-    fn stop(&mut self, room: &RoomName, reason: &str, now_ms: u64) -> Ready {
+    fn stop(&mut self, task: &Task, room: &RoomName, reason: &str, now_ms: u64) -> Ready {
         if let Some(host) = self.rooms.get_mut(room) {
             host.stop(reason);
             self.stops.for_good(room, now_ms);
         }
-        Ready::Not(Effect::Note(self.trials.stop(room, reason, now_ms)))
+        Ready::Not(Effect::Note(self.trials.stop(
+            room,
+            reason,
+            task.reload(),
+            now_ms,
+        )))
     }
 
     /// Does a task that needs nothing more; or sets its input aside.

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use outlast_protocol::{Payload, RoomName};
+use outlast_protocol::{Payload, RoomName, Sid};
 use outlast_store::{Input, NoteChange, Request, TopicId};
 use serde::{Deserialize, Serialize};
 
-/// How often something is tried under which holders die, before it is tried no more: along with others, and twice alone.
-/// Whoever is killed for another reason in the very moments of all three is rare enough.
-const TRIES_MAX: u32 = 3;
+/// How often something is tried under which holders die, before it is tried no more: along with others, and four times
+/// alone. Whoever is killed for another reason in the very moments of all five is rare enough.
+const TRIES_MAX: u32 = 5;
 
 /// How many tasks are tried together that nothing is known of.
 const GROUP_MAX: usize = 32;
@@ -58,6 +58,9 @@ pub(crate) struct Quarantine {
     at_ms: u64,
     /// Why, for people.
     pub(crate) reason: String,
+    /// The operator's request to load it again in whose trial that was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<Sid>,
 }
 
 /// An input that was set aside.
@@ -241,13 +244,26 @@ impl Trials {
         self.quarantined.get(room)
     }
 
+    /// Whether an operator's request is a reason to try a room that is not loaded: one request is one trial.
+    pub(super) fn is_pardoned_by(&self, room: &RoomName, asked: Sid) -> bool {
+        self.quarantine(room)
+            .is_some_and(|quarantine| quarantine.asked != Some(asked))
+    }
+
     /// How many rooms are not loaded.
     pub(crate) fn quarantined(&self) -> usize {
         self.quarantined.len()
     }
 
     /// From now on a room is not loaded until an operator asks.
-    pub(super) fn stop(&mut self, room: &RoomName, reason: &str, now_ms: u64) -> Vec<NoteChange> {
+    /// `asked` is the operator's request that was being tried, if one was.
+    pub(super) fn stop(
+        &mut self,
+        room: &RoomName,
+        reason: &str,
+        asked: Option<Sid>,
+        now_ms: u64,
+    ) -> Vec<NoteChange> {
         tracing::error!(
             %room,
             reason,
@@ -258,6 +274,7 @@ impl Trials {
         let quarantine = Quarantine {
             at_ms: now_ms,
             reason: reason.to_owned(),
+            asked,
         };
         let text = written(&quarantine);
         self.quarantined.insert(room.clone(), quarantine);
@@ -323,7 +340,7 @@ impl Trials {
             (false, false) => None,
         };
         if let (Some(reason), None) = (reason, self.quarantine(room)) {
-            changes.extend(self.stop(room, reason, now_ms));
+            changes.extend(self.stop(room, reason, None, now_ms));
         }
         changes
     }

@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use outlast_protocol::{Payload, Pos, RoomName};
+use outlast_protocol::{Payload, Pos, RoomName, Sid};
 use outlast_store::{Answer, Entry, Input, Request, RoomCommit, TopicId};
 
 use super::{Batch, Effect, Requester, Suspect, stops::Stops};
@@ -193,9 +193,14 @@ impl Task {
 
     /// Whether an operator asks that its room is loaded now.
     pub(super) fn is_reload(&self) -> bool {
+        self.reload().is_some()
+    }
+
+    /// The operator's request that its room is loaded now, if it is one.
+    pub(super) fn reload(&self) -> Option<Sid> {
         match self {
-            Task::Take(_, input) => matches!(input.request, Request::Reload),
-            Task::Parked(_) | Task::Kept(_) | Task::Unread(..) | Task::Wake(_) => false,
+            Task::Take(_, input) => matches!(input.request, Request::Reload).then_some(input.sid),
+            Task::Parked(_) | Task::Kept(_) | Task::Unread(..) | Task::Wake(_) => None,
         }
     }
 
