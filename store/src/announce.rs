@@ -13,6 +13,7 @@ pub struct Announcement {
     pub room: RoomName,
     /// The last entry of its log before this commit; [`Pos::START`] when it had none. Who holds another
     /// has missed something, or holds what the store has lost (R4).
+    #[serde(alias = "behind")]
     pub prev: Pos,
     /// What was added to its log.
     pub entries: Vec<Entry>,
