@@ -71,17 +71,17 @@ impl RoleName {
         }
     }
 
-    /// Whether browsers connect to it.
+    /// True if browsers connect to it.
     pub(crate) fn has_gateway(self) -> bool {
         matches!(self, RoleName::All | RoleName::Gateway)
     }
 
-    /// Whether rooms run in it.
+    /// True if rooms run in it.
     pub(crate) fn has_worker(self) -> bool {
         matches!(self, RoleName::All | RoleName::Worker)
     }
 
-    /// Whether it keeps sessions.
+    /// True if it keeps sessions.
     pub(crate) fn has_keeper(self) -> bool {
         matches!(self, RoleName::All | RoleName::Sessions)
     }

@@ -69,7 +69,7 @@ impl Config {
         }
     }
 
-    /// Whether it runs as it does without any flag, for who sits at this machine alone.
+    /// True if it runs as it does without any flag, for who sits at this machine alone.
     pub(crate) fn is_tried_out(&self) -> bool {
         self.role == RoleName::All && self.flags.store.is_none() && self.listen.ip().is_loopback()
     }
@@ -128,7 +128,7 @@ impl Config {
     }
 }
 
-/// Whether it could be what a browser sends as `Origin` (RFC 6454, section 7).
+/// True if it could be what a browser sends as `Origin` (RFC 6454, section 7).
 fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.trim_end_matches('/').split_once("://") else {
         return false;
@@ -137,7 +137,7 @@ fn is_origin(text: &str) -> bool {
     matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(odd)
 }
 
-/// Whether there may be another gateway on this store.
+/// True if there may be another gateway on this store.
 fn is_shared(store: &str) -> bool {
     !store.starts_with("embedded:") && !store.starts_with("memory:")
 }
@@ -205,7 +205,7 @@ impl Flags {
     }
 }
 
-/// Whether this is no error, but what `--help` and `--version` print.
+/// True if this is no error, but what `--help` and `--version` print.
 fn asks_for_help(error: &clap::Error) -> bool {
     matches!(
         error.kind(),

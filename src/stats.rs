@@ -35,7 +35,7 @@ const WATCHED_FOR: Duration = Duration::from_secs(5);
 /// How long to wait before the store is asked again to be listened to.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Answers the calls of the roll, until the process goes.
+/// Returns the calls of the roll, until the process goes.
 pub(crate) struct Publisher {
     stop: CancellationToken,
     task: JoinHandle<()>,

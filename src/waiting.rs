@@ -89,7 +89,7 @@ async fn turn_away(listener: &TcpListener) -> Infallible {
     answer(listener, Router::new().fallback(not_yet)).await
 }
 
-/// Answers one request on each connection. Who has been accepted when this is dropped still gets an answer.
+/// Returns one request on each connection. Who has been accepted when this is dropped still gets an answer.
 async fn answer(listener: &TcpListener, router: Router) -> Infallible {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {

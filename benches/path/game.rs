@@ -1,4 +1,4 @@
-//! Whether arenas keep their ten ticks a second, and what that costs: players who steer and hear every
+//! True if arenas keep their ten ticks a second, and what that costs: players who steer and hear every
 //! tick, in one large arena and in many small ones, on one gateway, one worker and one Redis. The
 //! players run on the same machine.
 

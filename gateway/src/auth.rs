@@ -86,7 +86,7 @@ impl Auth {
         }
     }
 
-    /// Whether it can check a token.
+    /// True if it can check a token.
     pub(crate) fn has_keys(&self) -> bool {
         self.keys.is_some()
     }
@@ -131,7 +131,7 @@ impl Auth {
     }
 }
 
-/// Whether a token with these patterns allows a room: no list allows every room, `chat/*` all that begin so.
+/// True if a token with these patterns allows a room: no list allows every room, `chat/*` all that begin so.
 pub fn allows(patterns: Option<&[String]>, room: &RoomName) -> bool {
     let matches = |pattern: &String| match pattern.strip_suffix('*') {
         Some(prefix) => room.as_str().starts_with(prefix),

@@ -94,7 +94,7 @@ impl End {
         }
     }
 
-    /// Whether there may be a session left that has lost this socket.
+    /// True if there may be a session left that has lost this socket.
     pub(crate) fn keeps_session(&self) -> bool {
         match self {
             End::Closed => true,

@@ -54,7 +54,7 @@ impl Window {
         self.end
     }
 
-    /// Whether there is no time to move.
+    /// True if there is no time to move.
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }

@@ -19,7 +19,7 @@ pub(crate) enum FirstFrame {
     /// It wants a session.
     Open {
         token: Option<String>,
-        /// Whether it sits at this machine.
+        /// True if it sits at this machine.
         local: bool,
     },
     /// It comes back to one.
@@ -36,7 +36,7 @@ pub(crate) enum FirstFrame {
 pub(crate) struct Sent {
     /// Its token.
     pub(crate) bearer: Option<String>,
-    /// Whether it came from this machine itself.
+    /// True if it came from this machine itself.
     pub(crate) local: bool,
 }
 

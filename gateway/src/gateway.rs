@@ -225,7 +225,7 @@ impl Shared {
         }
     }
 
-    /// Whether the store is known not to answer.
+    /// True if the store is known not to answer.
     pub(crate) fn is_down(&self) -> bool {
         *self.store.health().borrow() == Health::Down
     }

@@ -170,7 +170,7 @@ impl Hub {
         }
     }
 
-    /// Whether who has read so far has missed nothing, as far as this gateway knows without asking.
+    /// True if who has read so far has missed nothing, as far as this gateway knows without asking.
     pub(crate) fn is_current(&self, positions: &BTreeMap<RoomName, Option<Pos>>) -> bool {
         let feeds = self.feeds.lock();
         let current = |(room, pos): (&RoomName, &Option<Pos>)| {
@@ -221,7 +221,7 @@ impl LogReader for Subscription {
 }
 
 impl Subscription {
-    /// Whether what follows the cursor can be replayed: [`Pulled::End`] or [`Pulled::More`] if so. The
+    /// True if what follows the cursor can be replayed: [`Pulled::End`] or [`Pulled::More`] if so. The
     /// log ended at `seated` when the session's place was looked up.
     pub(crate) fn check(&self, cursor: &mut Cursor, seated: Pos) -> Pulled {
         self.feed.check(&self.hub.source, self.key, cursor, seated)

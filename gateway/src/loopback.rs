@@ -5,7 +5,7 @@ use axum::http::{
     header::{HOST, ORIGIN},
 };
 
-/// Whether a request was meant for this machine by who sits at it. A page of another site can make a browser
+/// True if a request was meant for this machine by who sits at it. A page of another site can make a browser
 /// send one here, under a name that it resolves to loopback, and a proxy can bring one from anywhere: the
 /// first shows in `Origin` and `Host`, the second in what proxies add.
 pub fn is_local(headers: &HeaderMap) -> bool {

@@ -1,6 +1,6 @@
 //! Which web pages may connect (H4). Pure.
 
-/// Whether a request from a page of `origin` may connect: `origin` is of the request's own host, or on
+/// True if a request from a page of `origin` may connect: `origin` is of the request's own host, or on
 /// the list.
 pub(crate) fn may_connect(origin: &str, host: Option<&str>, allowed: &[String]) -> bool {
     allowed

@@ -28,17 +28,17 @@ struct Returning {
     slot: u8,
     /// How far the client has read, if it knows.
     pos: Option<Pos>,
-    /// Whether the room shows itself along with its answer.
+    /// True if the room shows itself along with its answer.
     view: bool,
     seated: Option<Seated>,
-    /// Whether the room stands still, as its worker said (W10).
+    /// True if the room stands still, as its worker said (W10).
     stands_still: bool,
     /// Why the client cannot go on from its position, as far as the log has told.
     gone: Option<SnapshotReason>,
 }
 
 impl Returning {
-    /// Whether the room's own word may still come in time.
+    /// True if the room's own word may still come in time.
     fn is_awaited(&self) -> bool {
         self.seated.is_none() && !self.stands_still
     }

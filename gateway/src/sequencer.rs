@@ -3,7 +3,7 @@
 /// What one socket knows of the numbers in one room.
 #[derive(Debug, Default)]
 pub(crate) struct Sequencer {
-    /// Whether this session ever asked to join.
+    /// True if this session ever asked to join.
     asked: bool,
     /// Up to here everything went to the room, without a hole, and the room has not asked for it again.
     forwarded: u64,
@@ -14,7 +14,7 @@ pub(crate) struct Sequencer {
     settled: u64,
     /// The number that has to come, or come again, before any higher one.
     awaited: Option<u64>,
-    /// Whether some of what was forwarded is to come again: a later act says nothing of it.
+    /// True if some of what was forwarded is to come again: a later act says nothing of it.
     reopened: bool,
 }
 
@@ -99,7 +99,7 @@ impl Sequencer {
         self.awaited
     }
 
-    /// Whether the client has, or is being given, the outcome of the action with this number.
+    /// True if the client has, or is being given, the outcome of the action with this number.
     pub(crate) fn has_told(&self, n: u64) -> bool {
         n <= self.settled
     }

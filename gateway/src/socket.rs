@@ -64,7 +64,7 @@ pub(crate) struct Socket {
     beat: Heartbeat,
     /// Since when the client has not read what waits for it.
     blocked: Option<Instant>,
-    /// Whether the client was asked to move (D3).
+    /// True if the client was asked to move (D3).
     moving: bool,
     timer: Pin<Box<Sleep>>,
     registration: Registration,
@@ -371,7 +371,7 @@ impl Socket {
         next
     }
 
-    /// Whether the client's next frame may be taken.
+    /// True if the client's next frame may be taken.
     fn is_listening(&self) -> bool {
         self.job.is_none() && self.wire.unsent() <= UNSENT_MAX
     }

@@ -45,7 +45,7 @@ impl Spare {
     }
 }
 
-/// Whether the process, or the system, has as many files open as it may: EMFILE, ENFILE.
+/// True if the process, or the system, has as many files open as it may: EMFILE, ENFILE.
 fn is_exhausted(error: &io::Error) -> bool {
     cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
 }

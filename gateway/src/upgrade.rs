@@ -34,7 +34,7 @@ pub(crate) struct Arrival {
     pub(crate) _guest: ConnectionPermit,
 }
 
-/// Answers a request to connect.
+/// Returns a request to connect.
 pub(crate) async fn connect(
     State(shared): State<Arc<Shared>>,
     Extension(arrival): Extension<Arrival>,

@@ -64,7 +64,7 @@ wire::frames! {
             /// The new JWT, of the same user.
             token: String,
         }
-        /// Answers a `ping` (F1).
+        /// Returns a `ping` (F1).
         "pong" Pong {}
         /// Ends the session for good (S6).
         "end" End {}

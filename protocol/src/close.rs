@@ -83,7 +83,7 @@ impl CloseCode {
         }
     }
 
-    /// Whether the client, told this, comes back with `resume`.
+    /// True if the client, told this, comes back with `resume`.
     pub fn resumes(self) -> bool {
         match self {
             CloseCode::Moved

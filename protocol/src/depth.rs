@@ -2,7 +2,7 @@
 
 use crate::DEPTH_MAX;
 
-/// Whether a JSON text opens more than [`DEPTH_MAX`] arrays and objects within each other.
+/// True if a JSON text opens more than [`DEPTH_MAX`] arrays and objects within each other.
 /// Meaningless, but harmless, for a text that is not JSON.
 pub(crate) fn json_too_deep(text: &str) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);

@@ -27,7 +27,7 @@ impl RoomName {
         self.0.split_once('/').map_or("", |(kind, _)| kind)
     }
 
-    /// Whether only operators may join it: those whose token has the claim `admin` (B4).
+    /// True if only operators may join it: those whose token has the claim `admin` (B4).
     pub fn is_for_operators(&self) -> bool {
         self.kind() == Self::KIND_FOR_OPERATORS
     }

@@ -7,13 +7,13 @@ use crate::{CloseCode, Member, Payload, Pos, RoomName, Sid, given, wire};
 wire::frames! {
     /// What a server sends (SPEC section 3).
     pub enum ServerFrame {
-        /// Answers `open`: a session has been made.
+        /// Returns `open`: a session has been made.
         "welcome" Welcome {
             /// The session and its limits.
             #[serde(flatten)]
             welcome: Welcome,
         }
-        /// Answers `resume`.
+        /// Returns `resume`.
         "resumed" Resumed {
             /// The session and its limits.
             #[serde(flatten)]
@@ -66,7 +66,7 @@ wire::frames! {
             n: u64,
             /// The entry's position.
             pos: Pos,
-            /// Whether the room took it.
+            /// True if the room took it.
             ok: bool,
             /// What the room answers.
             #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
@@ -160,7 +160,7 @@ wire::frames! {
             code: CloseCode,
             /// Why, for people.
             reason: String,
-            /// Whether the session can be resumed.
+            /// True if the session can be resumed.
             resume: bool,
             /// When to come back, in milliseconds from now.
             #[serde(skip_serializing_if = "Option::is_none")]

@@ -17,7 +17,7 @@ pub(crate) fn transcribe<'de, D: Deserializer<'de>>(value: D) -> Result<String, 
     String::from_utf8(text).map_err(D::Error::custom)
 }
 
-/// Whether a JSON text stands for a value. Some do not: `1e999` and `"\ud800"` follow the grammar, but
+/// True if a JSON text stands for a value. Some do not: `1e999` and `"\ud800"` follow the grammar, but
 /// nothing can be read from them.
 pub(crate) fn check(text: &str) -> serde_json::Result<()> {
     Transcript::new(&mut io::sink(), "").deserialize(&mut serde_json::Deserializer::from_str(text))

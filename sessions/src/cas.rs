@@ -50,7 +50,7 @@ impl Records {
 
     /// Reads a session, lets `event` happen to it and writes it, as one step. An event that changes
     /// nothing is not written; so an event that finds that it has happened already may be repeated.
-    /// Answers the session as it is then.
+    /// Returns the session as it is then.
     ///
     /// # Errors
     /// [`SessionError::Gone`] where there is none, and whatever the event says;

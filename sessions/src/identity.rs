@@ -11,7 +11,7 @@ pub struct Identity {
     /// The patterns of rooms that it may join; every room, when there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rooms: Option<Vec<String>>,
-    /// Whether it may look after what belongs to others.
+    /// True if it may look after what belongs to others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub admin: bool,
 }

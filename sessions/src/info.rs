@@ -8,13 +8,13 @@ pub struct SessionInfo {
     pub user: String,
     /// How many sockets it has had.
     pub generation: u64,
-    /// Whether it has one now.
+    /// True if it has one now.
     pub presence: Presence,
     /// The rooms that it may be in.
     pub rooms: Vec<RoomName>,
 }
 
-/// Whether a session has a socket.
+/// True if a session has a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
     /// It has.

@@ -60,7 +60,7 @@ pub async fn run_keeper(
     keeper.shards.leave().await
 }
 
-/// Whether anything is left to do at once.
+/// True if anything is left to do at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Work {
     Done,
@@ -77,7 +77,7 @@ struct Keeper {
     /// When it last counted.
     counted: Option<Instant>,
     sweep: Sweep,
-    /// Whether the store has been told how long sessions live.
+    /// True if the store has been told how long sessions live.
     decreed: bool,
 }
 

@@ -89,7 +89,7 @@ impl Keys {
         Keys { newest, used: None }
     }
 
-    /// Whether this key works. Takes the same time whichever it is, or none (S4).
+    /// True if this key works. Takes the same time whichever it is, or none (S4).
     pub(crate) fn open_to(&self, key: &KeyHash) -> bool {
         let used = self.used.unwrap_or(self.newest);
         (self.newest.ct_eq(key) | used.ct_eq(key)).into()

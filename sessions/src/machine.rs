@@ -67,7 +67,7 @@ pub(crate) enum Phase {
     Detached {
         /// When.
         since_ms: u64,
-        /// Whether its rooms have been told (S7).
+        /// True if its rooms have been told (S7).
         told: bool,
     },
     /// It is over; its rooms have yet to be told (S6).
@@ -302,12 +302,12 @@ impl Session {
         }
     }
 
-    /// Whether it has ended.
+    /// True if it has ended.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.life, Phase::Ending { .. })
     }
 
-    /// Whether the socket of this generation is the session's newest. A higher one than the record's was
+    /// True if the socket of this generation is the session's newest. A higher one than the record's was
     /// handed out by a write that the store has lost (R4).
     fn check(&self, generation: u64) -> Result<(), SessionError> {
         match generation.cmp(&self.generation) {

@@ -246,7 +246,7 @@ impl Records {
             .collect()
     }
 
-    /// Answers the partition if its topic did not take them all.
+    /// Returns the partition if its topic did not take them all.
     async fn append(
         &self,
         partition: PartitionId,

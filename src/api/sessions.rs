@@ -23,7 +23,7 @@ pub(super) struct Session {
     /// How many sockets it has had.
     #[serde(rename = "gen")]
     generation: u64,
-    /// Whether it has a socket now.
+    /// True if it has a socket now.
     attached: bool,
     /// The gateway that holds its socket.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -69,7 +69,7 @@ async fn path(gateway: &SharedStore, worker: &SharedStore) {
     );
 }
 
-/// Answers each action with an entry, until none comes.
+/// Returns each action with an entry, until none comes.
 async fn work(store: SharedStore, room: RoomName) {
     let mut writer = Writer::of(&store, &room).await;
     let mut behind = Pos::START;

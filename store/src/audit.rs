@@ -8,7 +8,7 @@ use crate::{NodeId, ShardId, StoreError};
 pub struct RecordIndexes {
     /// The record that it names.
     pub sid: Sid,
-    /// Whether it stood among the deadlines.
+    /// True if it stood among the deadlines.
     pub due: bool,
     /// The owner under whom it stood, if it stood under one.
     pub owner: Option<NodeId>,
@@ -38,7 +38,7 @@ pub struct Mended {
 }
 
 impl Mended {
-    /// Whether there was nothing to mend.
+    /// True if there was nothing to mend.
     pub fn is_nothing(&self) -> bool {
         *self == Mended::default()
     }

@@ -103,7 +103,7 @@ impl Balance {
             .collect()
     }
 
-    /// Whether this process is the one to give a lease away: it holds the most of all, and at least two
+    /// True if this process is the one to give a lease away: it holds the most of all, and at least two
     /// more than somebody else.
     fn surplus(&self, held: &BTreeMap<&NodeId, usize>) -> bool {
         let most = held.iter().max_by_key(|(id, count)| (**count, **id));

@@ -91,7 +91,7 @@ pub struct RoomCommit {
     pub ttl_ms: Option<u64>,
     /// Inputs set aside for a version that can read this room (W6), behind those that are.
     pub park: Vec<Input>,
-    /// Whether parked inputs have been taken up by this commit and are dropped.
+    /// True if parked inputs have been taken up by this commit and are dropped.
     pub unpark: bool,
     /// Volatile news for whoever listens now; not stored.
     pub signals: Vec<Payload>,

@@ -49,7 +49,7 @@ pub enum Body {
         /// The number of that action.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         n: Option<u64>,
-        /// Whether `by` itself is not sent it: its own join or leave caused it (A2).
+        /// True if `by` itself is not sent it: its own join or leave caused it (A2).
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         quiet: bool,
         /// What happened.
@@ -70,7 +70,7 @@ pub enum Body {
         to: u32,
         /// The action's number.
         n: u64,
-        /// Whether the room took it.
+        /// True if the room took it.
         ok: bool,
         /// What the room answers.
         #[serde(
@@ -97,7 +97,7 @@ pub enum Body {
 }
 
 impl Body {
-    /// Whether a member is sent this entry.
+    /// True if a member is sent this entry.
     pub fn is_for(&self, member: u32) -> bool {
         match self {
             Body::Event { by, quiet, .. } => !(*quiet && *by == Some(member)),

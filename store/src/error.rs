@@ -28,7 +28,7 @@ pub enum StoreError {
     Incompatible(String),
 }
 
-/// Whether the store answers.
+/// True if the store answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
     /// It does.

@@ -89,7 +89,7 @@ pub enum Request {
     /// everything that stood in the topic before it.
     #[serde(rename = "attached")]
     Attached {
-        /// Whether the answer should bring what the room shows to this session.
+        /// True if the answer should bring what the room shows to this session.
         view: bool,
     },
     /// A socket of this generation has been attached, and the gateway has seen the session's seat

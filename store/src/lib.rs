@@ -84,7 +84,7 @@ pub trait Store:
     /// The store's time, in milliseconds since the epoch, as this process knows it without asking (T1).
     fn now_ms(&self) -> u64;
 
-    /// Whether the store answers, now and whenever that changes.
+    /// True if the store answers, now and whenever that changes.
     fn health(&self) -> tokio::sync::watch::Receiver<Health>;
 }
 

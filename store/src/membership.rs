@@ -69,7 +69,7 @@ pub struct Node {
 pub struct HeartbeatReply {
     /// The store's clock, in milliseconds since the epoch.
     pub now_ms: u64,
-    /// Whether the store did not know this member: it is new, or was declared dead, or the store was
+    /// True if the store did not know this member: it is new, or was declared dead, or the store was
     /// emptied. Whoever thought itself known must look after what it owned.
     pub unknown: bool,
 }

@@ -62,7 +62,7 @@ pub enum Answer {
         #[serde(rename = "gen")]
         generation: u64,
     },
-    /// Answers `Attached`, `Arrived` and `View`: where the session stands in the room.
+    /// Returns `Attached`, `Arrived` and `View`: where the session stands in the room.
     #[serde(rename = "seated")]
     Seated {
         /// The generation that asked.

@@ -26,7 +26,7 @@ pub struct Seat {
     /// Where the newest join left the log, while the session is a member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joined: Option<Pos>,
-    /// Whether the room has been told that the session lost its socket (S7).
+    /// True if the room has been told that the session lost its socket (S7).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub away: bool,
     /// When this seat may be forgotten, on the store's clock: set when the session ends (S6).

@@ -18,7 +18,7 @@ impl Throttle {
         }
     }
 
-    /// Whether this occasion passes.
+    /// True if this occasion passes.
     pub fn passes(&self) -> bool {
         let mut passed = self.passed.lock();
         let passes = passed.is_none_or(|before| before.elapsed() >= self.every);

@@ -24,7 +24,7 @@ impl Default for Version {
 }
 
 impl Version {
-    /// Whether it can be read here.
+    /// True if it can be read here.
     pub(crate) fn check(self) -> Result<(), UnknownVersion> {
         match self.0 {
             1..=NEWEST => Ok(()),

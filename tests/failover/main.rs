@@ -171,7 +171,7 @@ async fn slots_are_moved_under_load(site: Cluster) {
     );
 }
 
-/// Whether a finding says no more than that a position stands in no log any more.
+/// True if a finding says no more than that a position stands in no log any more.
 fn is_about_what_was_lost(finding: &Finding, logs: &BTreeMap<RoomName, RoomLog>) -> bool {
     let words = finding
         .what

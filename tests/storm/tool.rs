@@ -72,7 +72,7 @@ pub(crate) fn children(of: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Whether a process is there, and no zombie.
+/// True if a process is there, and no zombie.
 pub(crate) fn is_running(pid: u32) -> bool {
     stat(pid).is_some_and(|(state, _)| state != 'Z')
 }

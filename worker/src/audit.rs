@@ -47,7 +47,7 @@ impl Audit {
         Audit { looks, task }
     }
 
-    /// Whether it has nothing to do.
+    /// True if it has nothing to do.
     pub(crate) fn is_idle(&self) -> bool {
         self.looks.capacity() > 0
     }

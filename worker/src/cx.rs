@@ -50,7 +50,7 @@ impl<'a, E: Serialize> Cx<'a, E> {
         }
     }
 
-    /// Answers the member that acts with data of its own. An accepted act without answer or event is
+    /// Returns the member that acts with data of its own. An accepted act without answer or event is
     /// still answered, with a plain `ok`.
     pub fn answer(&mut self, data: impl Serialize) {
         self.effects.answer = self.written(&data);
@@ -126,7 +126,7 @@ impl Effects {
         }
     }
 
-    /// Whether the act has a result of its own.
+    /// True if the act has a result of its own.
     pub(crate) fn has_result(&self) -> bool {
         self.answer.is_some() || self.kept.is_some()
     }

@@ -54,7 +54,7 @@ pub(crate) struct Host {
     wake_ms: Option<u64>,
     /// When it has to be in somebody's memory at the latest, while there are members (S10).
     look_ms: Option<u64>,
-    /// Whether its code is not asked at the moment.
+    /// True if its code is not asked at the moment.
     barred: bool,
 }
 
@@ -72,17 +72,17 @@ enum Life {
 }
 
 impl Host {
-    /// Whether the room must be loaded again before it takes anything.
+    /// True if the room must be loaded again before it takes anything.
     pub(crate) fn is_spoilt(&self) -> bool {
         matches!(self.life, Life::Spoilt)
     }
 
-    /// Whether the room cannot be read here (W6).
+    /// True if the room cannot be read here (W6).
     pub(crate) fn is_stopped(&self) -> bool {
         matches!(self.life, Life::Stopped { .. })
     }
 
-    /// Whether its code is at work.
+    /// True if its code is at work.
     pub(crate) fn runs(&self) -> bool {
         matches!(self.life, Life::Running(_))
     }
@@ -121,7 +121,7 @@ impl Host {
         }
     }
 
-    /// Whether an input counts that comes much later than it was sent. A session that the room does not
+    /// True if an input counts that comes much later than it was sent. A session that the room does not
     /// know may have been over for so long that the room has forgotten it (S6): what it asked for would
     /// make a member that nothing ever ends. That a session is over is always worth hearing.
     pub(crate) fn takes_late(&self, input: &Input) -> bool {

@@ -93,7 +93,7 @@ pub(crate) struct Partition {
     queue: VecDeque<Task>,
     /// Until when the queue is held for company, if nobody waits for anything in it.
     held_until_ms: Option<u64>,
-    /// Whether there may be inputs that were kept unread and can be read now.
+    /// True if there may be inputs that were kept unread and can be read now.
     wants_unread: bool,
     work: Option<Work>,
 }
@@ -157,7 +157,7 @@ impl Partition {
         last.unwrap_or(self.cursor.topic)
     }
 
-    /// Whether entries that were read still wait for a batch, and are not held for company.
+    /// True if entries that were read still wait for a batch, and are not held for company.
     pub(crate) fn is_behind(&self) -> bool {
         !self.queue.is_empty() && self.held_until_ms.is_none()
     }
@@ -190,7 +190,7 @@ impl Partition {
         Some(&quarantine.reason)
     }
 
-    /// Whether a holder before this one may have died of what comes next, so that everything is noted before it is tried.
+    /// True if a holder before this one may have died of what comes next, so that everything is noted before it is tried.
     pub(crate) fn is_careful(&self) -> bool {
         self.trials.is_careful()
     }

@@ -12,7 +12,7 @@ use outlast_store::StoreError;
 /// The first wait before something is tried again, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// Whether the store does as the parts of a worker ask. It is logged when the first of them finds that
+/// True if the store does as the parts of a worker ask. It is logged when the first of them finds that
 /// it does not, and when none does any more.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StoreRetry {

@@ -46,9 +46,9 @@ pub(crate) struct Watch {
     doing: Mutex<Option<Doing>>,
     /// The watchdog's ticks.
     ticks: Arc<AtomicU64>,
-    /// Whether it holds the right to try something (W12).
+    /// True if it holds the right to try something (W12).
     trying: AtomicBool,
-    /// Whether somebody has heard that the step does not come back.
+    /// True if somebody has heard that the step does not come back.
     heard: AtomicBool,
     seen: Mutex<Seen>,
 }
@@ -91,7 +91,7 @@ impl Seen {
         }
     }
 
-    /// Whether the last tick counted.
+    /// True if the last tick counted.
     fn counts(self) -> bool {
         self.uncounted == 0
     }

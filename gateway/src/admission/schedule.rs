@@ -221,7 +221,7 @@ impl Schedule {
         ticket
     }
 
-    /// Whether it was waiting.
+    /// True if it was waiting.
     fn unqueue(&mut self, ticket: Ticket) -> bool {
         let Some(bytes) = self.waiting.remove(&(ticket.rank, ticket.number)) else {
             return false;

@@ -26,7 +26,7 @@ mod reading;
 pub(crate) struct Core {
     /// How many of the newest entries the log holds for certain (E2).
     log_entries: u64,
-    /// Whether it is known where the log ends; until then the rest is empty.
+    /// True if it is known where the log ends; until then the rest is empty.
     seeded: bool,
     /// The highest `off` that was announced before that.
     early: u64,
@@ -76,7 +76,7 @@ pub(crate) struct Cursor {
     doubt: Option<u64>,
     /// The refresh that has to finish before the window tells where `pos` lies.
     asked: Option<u64>,
-    /// Whether the room itself says that its log goes at least so far.
+    /// True if the room itself says that its log goes at least so far.
     said: bool,
 }
 

@@ -173,14 +173,14 @@ impl SessionRegistry {
         }
     }
 
-    /// Whether this socket is here.
+    /// True if this socket is here.
     pub(crate) fn holds(&self, who: AttachId) -> bool {
         let inner = self.inner.lock();
         let held = inner.attached.get(&who.sid);
         held.is_some_and(|attached| attached.generation == who.generation)
     }
 
-    /// Whether the session has a socket here, whichever.
+    /// True if the session has a socket here, whichever.
     pub(crate) fn has(&self, sid: &Sid) -> bool {
         self.inner.lock().attached.contains_key(sid)
     }

@@ -18,7 +18,7 @@ pub(crate) struct Wake {
     waker: AtomicWaker,
     /// A bit for each of the socket's rooms.
     rooms: [AtomicU64; 2],
-    /// Whether there is mail.
+    /// True if there is mail.
     mail: AtomicBool,
     letters: Mutex<Mailbox>,
 }
@@ -154,7 +154,7 @@ impl Wake {
         reply
     }
 
-    /// Whether there may be mail.
+    /// True if there may be mail.
     pub(crate) fn has_mail(&self) -> bool {
         self.mail.load(Ordering::Acquire)
     }

@@ -189,7 +189,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Answers something that concerns no room; that counts as an action, so that it is not free.
+    /// Returns something that concerns no room; that counts as an action, so that it is not free.
     fn complain(
         &mut self,
         code: &'static str,

@@ -20,9 +20,9 @@ pub(crate) struct PendingActions {
     entries: Option<Entries>,
     /// The leave that the room has answered, while acts before it have no outcome yet (A9).
     left: Option<u64>,
-    /// Whether the room is to be asked what it has applied.
+    /// True if the room is to be asked what it has applied.
     probe: bool,
-    /// Whether it was, behind the questions.
+    /// True if it was, behind the questions.
     probed: bool,
     /// For each time that the room was asked, and has not answered, the last act of a member before that; 0 for none.
     /// Where answers were lost an older one stands for a newer one, which is asked too little of.
@@ -36,7 +36,7 @@ struct PendingAction {
     bytes: usize,
     /// When the client asked it.
     since: Instant,
-    /// Whether it went to the room.
+    /// True if it went to the room.
     sent: bool,
 }
 
@@ -65,23 +65,23 @@ impl PendingActions {
         self.questions.is_empty() && self.entries.is_none()
     }
 
-    /// Whether the action with this number is asked for.
+    /// True if the action with this number is asked for.
     pub(crate) fn contains(&self, n: u64) -> bool {
         self.questions.iter().any(|question| question.n == n)
     }
 
-    /// Whether something is asked for, all of it before this number.
+    /// True if something is asked for, all of it before this number.
     pub(crate) fn ends_before(&self, n: u64) -> bool {
         self.questions.back().is_some_and(|last| last.n < n)
     }
 
-    /// Whether a join or a leave before this action has not been answered.
+    /// True if a join or a leave before this action has not been answered.
     pub(crate) fn owes_before(&self, n: u64) -> bool {
         let mut before = self.questions.iter().filter(|question| question.n < n);
         before.any(|question| !question.acts())
     }
 
-    /// Whether the session has asked to join or to leave, and was not answered.
+    /// True if the session has asked to join or to leave, and was not answered.
     pub(crate) fn turns(&self) -> bool {
         self.questions.iter().any(|question| !question.acts())
     }
@@ -93,7 +93,7 @@ impl PendingActions {
         questions.find(leaves).map(|question| question.n)
     }
 
-    /// Whether the session has asked to leave and to come back: what the log says behind the join belongs to that.
+    /// True if the session has asked to leave and to come back: what the log says behind the join belongs to that.
     pub(crate) fn returns(&self) -> bool {
         let joins = |question: &PendingAction| matches!(question.request, Request::Join { .. });
         self.first_leave().is_some_and(|leave| {
@@ -102,7 +102,7 @@ impl PendingActions {
         })
     }
 
-    /// Whether there is no place for another question.
+    /// True if there is no place for another question.
     pub(crate) fn is_full(&self) -> bool {
         self.questions.len() >= QUESTIONS_MAX
     }
@@ -123,7 +123,7 @@ impl PendingActions {
         self.push(n, request, now, false);
     }
 
-    /// Whether an action waits until the room has shown itself.
+    /// True if an action waits until the room has shown itself.
     pub(crate) fn holds(&self) -> bool {
         self.questions.back().is_some_and(|question| !question.sent)
     }
@@ -177,7 +177,7 @@ impl PendingActions {
         }
     }
 
-    /// Whether all of these are acts whose outcomes will stand in the log: one result may be that of several (A2).
+    /// True if all of these are acts whose outcomes will stand in the log: one result may be that of several (A2).
     pub(crate) fn expects_entries(&self, first: u64, last: u64) -> bool {
         let entries = self.entries.as_ref();
         entries.is_some_and(|entries| entries.first <= first && last <= entries.last)

@@ -27,7 +27,7 @@ pub(crate) struct Room<S = Subscription> {
     pub(crate) gate: Sequencer,
     /// The place in the room's feed; there is one whenever the session may be in the room.
     pub(crate) seat: Option<S>,
-    /// Whether the session's record may hold the room.
+    /// True if the session's record may hold the room.
     pub(crate) recorded: bool,
     pub(crate) asked: PendingActions,
     pub(crate) stand: Stand,
@@ -35,7 +35,7 @@ pub(crate) struct Room<S = Subscription> {
     past: Option<Cursor>,
     /// When the client is to be reminded of what is awaited: it has sent higher numbers.
     remind_at: Option<Instant>,
-    /// Whether the room is asked for what to remind the client of.
+    /// True if the room is asked for what to remind the client of.
     reminds: bool,
     /// How often in a row the room was shown, and its log did not go on from there.
     vain: u32,
@@ -101,7 +101,7 @@ impl Due {
 /// A member that waits for what the room shows.
 pub(crate) struct Lost {
     reason: SnapshotReason,
-    /// Whether it is known to be a member.
+    /// True if it is known to be a member.
     seated: bool,
     /// Since when the room was asked, if it was.
     pub(crate) asked: Option<Patience>,
@@ -138,13 +138,13 @@ impl<S: LogReader> Room<S> {
         }
     }
 
-    /// Whether the session is out of the room for good, and both its record and the hub may know.
+    /// True if the session is out of the room for good, and both its record and the hub may know.
     pub(crate) fn is_over(&self) -> bool {
         let out = matches!(self.stand, Stand::Out) && self.asked.is_empty();
         out && (self.recorded || self.seat.is_some())
     }
 
-    /// Whether nothing would be lost if it were forgotten, but where its numbers stand.
+    /// True if nothing would be lost if it were forgotten, but where its numbers stand.
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.stand, Stand::Out)
             && self.asked.is_empty()
@@ -152,7 +152,7 @@ impl<S: LogReader> Room<S> {
             && self.seat.is_none()
     }
 
-    /// Whether an answer that comes now has to wait: for one before it, which waits for entries of the log.
+    /// True if an answer that comes now has to wait: for one before it, which waits for entries of the log.
     pub(crate) fn holds(&self) -> bool {
         self.owes() || !self.held.is_empty()
     }
@@ -166,7 +166,7 @@ impl<S: LogReader> Room<S> {
         self.held.bytes()
     }
 
-    /// Whether there is something for the client that no entry and no answer will wake it for.
+    /// True if there is something for the client that no entry and no answer will wake it for.
     pub(crate) fn is_ready(&mut self, now: Instant) -> bool {
         let has_waited = self.shortcut_ends().is_some_and(|at| now >= at);
         if has_waited {
@@ -175,7 +175,7 @@ impl<S: LogReader> Room<S> {
         has_waited || self.has_held()
     }
 
-    /// Whether answers have waited for another, and wait no longer.
+    /// True if answers have waited for another, and wait no longer.
     fn has_held(&self) -> bool {
         !self.held.is_empty() && !self.owes()
     }
@@ -193,14 +193,14 @@ impl<S: LogReader> Room<S> {
         }
     }
 
-    /// Whether an action has to wait until the room has shown itself. Who has left is not shown a room: what was
+    /// True if an action has to wait until the room has shown itself. Who has left is not shown a room: what was
     /// promised to be shown comes before the leave (R8).
     pub(crate) fn must_wait(&self, request: &Request) -> bool {
         let leaves = matches!(request, Request::Leave { .. });
         self.asked.holds() || (leaves && matches!(self.stand, Stand::Lost(_)))
     }
 
-    /// Whether the outcome of an act that comes now will stand in the log.
+    /// True if the outcome of an act that comes now will stand in the log.
     fn logs_acts(&self) -> bool {
         let stays = match &self.stand {
             Stand::Out => false,
@@ -250,7 +250,7 @@ impl<S: LogReader> Room<S> {
         }
     }
 
-    /// Whether the session is a member is not known yet: the room was asked, and shows itself if it is. The client has
+    /// True if the session is a member is not known yet: the room was asked, and shows itself if it is. The client has
     /// read up to `pos`, and where that stands in the log is known as far as `reason` says.
     pub(crate) fn ask_for(
         &mut self,

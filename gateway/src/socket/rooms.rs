@@ -39,14 +39,14 @@ impl Rooms {
         Some(free as u8)
     }
 
-    /// Whether there is no place for another question of a room: those that are open are kept (F3).
+    /// True if there is no place for another question of a room: those that are open are kept (F3).
     pub(crate) fn asked_too_much(&mut self) -> bool {
         const BYTES_MAX: usize = 32 * 1024;
         let bytes: usize = self.iter().map(|(_, room)| room.asked.bytes()).sum();
         bytes > BYTES_MAX
     }
 
-    /// Whether there is no place for another answer that waits for an earlier one of its room (F3).
+    /// True if there is no place for another answer that waits for an earlier one of its room (F3).
     pub(crate) fn hold_too_much(&mut self) -> bool {
         const BYTES_MAX: usize = 32 * 1024;
         let bytes: usize = self.iter().map(|(_, room)| room.held_bytes()).sum();

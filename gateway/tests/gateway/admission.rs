@@ -51,7 +51,7 @@ async fn d1_a_slot_is_kept_for_who_comes_at_it_and_for_nobody_else() {
     panic!("nobody is told of a slot");
 }
 
-/// Answers whether anybody was told of a slot.
+/// Returns whether anybody was told of a slot.
 async fn keeps_slots() -> bool {
     let world = World::with_settings(GatewaySettings {
         attach_rate: 1,

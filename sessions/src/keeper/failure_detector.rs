@@ -27,7 +27,7 @@ pub(super) struct FailureDetector {
     now_ms: u64,
     /// The first of the polls without a gap; none before the first, and after one that failed.
     since_ms: Option<u64>,
-    /// Whether a poll has failed since the last one that did not.
+    /// True if a poll has failed since the last one that did not.
     missed: bool,
     /// When the store came back last; 0 if it was never away.
     back_ms: u64,
@@ -67,7 +67,7 @@ impl FailureDetector {
         self.missed = true;
     }
 
-    /// Whether anybody's silence means anything now.
+    /// True if anybody's silence means anything now.
     pub(super) fn counts(&self) -> bool {
         let watched_since = self.since_ms.filter(|_| !self.missed);
         watched_since.is_some_and(|since_ms| self.now_ms.saturating_sub(since_ms) >= SILENCE_MS)

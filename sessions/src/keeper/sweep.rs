@@ -22,7 +22,7 @@ struct Walk {
     began: Instant,
     /// Behind which place it goes on; none when it is through.
     after: Option<(String, Sid)>,
-    /// Whether it is through.
+    /// True if it is through.
     done: bool,
 }
 

@@ -154,7 +154,7 @@ impl World {
         self.store.nodes().await.unwrap().0
     }
 
-    /// Whether the store counts a session among those of a gateway.
+    /// True if the store counts a session among those of a gateway.
     pub(crate) async fn holds(&self, gateway: &NodeId, sid: Sid) -> bool {
         let shard = self.store.layout().shard(&sid);
         let owned = self.store.owned(shard, gateway, MANY).await.unwrap();

@@ -80,7 +80,7 @@ impl SpanCounts {
         }
     }
 
-    /// Whether there is a place for one more span; it is lost where there is none.
+    /// True if there is a place for one more span; it is lost where there is none.
     pub(super) fn enter(&self) -> bool {
         let entered = self
             .waiting

@@ -59,7 +59,7 @@ pub async fn w1_a_lease_that_is_renewed_stays(harness: &dyn Harness) {
     panic!("no lease is ever renewed");
 }
 
-/// Whether a lease is kept for longer than it lasts, as the store's clock tells it; that it may not be where it was
+/// True if a lease is kept for longer than it lasts, as the store's clock tells it; that it may not be where it was
 /// renewed too late.
 async fn stays(harness: &dyn Harness, store: &SharedStore, ttl: Duration) -> bool {
     let owner = NodeId::random();

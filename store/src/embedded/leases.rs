@@ -59,13 +59,13 @@ impl LeaseBook {
         })
     }
 
-    /// Whether no newer epoch than this has been granted, and this one has.
+    /// True if no newer epoch than this has been granted, and this one has.
     pub(super) fn is_newest(&self, name: LeaseName, epoch: u64) -> bool {
         let grants = self.0.lock();
         grants.get(&name).is_some_and(|grant| grant.epoch == epoch)
     }
 
-    /// Whether somebody holds a lease.
+    /// True if somebody holds a lease.
     pub(super) fn is_held(&self, name: LeaseName, now_ms: u64) -> bool {
         let grants = self.0.lock();
         grants.get(&name).is_some_and(|grant| grant.is_live(now_ms))

@@ -208,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers every number with itself, a turn later, and notes what went in one round trip.
+    /// Returns every number with itself, a turn later, and notes what went in one round trip.
     #[derive(Debug, Default)]
     struct Echo {
         trips: Mutex<Vec<Vec<u32>>>,

@@ -72,7 +72,7 @@ pub(super) fn keys_of(keys: &Keys, commit: &Commit) -> Vec<String> {
     all
 }
 
-/// Whether each room's entries follow upon each other and upon what is there. XADD would refuse those
+/// True if each room's entries follow upon each other and upon what is there. XADD would refuse those
 /// that do not, when others have been written already.
 pub(super) fn is_sound(commit: &Commit) -> bool {
     commit.rooms.iter().all(|room| {

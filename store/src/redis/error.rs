@@ -44,7 +44,7 @@ pub(super) fn skip(error: &StoreError) {
     }
 }
 
-/// Whether Redis takes no changes for now, whoever makes them.
+/// True if Redis takes no changes for now, whoever makes them.
 pub(super) fn is_refused_write(error: &RedisError) -> bool {
     matches!(
         error.code(),
@@ -52,7 +52,7 @@ pub(super) fn is_refused_write(error: &RedisError) -> bool {
     )
 }
 
-/// Whether Redis refuses who we are, so that trying again is of no use.
+/// True if Redis refuses who we are, so that trying again is of no use.
 pub(super) fn is_refusal(error: &RedisError) -> bool {
     error.kind() == ErrorKind::AuthenticationFailed
         || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))

@@ -1,4 +1,4 @@
-//! Whether a Redis is the store it should be, and how it is.
+//! True if a Redis is the store it should be, and how it is.
 
 use std::sync::LazyLock;
 
@@ -26,7 +26,7 @@ type Identity = (String, u16, u16, String);
 pub(super) struct HealthCheck {
     pub(super) layout: Layout,
     pub(super) keys: Keys,
-    /// Whether it is a node of a Cluster, where but one of them knows which store this is.
+    /// True if it is a node of a Cluster, where but one of them knows which store this is.
     pub(super) clustered: bool,
     pub(super) intake_memory_percent: u64,
 }
@@ -36,9 +36,9 @@ pub(super) struct HealthCheck {
 pub(super) struct Findings {
     /// The store's name, where it lies here; another one after it was emptied.
     pub(super) id: Option<String>,
-    /// Whether its memory is so full that nothing more should be taken in.
+    /// True if its memory is so full that nothing more should be taken in.
     pub(super) crowded: bool,
-    /// Whether it is still too full to take something in again that has been crowded.
+    /// True if it is still too full to take something in again that has been crowded.
     pub(super) tight: bool,
     /// What it says to whoever would change something, if it refuses that.
     pub(super) refuses: Option<String>,

@@ -138,7 +138,7 @@ impl Link {
         self.probe_every
     }
 
-    /// Whether the store's memory is so full that nothing more should be taken in.
+    /// True if the store's memory is so full that nothing more should be taken in.
     pub(super) fn crowded(&self) -> bool {
         self.crowded.load(Ordering::Relaxed)
     }

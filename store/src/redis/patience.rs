@@ -20,7 +20,7 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Patience {
     since: Instant,
     wait: Duration,
-    /// Whether anybody asked for more than [`WAIT_MIN`].
+    /// True if anybody asked for more than [`WAIT_MIN`].
     asked: bool,
     said: Option<Instant>,
 }
@@ -41,7 +41,7 @@ impl Patience {
         self.since + self.wait + LAST_ATTEMPT
     }
 
-    /// Whether there is another attempt after this one, which found nobody. Says so every now and then.
+    /// True if there is another attempt after this one, which found nobody. Says so every now and then.
     pub(super) fn goes_on(&mut self, why: &StoreError) -> bool {
         let waited = self.since.elapsed();
         if waited >= self.wait {

@@ -121,7 +121,7 @@ async fn run(
 pub(super) struct Redirect {
     /// The other one; it may leave out its host, which is then the same.
     pub(super) to: Address,
-    /// Whether this is for one errand alone, since the slot is still on its way.
+    /// True if this is for one errand alone, since the slot is still on its way.
     pub(super) ask: bool,
 }
 

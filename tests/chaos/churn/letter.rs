@@ -27,7 +27,7 @@ pub(crate) struct Letter {
     actions: usize,
     /// F1, from `welcome`.
     heartbeat: Option<Duration>,
-    /// Whether a socket takes actions.
+    /// True if a socket takes actions.
     attached: bool,
 }
 
@@ -140,7 +140,7 @@ impl Letter {
         self.stray = self.session.as_ref().map(|(_, key)| key.clone());
     }
 
-    /// Whether that is why the newest key is void, or the session is another socket's: then the stray's key works.
+    /// True if that is why the newest key is void, or the session is another socket's: then the stray's key works.
     pub(crate) fn is_back_to_the_stray(&mut self) -> bool {
         let Some(((_, key), stray)) = self.session.as_mut().zip(self.stray.take()) else {
             return false;
@@ -185,17 +185,17 @@ impl Letter {
         self.attached && self.session.is_some()
     }
 
-    /// Whether it is a member, and no action says otherwise.
+    /// True if it is a member, and no action says otherwise.
     pub(crate) fn is_inside(&self, room: &str) -> bool {
         self.rooms.get(room).is_some_and(Book::is_inside)
     }
 
-    /// Whether it is one once all that was asked has happened.
+    /// True if it is one once all that was asked has happened.
     pub(crate) fn will_be_inside(&self, room: &str) -> bool {
         self.rooms.get(room).is_some_and(Book::will_be_inside)
     }
 
-    /// Whether a join or a leave has no outcome.
+    /// True if a join or a leave has no outcome.
     pub(crate) fn is_turning(&self, room: &str) -> bool {
         self.rooms.get(room).is_some_and(Book::is_turning)
     }

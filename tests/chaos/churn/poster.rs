@@ -61,7 +61,7 @@ impl Poster {
         }
     }
 
-    /// Whether everything has been answered, and nothing more will be posted.
+    /// True if everything has been answered, and nothing more will be posted.
     pub(crate) fn is_done(&self) -> bool {
         self.task.is_finished()
     }

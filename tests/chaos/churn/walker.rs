@@ -50,7 +50,7 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
-    /// Whether nothing is open, and it is in all its rooms.
+    /// True if nothing is open, and it is in all its rooms.
     pub(crate) fn is_calm(&self, rooms: &[String]) -> bool {
         let inside = |room: &String| self.letter.is_inside(room);
         self.letter.is_attached() && self.letter.pending() == 0 && rooms.iter().all(inside)
@@ -124,7 +124,7 @@ struct Run {
     rooms: Vec<String>,
     address: String,
     rng: StdRng,
-    /// Whether it joins without waiting for the leave before.
+    /// True if it joins without waiting for the leave before.
     hasty: bool,
     begun: Instant,
     phase: watch::Receiver<Phase>,

@@ -57,7 +57,7 @@ impl Collector {
         .await
     }
 
-    /// Whether there is such a span by now.
+    /// True if there is such a span by now.
     pub(crate) fn has(&self, service: &str, name: &str) -> bool {
         let kept = self.kept.lock();
         kept.iter()

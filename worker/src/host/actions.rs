@@ -104,7 +104,7 @@ impl Host {
         Ok(())
     }
 
-    /// Answers a join of a session that is in the room already.
+    /// Returns a join of a session that is in the room already.
     pub(super) fn welcome(
         &mut self,
         asker: &Requester,

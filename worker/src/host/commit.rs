@@ -61,7 +61,7 @@ impl Host {
         })
     }
 
-    /// Whether the room stays in memory: while it has members, and where it is stopped, so that nobody
+    /// True if the room stays in memory: while it has members, and where it is stopped, so that nobody
     /// tries to read it over and over.
     pub(crate) fn is_needed(&self) -> bool {
         match self.life {

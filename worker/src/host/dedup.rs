@@ -7,7 +7,7 @@ use super::{Host, Life, actions::Action};
 use crate::partition::{Batch, Requester};
 
 impl Host {
-    /// Whether this input can only be answered from the room's log: a repeated act of a session that
+    /// True if this input can only be answered from the room's log: a repeated act of a session that
     /// has left since. A member reads the log itself.
     pub(crate) fn must_look_up(&self, input: &Input) -> bool {
         let Request::Act { n, .. } = input.request else {
@@ -22,7 +22,7 @@ impl Host {
         })
     }
 
-    /// Answers an action that was applied before. It has no second effect.
+    /// Returns an action that was applied before. It has no second effect.
     pub(super) fn repeat(
         &mut self,
         asker: &Requester,

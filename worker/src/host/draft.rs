@@ -18,7 +18,7 @@ pub(crate) struct Draft {
     pub(crate) signals: VecDeque<Payload>,
     /// Inputs to set aside (W6).
     pub(crate) park: Vec<Input>,
-    /// Whether the inputs that had been set aside have been taken up.
+    /// True if the inputs that had been set aside have been taken up.
     pub(crate) unpark: bool,
 }
 

@@ -95,7 +95,7 @@ impl Host {
         };
     }
 
-    /// Whether a stopped room can be loaded anew: what has been drafted but for what is set aside, which it can
+    /// True if a stopped room can be loaded anew: what has been drafted but for what is set aside, which it can
     /// take up itself, has to be committed first.
     pub(crate) fn can_revive(&self) -> bool {
         let draft = &self.draft;

@@ -60,12 +60,12 @@ impl LogEnd {
         self.last
     }
 
-    /// Whether there are entries behind the snapshot.
+    /// True if there are entries behind the snapshot.
     pub(crate) fn is_behind(&self) -> bool {
         self.last.off > self.snapshot_off
     }
 
-    /// Whether so many entries stand behind the last try, or such old ones, that it is time for another.
+    /// True if so many entries stand behind the last try, or such old ones, that it is time for another.
     pub(crate) fn snapshot_due(&self, now_ms: u64, settings: &WorkerSettings) -> bool {
         let old = |since: u64| since.saturating_add(settings.log_age_ms) <= now_ms;
         self.last.off - self.tried_off >= settings.snapshot_due()

@@ -32,7 +32,7 @@ impl Parked {
         parked
     }
 
-    /// Whether an input is to be set aside, behind those that were.
+    /// True if an input is to be set aside, behind those that were.
     pub(super) fn admits(&mut self, input: &Input) -> bool {
         let what = match input.request {
             Request::Attached { .. } | Request::Arrived => What::Attached,

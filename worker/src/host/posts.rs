@@ -50,7 +50,7 @@ impl Host {
         }
     }
 
-    /// Answers what the room shows to nobody in particular.
+    /// Returns what the room shows to nobody in particular.
     pub(super) fn look(&mut self, asker: &Requester, batch: &mut Batch) {
         // Where the room fails at this, silence makes whoever asked ask again.
         if let Ok(state) = self.view(NOBODY) {

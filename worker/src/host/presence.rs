@@ -104,7 +104,7 @@ impl Host {
         heard.is_ok()
     }
 
-    /// Answers where the session stands in the room.
+    /// Returns where the session stands in the room.
     pub(super) fn show(&mut self, asker: &Requester, view: bool, batch: &mut Batch) {
         let seat = self.seats.get(&asker.sid);
         if seat.is_some_and(|seat| seat.generation > asker.generation) {

@@ -16,7 +16,7 @@ pub(super) struct Cause {
     pub(super) by: Option<Member>,
     /// The action's number.
     pub(super) n: Option<u64>,
-    /// Whether that member is not sent them (A2).
+    /// True if that member is not sent them (A2).
     pub(super) quiet: bool,
 }
 

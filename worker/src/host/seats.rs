@@ -18,9 +18,9 @@ pub(crate) struct Seats {
 #[derive(Default)]
 struct SeatSlot {
     seat: Seat,
-    /// Whether the session was told of the gap that it has left, since it last did what was expected.
+    /// True if the session was told of the gap that it has left, since it last did what was expected.
     gap_told: bool,
-    /// Whether it did something since the last commit.
+    /// True if it did something since the last commit.
     acted: bool,
 }
 
@@ -87,7 +87,7 @@ impl Seats {
         known <= Some(generation)
     }
 
-    /// Whether the session is to be told that an action is missing: once, until that comes (A1).
+    /// True if the session is to be told that an action is missing: once, until that comes (A1).
     pub(crate) fn gap_opens(&mut self, sid: &Sid) -> bool {
         self.places
             .get_mut(sid)

@@ -23,7 +23,7 @@ impl Host {
         })
     }
 
-    /// Whether the session is over, so that the request counts no more (S6). That it is over is heard again where
+    /// True if the session is over, so that the request counts no more (S6). That it is over is heard again where
     /// the room failed at it before.
     pub(super) fn is_over(&self, asker: &Requester, request: &Request) -> bool {
         let seat = self.seats.get(&asker.sid);

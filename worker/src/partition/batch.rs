@@ -35,7 +35,7 @@ impl Batch {
         }
     }
 
-    /// Answers the gateway that asked, if one did.
+    /// Returns the gateway that asked, if one did.
     pub(crate) fn reply(&mut self, to: &Requester, room: &RoomName, answer: Answer) {
         let Some(gateway) = &to.gateway else { return };
         self.bytes += match &answer {

@@ -32,7 +32,7 @@ impl Stops {
         self.0.get(room).and_then(|stop| stop.again_ms)
     }
 
-    /// Whether it is time to load it again.
+    /// True if it is time to load it again.
     pub(crate) fn is_due(&self, room: &RoomName, now_ms: u64) -> bool {
         self.again_ms(room).is_some_and(|at_ms| at_ms <= now_ms)
     }

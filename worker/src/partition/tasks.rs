@@ -127,7 +127,7 @@ impl Partition {
     }
 }
 
-/// Whether a task can be done.
+/// True if a task can be done.
 enum Ready {
     /// It can.
     Take,

@@ -65,7 +65,7 @@ impl Timers {
         }
     }
 
-    /// Whether it is time to ask the store: all that was known up to the horizon has been done.
+    /// True if it is time to ask the store: all that was known up to the horizon has been done.
     pub(crate) fn must_learn(&self, now_ms: u64) -> bool {
         let done = |horizon_ms| self.first_ms().is_none_or(|first_ms| first_ms > horizon_ms);
         self.horizon_ms

@@ -141,7 +141,7 @@ impl Trials {
         known.is_some()
     }
 
-    /// Whether everything is noted before it is tried.
+    /// True if everything is noted before it is tried.
     pub(crate) fn is_careful(&self) -> bool {
         self.careful_until_ms.is_some()
     }
@@ -200,7 +200,7 @@ impl Trials {
         Verdict::Note(self.mark(BTreeSet::from([name])))
     }
 
-    /// Whether it has been tried often enough.
+    /// True if it has been tried often enough.
     pub(super) fn is_condemned(&self, suspect: &Suspect) -> bool {
         let tries = self.tries.get(&suspect.note());
         tries.is_some_and(|tries| *tries >= TRIES_MAX)
@@ -228,7 +228,7 @@ impl Trials {
         }
     }
 
-    /// Whether there are notes that say nothing any more.
+    /// True if there are notes that say nothing any more.
     pub(super) fn has_stale_notes(&self) -> bool {
         !self.stale.is_empty()
     }
@@ -244,7 +244,7 @@ impl Trials {
         self.quarantined.get(room)
     }
 
-    /// Whether an operator's request is a reason to try a room that is not loaded: one request is one trial.
+    /// True if an operator's request is a reason to try a room that is not loaded: one request is one trial.
     pub(super) fn is_pardoned_by(&self, room: &RoomName, asked: Sid) -> bool {
         self.quarantine(room)
             .is_some_and(|quarantine| quarantine.asked != Some(asked))
@@ -297,7 +297,7 @@ impl Trials {
         vec![(format!("{STOPPED}{room}"), None)]
     }
 
-    /// Whether an input was set aside.
+    /// True if an input was set aside.
     pub(super) fn is_set_aside(&self, id: TopicId) -> bool {
         self.letters.contains_key(&id)
     }

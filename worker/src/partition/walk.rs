@@ -14,7 +14,7 @@ pub(crate) struct Silent {
     pub(crate) sid: Sid,
     /// The newest generation that the room knows of.
     pub(crate) generation: u64,
-    /// Whether the room has been told that the session is away.
+    /// True if the room has been told that the session is away.
     pub(crate) away: bool,
 }
 

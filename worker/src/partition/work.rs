@@ -11,7 +11,7 @@ pub(super) struct Work {
     pub(super) batch: Batch,
     /// What is to be committed of the rooms that are written down.
     pub(super) rooms: Vec<RoomCommit>,
-    /// Whether all tasks of this batch are done.
+    /// True if all tasks of this batch are done.
     pub(super) writes_down: bool,
     /// The last topic entry that was taken.
     pub(super) topic: TopicId,
@@ -23,9 +23,9 @@ pub(super) struct Work {
     pub(super) woken: BTreeSet<RoomName>,
     pub(super) wants_wakes: bool,
     pub(super) wants_unread: bool,
-    /// Whether what is due, and which rooms it all needs, has yet to be put down.
+    /// True if what is due, and which rooms it all needs, has yet to be put down.
     pub(super) wants_plan: bool,
-    /// Whether it has yet to be noted what is tried.
+    /// True if it has yet to be noted what is tried.
     pub(super) wants_group: bool,
     /// How many more tasks are tried in this batch.
     pub(super) left: usize,
@@ -92,7 +92,7 @@ impl Work {
         look_up.then(|| Effect::ReadLog(name.clone()))
     }
 
-    /// Answers an operator, of whom no room hears.
+    /// Returns an operator, of whom no room hears.
     pub(super) fn inspected(&mut self, id: TopicId, input: Input, shown: Payload) {
         self.topic = id;
         let Input {
@@ -175,7 +175,7 @@ pub(super) enum Task {
 }
 
 impl Task {
-    /// Whether it has to be done in this batch, whose commit drops it where it was kept.
+    /// True if it has to be done in this batch, whose commit drops it where it was kept.
     pub(super) fn is_bound_to_this_commit(&self) -> bool {
         match self {
             Task::Parked(_) | Task::Kept(_) => true,
@@ -183,7 +183,7 @@ impl Task {
         }
     }
 
-    /// Whether nobody waits for it: a room is told that a session is there, and mostly knew.
+    /// True if nobody waits for it: a room is told that a session is there, and mostly knew.
     pub(super) fn is_patient(&self) -> bool {
         match self {
             Task::Take(_, input) => matches!(input.request, Request::Arrived),
@@ -191,7 +191,7 @@ impl Task {
         }
     }
 
-    /// Whether an operator asks that its room is loaded now.
+    /// True if an operator asks that its room is loaded now.
     pub(super) fn is_reload(&self) -> bool {
         self.reload().is_some()
     }

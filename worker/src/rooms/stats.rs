@@ -29,7 +29,7 @@ const PROCESSES_MAX: usize = 64;
 /// Who watches, and what the processes of the fleet said last.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Stats {
-    /// Whether each of those who watch is connected.
+    /// True if each of those who watch is connected.
     watchers: BTreeMap<Member, bool>,
     processes: BTreeMap<String, Process>,
     /// When the roll was last called.
@@ -93,7 +93,7 @@ pub struct Roll {
 }
 
 impl Event {
-    /// Whether this is a call of the roll.
+    /// True if this is a call of the roll.
     pub fn is_roll(&self) -> bool {
         matches!(self, Event::Roll(_))
     }

@@ -45,7 +45,7 @@ impl Core {
         }
     }
 
-    /// Whether what follows the cursor can be replayed (R1): [`Pulled::End`] or [`Pulled::More`] if so.
+    /// True if what follows the cursor can be replayed (R1): [`Pulled::End`] or [`Pulled::More`] if so.
     /// The log ended at `seated` when it was looked up where the session sits, after the reader had got its place.
     /// What the log need not hold any more has to be found there; the window may remember more.
     pub(crate) fn check(&mut self, cursor: &mut Cursor, seated: Pos) -> Pulled {
@@ -135,7 +135,7 @@ impl Core {
         }
     }
 
-    /// Whether the log was read since `cursor` was found to contradict it.
+    /// True if the log was read since `cursor` was found to contradict it.
     fn has_looked(&self, cursor: &Cursor) -> bool {
         cursor
             .doubt
@@ -170,7 +170,7 @@ impl Cursor {
     }
 }
 
-/// Whether all items were taken.
+/// True if all items were taken.
 fn hand_out<'a>(
     items: impl Iterator<Item = &'a Arc<Item>>,
     cursor: &mut Cursor,

@@ -259,7 +259,7 @@ impl<S: LogReader> Room<S> {
         }
     }
 
-    /// Whether the member was given more than this before, unless the log says that there is another history by now.
+    /// True if the member was given more than this before, unless the log says that there is another history by now.
     fn is_late(&mut self, pos: Pos) -> bool {
         let (Some(past), Some(seat)) = (&mut self.past, &self.seat) else {
             return false;

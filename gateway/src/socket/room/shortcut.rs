@@ -58,7 +58,7 @@ impl Shortcut {
 }
 
 impl<S: LogReader> Room<S> {
-    /// Whether the replay waits for the room to show itself instead.
+    /// True if the replay waits for the room to show itself instead.
     pub(super) fn takes_shortcut(&mut self, now: Instant) -> bool {
         let (Stand::In(follow), Some(seat)) = (&mut self.stand, &self.seat) else {
             return false;
@@ -95,7 +95,7 @@ impl<S: LogReader> Room<S> {
         waits
     }
 
-    /// Whether what the room shows takes the place of what is left of the replay: where that is longer, and nothing was
+    /// True if what the room shows takes the place of what is left of the replay: where that is longer, and nothing was
     /// applied since the member came back whose outcome would be skipped.
     pub(super) fn is_shorter(&mut self, n: u64, pos: Pos, state: &Payload) -> bool {
         let shown = state.as_json().len();

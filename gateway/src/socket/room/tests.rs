@@ -47,7 +47,7 @@ struct World {
     client: Client,
     /// Nothing goes wrong any more.
     calm: bool,
-    /// Whether the store may lose inputs that it has acknowledged.
+    /// True if the store may lose inputs that it has acknowledged.
     loses: bool,
 }
 

@@ -42,7 +42,7 @@ impl Book {
         self.pending.iter().any(|asked| asked.kind != Kind::Act)
     }
 
-    /// Whether it belongs into a `resume`.
+    /// True if it belongs into a `resume`.
     pub(super) fn is_open(&self) -> bool {
         self.is_inside() || !self.pending.is_empty()
     }

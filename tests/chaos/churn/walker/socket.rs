@@ -48,7 +48,7 @@ impl Socket {
         })
     }
 
-    /// Whether it takes a frame.
+    /// True if it takes a frame.
     pub(super) async fn send(&mut self, frame: &Value) -> bool {
         let sent = self.sink.send(Message::text(frame.to_string()));
         matches!(timeout(SEND, sent).await, Ok(Ok(())))

@@ -118,7 +118,7 @@ impl Machine {
         self.process.is_some() && self.back_at.is_none()
     }
 
-    /// Whether it has been there for long enough to know what time it was.
+    /// True if it has been there for long enough to know what time it was.
     pub(super) fn has_settled(&self) -> bool {
         self.runs() && self.began.elapsed() > Duration::from_secs(3)
     }

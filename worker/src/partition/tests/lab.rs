@@ -19,7 +19,7 @@ pub(super) struct Lab {
     pub(super) torn: Torn,
 }
 
-/// Whether the lab's state can be written down.
+/// True if the lab's state can be written down.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
 pub(super) struct Torn(bool);
 

@@ -25,7 +25,7 @@ pub struct Order {
 pub struct Offer {
     /// What it is called.
     pub(super) offer: OfferId,
-    /// Whether it is to buy or to sell.
+    /// True if it is to buy or to sell.
     pub(super) side: Side,
     /// Whose it is.
     pub(super) member: Member,

@@ -51,7 +51,7 @@ pub struct OfGateway {
     pub catch_ups: u64,
     /// Count of log entries sent to clients.
     pub delivered: u64,
-    /// Whether it waits for its sockets to move.
+    /// True if it waits for its sockets to move.
     pub draining: bool,
 }
 

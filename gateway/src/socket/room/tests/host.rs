@@ -13,7 +13,7 @@ pub(super) struct Host {
     pub(super) joined: Option<Pos>,
     pub(super) kept: Vec<Outcome>,
     pub(super) gap_told: bool,
-    /// Whether who comes and goes leaves no entry.
+    /// True if who comes and goes leaves no entry.
     pub(super) mute: bool,
 }
 

@@ -102,7 +102,7 @@ impl Model {
         &self.offers
     }
 
-    /// Whether the market holds what this one does.
+    /// True if the market holds what this one does.
     pub(crate) fn check(&self, room: &Exchange) {
         assert!(room.book.offers().eq(&self.offers), "the offers differ");
         let last = self.trades.len().saturating_sub(100);
@@ -129,7 +129,7 @@ impl Model {
         assert_eq!((cash_held, goods_held), (cash, goods));
     }
 
-    /// Whether what is held of one member's is what its offers may cost.
+    /// True if what is held of one member's is what its offers may cost.
     pub(crate) fn check_held(&self, room: &Exchange, member: Member) {
         let mut accounts = room.holdings.accounts();
         if let Some(account) = accounts.find(|account| account.member == member) {
