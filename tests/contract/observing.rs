@@ -282,7 +282,7 @@ fn spans_lost(admin: &str, outcome: &str) -> u64 {
 
 /// Lines about spans that went nowhere.
 fn complaints(server: &Server) -> Vec<Value> {
-    let lost = |line: &Value| line["target"] == "outlast::observe::traces::ledger";
+    let lost = |line: &Value| line["target"] == "outlast::observe::traces::span_counts";
     lines(server).into_iter().filter(lost).collect()
 }
 
