@@ -31,7 +31,7 @@ async fn d3_containers_are_replaced_and_killed_and_nothing_is_lost() {
         fleet.healthy(service);
         is_confined(&fleet.inspect(service));
     }
-    let people = People::arrive(200, 20, &[fleet.address()], rand::random()).await;
+    let people = People::arrive(200, 20, &[fleet.address()], outlast_testkit::seed()).await;
 
     for service in ["gateway-2", "worker", "sessions", "redis", "proxy"] {
         fleet.kill_and_start(service);

@@ -59,7 +59,7 @@ async fn a_fleet_with_people(url: &str) -> (Vec<Server>, People) {
         .iter()
         .map(|gateway| gateway.address().to_owned())
         .collect();
-    let people = People::arrive(16, 4, &gateways, rand::random()).await;
+    let people = People::arrive(16, 4, &gateways, outlast_testkit::seed()).await;
     (processes, people)
 }
 

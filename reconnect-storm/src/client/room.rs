@@ -20,14 +20,14 @@ pub(super) struct Room {
     pause_until: Option<Instant>,
     /// `resumed` has announced a snapshot that has not come yet.
     snapshot_due: bool,
-    /// Up to where another socket has delivered what this one replays, until `live`.
-    overlap_off: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Seat {
     member: Member,
     pos: Pos,
+    /// Up to where another socket has delivered what this one delivers, too.
+    overlap_off: u64,
 }
 
 #[derive(Debug)]
@@ -48,7 +48,6 @@ impl Room {
             seat: None,
             pause_until: None,
             snapshot_due: false,
-            overlap_off: 0,
         }
     }
 
@@ -134,11 +133,7 @@ impl Room {
             self.joined(*n, *member, *pos, seen);
         } else if let ServerFrame::Event { by, n, pos, .. } = frame {
             self.event(*by, *n, *pos, seen);
-        } else if let ServerFrame::Notice { pos, .. } = frame {
-            self.passed(*pos);
-        } else if let ServerFrame::Live { pos, .. } = frame {
-            // Catching up is over.
-            self.overlap_off = 0;
+        } else if let ServerFrame::Notice { pos, .. } | ServerFrame::Live { pos, .. } = frame {
             self.passed(*pos);
         } else if let ServerFrame::Result {
             n, pos, ok, code, ..
@@ -183,6 +178,7 @@ impl Room {
         self.seat = Some(Seat {
             member,
             pos: self.seat.map_or(pos, |seat| seat.pos.max(pos)),
+            overlap_off: self.seat.map_or(0, |seat| seat.overlap_off),
         });
         self.settle(n, Outcome::Joined, seen);
         // The room has applied everything before the join, and `pos` lies after what came of it.
@@ -218,12 +214,14 @@ impl Room {
 
     /// Another socket begins to deliver, from a position that may lie before this one.
     pub(super) fn overlap(&mut self) {
-        self.overlap_off = self.seat.map_or(0, |seat| seat.pos.off);
+        if let Some(seat) = &mut self.seat {
+            seat.overlap_off = seat.pos.off;
+        }
     }
 
     /// The entry has come on another socket before.
     pub(super) fn has_passed(&self, pos: Pos) -> bool {
-        self.seat.is_some() && pos.off <= self.overlap_off
+        self.seat.is_some_and(|seat| pos.off <= seat.overlap_off)
     }
 
     /// The state is older than what has come on another socket before.
@@ -261,7 +259,11 @@ impl Room {
         reason: SnapshotReason,
         seen: &mut Vec<Seen>,
     ) {
-        self.seat = Some(Seat { member, pos });
+        self.seat = Some(Seat {
+            member,
+            pos,
+            overlap_off: 0,
+        });
         self.settle_all(Outcome::Unknown, seen, |action| action.n <= n);
         let announced = std::mem::take(&mut self.snapshot_due);
         if reason == SnapshotReason::Diverged {
