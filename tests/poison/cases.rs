@@ -41,6 +41,10 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("w11_p4_a_room_that_loops_when_it_is_loaded", || {
         stopped("arm", json!("loop"))
     }),
+    (
+        "w17_a_room_that_aborts_no_longer_when_it_is_loaded_runs_again_by_itself",
+        runs_again,
+    ),
     ("w12_p4_a_room_that_aborts_when_it_is_woken", || {
         stopped("wake", json!("abort"))
     }),
@@ -201,8 +205,8 @@ fn a_lost_thread() {
     assert_eq!(alone.server.deaths(), 1);
 }
 
-/// A room whose loading or waking is deadly stands still, by itself, until it is mended and an operator asks.
-fn stopped(how: &str, evil: Value) {
+/// A server with a room whose loading or waking is deadly, and which stands still.
+fn with_stopped(how: &str, evil: &Value) -> Alone {
     let alone = Alone::start();
     std::fs::write(&alone.file, "").unwrap();
     if how != "wake" {
@@ -237,6 +241,13 @@ fn stopped(how: &str, evil: Value) {
         "{} deaths",
         alone.server.deaths()
     );
+    alone
+}
+
+/// A room whose loading or waking is deadly stands still, until it is mended and an operator asks.
+fn stopped(how: &str, evil: Value) {
+    let alone = with_stopped(how, &evil);
+    let path = "/v1/rooms/poison/bad/actions";
     let shown = alone.set_aside("poison/bad").unwrap();
     assert_eq!(
         shown["set_aside"],
@@ -254,6 +265,16 @@ fn stopped(how: &str, evil: Value) {
     if evil == json!("abort") {
         assert_eq!(alone.server.deaths(), deaths);
     }
+}
+
+/// A room that stands still is tried again by itself.
+fn runs_again() {
+    let alone = with_stopped("arm", &json!("abort"));
+    let deaths = alone.server.deaths();
+    std::fs::remove_file(&alone.file).unwrap();
+    let took = alone.says("poison/bad", "wants");
+    println!("it ran again after {took:?}");
+    assert_eq!(alone.server.deaths(), deaths);
 }
 
 /// Two workers on one Redis, each started again when it dies.

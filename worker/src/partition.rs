@@ -15,6 +15,7 @@
 //! what the store holds.
 
 mod batch;
+mod quarantine;
 mod stops;
 mod tasks;
 mod timers;
@@ -129,6 +130,10 @@ impl Partition {
         trials: Trials,
         watch: Arc<Watch>,
     ) -> Self {
+        let mut alarms = Timers::unknown();
+        for (room, at_ms) in trials.retries() {
+            alarms.set(room, Some(at_ms));
+        }
         Partition {
             id,
             epoch,
@@ -136,7 +141,7 @@ impl Partition {
             registry,
             settings,
             rooms: HashMap::new(),
-            alarms: Timers::unknown(),
+            alarms,
             walk: Walk::default(),
             stops: Stops::default(),
             trials,
@@ -326,8 +331,12 @@ impl Partition {
                 (host.into_mut().stopped(), parked)
             }
         };
+        if why.is_some() {
+            self.trials.put_back(&room);
+        }
         match (self.trials.quarantine(&room), why) {
-            (Some(_), Some(_)) => self.stops.for_good(&room, now_ms),
+            (Some(_), Some(_)) => self.stops.quarantined(&room, now_ms),
+            (_, None) if self.trials.is_on_trial(&room) => self.stops.forget(&room),
             (_, why) => self.stops.found(&room, why, now_ms),
         }
         for input in parked.into_iter().rev() {
@@ -384,7 +393,7 @@ impl Partition {
             self.queue.retain(|task| !matches!(task, Task::Wake(_)));
         }
         self.alarms.keep(2 * WAKES_MAX);
-        self.trials.passed();
+        self.trials.finish();
         if self.queue.is_empty() && work.topic != self.cursor.topic {
             self.trials.is_clear(work.batch.now_ms);
         }
@@ -416,10 +425,14 @@ impl Partition {
         };
         let soonest = work.batch.now_ms + again_ms;
         let alarm_ms = match host.is_stopped() {
-            true => self.stops.again_ms(&name),
-            false => host.alarm_ms().map(|at_ms| at_ms.max(soonest)),
+            true => {
+                let retry_ms = self.trials.retry_ms(&name);
+                retry_ms.or_else(|| self.stops.again_ms(&name))
+            }
+            false => host.alarm_ms(),
         };
-        self.alarms.set(&name, alarm_ms);
+        self.alarms
+            .set(&name, alarm_ms.map(|at_ms| at_ms.max(soonest)));
         if !host.is_needed() {
             self.rooms.remove(&name);
         }

@@ -16,7 +16,7 @@ pub(crate) struct Stops(HashMap<RoomName, Stop>);
 struct Stop {
     since_ms: u64,
     tries: u32,
-    /// `None` where only an operator has it loaded again.
+    /// `None` where the partition's notes say so.
     again_ms: Option<u64>,
 }
 
@@ -37,14 +37,19 @@ impl Stops {
         self.again_ms(room).is_some_and(|at_ms| at_ms <= now_ms)
     }
 
-    /// A room stands still until an operator has it loaded again.
-    pub(crate) fn for_good(&mut self, room: &RoomName, now_ms: u64) {
+    /// A room stands still that is not loaded as it was (W17).
+    pub(crate) fn quarantined(&mut self, room: &RoomName, now_ms: u64) {
         let stop = Stop {
             since_ms: now_ms,
             tries: 0,
             again_ms: None,
         };
         self.0.insert(room.clone(), stop);
+    }
+
+    /// A room that stood still is tried again.
+    pub(crate) fn forget(&mut self, room: &RoomName) {
+        self.0.remove(room);
     }
 
     /// Notes how a room was found when it was loaded: why it stands still, if it does.

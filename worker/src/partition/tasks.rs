@@ -60,17 +60,15 @@ impl Partition {
             return Ready::Take;
         };
         let now_ms = work.batch.now_ms;
-        if task
-            .reload()
-            .is_some_and(|asked| self.trials.is_pardoned_by(room, asked))
-        {
-            return Ready::Not(Effect::Note(self.trials.pardon(room)));
+        if self.retries(task, room, now_ms) {
+            return Ready::Not(self.retry(task, room, now_ms));
         }
         let quarantined = self.trials.quarantine(room).is_some();
         if !quarantined && self.trials.is_condemned(&Suspect::Written(room.clone())) {
             return self.stop(task, room, DEADLY_WRITTEN, now_ms);
         }
-        let wanted = work.needs(task, &self.rooms, &self.stops);
+        let again = self.trials.is_on_trial(room) || self.stops.is_due(room, now_ms);
+        let wanted = work.needs(task, &self.rooms, again);
         let suspect = match &wanted {
             Some(Effect::Load(_)) if !quarantined => Suspect::Room(room.clone()),
             Some(_) => return wanted.map_or(Ready::Take, Ready::Not),
@@ -91,11 +89,31 @@ impl Partition {
         }
     }
 
+    /// True if a task is the occasion to try a stopped room again.
+    fn retries(&self, task: &Task, room: &RoomName, now_ms: u64) -> bool {
+        let occasion = match task {
+            Task::Wake(_) => true,
+            Task::Take(..) => task.is_reload(),
+            Task::Parked(_) | Task::Kept(_) | Task::Unread(..) => false,
+        };
+        occasion
+            && self.trials.is_due(room, task.reload(), now_ms)
+            && self.rooms.get(room).is_none_or(Host::can_revive)
+    }
+
+    fn retry(&mut self, task: &Task, room: &RoomName, now_ms: u64) -> Effect {
+        if let Some(work) = &mut self.work {
+            // What it is worth that stands still.
+            work.loaded.take_if(|loaded| loaded == room);
+        }
+        Effect::Note(self.trials.retry(room, task.reload(), now_ms))
+    }
+
     /// Stops a room that holders died of, before anything else is done in it.
     fn stop(&mut self, task: &Task, room: &RoomName, reason: &str, now_ms: u64) -> Ready {
         if let Some(host) = self.rooms.get_mut(room) {
             host.stop(reason);
-            self.stops.for_good(room, now_ms);
+            self.stops.quarantined(room, now_ms);
         }
         Ready::Not(Effect::Note(self.trials.stop(
             room,
@@ -122,7 +140,7 @@ impl Partition {
             && let Some(host) = self.rooms.get_mut(&room)
         {
             host.stop(&quarantine.reason);
-            self.stops.for_good(&room, work.batch.now_ms);
+            self.stops.quarantined(&room, work.batch.now_ms);
         }
     }
 }

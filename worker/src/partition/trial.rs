@@ -7,6 +7,8 @@ use outlast_protocol::{Payload, RoomName, Sid};
 use outlast_store::{Input, NoteChange, Request, TopicId};
 use serde::{Deserialize, Serialize};
 
+use super::quarantine::{Quarantine, Quarantines};
+
 /// How often something is tried under which holders die, before it is tried no more: along with others, and four times
 /// alone. Whoever is killed for another reason in the very moments of all five is rare enough.
 const TRIES_MAX: u32 = 5;
@@ -22,7 +24,6 @@ const STRIKES_WITHIN_MS: u64 = 600_000;
 const LETTERS_MAX: usize = 32;
 
 const TRY: &str = "try:";
-const STOPPED: &str = "stopped:";
 const LETTER: &str = "letter:";
 
 /// What a holder may have died of.
@@ -45,22 +46,15 @@ impl Suspect {
         }
     }
 
+    /// The ways to die of a room.
+    fn of_room(room: &RoomName) -> [Suspect; 2] {
+        [Suspect::Room(room.clone()), Suspect::Written(room.clone())]
+    }
+
     /// The note of one that was seen not to come back: it is not tried again.
     pub(crate) fn condemned(&self) -> NoteChange {
         (self.note(), Some(TRIES_MAX.to_string()))
     }
-}
-
-/// Why a room is not loaded until an operator asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Quarantine {
-    /// Since when.
-    at_ms: u64,
-    /// Why, for people.
-    pub(crate) reason: String,
-    /// The operator's request to load it again in whose trial that was found.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    asked: Option<Sid>,
 }
 
 /// An input that was set aside.
@@ -99,7 +93,7 @@ pub(crate) struct Trials {
     stale: BTreeSet<String>,
     /// Until when, at least, everything is noted before it is tried.
     careful_until_ms: Option<u64>,
-    quarantined: BTreeMap<RoomName, Quarantine>,
+    quarantines: Quarantines,
     letters: BTreeMap<TopicId, DeadLetter>,
 }
 
@@ -118,10 +112,21 @@ impl Trials {
                 );
             }
         }
+        trials.drop_notes_of_stopped();
         if !trials.tries.is_empty() {
             trials.careful_until_ms.get_or_insert(0);
         }
         trials
+    }
+
+    /// Whoever died while it tried a stopped room again has told all there was to tell.
+    fn drop_notes_of_stopped(&mut self) {
+        let suspects = self.quarantines.rooms().flat_map(Suspect::of_room);
+        for name in suspects.map(|suspect| suspect.note()) {
+            if self.tries.remove(&name).is_some() {
+                self.stale.insert(name);
+            }
+        }
     }
 
     /// Takes a note in, if this version can read it.
@@ -129,26 +134,18 @@ impl Trials {
         let known = if name.starts_with(TRY) {
             let tries = text.parse().ok();
             tries.map(|tries: u32| self.tries.extend([(name.to_owned(), tries)]))
-        } else if let Some(room) = name.strip_prefix(STOPPED) {
-            let note = room.parse().ok().zip(serde_json::from_str(text).ok());
-            note.map(|note: (RoomName, Quarantine)| self.quarantined.extend([note]))
         } else if let Some(id) = name.strip_prefix(LETTER) {
             let note = id.parse().ok().zip(serde_json::from_str(text).ok());
             note.map(|note: (TopicId, DeadLetter)| self.letters.extend([note]))
         } else {
-            None
+            self.quarantines.learn(name, text)
         };
         known.is_some()
     }
 
     /// True if everything is noted before it is tried.
     pub(crate) fn is_careful(&self) -> bool {
-        self.careful_until_ms.is_some()
-    }
-
-    /// From now on, until all that waits is done.
-    pub(super) fn be_careful(&mut self) {
-        self.careful_until_ms.get_or_insert(0);
+        self.careful_until_ms.is_some() || self.quarantines.tries_any()
     }
 
     /// All that waited is done.
@@ -220,8 +217,14 @@ impl Trials {
         changes
     }
 
+    /// All of a batch was tried, and did no harm.
+    pub(super) fn finish(&mut self) {
+        self.passed();
+        self.stale.extend(self.quarantines.passed());
+    }
+
     /// What was tried did no harm.
-    pub(super) fn passed(&mut self) {
+    fn passed(&mut self) {
         for name in std::mem::take(&mut self.marked) {
             self.tries.remove(&name);
             self.stale.insert(name);
@@ -239,24 +242,55 @@ impl Trials {
         std::mem::take(&mut self.stale).into_iter().collect()
     }
 
-    /// Why a room is not loaded, if it is not.
+    /// The reason for which a room is not loaded, if it is not.
     pub(crate) fn quarantine(&self, room: &RoomName) -> Option<&Quarantine> {
-        self.quarantined.get(room)
+        self.quarantines.get(room)
     }
 
-    /// True if an operator's request is a reason to try a room that is not loaded: one request is one trial.
-    pub(super) fn is_pardoned_by(&self, room: &RoomName, asked: Sid) -> bool {
-        self.quarantine(room)
-            .is_some_and(|quarantine| quarantine.asked != Some(asked))
-    }
-
-    /// How many rooms are not loaded.
+    /// The number of rooms that are not loaded.
     pub(crate) fn quarantined(&self) -> usize {
-        self.quarantined.len()
+        self.quarantines.rooms().count()
     }
 
-    /// From now on a room is not loaded until an operator asks.
-    /// `asked` is the operator's request that was being tried, if one was.
+    /// When a room that is not loaded is tried again.
+    pub(super) fn retry_ms(&self, room: &RoomName) -> Option<u64> {
+        self.quarantines.retry_ms(room)
+    }
+
+    /// When each is.
+    pub(super) fn retries(&self) -> impl Iterator<Item = (&RoomName, u64)> {
+        let rooms = self.quarantines.rooms();
+        rooms.filter_map(|room| Some((room, self.retry_ms(room)?)))
+    }
+
+    /// True if a room that is not loaded may be tried: it is time, or an operator asks who has not asked the same before.
+    pub(super) fn is_due(&self, room: &RoomName, asked: Option<Sid>, now_ms: u64) -> bool {
+        self.quarantines.is_due(room, asked, now_ms)
+    }
+
+    /// Tries such a room again, with care until the commit.
+    pub(super) fn retry(
+        &mut self,
+        room: &RoomName,
+        asked: Option<Sid>,
+        now_ms: u64,
+    ) -> Vec<NoteChange> {
+        let mut changes = self.quarantines.retry(room, asked, now_ms);
+        changes.extend(self.forget(room));
+        changes
+    }
+
+    /// True if a room is being tried again.
+    pub(super) fn is_on_trial(&self, room: &RoomName) -> bool {
+        self.quarantines.is_on_trial(room)
+    }
+
+    /// A room could not be loaded: if it was being tried again, it was not after all.
+    pub(super) fn put_back(&mut self, room: &RoomName) {
+        self.quarantines.put_back(room);
+    }
+
+    /// From now on a room is not loaded. `asked` is the operator's request that was being tried, if one was.
     pub(super) fn stop(
         &mut self,
         room: &RoomName,
@@ -264,37 +298,28 @@ impl Trials {
         asked: Option<Sid>,
         now_ms: u64,
     ) -> Vec<NoteChange> {
+        let mut changes = self.quarantines.stop(room, reason, asked, now_ms);
+        let retry_ms = self.retry_ms(room).map(|at_ms| at_ms - now_ms);
         tracing::error!(
             %room,
             reason,
-            "a room is stopped for good: whoever ran it died or did not come back. Its actions are answered busy, and the \
-             others go on; once it is mended, POST /v1/rooms/KIND/NAME/reload has it run again"
+            retry_ms,
+            "a room is stopped: whoever ran it died or did not come back. Its actions are answered busy, and the others go \
+             on. It is tried again by itself, or at once by POST /v1/rooms/KIND/NAME/reload"
         );
         metrics::counter!(crate::telemetry::QUARANTINED).increment(1);
-        let quarantine = Quarantine {
-            at_ms: now_ms,
-            reason: reason.to_owned(),
-            asked,
-        };
-        let text = written(&quarantine);
-        self.quarantined.insert(room.clone(), quarantine);
-        let mut changes = vec![(format!("{STOPPED}{room}"), Some(text))];
-        for suspect in [Suspect::Room(room.clone()), Suspect::Written(room.clone())] {
-            let tried = suspect.note();
-            self.tries.remove(&tried);
-            self.marked.remove(&tried);
-            changes.push((tried, None));
-        }
+        changes.extend(self.forget(room));
         changes
     }
 
-    /// An operator asks that a room is loaded again: it is tried as if nothing were known of it, and with care.
-    pub(super) fn pardon(&mut self, room: &RoomName) -> Vec<NoteChange> {
-        if self.quarantined.remove(room).is_none() {
-            return Vec::new();
+    /// Forgets how often a room was tried.
+    fn forget(&mut self, room: &RoomName) -> Vec<NoteChange> {
+        let names = Suspect::of_room(room).map(|suspect| suspect.note());
+        for name in &names {
+            self.tries.remove(name);
+            self.marked.remove(name);
         }
-        self.be_careful();
-        vec![(format!("{STOPPED}{room}"), None)]
+        names.map(|name| (name, None)).into()
     }
 
     /// True if an input was set aside.
@@ -357,6 +382,7 @@ impl Trials {
     }
 }
 
-fn written(note: &impl Serialize) -> String {
+/// The text of a note.
+pub(super) fn written(note: &impl Serialize) -> String {
     serde_json::to_string(note).expect("numbers, texts and payloads can be written down")
 }

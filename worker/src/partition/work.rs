@@ -3,7 +3,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use outlast_protocol::{Payload, Pos, RoomName, Sid};
 use outlast_store::{Answer, Entry, Input, Request, RoomCommit, TopicId};
 
-use super::{Batch, Effect, Requester, Suspect, stops::Stops};
+use super::{Batch, Effect, Requester, Suspect};
 use crate::host::Host;
 
 /// A batch in progress.
@@ -70,19 +70,19 @@ impl Work {
         self.to_load = missing.cloned().collect();
     }
 
-    /// What has to be done before this task.
+    /// What has to be done before this task; `again` where it is time to load its room again if that stands still.
     pub(super) fn needs(
         &self,
         task: &Task,
         rooms: &HashMap<RoomName, Host>,
-        stops: &Stops,
+        again: bool,
     ) -> Option<Effect> {
         let name = task.room()?;
         let Some(host) = rooms.get(name).filter(|host| !host.is_spoilt()) else {
             return Some(Effect::Load(vec![name.clone()]));
         };
-        let again = || stops.is_due(name, self.batch.now_ms) || task.is_reload();
-        if host.is_stopped() && again() && self.loaded.as_ref() != Some(name) && host.can_revive() {
+        let again = again || task.is_reload();
+        if host.is_stopped() && again && self.loaded.as_ref() != Some(name) && host.can_revive() {
             return Some(Effect::Load(vec![name.clone()]));
         }
         let (Task::Take(_, input) | Task::Parked(input) | Task::Kept(input)) = task else {

@@ -98,11 +98,18 @@ fn w12_who_was_tried_along_with_it_is_not_set_aside() {
     assert!(!bench.core.is_careful());
 }
 
-#[test]
-fn w12_a_room_whose_loading_is_deadly_is_stopped_until_an_operator_asks() {
+/// A room whose loading five holders died of, and what its members were answered.
+fn stopped_scene() -> (Bench, Vec<Commit>) {
     let mut bench = scene();
     (0..5).for_each(|_| bench.dies_after_notes(1));
     let commits = bench.batches();
+    assert_eq!(bench.core.rooms_stopped(), 1);
+    (bench, commits)
+}
+
+#[test]
+fn w12_a_room_whose_loading_is_deadly_is_stopped() {
+    let (mut bench, commits) = stopped_scene();
     let answers: Vec<_> = commits.iter().flat_map(answers).collect();
     let busy = answers.iter().filter(|answer| {
         matches!(answer, Answer::NotTaken { code, retry_ms: Some(_), .. } if code == "busy")
@@ -113,11 +120,11 @@ fn w12_a_room_whose_loading_is_deadly_is_stopped_until_an_operator_asks() {
         [event(Some(1), Some(2), r#"{"added":5}"#)],
         "the neighbour goes on"
     );
-    assert_eq!(bench.core.rooms_stopped(), 1);
-    // Nobody tries it again, not even who comes next.
+    // Nobody tries it before it is time, not even who comes next.
     bench.shelf.careful_until_ms = None;
     bench.crash();
-    bench.now_ms += 3_600_000;
+    assert!(!bench.core.is_careful());
+    bench.now_ms += 59_000;
     let loads = bench.loads;
     let commit = bench.tell(7, 1, request(2, Act(Action::Add(1))));
     assert!(matches!(
@@ -126,30 +133,78 @@ fn w12_a_room_whose_loading_is_deadly_is_stopped_until_an_operator_asks() {
     ));
     assert_eq!(bench.loads, loads + 1, "what it is worth that stands still");
     assert!(inspect(&mut bench)["stopped"].is_string());
-    let commit = bench.tell(99, 0, Request::Reload);
-    assert!(matches!(
-        super::bench::answers(&commit)[..],
-        [Answer::Seated { .. }]
-    ));
+}
+
+/// The room runs, and nothing is noted but that it was tried.
+fn runs_again(bench: &mut Bench) {
+    assert_eq!(bench.core.rooms_stopped(), 0);
     let commit = bench.tell(7, 1, request(2, Act(Action::Add(1))));
     assert_eq!(
         entries(&commit),
         [event(Some(1), Some(2), r#"{"added":1}"#)]
     );
-    assert_eq!(bench.core.rooms_stopped(), 0);
     bench.batches();
-    assert!(bench.shelf.notes.is_empty(), "{:?}", bench.shelf.notes);
+    let names: Vec<_> = bench.shelf.notes.keys().collect();
+    assert_eq!(names, ["retried:lab/one"]);
+    assert!(!bench.core.is_careful());
+}
+
+#[test]
+fn w17_a_stopped_room_runs_again_after_a_minute_if_it_is_no_longer_deadly() {
+    for in_memory in [true, false] {
+        let (mut bench, _) = stopped_scene();
+        if !in_memory {
+            bench.shelf.careful_until_ms = None;
+            bench.crash();
+            bench.batches();
+        }
+        let due_ms = bench.core.next_wake_ms().unwrap();
+        assert!((1..=60_000).contains(&(due_ms - bench.now_ms)), "{due_ms}");
+        bench.now_ms = due_ms;
+        bench.batches();
+        runs_again(&mut bench);
+    }
+}
+
+#[test]
+fn w17_a_stopped_room_that_is_still_deadly_takes_one_holder_with_it_each_time_and_waits_longer() {
+    let (mut bench, _) = stopped_scene();
+    for minutes in [1, 4, 16] {
+        bench.batches();
+        let due_ms = bench.core.next_wake_ms().unwrap();
+        assert!(due_ms - bench.now_ms <= minutes * 60_000, "{minutes}");
+        assert!(due_ms - bench.now_ms > minutes * 60_000 - 10_000);
+        bench.now_ms = due_ms;
+        // That it is tried, and what of it.
+        bench.dies_after_notes(2);
+        // Who died had committed before.
+        bench.shelf.careful_until_ms = None;
+        bench.crash();
+        bench.batches();
+        assert_eq!(bench.core.rooms_stopped(), 1);
+        assert!(!bench.core.is_careful(), "{:?}", bench.shelf.notes);
+    }
+    bench.now_ms = bench.core.next_wake_ms().unwrap();
+    bench.batches();
+    runs_again(&mut bench);
+}
+
+#[test]
+fn p4_a_stopped_room_runs_again_at_once_when_an_operator_asks() {
+    let (mut bench, _) = stopped_scene();
+    let commit = bench.tell(99, 0, Request::Reload);
+    assert!(matches!(
+        super::bench::answers(&commit)[..],
+        [Answer::Seated { .. }]
+    ));
+    runs_again(&mut bench);
 }
 
 #[test]
 fn p4_an_operators_request_is_one_trial_of_a_room_that_is_still_deadly() {
-    let mut bench = scene();
-    (0..5).for_each(|_| bench.dies_after_notes(1));
-    bench.batches();
+    let (mut bench, _) = stopped_scene();
     bench.append(input(99, 0, Request::Reload));
-    // What stopped it is forgotten, and what is tried is noted.
     bench.dies_after_notes(2);
-    (0..4).for_each(|_| bench.dies_after_notes(1));
     let answers: Vec<_> = bench.batches().iter().flat_map(answers).collect();
     assert!(
         matches!(answers[..], [Answer::NotTaken { .. }]),
@@ -203,13 +258,7 @@ fn w12_a_room_that_is_deadly_when_it_is_written_down_is_stopped_and_no_input_is_
     assert!(shown["stopped"].is_string(), "{shown}");
     assert_eq!(shown["set_aside"].as_array().unwrap().len(), 0, "{shown}");
     bench.tell(99, 0, Request::Reload);
-    let commit = bench.tell(7, 1, request(2, Act(Action::Add(1))));
-    assert_eq!(
-        entries(&commit),
-        [event(Some(1), Some(2), r#"{"added":1}"#)]
-    );
-    bench.batches();
-    assert!(bench.shelf.notes.is_empty(), "{:?}", bench.shelf.notes);
+    runs_again(&mut bench);
 }
 
 #[test]
