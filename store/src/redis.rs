@@ -1,11 +1,12 @@
 //! The store of a fleet: Redis 7 or newer, shared by any number of processes.
 //!
-//! What has to be atomic is a script, in a file of its own beside this module; the rest is plain
-//! commands. Scripts check everything before they write anything (of each record or append, where they
+//! What has to be atomic is a script, in a file of its own in `lua`; the rest is plain commands. Scripts check everything before they write anything (of each record or append, where they
 //! carry several), for Redis does not roll back, and write last what a repetition goes by. They start with
 //! `#!lua`, so that at the memory limit they are refused before they begin. Those that keep leases, members
 //! and sessions alive say `allow-oom` (W7). Time is Redis's clock plus an offset, by which it goes on where that
 //! clock jumps (`clock.rs`).
+//!
+//! `ops` has the operations, `net` the connections, `pubsub` the announcements.
 //!
 //! # Keys
 //! `ol` stands for the deployment's [`Prefix`]. All keys of one script share the hash tag in braces: `{p7}` a
@@ -40,9 +41,9 @@
 //! | `ol:nudge:<id>`, `ol:nudge` | lists of nudges to one process, to everybody |
 //!
 //! # Connections
-//! To each Redis (`nodes.rs`: one, the one that sentinels name, or every master of a Cluster) one for all
+//! All in `net`. To each Redis (`nodes.rs`: one, the one that sentinels name, or every master of a Cluster) one for all
 //! commands, pipelined (`link.rs`), where what many tasks ask at about the same time goes in one round trip
-//! (`batcher.rs`); one for each listener (`subscriber.rs`); and to one of them one for each topic that is being read
+//! (`batcher.rs`); one for each listener (`pubsub/subscriber.rs`); and to one of them one for each topic that is being read
 //! (`readers.rs`), since a command that waits holds up those behind it. A command is never sent twice, unless
 //! a node says that it did nothing and who would (`script.rs`).
 
@@ -52,59 +53,44 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{Health, Layout, Store, StoreError};
 
-mod access;
-mod announcements;
-mod audit;
-mod batcher;
 mod clock;
-mod cluster;
-mod commit;
-mod dialer;
-mod endpoint;
 mod error;
 mod health;
-mod inbox;
 mod keys;
-mod leases;
-mod link;
-mod membership;
-mod nodes;
-mod notes;
-mod patience;
+mod net;
+mod ops;
 mod prefix;
-mod readers;
-mod records;
+mod pubsub;
 mod replay;
-mod resolver;
-mod rooms;
-mod script;
-mod sentinels;
-mod slot_map;
-mod slots;
-mod subscriber;
-mod subscription;
-mod terms;
-mod topic;
-mod url;
 
-pub use access::{Access, Certificate};
-use announcements::Nudges;
-use batcher::{Batcher, NodeBatchers};
-use clock::Clock;
-use cluster::Cluster;
-use dialer::Dialer;
-use endpoint::Endpoint;
-use health::HealthCheck;
-use keys::{Channels, Keys};
-use link::{Link, LinkConfig};
-use nodes::Nodes;
-pub use prefix::{NotAPrefix, Prefix};
-use readers::Readers;
-use records::{Reads, Writes};
-pub use resolver::Resolver;
-use sentinels::Sentinels;
-use topic::Appends;
-use url::{Site, StoreUrl};
+use self::{
+    clock::Clock,
+    health::HealthCheck,
+    keys::{Channels, Keys},
+    net::{
+        batcher::{Batcher, NodeBatchers},
+        cluster::Cluster,
+        dialer::Dialer,
+        endpoint::Endpoint,
+        link::{Link, LinkConfig},
+        nodes::Nodes,
+        readers::Readers,
+        sentinels::Sentinels,
+        url::{Site, StoreUrl},
+    },
+    ops::{
+        records::{Reads, Writes},
+        topic::Appends,
+    },
+    pubsub::announcements::Nudges,
+};
+pub use self::{
+    net::{
+        access::{Access, Certificate},
+        resolver::Resolver,
+    },
+    prefix::{NotAPrefix, Prefix},
+};
 
 /// How this process deals with Redis.
 #[derive(Debug, Clone)]

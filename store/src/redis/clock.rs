@@ -5,13 +5,16 @@ use std::{collections::HashMap, sync::LazyLock, time::Duration};
 use parking_lot::Mutex;
 use redis::{Pipeline, Script};
 
-use super::{clock_ms, nodes::Nodes, script::ScriptCall};
+use super::{
+    clock_ms,
+    net::{nodes::Nodes, script::ScriptCall},
+};
 use crate::{
     StoreError,
     clock::{JUMP_MS, Jump, Timeline, Which, Witness, elapsed, time_of_day_ms},
 };
 
-static CLOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("clock.lua")));
+static CLOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/clock.lua")));
 
 /// How long a process that has just come waits for one that was there before, which knows how long ago that was:
 /// so often, and so long each time.

@@ -7,16 +7,16 @@ use redis::{InfoDict, RedisResult, Script, Value, aio::MultiplexedConnection};
 use super::{
     error::{is_refused_write, read_value, store_error},
     keys::Keys,
-    nodes::NOT_ONE,
+    net::nodes::NOT_ONE,
 };
 use crate::{Health, Layout, StoreError};
 
 /// The version of everything that this backend keeps in Redis.
 const FORMAT: &str = "3";
 
-static STORE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("store.lua")));
+static STORE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/store.lua")));
 
-static WRITABLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("writable.lua")));
+static WRITABLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/writable.lua")));
 
 /// Format, P, S and id.
 type Identity = (String, u16, u16, String);

@@ -6,7 +6,7 @@ use super::{dialer::DialError, sentinels::Sentinels, url::Address};
 
 /// Where a Redis is to be found.
 #[derive(Debug)]
-pub(super) enum Endpoint {
+pub(in crate::redis) enum Endpoint {
     /// Always there.
     Fixed(Address),
     /// Where the sentinels say.
@@ -15,7 +15,7 @@ pub(super) enum Endpoint {
 
 impl Endpoint {
     /// Where it is now.
-    pub(super) async fn find(&self) -> Result<Address, DialError> {
+    pub(in crate::redis) async fn find(&self) -> Result<Address, DialError> {
         match self {
             Endpoint::Fixed(address) => Ok(address.clone()),
             Endpoint::Watched(sentinels) => sentinels.master().await,
@@ -23,7 +23,7 @@ impl Endpoint {
     }
 
     /// Where it is instead of `here`, if it is known to have moved.
-    pub(super) async fn elsewhere(&self, here: &Address) -> Option<Address> {
+    pub(in crate::redis) async fn elsewhere(&self, here: &Address) -> Option<Address> {
         match self {
             Endpoint::Fixed(_) => None,
             Endpoint::Watched(sentinels) => sentinels

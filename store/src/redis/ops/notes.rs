@@ -3,10 +3,10 @@ use std::sync::LazyLock;
 use async_trait::async_trait;
 use redis::Script;
 
-use super::{Redis, script::ScriptCall};
+use crate::redis::{Redis, net::script::ScriptCall};
 use crate::{LeaseName, NoteChange, Notes, PartitionId, StoreError};
 
-static NOTE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("note.lua")));
+static NOTE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/note.lua")));
 
 #[async_trait]
 impl Notes for Redis {

@@ -5,33 +5,35 @@ use bytes::Bytes;
 use outlast_protocol::Sid;
 use redis::{Pipeline, Script, Value};
 
-use super::{
+use crate::redis::{
     Redis,
-    batcher::{Answers, Batch},
     clock::Clock,
     error::{read_value, store_error, text, unreadable},
     keys::Keys,
-    nodes::Nodes,
-    script::ScriptCall,
+    net::{
+        batcher::{Answers, Batch},
+        nodes::Nodes,
+        script::ScriptCall,
+    },
 };
 use crate::{NodeId, Record, RecordRead, RecordWrite, Records, ShardId, StoreError, WriteOutcome};
 
-const WRITE: &str = include_str!("write.lua");
+const WRITE: &str = include_str!("../lua/write.lua");
 
 /// Changes and deletes, also at the memory limit.
 static CHANGE: LazyLock<Script> = LazyLock::new(|| Script::new(WRITE));
 /// Creates, but not at the memory limit.
 static CREATE: LazyLock<Script> =
     LazyLock::new(|| Script::new(&WRITE.replacen(" flags=allow-oom", "", 1)));
-static DUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("due.lua")));
-static OWNERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("owners.lua")));
+static DUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/due.lua")));
+static OWNERS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/owners.lua")));
 
 /// Reads of records, gathered.
 #[derive(Debug, Clone)]
-pub(super) struct Reads {
-    pub(super) nodes: Nodes,
-    pub(super) keys: Keys,
-    pub(super) clock: Arc<Clock>,
+pub(in crate::redis) struct Reads {
+    pub(in crate::redis) nodes: Nodes,
+    pub(in crate::redis) keys: Keys,
+    pub(in crate::redis) clock: Arc<Clock>,
 }
 
 impl Batch for Reads {
@@ -84,7 +86,7 @@ fn read(answer: Value, now_ms: u64) -> Result<RecordRead, StoreError> {
 
 /// Writes of records, gathered.
 #[derive(Debug, Clone)]
-pub(super) struct Writes {
+pub(in crate::redis) struct Writes {
     nodes: Nodes,
     keys: Keys,
     script: &'static LazyLock<Script>,
@@ -92,7 +94,7 @@ pub(super) struct Writes {
 
 impl Writes {
     /// Of records that must be there.
-    pub(super) fn changing(nodes: Nodes, keys: Keys) -> Self {
+    pub(in crate::redis) fn changing(nodes: Nodes, keys: Keys) -> Self {
         let script = &CHANGE;
         Writes {
             nodes,
@@ -102,7 +104,7 @@ impl Writes {
     }
 
     /// Of records that must not be there yet.
-    pub(super) fn creating(nodes: Nodes, keys: Keys) -> Self {
+    pub(in crate::redis) fn creating(nodes: Nodes, keys: Keys) -> Self {
         let script = &CREATE;
         Writes {
             nodes,
@@ -241,7 +243,7 @@ impl Redis {
     }
 }
 
-pub(super) fn read_sid(sid: &[u8]) -> Result<Sid, StoreError> {
+pub(in crate::redis) fn read_sid(sid: &[u8]) -> Result<Sid, StoreError> {
     let sid = text("a sid", sid)?;
     sid.parse()
         .map_err(|error| unreadable(format_args!("the sid {sid:?}"), error))

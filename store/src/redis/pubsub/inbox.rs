@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 /// Messages of one listener, in order. When they grow beyond the bound they are all dropped, and the
 /// listener is told that it missed some: it reads the logs then, as after a lost connection.
 #[derive(Debug)]
-pub(super) struct Inbox {
+pub(in crate::redis) struct Inbox {
     state: Mutex<State>,
     rung: Notify,
     bytes_max: usize,
@@ -27,7 +27,7 @@ struct State {
 
 /// What lies in an inbox.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Mail {
+pub(in crate::redis) enum Mail {
     /// A message, and the channel that it came from.
     Message { channel: Vec<u8>, message: Vec<u8> },
     /// Anything may have been missed before this.
@@ -35,7 +35,7 @@ pub(super) enum Mail {
 }
 
 impl Inbox {
-    pub(super) fn new(bytes_max: usize) -> Self {
+    pub(in crate::redis) fn new(bytes_max: usize) -> Self {
         Inbox {
             state: Mutex::default(),
             rung: Notify::new(),
@@ -44,7 +44,7 @@ impl Inbox {
     }
 
     /// Takes the next; for one taker at a time. Cancel safe.
-    pub(super) async fn next(&self) -> Mail {
+    pub(in crate::redis) async fn next(&self) -> Mail {
         loop {
             if let Some(mail) = self.take() {
                 return mail;
@@ -56,7 +56,7 @@ impl Inbox {
     /// From now on what the connection of the returned number says is taken in. Where it stands in for one
     /// that was lost, the listener is told that it missed some before this one speaks: what it hears then
     /// may belong to another history (R4).
-    pub(super) fn open(&self, stands_in: bool) -> u64 {
+    pub(in crate::redis) fn open(&self, stands_in: bool) -> u64 {
         let mut state = self.state.lock();
         state.opened += 1;
         let line = state.opened;
@@ -65,11 +65,11 @@ impl Inbox {
     }
 
     /// What this connection says from now on is not taken in.
-    pub(super) fn close(&self, line: u64) {
+    pub(in crate::redis) fn close(&self, line: u64) {
         self.state.lock().lines.remove(&line);
     }
 
-    pub(super) fn push(&self, line: u64, channel: Vec<u8>, message: Vec<u8>) {
+    pub(in crate::redis) fn push(&self, line: u64, channel: Vec<u8>, message: Vec<u8>) {
         let mut state = self.state.lock();
         let Some(gap) = state.lines.get_mut(&line) else {
             return;
@@ -90,7 +90,7 @@ impl Inbox {
     }
 
     /// From now on nothing that this connection should hear goes unheard any more.
-    pub(super) fn push_missed(&self, line: u64) {
+    pub(in crate::redis) fn push_missed(&self, line: u64) {
         let mut state = self.state.lock();
         if let Some(gap) = state.lines.get_mut(&line) {
             *gap = false;

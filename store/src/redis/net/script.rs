@@ -10,7 +10,7 @@ use super::url::Address;
 /// Something to be done where a key lies. It is sent once: an error leaves open what became of it, except
 /// for a [`Redirect`], which says that nothing did.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Request<'a> {
+pub(in crate::redis) enum Request<'a> {
     Call(&'a ScriptCall<'a>),
     Command(&'a Cmd),
     /// For commands that change nothing, or that every node takes.
@@ -19,7 +19,7 @@ pub(super) enum Request<'a> {
 
 impl Request<'_> {
     /// Does it. `asking` is for a slot that is just being moved to this Redis.
-    pub(super) async fn run(
+    pub(in crate::redis) async fn run(
         &self,
         connection: &mut MultiplexedConnection,
         asking: bool,
@@ -42,25 +42,29 @@ impl Request<'_> {
 
 /// A script with what it is given. On a Cluster all its keys lie in one slot.
 #[derive(Debug)]
-pub(super) struct ScriptCall<'a> {
+pub(in crate::redis) struct ScriptCall<'a> {
     script: &'a Script,
     command: Cmd,
     /// Any of its keys.
-    pub(super) home: String,
+    pub(in crate::redis) home: String,
 }
 
 impl<'a> ScriptCall<'a> {
-    pub(super) fn new<K: AsRef<str>>(script: &'a Script, keys: &[K]) -> Self {
+    pub(in crate::redis) fn new<K: AsRef<str>>(script: &'a Script, keys: &[K]) -> Self {
         ScriptCall::by("EVALSHA", script, keys, 0)
     }
 
     /// One that is about to be given so many bytes.
-    pub(super) fn of_bytes<K: AsRef<str>>(script: &'a Script, keys: &[K], bytes: usize) -> Self {
+    pub(in crate::redis) fn of_bytes<K: AsRef<str>>(
+        script: &'a Script,
+        keys: &[K],
+        bytes: usize,
+    ) -> Self {
         ScriptCall::by("EVALSHA", script, keys, bytes)
     }
 
     /// One of a script that only reads, so that who may only read may run it.
-    pub(super) fn reading<K: AsRef<str>>(script: &'a Script, keys: &[K]) -> Self {
+    pub(in crate::redis) fn reading<K: AsRef<str>>(script: &'a Script, keys: &[K]) -> Self {
         ScriptCall::by("EVALSHA_RO", script, keys, 0)
     }
 
@@ -81,7 +85,7 @@ impl<'a> ScriptCall<'a> {
         }
     }
 
-    pub(super) fn arg(&mut self, arg: impl ToRedisArgs) -> &mut Self {
+    pub(in crate::redis) fn arg(&mut self, arg: impl ToRedisArgs) -> &mut Self {
         self.command.arg(arg);
         self
     }
@@ -118,16 +122,16 @@ async fn run(
 
 /// A node of a Cluster says that another one has the slot, and has done nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Redirect {
+pub(in crate::redis) struct Redirect {
     /// The other one; it may leave out its host, which is then the same.
-    pub(super) to: Address,
+    pub(in crate::redis) to: Address,
     /// True if this is for one errand alone, since the slot is still on its way.
-    pub(super) ask: bool,
+    pub(in crate::redis) ask: bool,
 }
 
 impl Redirect {
     /// What an error says about where to go instead. `from` is who said it.
-    pub(super) fn of(error: &RedisError, from: &Address) -> Option<Self> {
+    pub(in crate::redis) fn of(error: &RedisError, from: &Address) -> Option<Self> {
         let errors = error.clone().into_server_errors()?;
         // Those of several that were done have only read: they are done again with the rest.
         let (_, first) = errors.first()?;

@@ -5,15 +5,15 @@ use bytes::Bytes;
 use outlast_protocol::Sid;
 use redis::{Cmd, Pipeline, Script};
 
-use super::{
+use super::records::read_sid;
+use crate::redis::{
     Redis,
     error::{text, unreadable},
-    records::read_sid,
-    script::ScriptCall,
+    net::script::ScriptCall,
 };
 use crate::{Audits, Holder, Mended, NodeId, RecordIndexes, ShardId, StoreError};
 
-static MEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("mend.lua")));
+static MEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/mend.lua")));
 
 #[async_trait]
 impl Audits for Redis {

@@ -22,13 +22,13 @@ use tokio::{
 use super::{
     dialer::{DialError, Dialer, backoff},
     endpoint::Endpoint,
-    health::evicting,
     link::{Link, LinkConfig},
     patience::Patience,
     slot_map::SlotMap,
     slots::slot,
     url::Address,
 };
+use crate::redis::health::evicting;
 use crate::{Health, StoreError};
 
 /// How often the table is asked for while all is well.
@@ -48,7 +48,7 @@ const ASKED_MAX: usize = 5;
 
 /// The nodes of a Cluster.
 #[derive(Debug)]
-pub(super) struct Cluster {
+pub(in crate::redis) struct Cluster {
     seeds: Vec<Address>,
     manner: LinkConfig,
     /// The slots that the store uses.
@@ -74,7 +74,7 @@ struct Node {
 
 impl Cluster {
     /// Connects to a Cluster that has to be there: to every node that has a slot of one of these keys.
-    pub(super) async fn connect(
+    pub(in crate::redis) async fn connect(
         seeds: Vec<Address>,
         manner: LinkConfig,
         keys: impl IntoIterator<Item = String>,
@@ -95,7 +95,7 @@ impl Cluster {
     }
 
     /// The link to the node that has a key's slot.
-    pub(super) fn link(&self, key: &str) -> Result<Arc<Link>, StoreError> {
+    pub(in crate::redis) fn link(&self, key: &str) -> Result<Arc<Link>, StoreError> {
         let state = self.state.read();
         let node = state
             .table
@@ -106,7 +106,7 @@ impl Cluster {
     }
 
     /// The link to a node, whatever it has.
-    pub(super) fn link_to(&self, address: Address) -> Arc<Link> {
+    pub(in crate::redis) fn link_to(&self, address: Address) -> Arc<Link> {
         let mut state = self.state.write();
         let node = state
             .nodes
@@ -116,30 +116,30 @@ impl Cluster {
     }
 
     /// The table seems to be wrong.
-    pub(super) fn look_again(&self) {
+    pub(in crate::redis) fn look_again(&self) {
         self.doubt.notify_one();
     }
 
     /// Counts what happens to the nodes and to their slots.
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+    pub(in crate::redis) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
     /// Up while any node is that has a slot of ours, and none of them throws away what it holds: what lies on the
     /// others fails by itself.
-    pub(super) fn health(&self) -> watch::Receiver<Health> {
+    pub(in crate::redis) fn health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
     }
 
-    pub(super) fn dialer(&self) -> Arc<Dialer> {
+    pub(in crate::redis) fn dialer(&self) -> Arc<Dialer> {
         self.manner.dialer.clone()
     }
 
-    pub(super) fn command_timeout(&self) -> Duration {
+    pub(in crate::redis) fn command_timeout(&self) -> Duration {
         self.manner.command_timeout
     }
 
-    pub(super) fn probe_every(&self) -> Duration {
+    pub(in crate::redis) fn probe_every(&self) -> Duration {
         self.manner.probe_every
     }
 
@@ -351,7 +351,7 @@ fn refusal_or_silence(address: &Address, error: redis::RedisError) -> DialError 
         )));
     }
     let message = format!("Redis at {address} does not tell the Cluster's slots: {error}");
-    match super::error::is_refusal(&error) {
+    match crate::redis::error::is_refusal(&error) {
         true => DialError::Refused(StoreError::Unavailable(message)),
         false => DialError::Away(StoreError::Unavailable(message)),
     }

@@ -13,17 +13,17 @@ const FORMS: &str = "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], \
 
 /// A store's URL, taken apart.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct StoreUrl {
-    pub(super) tls: bool,
-    pub(super) user: Option<String>,
-    pub(super) password: Option<String>,
-    pub(super) database: i64,
-    pub(super) site: Site,
+pub(in crate::redis) struct StoreUrl {
+    pub(in crate::redis) tls: bool,
+    pub(in crate::redis) user: Option<String>,
+    pub(in crate::redis) password: Option<String>,
+    pub(in crate::redis) database: i64,
+    pub(in crate::redis) site: Site,
 }
 
 /// How a store is spread, and where to ask for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Site {
+pub(in crate::redis) enum Site {
     /// One Redis, for better or worse.
     Single(Address),
     /// A master that sentinels watch, with replicas to take its place.
@@ -37,14 +37,14 @@ pub(super) enum Site {
 
 /// Host and port: what may be shown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Address {
-    pub(super) host: String,
-    pub(super) port: u16,
+pub(in crate::redis) struct Address {
+    pub(in crate::redis) host: String,
+    pub(in crate::redis) port: u16,
 }
 
 impl StoreUrl {
     /// Reads a URL. It may hold a password, so no error shows it (H3).
-    pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
+    pub(in crate::redis) fn parse(text: &str) -> Result<Self, StoreError> {
         let wrong = |why: &str| {
             StoreError::Unavailable(format!("the store's URL {why}; it is of the form {FORMS}"))
         };
@@ -133,7 +133,7 @@ fn read_login(login: &str) -> Option<Login> {
 
 impl Address {
     /// Reads `HOST[:PORT]`; a host that has colons itself stands in brackets.
-    pub(super) fn parse(text: &str, default_port: u16) -> Option<Self> {
+    pub(in crate::redis) fn parse(text: &str, default_port: u16) -> Option<Self> {
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (host, port) = rest.split_once(']')?;

@@ -21,18 +21,18 @@ use tokio::{sync::Notify, time::timeout};
 
 use super::{
     access::Access,
-    error::is_refusal,
     resolver::{ResolvedAddress, Resolver},
     url::{Address, StoreUrl},
 };
 use crate::StoreError;
+use crate::redis::error::is_refusal;
 
 /// How many commands may wait to be written to one connection before their senders wait.
 const COMMANDS_MAX: usize = 1024;
 
 /// Makes connections.
 #[derive(Debug)]
-pub(super) struct Dialer {
+pub(in crate::redis) struct Dialer {
     /// Its address stands for all others: they are dialed in the same way.
     like: ConnectionInfo,
     whom: Target,
@@ -49,10 +49,10 @@ enum Target {
 
 /// A connection, and the news of its end.
 #[derive(Debug)]
-pub(super) struct Wire {
-    pub(super) connection: MultiplexedConnection,
+pub(in crate::redis) struct Wire {
+    pub(in crate::redis) connection: MultiplexedConnection,
     /// Where it leads.
-    pub(super) at: ResolvedAddress,
+    pub(in crate::redis) at: ResolvedAddress,
     lost: Arc<Notify>,
     /// How many channels we have asked to hear no more, and are still to be let off from. Redis takes
     /// others away by itself: those whose slot it no longer has.
@@ -61,7 +61,7 @@ pub(super) struct Wire {
 
 impl Dialer {
     /// A way to connect to the servers that hold the store.
-    pub(super) fn to_servers(
+    pub(in crate::redis) fn to_servers(
         url: &StoreUrl,
         access: &Access,
         names: Option<Resolver>,
@@ -77,7 +77,7 @@ impl Dialer {
     }
 
     /// A way to connect to the sentinels that watch them.
-    pub(super) fn to_sentinels(
+    pub(in crate::redis) fn to_sentinels(
         url: &StoreUrl,
         access: &Access,
         names: Option<Resolver>,
@@ -128,7 +128,7 @@ impl Dialer {
 
     /// Connects for commands that are answered within `answer_timeout`; for ever, if that is `None`. Of several
     /// machines behind the name, the first that answers will do.
-    pub(super) async fn dial(
+    pub(in crate::redis) async fn dial(
         &self,
         address: &Address,
         answer_timeout: Option<Duration>,
@@ -145,7 +145,7 @@ impl Dialer {
     }
 
     /// Connects to every machine behind the name, as it is known now: in the order in which they answer.
-    pub(super) async fn dial_all<'a>(
+    pub(in crate::redis) async fn dial_all<'a>(
         &'a self,
         address: &Address,
         answer_timeout: Option<Duration>,
@@ -169,7 +169,7 @@ impl Dialer {
     }
 
     /// Connects to one machine.
-    pub(super) async fn dial_at(
+    pub(in crate::redis) async fn dial_at(
         &self,
         spot: &ResolvedAddress,
         answer_timeout: Option<Duration>,
@@ -179,7 +179,7 @@ impl Dialer {
 
     /// The same, for a connection that will also subscribe: `hear` is given channel and message. It
     /// runs where the connection is read, so it must not wait.
-    pub(super) async fn dial_to_hear(
+    pub(in crate::redis) async fn dial_to_hear(
         &self,
         spot: &ResolvedAddress,
         answer_timeout: Option<Duration>,
@@ -344,19 +344,19 @@ fn explain(whom: Target, address: &ResolvedAddress, error: &RedisError) -> DialE
 
 impl Wire {
     /// Waits until the connection is closed, or no longer hears what it should.
-    pub(super) async fn closed(&self) {
+    pub(in crate::redis) async fn closed(&self) {
         self.lost.notified().await;
     }
 
     /// Says that so many sharded channels are about to be left.
-    pub(super) fn leaves(&self, channels: usize) {
+    pub(in crate::redis) fn leaves(&self, channels: usize) {
         self.leaving.fetch_add(channels, Ordering::SeqCst);
     }
 }
 
 /// Why there is no connection.
 #[derive(Debug, Clone)]
-pub(super) enum DialError {
+pub(in crate::redis) enum DialError {
     /// Nobody answers: it may come back.
     Away(StoreError),
     /// Somebody answers and does not want us: somebody has to look at it.
@@ -364,7 +364,7 @@ pub(super) enum DialError {
 }
 
 impl DialError {
-    pub(super) fn into_inner(self) -> StoreError {
+    pub(in crate::redis) fn into_inner(self) -> StoreError {
         match self {
             DialError::Away(error) | DialError::Refused(error) => error,
         }
@@ -373,11 +373,11 @@ impl DialError {
 
 /// Why none of several machines is connected to.
 #[derive(Debug, Default)]
-pub(super) struct DialErrors(Option<DialError>);
+pub(in crate::redis) struct DialErrors(Option<DialError>);
 
 impl DialErrors {
     /// One that may come back says more than one that never will.
-    pub(super) fn add(&mut self, error: DialError) {
+    pub(in crate::redis) fn add(&mut self, error: DialError) {
         match (&self.0, &error) {
             (Some(DialError::Away(_)), _) => {}
             (Some(DialError::Refused(_)), DialError::Refused(_)) => {}
@@ -385,7 +385,7 @@ impl DialErrors {
         }
     }
 
-    pub(super) fn into_one(self, address: &Address) -> DialError {
+    pub(in crate::redis) fn into_one(self, address: &Address) -> DialError {
         let nowhere = || format!("Redis at {address} cannot be reached: its name has no address");
         self.0
             .unwrap_or_else(|| DialError::Away(StoreError::Unavailable(nowhere())))
@@ -394,7 +394,7 @@ impl DialErrors {
 
 /// How long to wait before the next attempt: random, so that processes do not come in step, and never
 /// more than 300 ms, since a store that is back should be used at once.
-pub(super) fn backoff(attempt: u32) -> Duration {
+pub(in crate::redis) fn backoff(attempt: u32) -> Duration {
     let cap_ms = 300_u64.min(20_u64 << attempt.min(8));
     Duration::from_millis(rand::rng().random_range(0..=cap_ms))
 }

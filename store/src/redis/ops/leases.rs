@@ -4,13 +4,16 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use redis::Script;
 
-use super::{Redis, script::ScriptCall, topic::to_json};
+use super::topic::to_json;
+use crate::redis::{Redis, net::script::ScriptCall};
 use crate::{Lease, LeaseHolder, LeaseName, Leases, NodeId, Nudge, StoreError, clock::JUMP_MS};
 
-static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("claim.lua")));
-static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
-static SHORTEN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("shorten.lua")));
-static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("release.lua")));
+static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/claim.lua")));
+static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/renew.lua")));
+static SHORTEN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../lua/shorten.lua")));
+static RELEASE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../lua/release.lua")));
 
 #[async_trait]
 impl Leases for Redis {

@@ -34,7 +34,7 @@ pub struct Certificate {
 
 impl Access {
     /// What TLS needs to know; `None` for nothing but the usual.
-    pub(super) fn certificates(&self) -> Option<TlsCertificates> {
+    pub(in crate::redis) fn certificates(&self) -> Option<TlsCertificates> {
         if self.ca_pem.is_none() && self.certificate.is_none() {
             return None;
         }

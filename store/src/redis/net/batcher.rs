@@ -29,7 +29,7 @@ const AT_ONCE: usize = 32;
 const BYTES_MAX: usize = 64 * 1024;
 
 /// Something that can be asked for several times in one round trip.
-pub(super) trait Batch: Send + Sync + 'static {
+pub(in crate::redis) trait Batch: Send + Sync + 'static {
     /// What is asked for once.
     type Ask: Debug + Send + Sync;
     /// What that is answered.
@@ -47,11 +47,11 @@ pub(super) trait Batch: Send + Sync + 'static {
 }
 
 /// An answer for each that asked, in the order in which they did.
-pub(super) type Answers<B> = Vec<Result<<B as Batch>::Answer, StoreError>>;
+pub(in crate::redis) type Answers<B> = Vec<Result<<B as Batch>::Answer, StoreError>>;
 
 /// Puts what is asked at about the same time into one round trip. It holds no more than there are tasks that wait.
 #[derive(Debug)]
-pub(super) struct Batcher<B: Batch> {
+pub(in crate::redis) struct Batcher<B: Batch> {
     batch: B,
     /// Round trips that are under way.
     trips: AtomicUsize,
@@ -68,7 +68,7 @@ struct Waiting<B: Batch> {
 struct InFlight<'a>(&'a AtomicUsize);
 
 impl<B: Batch> Batcher<B> {
-    pub(super) fn new(batch: B) -> Arc<Self> {
+    pub(in crate::redis) fn new(batch: B) -> Arc<Self> {
         Arc::new(Batcher {
             batch,
             trips: AtomicUsize::new(0),
@@ -77,7 +77,10 @@ impl<B: Batch> Batcher<B> {
     }
 
     /// Asks, along with others. Who gives up before it is sent has not asked.
-    pub(super) async fn ask(self: &Arc<Self>, ask: B::Ask) -> Result<B::Answer, StoreError> {
+    pub(in crate::redis) async fn ask(
+        self: &Arc<Self>,
+        ask: B::Ask,
+    ) -> Result<B::Answer, StoreError> {
         if let Some(_trip) = InFlight::first(&self.trips) {
             // In a box, as it is large, and few go this way when there are many.
             return Box::pin(alone(&self.batch, ask)).await;
@@ -179,7 +182,7 @@ impl Drop for InFlight<'_> {
 
 /// How requests of one kind go to Redis.
 #[derive(Debug)]
-pub(super) enum NodeBatchers<B: Batch> {
+pub(in crate::redis) enum NodeBatchers<B: Batch> {
     /// To one Redis: along with others.
     Together(Arc<Batcher<B>>),
     /// To the nodes of a Cluster.
@@ -187,14 +190,14 @@ pub(super) enum NodeBatchers<B: Batch> {
 }
 
 impl<B: Batch> NodeBatchers<B> {
-    pub(super) fn new(batch: B, nodes: &Nodes) -> Self {
+    pub(in crate::redis) fn new(batch: B, nodes: &Nodes) -> Self {
         match nodes {
             Nodes::One(_) => NodeBatchers::Together(Batcher::new(batch)),
             Nodes::Many(_) => NodeBatchers::Alone(batch),
         }
     }
 
-    pub(super) async fn ask(&self, ask: B::Ask) -> Result<B::Answer, StoreError> {
+    pub(in crate::redis) async fn ask(&self, ask: B::Ask) -> Result<B::Answer, StoreError> {
         match self {
             NodeBatchers::Together(gather) => gather.ask(ask).await,
             NodeBatchers::Alone(batch) => Box::pin(alone(batch, ask)).await,

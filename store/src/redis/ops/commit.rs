@@ -5,17 +5,14 @@ use std::collections::BTreeMap;
 use outlast_protocol::NUMBER_MAX;
 use serde::Serialize;
 
-use super::{
-    keys::{Channels, Keys},
-    rooms::seat_field,
-    topic::to_json,
-};
+use super::{rooms::seat_field, topic::to_json};
+use crate::redis::keys::{Channels, Keys};
 use crate::{Commit, LeaseName, RoomCommit, TopicId};
 
 /// See `commit.lua`. Everything is text: Lua's numbers lose digits beyond 2⁵³, and the MessagePack of
 /// Redis 7.0 does not know bytes.
 #[derive(Debug, Serialize)]
-pub(super) struct PackedCommit<'a> {
+pub(in crate::redis) struct PackedCommit<'a> {
     epoch: String,
     from: String,
     to: String,
@@ -56,7 +53,7 @@ struct PackedReplies {
 }
 
 /// The keys that a commit touches, in the order in which its script expects them.
-pub(super) fn keys_of(keys: &Keys, commit: &Commit) -> Vec<String> {
+pub(in crate::redis) fn keys_of(keys: &Keys, commit: &Commit) -> Vec<String> {
     let p = commit.partition;
     let mut all = vec![
         keys.epoch(LeaseName::Partition(p)),
@@ -74,7 +71,7 @@ pub(super) fn keys_of(keys: &Keys, commit: &Commit) -> Vec<String> {
 
 /// True if each room's entries follow upon each other and upon what is there. XADD would refuse those
 /// that do not, when others have been written already.
-pub(super) fn is_sound(commit: &Commit) -> bool {
+pub(in crate::redis) fn is_sound(commit: &Commit) -> bool {
     commit.rooms.iter().all(|room| {
         let offs = room.entries.iter().map(|entry| entry.pos.off);
         offs.eq((room.prev.off + 1..).take(room.entries.len()))
@@ -82,7 +79,7 @@ pub(super) fn is_sound(commit: &Commit) -> bool {
 }
 
 impl<'a> PackedCommit<'a> {
-    pub(super) fn new(commit: &'a Commit, channels: &Channels) -> Self {
+    pub(in crate::redis) fn new(commit: &'a Commit, channels: &Channels) -> Self {
         let after = |id: TopicId| {
             TopicId {
                 ms: id.ms,
@@ -108,7 +105,7 @@ impl<'a> PackedCommit<'a> {
         }
     }
 
-    pub(super) fn to_msgpack(&self) -> Vec<u8> {
+    pub(in crate::redis) fn to_msgpack(&self) -> Vec<u8> {
         rmp_serde::to_vec_named(self).expect("strings and lists of strings can be packed")
     }
 }
@@ -160,13 +157,13 @@ impl<'a> PackedRoom<'a> {
 }
 
 /// Fields of a room's hash.
-pub(super) const HEAD: &str = "head";
+pub(in crate::redis) const HEAD: &str = "head";
 /// Where the log ends: to look there costs a commit more than all its other checks.
-pub(super) const END: &str = "end";
-pub(super) const SNAPSHOT: &str = "snapshot";
+pub(in crate::redis) const END: &str = "end";
+pub(in crate::redis) const SNAPSHOT: &str = "snapshot";
 /// The snapshot's off, so that `load.lua` need not read the snapshot.
 const SNAPSHOT_OFF: &str = "snapshot_off";
-pub(super) const SEAT: &str = "seat:";
+pub(in crate::redis) const SEAT: &str = "seat:";
 
 /// Replies to one gateway share a message and keep their order.
 fn packed_replies(commit: &Commit, channels: &Channels) -> Vec<PackedReplies> {

@@ -3,27 +3,29 @@ use std::{borrow::Cow, sync::LazyLock, time::Duration};
 use async_trait::async_trait;
 use redis::Script;
 
-use super::{
+use super::rooms::{seat_field, standing};
+use crate::redis::{
     Redis,
-    batcher::{Answers, Batch},
-    nodes::Nodes,
-    rooms::{seat_field, standing},
-    script::ScriptCall,
+    net::{
+        batcher::{Answers, Batch},
+        nodes::Nodes,
+        script::ScriptCall,
+    },
     unexpected,
 };
 use crate::{Deadline, Input, PartitionId, SeatRead, StoreError, Topic, TopicEntry, TopicId};
 
-static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("append.lua")));
+static APPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/append.lua")));
 
 /// Appends to topics, gathered.
 #[derive(Debug, Clone)]
-pub(super) struct Appends {
-    pub(super) nodes: Nodes,
-    pub(super) entries_max: usize,
+pub(in crate::redis) struct Appends {
+    pub(in crate::redis) nodes: Nodes,
+    pub(in crate::redis) entries_max: usize,
 }
 
 #[derive(Debug)]
-pub(super) struct Append {
+pub(in crate::redis) struct Append {
     topic: String,
     deadline: Deadline,
     /// By how much the store's time is ahead of the clock there, in milliseconds.
@@ -178,6 +180,6 @@ impl Topic for Redis {
 }
 
 /// What we store is made of strings, numbers and payloads that were read as JSON.
-pub(super) fn to_json(value: &impl serde::Serialize) -> String {
+pub(in crate::redis) fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("what travels through a store can be written as JSON")
 }

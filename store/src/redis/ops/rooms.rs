@@ -6,11 +6,11 @@ use outlast_protocol::{Pos, RoomName, Sid};
 use redis::Script;
 use serde::de::DeserializeOwned;
 
-use super::{
+use super::commit::{END, HEAD, PackedCommit, SEAT, SNAPSHOT, is_sound, keys_of};
+use crate::redis::{
     Redis,
-    commit::{END, HEAD, PackedCommit, SEAT, SNAPSHOT, is_sound, keys_of},
     error::{skip, text, unreadable},
-    script::ScriptCall,
+    net::script::ScriptCall,
     unexpected,
 };
 use crate::{
@@ -18,9 +18,10 @@ use crate::{
     StoreError,
 };
 
-static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
-static LOAD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("load.lua")));
-static LOG_SLICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("log_slice.lua")));
+static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/commit.lua")));
+static LOAD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/load.lua")));
+static LOG_SLICE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../lua/log_slice.lua")));
 
 /// So many wakes that cannot be read hide none of the others: fewer than were asked for are all that there are.
 const UNREADABLE_MAX: usize = 16;
@@ -217,12 +218,12 @@ impl Redis {
 }
 
 /// The field of a room's hash where a session's seat lies.
-pub(super) fn seat_field(sid: &Sid) -> String {
+pub(in crate::redis) fn seat_field(sid: &Sid) -> String {
     format!("{SEAT}{sid}")
 }
 
 /// Where a session stands, by where the room ends and by its seat, if there are any.
-pub(super) fn standing(room: &RoomName, end: &str, seat: &str) -> Option<SeatRead> {
+pub(in crate::redis) fn standing(room: &RoomName, end: &str, seat: &str) -> Option<SeatRead> {
     let end = Some(end.as_bytes()).filter(|end| !end.is_empty());
     let last = read_end(room, end).ok()?;
     Some(seat)

@@ -17,13 +17,17 @@ use tokio::{
 };
 
 use super::{
-    Redis,
-    batcher::{Answers, Batch},
     inbox::{Inbox, Mail},
-    keys::{Channels, Subject},
-    nodes::Nodes,
     subscriber::{SubscribeCommand, Subscriber, away},
-    topic::to_json,
+};
+use crate::redis::{
+    Redis,
+    keys::{Channels, Subject},
+    net::{
+        batcher::{Answers, Batch},
+        nodes::Nodes,
+    },
+    ops::topic::to_json,
 };
 use crate::{Announcements, Listener, NodeId, Nudge, StoreError, StoreEvent, Subscriptions};
 
@@ -69,15 +73,15 @@ impl Announcements for Redis {
 
 /// Nudges, gathered: what is said to one process at about the same time is one message.
 #[derive(Debug)]
-pub(super) struct Nudges {
-    pub(super) nodes: Nodes,
+pub(in crate::redis) struct Nudges {
+    pub(in crate::redis) nodes: Nodes,
     /// A key at whose node they are said: every node passes them on to all.
-    pub(super) home: String,
+    pub(in crate::redis) home: String,
 }
 
 /// A nudge on its way.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(in crate::redis) struct Said {
     channel: String,
     text: String,
 }

@@ -3,15 +3,17 @@ use std::sync::LazyLock;
 use async_trait::async_trait;
 use redis::Script;
 
-use super::{
+use crate::redis::{
     Redis,
     error::{skip, text},
-    script::ScriptCall,
+    net::script::ScriptCall,
 };
 use crate::{HeartbeatReply, Membership, Node, NodeId, Role, StoreError};
 
-static HEARTBEAT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("heartbeat.lua")));
-static DEREGISTER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("deregister.lua")));
+static HEARTBEAT: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../lua/heartbeat.lua")));
+static DEREGISTER: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../lua/deregister.lua")));
 
 #[async_trait]
 impl Membership for Redis {

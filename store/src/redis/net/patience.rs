@@ -17,7 +17,7 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// The wait for a Redis at the start of a process (L12).
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(in crate::redis) struct Patience {
     since: Instant,
     wait: Duration,
     /// True if anybody asked for more than [`WAIT_MIN`].
@@ -27,7 +27,7 @@ pub(super) struct Patience {
 
 impl Patience {
     /// The wait that begins now, and lasts this long or [`WAIT_MIN`], whatever is longer.
-    pub(super) fn new(wait: Duration) -> Self {
+    pub(in crate::redis) fn new(wait: Duration) -> Self {
         Patience {
             since: Instant::now(),
             wait: wait.max(WAIT_MIN),
@@ -37,12 +37,12 @@ impl Patience {
     }
 
     /// When the last attempt is given up.
-    pub(super) fn end(&self) -> Instant {
+    pub(in crate::redis) fn end(&self) -> Instant {
         self.since + self.wait + LAST_ATTEMPT
     }
 
     /// True if there is another attempt after this one, which found nobody. Says so every now and then.
-    pub(super) fn goes_on(&mut self, why: &StoreError) -> bool {
+    pub(in crate::redis) fn goes_on(&mut self, why: &StoreError) -> bool {
         let waited = self.since.elapsed();
         if waited >= self.wait {
             return false;

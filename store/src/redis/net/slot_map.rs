@@ -8,7 +8,7 @@ use super::url::Address;
 
 /// Which node has which slot, as one of them sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct SlotMap {
+pub(in crate::redis) struct SlotMap {
     spans: Vec<(RangeInclusive<u16>, Address)>,
     /// Rises with each failover that the node has heard of.
     epoch: u64,
@@ -17,7 +17,7 @@ pub(super) struct SlotMap {
 impl SlotMap {
     /// Reads the answer to CLUSTER SLOTS. `from` is who gave it: a node that leaves out its host means that
     /// one.
-    pub(super) fn read(slots: &Value, from: &Address, epoch: u64) -> Self {
+    pub(in crate::redis) fn read(slots: &Value, from: &Address, epoch: u64) -> Self {
         let Value::Array(spans) = slots else {
             return SlotMap::default();
         };
@@ -29,21 +29,21 @@ impl SlotMap {
     }
 
     /// Who has a slot.
-    pub(super) fn owner(&self, slot: u16) -> Option<&Address> {
+    pub(in crate::redis) fn owner(&self, slot: u16) -> Option<&Address> {
         let mut spans = self.spans.iter();
         let (_, owner) = spans.find(|(span, _)| span.contains(&slot))?;
         Some(owner)
     }
 
     /// Every node that has a slot.
-    pub(super) fn owners(&self) -> impl Iterator<Item = &Address> {
+    pub(in crate::redis) fn owners(&self) -> impl Iterator<Item = &Address> {
         let all: BTreeSet<_> = self.spans.iter().map(|(_, owner)| owner).collect();
         all.into_iter()
     }
 
     /// Of several views, the highest is to be believed: it knows of the newest failover, and of the most
     /// slots.
-    pub(super) fn rank(&self) -> (u64, usize) {
+    pub(in crate::redis) fn rank(&self) -> (u64, usize) {
         let known = self.spans.iter().map(|(span, _)| span.len()).sum();
         (self.epoch, known)
     }

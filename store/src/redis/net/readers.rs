@@ -8,12 +8,14 @@ use tokio::time::timeout;
 
 use super::{
     dialer::DialError,
-    error::{read_value, store_error},
-    keys::Keys,
     link::Link,
     nodes::Nodes,
     resolver::ResolvedAddress,
     script::{Redirect, Request},
+};
+use crate::redis::{
+    error::{read_value, store_error},
+    keys::Keys,
 };
 use crate::{Input, PartitionId, StoreError, TopicEntry, TopicId};
 
@@ -22,7 +24,7 @@ use crate::{Input, PartitionId, StoreError, TopicEntry, TopicId};
 /// A connection is taken out while it waits. Who gives up waiting drops it, which ends the wait in
 /// Redis, too; the next one then makes a new connection.
 #[derive(Debug, Default)]
-pub(super) struct Readers {
+pub(in crate::redis) struct Readers {
     idle: Mutex<HashMap<PartitionId, (MultiplexedConnection, ResolvedAddress)>>,
 }
 
@@ -31,7 +33,7 @@ type Streams = Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>;
 
 impl Readers {
     /// Reads what a topic holds behind `after`, and waits where that is nothing.
-    pub(super) async fn read(
+    pub(in crate::redis) async fn read(
         &self,
         (nodes, keys): (&Nodes, &Keys),
         partition: PartitionId,

@@ -8,11 +8,11 @@ use tokio::{sync::watch, time::timeout};
 use super::{
     cluster::Cluster,
     dialer::Dialer,
-    error::{read_value, store_error},
     link::Link,
     resolver::ResolvedAddress,
     script::{Redirect, Request, ScriptCall},
 };
+use crate::redis::error::{read_value, store_error};
 use crate::{Health, StoreError};
 
 /// How often an errand is sent on to another node before it is given up: slots are not moved that often.
@@ -20,14 +20,14 @@ const REDIRECTS_MAX: usize = 4;
 
 /// The Redis servers that hold a store.
 #[derive(Debug, Clone)]
-pub(super) enum Nodes {
+pub(in crate::redis) enum Nodes {
     One(Arc<Link>),
     Many(Arc<Cluster>),
 }
 
 impl Nodes {
     /// Runs a script.
-    pub(super) async fn run<T: FromRedisValue>(
+    pub(in crate::redis) async fn run<T: FromRedisValue>(
         &self,
         call: &ScriptCall<'_>,
     ) -> Result<T, StoreError> {
@@ -35,7 +35,7 @@ impl Nodes {
     }
 
     /// Runs a command where a key lies.
-    pub(super) async fn query<T: FromRedisValue>(
+    pub(in crate::redis) async fn query<T: FromRedisValue>(
         &self,
         key: &str,
         command: &Cmd,
@@ -44,7 +44,7 @@ impl Nodes {
     }
 
     /// Runs several commands in one go where a key lies, and all the others, too.
-    pub(super) async fn query_all<T: FromRedisValue>(
+    pub(in crate::redis) async fn query_all<T: FromRedisValue>(
         &self,
         key: &str,
         commands: &Pipeline,
@@ -77,7 +77,7 @@ impl Nodes {
     }
 
     /// The link to where a key lies.
-    pub(super) fn link(&self, key: &str) -> Result<Arc<Link>, StoreError> {
+    pub(in crate::redis) fn link(&self, key: &str) -> Result<Arc<Link>, StoreError> {
         match self {
             Nodes::One(link) => Ok(link.clone()),
             Nodes::Many(cluster) => cluster.link(key),
@@ -85,7 +85,10 @@ impl Nodes {
     }
 
     /// The link to where a node has sent us.
-    pub(super) async fn follow(&self, redirect: Redirect) -> Result<Arc<Link>, StoreError> {
+    pub(in crate::redis) async fn follow(
+        &self,
+        redirect: Redirect,
+    ) -> Result<Arc<Link>, StoreError> {
         let Redirect { to, ask } = redirect;
         let Nodes::Many(cluster) = self else {
             return Err(StoreError::Incompatible(NOT_ONE.into()));
@@ -103,49 +106,49 @@ impl Nodes {
     }
 
     /// Something is not where it was.
-    pub(super) fn look_again(&self) {
+    pub(in crate::redis) fn look_again(&self) {
         if let Nodes::Many(cluster) = self {
             cluster.look_again();
         }
     }
 
     /// Where a key lies now, if that node is there.
-    pub(super) fn owner(&self, key: &str) -> Option<ResolvedAddress> {
+    pub(in crate::redis) fn owner(&self, key: &str) -> Option<ResolvedAddress> {
         let link = self.link(key).ok()?;
         let (_, at) = link.connection().ok()?;
         Some(at)
     }
 
     /// Counts what happens to the nodes and to their slots.
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+    pub(in crate::redis) fn changes(&self) -> watch::Receiver<u64> {
         match self {
             Nodes::One(link) => link.changes(),
             Nodes::Many(cluster) => cluster.changes(),
         }
     }
 
-    pub(super) fn health(&self) -> watch::Receiver<Health> {
+    pub(in crate::redis) fn health(&self) -> watch::Receiver<Health> {
         match self {
             Nodes::One(link) => link.health(),
             Nodes::Many(cluster) => cluster.health(),
         }
     }
 
-    pub(super) fn dialer(&self) -> Arc<Dialer> {
+    pub(in crate::redis) fn dialer(&self) -> Arc<Dialer> {
         match self {
             Nodes::One(link) => link.dialer(),
             Nodes::Many(cluster) => cluster.dialer(),
         }
     }
 
-    pub(super) fn command_timeout(&self) -> Duration {
+    pub(in crate::redis) fn command_timeout(&self) -> Duration {
         match self {
             Nodes::One(link) => link.command_timeout(),
             Nodes::Many(cluster) => cluster.command_timeout(),
         }
     }
 
-    pub(super) fn probe_every(&self) -> Duration {
+    pub(in crate::redis) fn probe_every(&self) -> Duration {
         match self {
             Nodes::One(link) => link.probe_every(),
             Nodes::Many(cluster) => cluster.probe_every(),
@@ -154,5 +157,5 @@ impl Nodes {
 }
 
 /// What a node of a Cluster is told that was taken for a Redis of its own.
-pub(super) const NOT_ONE: &str =
+pub(in crate::redis) const NOT_ONE: &str =
     "this Redis is a node of a Cluster: give --store redis-cluster://…";

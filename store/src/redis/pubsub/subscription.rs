@@ -4,26 +4,23 @@ use std::collections::BTreeSet;
 
 use redis::{Pipeline, PushKind, Value};
 
-use super::{
-    dialer::Wire,
-    error::store_error,
-    subscriber::{Interest, away},
-};
+use super::subscriber::{Interest, away};
 use crate::StoreError;
+use crate::redis::{error::store_error, net::dialer::Wire};
 
 /// How many channels are named in one go.
 const CHANNELS_AT_ONCE: usize = 512;
 
 /// A connection that hears some parcels of what there is to hear. After an error it is of no more use.
 #[derive(Debug)]
-pub(super) struct SubscriberConnection {
+pub(in crate::redis) struct SubscriberConnection {
     wire: Wire,
     number: u64,
     parcels: BTreeSet<Interest>,
 }
 
 impl SubscriberConnection {
-    pub(super) fn new(wire: Wire, number: u64, parcels: BTreeSet<Interest>) -> Self {
+    pub(in crate::redis) fn new(wire: Wire, number: u64, parcels: BTreeSet<Interest>) -> Self {
         SubscriberConnection {
             wire,
             number,
@@ -32,25 +29,28 @@ impl SubscriberConnection {
     }
 
     /// What the inbox calls it.
-    pub(super) fn number(&self) -> u64 {
+    pub(in crate::redis) fn number(&self) -> u64 {
         self.number
     }
 
-    pub(super) fn interests(&self) -> &BTreeSet<Interest> {
+    pub(in crate::redis) fn interests(&self) -> &BTreeSet<Interest> {
         &self.parcels
     }
 
-    pub(super) fn has(&self, parcel: Interest) -> bool {
+    pub(in crate::redis) fn has(&self, parcel: Interest) -> bool {
         self.parcels.contains(&parcel)
     }
 
     /// Waits until it is of no more use.
-    pub(super) async fn closed(&self) {
+    pub(in crate::redis) async fn closed(&self) {
         self.wire.closed().await;
     }
 
     /// Hears channels from now on that reach every node.
-    pub(super) async fn subscribe(&mut self, channels: &[String]) -> Result<(), StoreError> {
+    pub(in crate::redis) async fn subscribe(
+        &mut self,
+        channels: &[String],
+    ) -> Result<(), StoreError> {
         if channels.is_empty() {
             return Ok(());
         }
@@ -59,19 +59,25 @@ impl SubscriberConnection {
     }
 
     /// Hears sharded channels from now on.
-    pub(super) async fn ssubscribe(&mut self, channels: &[String]) -> Result<(), StoreError> {
+    pub(in crate::redis) async fn ssubscribe(
+        &mut self,
+        channels: &[String],
+    ) -> Result<(), StoreError> {
         self.confirm("SSUBSCRIBE", &PushKind::SSubscribe, channels)
             .await
     }
 
     /// Hears sharded channels no more.
-    pub(super) async fn unsubscribe(&mut self, channels: &[String]) -> Result<(), StoreError> {
+    pub(in crate::redis) async fn unsubscribe(
+        &mut self,
+        channels: &[String],
+    ) -> Result<(), StoreError> {
         self.wire.leaves(channels.len());
         self.confirm("SUNSUBSCRIBE", &PushKind::SUnsubscribe, channels)
             .await
     }
 
-    pub(super) async fn ping(&mut self) -> Result<(), StoreError> {
+    pub(in crate::redis) async fn ping(&mut self) -> Result<(), StoreError> {
         let pong: Value = redis::cmd("PING")
             .query_async(&mut self.wire.connection)
             .await

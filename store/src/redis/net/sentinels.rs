@@ -11,15 +11,15 @@ use redis::{RedisResult, aio::MultiplexedConnection};
 
 use super::{
     dialer::{DialError, Dialer},
-    error::is_refusal,
     url::Address,
 };
 use crate::StoreError;
+use crate::redis::error::is_refusal;
 
 /// The sentinels of one master. All are asked, and the one that knows of the newest failover is believed:
 /// one that was cut off names a master that was put aside.
 #[derive(Debug)]
-pub(super) struct Sentinels {
+pub(in crate::redis) struct Sentinels {
     addresses: Vec<Address>,
     name: String,
     dialer: Dialer,
@@ -38,7 +38,7 @@ enum Word {
 }
 
 impl Sentinels {
-    pub(super) fn new(
+    pub(in crate::redis) fn new(
         addresses: Vec<Address>,
         name: String,
         dialer: Dialer,
@@ -53,12 +53,12 @@ impl Sentinels {
         }
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::redis) fn name(&self) -> &str {
         &self.name
     }
 
     /// Where the master is.
-    pub(super) async fn master(&self) -> Result<Address, DialError> {
+    pub(in crate::redis) async fn master(&self) -> Result<Address, DialError> {
         let words = join_all(self.addresses.iter().map(|address| self.ask(address))).await;
         let (mut newest, mut unknown, mut refused, mut why) = (None, false, None, Vec::new());
         for word in words {

@@ -3,10 +3,10 @@
 //! Source: <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
 
 /// How many slots a Cluster has.
-pub(super) const SLOTS: u16 = 16384;
+pub(in crate::redis) const SLOTS: u16 = 16384;
 
 /// The slot of a key or of a sharded channel: of what stands in its first braces, if anything does.
-pub(super) fn slot(key: &str) -> u16 {
+pub(in crate::redis) fn slot(key: &str) -> u16 {
     let tag = key
         .split_once('{')
         .and_then(|(_, rest)| rest.split_once('}'))

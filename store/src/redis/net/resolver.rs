@@ -11,9 +11,9 @@ const SPOTS_MAX: usize = 16;
 
 /// An address, and which of the machines behind its name is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct ResolvedAddress {
-    pub(super) address: Address,
-    pub(super) ip: IpAddr,
+pub(in crate::redis) struct ResolvedAddress {
+    pub(in crate::redis) address: Address,
+    pub(in crate::redis) ip: IpAddr,
 }
 
 /// What tells the addresses of a name, in place of this machine.
@@ -37,7 +37,10 @@ impl fmt::Debug for Resolver {
 
 impl ResolvedAddress {
     /// Every machine that an address may mean now.
-    pub(super) async fn all(address: &Address, names: Option<&Resolver>) -> io::Result<Vec<Self>> {
+    pub(in crate::redis) async fn all(
+        address: &Address,
+        names: Option<&Resolver>,
+    ) -> io::Result<Vec<Self>> {
         let host = address.host.as_str();
         let ips = match (host.parse(), names) {
             (Ok(ip), _) => vec![ip],

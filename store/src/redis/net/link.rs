@@ -20,17 +20,19 @@ use tokio::{
 use super::{
     dialer::{DialError, DialErrors, Dialer, Wire, backoff},
     endpoint::Endpoint,
-    health::{Findings, HealthCheck, evicting},
     patience::Patience,
-    replay,
     resolver::ResolvedAddress,
+};
+use crate::redis::{
+    health::{Findings, HealthCheck, evicting},
+    replay,
 };
 use crate::{Health, StoreError};
 
 /// A connection that is replaced when it breaks. Commands of all tasks are pipelined over it; while it
 /// is broken they fail at once rather than queue up.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(in crate::redis) struct Link {
     place: Endpoint,
     dialer: Arc<Dialer>,
     checkup: HealthCheck,
@@ -55,19 +57,19 @@ struct LinkState {
 
 /// How a link is used.
 #[derive(Debug, Clone)]
-pub(super) struct LinkConfig {
-    pub(super) dialer: Arc<Dialer>,
-    pub(super) checkup: HealthCheck,
-    pub(super) command_timeout: Duration,
-    pub(super) probe_every: Duration,
+pub(in crate::redis) struct LinkConfig {
+    pub(in crate::redis) dialer: Arc<Dialer>,
+    pub(in crate::redis) checkup: HealthCheck,
+    pub(in crate::redis) command_timeout: Duration,
+    pub(in crate::redis) probe_every: Duration,
     /// How long one that is away is waited for at the start.
-    pub(super) start_wait: Duration,
+    pub(in crate::redis) start_wait: Duration,
 }
 
 impl Link {
     /// Connects to a Redis that has to be there, or has to come in time. The task that looks after the connection ends with the
     /// set.
-    pub(super) async fn connect(
+    pub(in crate::redis) async fn connect(
         place: Endpoint,
         manner: &LinkConfig,
     ) -> Result<(Arc<Self>, JoinSet<()>), StoreError> {
@@ -89,7 +91,10 @@ impl Link {
     }
 
     /// Begins to connect.
-    pub(super) fn start(place: Endpoint, manner: &LinkConfig) -> (Arc<Self>, JoinSet<()>) {
+    pub(in crate::redis) fn start(
+        place: Endpoint,
+        manner: &LinkConfig,
+    ) -> (Arc<Self>, JoinSet<()>) {
         let link = Arc::new(Link::new(place, manner));
         let mut tasks = JoinSet::new();
         tasks.spawn(link.clone().look_after(None));
@@ -113,7 +118,7 @@ impl Link {
     }
 
     /// The connection and where it leads, or why there is none.
-    pub(super) fn connection(
+    pub(in crate::redis) fn connection(
         &self,
     ) -> Result<(MultiplexedConnection, ResolvedAddress), StoreError> {
         let current = self.current.read();
@@ -122,38 +127,38 @@ impl Link {
     }
 
     /// How often there was another connection, or none any more.
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+    pub(in crate::redis) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    pub(super) fn dialer(&self) -> Arc<Dialer> {
+    pub(in crate::redis) fn dialer(&self) -> Arc<Dialer> {
         self.dialer.clone()
     }
 
-    pub(super) fn command_timeout(&self) -> Duration {
+    pub(in crate::redis) fn command_timeout(&self) -> Duration {
         self.command_timeout
     }
 
-    pub(super) fn probe_every(&self) -> Duration {
+    pub(in crate::redis) fn probe_every(&self) -> Duration {
         self.probe_every
     }
 
     /// True if the store's memory is so full that nothing more should be taken in.
-    pub(super) fn crowded(&self) -> bool {
+    pub(in crate::redis) fn crowded(&self) -> bool {
         self.crowded.load(Ordering::Relaxed)
     }
 
-    pub(super) fn health(&self) -> watch::Receiver<Health> {
+    pub(in crate::redis) fn health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
     }
 
     /// The policy by which it throws away what we wrote, if it has one.
-    pub(super) fn evicts(&self) -> Option<String> {
+    pub(in crate::redis) fn evicts(&self) -> Option<String> {
         self.evicts.read().clone()
     }
 
     /// Waits until the store answers.
-    pub(super) async fn answers(&self) {
+    pub(in crate::redis) async fn answers(&self) {
         // It ends only where the sender is gone, and `self` has it.
         let _ = self.health().wait_for(|now| *now != Health::Down).await;
     }
@@ -340,7 +345,7 @@ impl Link {
     }
 
     /// From now on there is no connection.
-    pub(super) fn mark_down(&self, why: StoreError) {
+    pub(in crate::redis) fn mark_down(&self, why: StoreError) {
         *self.current.write() = Err(why);
         self.health.send_replace(Health::Down);
         self.changes.send_modify(|count| *count += 1);

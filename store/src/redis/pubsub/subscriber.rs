@@ -13,13 +13,14 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{
-    dialer::{DialError, Dialer, Wire, backoff},
-    inbox::Inbox,
+use super::{inbox::Inbox, subscription::SubscriberConnection};
+use crate::redis::{
     keys::{Channels, Keys},
-    nodes::Nodes,
-    resolver::ResolvedAddress,
-    subscription::SubscriberConnection,
+    net::{
+        dialer::{DialError, Dialer, Wire, backoff},
+        nodes::Nodes,
+        resolver::ResolvedAddress,
+    },
 };
 use crate::{Layout, NodeId, PartitionId, ShardId, StoreError};
 
@@ -28,14 +29,14 @@ const COMMANDS_AT_ONCE: usize = 512;
 
 /// What a listener wants to hear of, or no longer.
 #[derive(Debug)]
-pub(super) enum SubscribeCommand {
+pub(in crate::redis) enum SubscribeCommand {
     Subscribe(RoomName, oneshot::Sender<Result<(), StoreError>>),
     Unsubscribe(RoomName),
 }
 
 /// What is heard where one slot lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Interest {
+pub(in crate::redis) enum Interest {
     /// A partition's rooms and replies.
     Partition(PartitionId),
     /// Nothing: but who hears of it knows when its records may have been lost (R4).
@@ -47,7 +48,7 @@ pub(super) enum Interest {
 /// Hears what it should, and fills an inbox with it. It has one line to each node that has something to say,
 /// so that one that is lost takes nothing from the others.
 #[derive(Debug)]
-pub(super) struct Subscriber {
+pub(in crate::redis) struct Subscriber {
     nodes: Nodes,
     layout: Layout,
     keys: Keys,
@@ -70,7 +71,7 @@ struct Attempts {
 
 impl Subscriber {
     /// Connects, with every subscription in place.
-    pub(super) async fn connect(
+    pub(in crate::redis) async fn connect(
         nodes: Nodes,
         layout: Layout,
         keys: Keys,
@@ -106,7 +107,7 @@ impl Subscriber {
     }
 
     /// Listens for ever. That nobody makes wishes any more is no reason to stop.
-    pub(super) async fn listen(mut self, mut wishes: mpsc::Receiver<SubscribeCommand>) {
+    pub(in crate::redis) async fn listen(mut self, mut wishes: mpsc::Receiver<SubscribeCommand>) {
         let mut changes = self.nodes.changes();
         let mut probe = interval(self.nodes.probe_every());
         probe.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -342,7 +343,7 @@ impl Interest {
     }
 }
 
-pub(super) fn away() -> StoreError {
+pub(in crate::redis) fn away() -> StoreError {
     StoreError::Unavailable("the connection that listens was lost".into())
 }
 

@@ -3,10 +3,10 @@ use std::sync::LazyLock;
 use async_trait::async_trait;
 use redis::Script;
 
-use super::{Redis, script::ScriptCall};
+use crate::redis::{Redis, net::script::ScriptCall};
 use crate::{Agreement, StoreError, Terms};
 
-static TERMS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("terms.lua")));
+static TERMS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/terms.lua")));
 
 #[async_trait]
 impl Agreement for Redis {

@@ -1,0 +1,6 @@
+//! What other processes announce, and who listens.
+
+pub(super) mod announcements;
+pub(super) mod inbox;
+pub(super) mod subscriber;
+pub(super) mod subscription;
