@@ -3,11 +3,11 @@
 //! A [`Judge`] takes what one client does and sees, event by event, and holds it against the [`Ledger`] of the
 //! rooms' logs. The ledger either has the logs from the store or learns them from what all clients see.
 
-mod client;
+mod client_judge;
+mod findings;
 mod ledger;
 mod log;
 mod seat;
-mod verdict;
 
 use std::{
     collections::BTreeMap,
@@ -19,10 +19,10 @@ use outlast_protocol::{Payload, RoomName, SnapshotReason};
 use serde_json::Value;
 
 pub use self::{
-    client::Judge,
+    client_judge::Judge,
+    findings::{Finding, Verdict, Violation},
     ledger::Ledger,
     log::{Logged, LoggedBody, RoomLog},
-    verdict::{Finding, Verdict, Violation},
 };
 use crate::Record;
 

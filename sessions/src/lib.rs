@@ -25,7 +25,7 @@ mod info;
 mod keeper;
 mod keys;
 mod machine;
-mod record;
+mod record_codec;
 mod records;
 mod settings;
 mod store;

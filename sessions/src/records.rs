@@ -13,7 +13,7 @@ use outlast_store::{
 use crate::{
     SessionError, SessionSettings,
     machine::{Notice, Session, TELL_WITHIN_MS},
-    record, telemetry,
+    record_codec, telemetry,
     terms::Counting,
 };
 
@@ -154,7 +154,7 @@ impl Records {
             sid,
             version: found.version,
             now_ms: read.now_ms,
-            session: record::decode(&found.value)?,
+            session: record_codec::decode(&found.value)?,
         }))
     }
 
@@ -281,7 +281,7 @@ impl Records {
         let write = RecordWrite {
             sid,
             expect,
-            value: Some(record::encode(session)),
+            value: Some(record_codec::encode(session)),
             due_ms,
             owner: session.gateway().cloned(),
             group,

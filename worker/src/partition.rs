@@ -15,11 +15,11 @@
 //! what the store holds.
 
 mod batch;
+mod poison;
 mod quarantine;
 mod stops;
 mod tasks;
 mod timers;
-mod trial;
 mod walk;
 mod work;
 
@@ -36,14 +36,14 @@ use outlast_store::{self as store, Commit, Cursor, Entry, Input, NoteChange, Top
 
 pub(crate) use self::{
     batch::{Batch, Requester},
-    trial::{Suspect, Trials},
+    poison::{Suspect, Trials},
     walk::{Look, Silent},
 };
 
 use self::{
+    poison::Verdict,
     stops::Stops,
     timers::Timers,
-    trial::Verdict,
     walk::Walk,
     work::{Task, Work},
 };

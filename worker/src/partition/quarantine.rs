@@ -7,7 +7,7 @@ use outlast_protocol::{RoomName, Sid};
 use outlast_store::NoteChange;
 use serde::{Deserialize, Serialize};
 
-use super::trial::written;
+use super::poison::written;
 
 /// The wait before a stopped room is tried again, in milliseconds: at first, four times as long each time …
 const RETRY_MS: u64 = 60_000;

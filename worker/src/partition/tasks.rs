@@ -1,7 +1,7 @@
 use outlast_protocol::RoomName;
 use outlast_store::Request;
 
-use super::{COMMIT_BYTES_MAX, Effect, Partition, Suspect, trial::Verdict, work::Task};
+use super::{COMMIT_BYTES_MAX, Effect, Partition, Suspect, poison::Verdict, work::Task};
 use crate::host::Host;
 
 /// How many of the watchdog's ticks a batch may take before it is committed as it is: what is slow holds up its

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::sample::Index;
 
 use super::*;
-use crate::record;
+use crate::record_codec;
 
 pub(super) const SETTINGS: SessionSettings = SessionSettings {
     ttl_ms: 120_000,
@@ -296,7 +296,7 @@ impl World {
 
     /// The record is written; here is what must hold from each to the next.
     fn write(&mut self, before: &Session, after: Session) {
-        let after = record::decode(&record::encode(&after)).unwrap();
+        let after = record_codec::decode(&record_codec::encode(&after)).unwrap();
         if before.is_over() {
             assert_eq!(
                 *before, after,
