@@ -21,7 +21,7 @@ use tokio::{
     sync::{Semaphore, mpsc},
 };
 
-use self::processor::Thread;
+use self::processor::{Thread, Usage};
 use crate::partition::Suspect;
 
 /// How many ticks the longest step has.
@@ -68,24 +68,24 @@ struct Seen {
     ticks: u64,
     /// Ticks in a row that did not count.
     uncounted: u64,
-    /// How long its thread had waited for a processor.
-    waited: Duration,
+    /// What its thread had used of processors.
+    usage: Usage,
 }
 
 impl Seen {
     /// The same step, a tick later. Of a thread that waits most of the time only one tick in a few counts.
-    fn next(self, waited: Duration, tick: Duration) -> Seen {
-        let waits = waited.saturating_sub(self.waited) > tick / 2;
+    fn next(self, usage: Usage, tick: Duration) -> Seen {
+        let waits = usage.waits_since(self.usage, tick);
         match waits && self.uncounted + 1 < TICKS_WAITED {
             true => Seen {
                 uncounted: self.uncounted + 1,
-                waited,
+                usage,
                 ..self
             },
             false => Seen {
                 ticks: self.ticks + 1,
                 uncounted: 0,
-                waited,
+                usage,
                 ..self
             },
         }
@@ -176,23 +176,27 @@ impl Watch {
     /// Looks at what is being done, a tick after the last look.
     fn look(&self, tick: Duration) -> Seen {
         let step = self.steps();
+        let doing = self.doing.lock().clone().filter(|_| is_under_way(step));
+        let usage = doing.map(|doing| doing.thread.usage());
+        self.see(step, usage.unwrap_or_default(), tick)
+    }
+
+    fn see(&self, step: u64, usage: Usage, tick: Duration) -> Seen {
         let mut seen = self.seen.lock();
-        let runs = step % 2 == 1;
-        let waited = match self.doing.lock().as_ref().filter(|_| runs) {
-            Some(doing) => doing.thread.clone(),
-            None => Thread::default(),
-        }
-        .waited();
-        *seen = match runs && seen.step == step {
-            true => seen.next(waited, tick),
+        *seen = match is_under_way(step) && seen.step == step {
+            true => seen.next(usage, tick),
             false => Seen {
                 step,
-                waited,
+                usage,
                 ..Seen::default()
             },
         };
         *seen
     }
+}
+
+fn is_under_way(step: u64) -> bool {
+    step % 2 == 1
 }
 
 /// A step that is under way.
@@ -361,14 +365,15 @@ mod tests {
     #[test]
     fn w11_a_thread_that_gets_no_processor_is_given_four_times_as_long() {
         let tick = Duration::from_millis(100);
+        let used = |n, waits| Usage::example(n * tick, n * waits);
         let after = |ticks: u32, waits: Duration| {
-            (1..=ticks).fold(Seen::default(), |seen, n| seen.next(n * waits, tick))
+            (1..=ticks).fold(Seen::default(), |seen, n| seen.next(used(n, waits), tick))
         };
         assert_eq!(after(20, tick / 4).ticks, 20);
         assert_eq!(after(79, tick).ticks, 19);
         let seen = after(80, tick);
         assert_eq!((seen.ticks, seen.counts()), (20, true));
-        assert!(!seen.next(81 * tick, tick).counts());
+        assert!(!seen.next(used(81, tick), tick).counts());
     }
 
     #[test]
