@@ -127,6 +127,15 @@ impl Watch {
         Watch::new(partition, epoch, ticks)
     }
 
+    /// Passes a tick, in which the step's thread had a processor or waited for one.
+    #[cfg(test)]
+    pub(crate) fn pass_tick(&self, waits: bool) {
+        const TICK: Duration = Duration::from_millis(100);
+        let ticks = self.ticks.fetch_add(1, SeqCst) as u32 + 2;
+        let ran = if waits { TICK } else { ticks * TICK };
+        self.see(self.steps(), Usage::example(ran, Duration::ZERO), TICK);
+    }
+
     /// A room's code runs until what this returns is dropped.
     pub(crate) fn step(self: &Arc<Self>, suspect: Suspect, room: &RoomName) -> Step {
         *self.doing.lock() = Some(Doing {
@@ -141,6 +150,12 @@ impl Watch {
     /// The watchdog's clock.
     pub(crate) fn ticks(&self) -> u64 {
         self.ticks.load(Relaxed)
+    }
+
+    /// The ticks for which a step has been under way, as far as they count.
+    pub(crate) fn counted(&self, step: u64) -> u64 {
+        let seen = *self.seen.lock();
+        if seen.step == step { seen.ticks } else { 0 }
     }
 
     /// How many times something has begun or ended.

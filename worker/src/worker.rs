@@ -77,7 +77,7 @@ struct Stuck {
     watch: Arc<Watch>,
     step: u64,
     room: RoomName,
-    /// In the watchdog's ticks: while the process is stopped, nothing can come back.
+    /// In the watchdog's ticks, for the log.
     since: u64,
 }
 
@@ -220,7 +220,7 @@ impl Worker {
             }
             !back
         });
-        let lost = |stuck: &&Stuck| stuck.watch.ticks() >= stuck.since + TICKS_UNTIL_LOST;
+        let lost = |stuck: &&Stuck| stuck.watch.counted(stuck.step) >= TICKS_UNTIL_LOST;
         match self.stuck.iter().find(lost) {
             Some(stuck) => Err(WorkerError::Stuck(stuck.room.clone())),
             None => Ok(()),
