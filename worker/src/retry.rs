@@ -96,7 +96,7 @@ impl Drop for Trouble {
 const ASK_EVERY: Duration = Duration::from_millis(250);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
-/// Waits until a store has answered for so long without a break; `ask` asks it.
+/// Waits until a store has answered for so much longer than it has not; `ask` asks it.
 pub(crate) async fn answers_for<T, F>(time: Duration, ask: impl Fn() -> F) -> Result<(), StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
@@ -115,7 +115,7 @@ where
     Ok(())
 }
 
-/// For how long a store has answered without a break.
+/// The time that a store has answered, less the time that it has not since.
 #[derive(Debug, Default)]
 struct Answering(Duration);
 
@@ -125,7 +125,7 @@ impl Answering {
     fn note(&mut self, answers: bool, passed: Duration) {
         self.0 = match answers {
             true => self.0 + passed.min(2 * ASK_EVERY),
-            false => Duration::ZERO,
+            false => self.0.saturating_sub(passed),
         };
     }
 }
@@ -141,10 +141,29 @@ mod tests {
             answering.note(true, ASK_EVERY);
         }
         assert_eq!(answering.0, 4 * ASK_EVERY);
-        answering.note(false, ANSWER_WITHIN);
+        answering.note(false, ASK_EVERY + ANSWER_WITHIN);
         assert_eq!(answering.0, Duration::ZERO);
         // The process was stopped.
         answering.note(true, Duration::from_secs(5));
         assert!(answering.0 < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn w10_a_store_that_hiccups_every_two_seconds_holds_nobody_up_for_ever() {
+        let mut answering = Answering::default();
+        let mut waited = Duration::ZERO;
+        while answering.0 < Duration::from_secs(3) {
+            for answers in [true, true, true, true, true, true, true, false] {
+                answering.note(answers, ASK_EVERY);
+                waited += ASK_EVERY;
+            }
+            assert!(waited < Duration::from_secs(6), "{answering:?}");
+        }
+        // One that is away half of the time does.
+        let mut answering = Answering::default();
+        for n in 0..1_000 {
+            answering.note(n % 2 == 0, ASK_EVERY);
+        }
+        assert!(answering.0 < 2 * ASK_EVERY);
     }
 }
