@@ -29,8 +29,8 @@ use self::{
     seats::Seats,
 };
 use crate::{
+    batch::{Batch, Requester},
     live::{Fault, LiveRoom},
-    partition::{Batch, Requester},
 };
 
 /// When an action that a stopped room cannot take is worth another try, in milliseconds.

@@ -14,6 +14,7 @@
 //! `host` and `partition` are pure: IO, clocks and chance are in `runner` and `worker` alone.
 
 mod audit;
+mod batch;
 mod clock;
 mod cx;
 mod host;
@@ -24,6 +25,7 @@ mod retry;
 mod room;
 mod runner;
 mod settings;
+mod suspect;
 mod telemetry;
 mod watch;
 mod worker;

@@ -7,7 +7,7 @@ use outlast_store::{Body, Entry, Snapshot};
 use rand::rngs::StdRng;
 use serde::de::DeserializeOwned;
 
-use crate::{At, Cx, Input, Refusal, Room, cx::Effects, registry::Kind};
+use crate::{At, Cx, Input, Refusal, Room, cx::Effects};
 
 /// An input before the room's own types have been read from it.
 pub(crate) type RawInput = Input<Payload, Payload>;
@@ -25,6 +25,26 @@ pub(crate) enum Ask {
 impl From<RawInput> for Ask {
     fn from(input: RawInput) -> Self {
         Ask::Input(input)
+    }
+}
+
+/// A kind of rooms, without its type.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) version: u32,
+    /// Makes a room that nothing has happened in.
+    pub(crate) fresh: fn() -> Box<dyn DynRoom>,
+    /// Reads a room's state.
+    pub(crate) read: fn(&Payload) -> Result<Box<dyn DynRoom>, NotJson>,
+}
+
+impl Kind {
+    pub(crate) fn of<R: Room>() -> Self {
+        Kind {
+            version: R::VERSION,
+            fresh: || Box::new(R::default()),
+            read: |state| Ok(Box::new(state.read::<R>()?)),
+        }
     }
 }
 

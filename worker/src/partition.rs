@@ -14,7 +14,6 @@
 //! A commit that fails for good leaves the machine of no use: it is dropped, and another one is made from
 //! what the store holds.
 
-mod batch;
 mod poison;
 mod quarantine;
 mod stops;
@@ -35,8 +34,7 @@ use outlast_protocol::RoomName;
 use outlast_store::{self as store, Commit, Cursor, Entry, Input, NoteChange, TopicEntry, TopicId};
 
 pub(crate) use self::{
-    batch::{Batch, Requester},
-    poison::{Suspect, Trials},
+    poison::Trials,
     walk::{Look, Silent},
 };
 
@@ -50,6 +48,7 @@ use self::{
 use crate::{
     Registry, WorkerSettings,
     host::{Host, Loaded, Snapshots},
+    suspect::Suspect,
     watch::Watch,
 };
 

@@ -1,10 +1,10 @@
 use std::{collections::BTreeMap, fmt};
 
-use outlast_protocol::{NotJson, Payload, RoomName};
+use outlast_protocol::RoomName;
 
 use crate::{
     Room,
-    live::DynRoom,
+    live::Kind,
     rooms::{Chat, Exchange, Game, Stats},
 };
 
@@ -50,25 +50,5 @@ impl Registry {
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.kinds.keys()).finish()
-    }
-}
-
-/// A kind of rooms, without its type.
-#[derive(Clone, Copy)]
-pub(crate) struct Kind {
-    pub(crate) version: u32,
-    /// Makes a room that nothing has happened in.
-    pub(crate) fresh: fn() -> Box<dyn DynRoom>,
-    /// Reads a room's state.
-    pub(crate) read: fn(&Payload) -> Result<Box<dyn DynRoom>, NotJson>,
-}
-
-impl Kind {
-    pub(crate) fn of<R: Room>() -> Self {
-        Kind {
-            version: R::VERSION,
-            fresh: || Box::new(R::default()),
-            read: |state| Ok(Box::new(state.read::<R>()?)),
-        }
     }
 }

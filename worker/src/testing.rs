@@ -23,8 +23,8 @@ use serde_json::Value;
 use crate::{
     Input, Refusal, Room,
     cx::{Effects, Emitted},
+    live::Kind,
     live::{Ask, Failure, LiveRoom},
-    registry::Kind,
 };
 
 /// A room on its own, with a clock and a log that the test holds in its hands.

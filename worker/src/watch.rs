@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use self::processor::{Thread, Usage};
-use crate::partition::Suspect;
+use crate::suspect::Suspect;
 
 /// How many ticks the longest step has.
 pub(crate) const TICKS_PER_STEP: u64 = 20;

@@ -16,14 +16,18 @@ impl Announcements for Embedded {
         me: &NodeId,
     ) -> Result<(Arc<dyn Subscriptions>, Box<dyn Listener>), StoreError> {
         let hub = self.shared.hub.clone();
-        let (ear, queue) = hub.add(me);
+        let (listener, queue) = hub.add(me);
         let wishes = EmbeddedSubscriptions {
-            ear,
+            listener,
             hub: hub.clone(),
         };
         Ok((
             Arc::new(wishes),
-            Box::new(EmbeddedListener { ear, queue, hub }),
+            Box::new(EmbeddedListener {
+                listener,
+                queue,
+                hub,
+            }),
         ))
     }
 
@@ -39,25 +43,25 @@ impl Announcements for Embedded {
 
 /// What a listener wants to hear of.
 struct EmbeddedSubscriptions {
-    ear: ListenerId,
+    listener: ListenerId,
     hub: Arc<Listeners>,
 }
 
 #[async_trait]
 impl Subscriptions for EmbeddedSubscriptions {
     async fn subscribe(&self, room: &RoomName) -> Result<(), StoreError> {
-        self.hub.subscribe(self.ear, room);
+        self.hub.subscribe(self.listener, room);
         Ok(())
     }
 
     fn unsubscribe(&self, room: &RoomName) {
-        self.hub.unsubscribe(self.ear, room);
+        self.hub.unsubscribe(self.listener, room);
     }
 }
 
 /// Hears, until it is dropped.
 struct EmbeddedListener {
-    ear: ListenerId,
+    listener: ListenerId,
     queue: Arc<Queue>,
     hub: Arc<Listeners>,
 }
@@ -71,6 +75,6 @@ impl Listener for EmbeddedListener {
 
 impl Drop for EmbeddedListener {
     fn drop(&mut self) {
-        self.hub.remove(self.ear);
+        self.hub.remove(self.listener);
     }
 }

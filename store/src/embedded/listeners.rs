@@ -27,56 +27,62 @@ impl Listeners {
     /// Lets somebody listen to what is for `me` or for everybody.
     pub(super) fn add(&self, me: &NodeId) -> (ListenerId, Arc<Queue>) {
         let queue = Arc::new(Queue::default());
-        let mut ears = self.0.lock();
-        ears.last += 1;
-        let ear = ears.last;
-        ears.all.insert(ear, (me.clone(), queue.clone()));
-        (ear, queue)
+        let mut listeners = self.0.lock();
+        listeners.last += 1;
+        let listener = listeners.last;
+        listeners.all.insert(listener, (me.clone(), queue.clone()));
+        (listener, queue)
     }
 
     /// Forgets a listener and its rooms.
-    pub(super) fn remove(&self, ear: ListenerId) {
-        let mut ears = self.0.lock();
-        ears.all.remove(&ear);
-        ears.rooms.retain(|_, listening| {
-            listening.retain(|other| *other != ear);
+    pub(super) fn remove(&self, listener: ListenerId) {
+        let mut listeners = self.0.lock();
+        listeners.all.remove(&listener);
+        listeners.rooms.retain(|_, listening| {
+            listening.retain(|other| *other != listener);
             !listening.is_empty()
         });
     }
 
     /// Lets a listener hear a room's news too.
-    pub(super) fn subscribe(&self, ear: ListenerId, room: &RoomName) {
-        let mut ears = self.0.lock();
-        if !ears.all.contains_key(&ear) {
+    pub(super) fn subscribe(&self, listener: ListenerId, room: &RoomName) {
+        let mut listeners = self.0.lock();
+        if !listeners.all.contains_key(&listener) {
             return;
         }
-        let listening = ears.rooms.entry(room.clone()).or_default();
-        if !listening.contains(&ear) {
-            listening.push(ear);
+        let listening = listeners.rooms.entry(room.clone()).or_default();
+        if !listening.contains(&listener) {
+            listening.push(listener);
         }
     }
 
-    pub(super) fn unsubscribe(&self, ear: ListenerId, room: &RoomName) {
-        let mut ears = self.0.lock();
-        if let Some(listening) = ears.rooms.get_mut(room) {
-            listening.retain(|other| *other != ear);
+    pub(super) fn unsubscribe(&self, listener: ListenerId, room: &RoomName) {
+        let mut listeners = self.0.lock();
+        if let Some(listening) = listeners.rooms.get_mut(room) {
+            listening.retain(|other| *other != listener);
             if listening.is_empty() {
-                ears.rooms.remove(room);
+                listeners.rooms.remove(room);
             }
         }
     }
 
     /// Tells a room's news to who subscribed to it.
     pub(super) fn tell_room(&self, news: Announcement) {
-        let ears = self.0.lock();
-        let Some((first, others)) = ears.rooms.get(&news.room).and_then(|all| all.split_first())
+        let listeners = self.0.lock();
+        let Some((first, others)) = listeners
+            .rooms
+            .get(&news.room)
+            .and_then(|all| all.split_first())
         else {
             return;
         };
-        for (_, queue) in others.iter().filter_map(|ear| ears.all.get(ear)) {
+        for (_, queue) in others
+            .iter()
+            .filter_map(|listener| listeners.all.get(listener))
+        {
             queue.push(StoreEvent::Room(news.clone()));
         }
-        if let Some((_, queue)) = ears.all.get(first) {
+        if let Some((_, queue)) = listeners.all.get(first) {
             queue.push(StoreEvent::Room(news));
         }
     }
@@ -294,13 +300,13 @@ mod tests {
     #[test]
     fn who_goes_is_forgotten() {
         let hub = Listeners::default();
-        let (ear, _) = hub.add(&"me".into());
+        let (listener, _) = hub.add(&"me".into());
         let room: RoomName = "chat/lobby".parse().unwrap();
-        hub.subscribe(ear, &room);
-        hub.subscribe(ear, &room);
-        hub.remove(ear);
-        hub.subscribe(ear, &room);
-        let ears = hub.0.lock();
-        assert!(ears.all.is_empty() && ears.rooms.is_empty());
+        hub.subscribe(listener, &room);
+        hub.subscribe(listener, &room);
+        hub.remove(listener);
+        hub.subscribe(listener, &room);
+        let listeners = hub.0.lock();
+        assert!(listeners.all.is_empty() && listeners.rooms.is_empty());
     }
 }

@@ -7,7 +7,6 @@ use redis::{InfoDict, RedisResult, Script, Value, aio::MultiplexedConnection};
 use super::{
     error::{is_refused_write, read_value, store_error},
     keys::Keys,
-    net::nodes::NOT_ONE,
 };
 use crate::{Health, Layout, StoreError};
 
@@ -78,6 +77,10 @@ impl Findings {
 
 /// So many percent of its memory must become free in a crowded Redis before it takes something in again.
 const SPARE_PERCENT: u64 = 5;
+
+/// What a node of a Cluster is told that was taken for a Redis of its own.
+pub(super) const NOT_ONE: &str =
+    "this Redis is a node of a Cluster: give --store redis-cluster://…";
 
 /// Why a Redis that evicts is not used.
 pub(super) fn evicting(policy: &str) -> StoreError {

@@ -2,6 +2,7 @@
 
 pub(super) mod audit;
 pub(super) mod commit;
+pub(super) mod fields;
 pub(super) mod leases;
 pub(super) mod membership;
 pub(super) mod notes;

@@ -2,5 +2,6 @@
 
 pub(super) mod announcements;
 pub(super) mod inbox;
+mod interest;
 pub(super) mod subscriber;
 pub(super) mod subscription;

@@ -6,8 +6,8 @@ use outlast_store::{Answer, Body, Entry, Outcome, OutcomeBody};
 use super::{Host, run::Cause};
 use crate::{
     Input, Refusal,
+    batch::{Batch, Requester},
     cx::Settled,
-    partition::{Batch, Requester},
 };
 
 /// How many outcomes are kept for a session that is not in the room.

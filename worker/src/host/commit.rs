@@ -1,7 +1,7 @@
 use outlast_store::{RoomCommit, Snapshot};
 
 use super::{Draft, Host, Life, seats::TOMBSTONE_MS};
-use crate::{WorkerSettings, partition::Batch};
+use crate::{WorkerSettings, batch::Batch};
 
 /// When a room writes its state down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use outlast_protocol::{Member, Pos};
 use outlast_store::{Answer, Body, Entry, Input, Outcome, OutcomeBody, Request, Seat};
 
 use super::{Host, Life, actions::Action};
-use crate::partition::{Batch, Requester};
+use crate::batch::{Batch, Requester};
 
 impl Host {
     /// True if this input can only be answered from the room's log: a repeated act of a session that

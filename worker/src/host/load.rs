@@ -3,8 +3,8 @@ use outlast_store::{Entry, Input, RoomLoad};
 
 use super::{Draft, Host, Life, LogEnd, Parked, RoomMeta, Seats};
 use crate::{
+    live::Kind,
     live::{Fault, LiveRoom},
-    registry::Kind,
 };
 
 /// What came of loading a room.

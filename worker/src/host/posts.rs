@@ -6,8 +6,8 @@ use outlast_store::{Answer, OutcomeBody};
 use super::{Host, run::Cause};
 use crate::{
     Refusal,
+    batch::{Batch, Requester},
     live::Ask,
-    partition::{Batch, Requester},
 };
 
 /// The number that a post bears: there is one for each idempotency key.

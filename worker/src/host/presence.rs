@@ -8,8 +8,8 @@ use outlast_store::{Answer, Throttle};
 use super::{Host, Life, run::Cause, seats::TOMBSTONE_MS};
 use crate::{
     Input, Refusal,
+    batch::{Batch, Requester},
     live::RawInput,
-    partition::{Batch, Requester},
 };
 
 /// One that hears of nobody hears of many.

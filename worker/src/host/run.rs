@@ -4,9 +4,9 @@ use outlast_store::{Body, Entry};
 use super::{Host, Life, accepted, size};
 use crate::{
     Refusal,
+    batch::Batch,
     cx::{Effects, Emitted, Settled},
     live::{Ask, Failure, Fault, LiveRoom},
-    partition::Batch,
 };
 
 /// What the entries that an input leads to say of it.

@@ -3,10 +3,7 @@
 use outlast_store::Request;
 
 use super::{Host, Life};
-use crate::{
-    WorkerSettings,
-    partition::{Requester, Silent},
-};
+use crate::{WorkerSettings, batch::Requester, partition::Silent};
 
 impl Host {
     /// Members who have done nothing here for so long.

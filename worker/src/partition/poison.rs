@@ -7,11 +7,8 @@ use outlast_protocol::{Payload, RoomName, Sid};
 use outlast_store::{Input, NoteChange, Request, TopicId};
 use serde::{Deserialize, Serialize};
 
-use super::quarantine::{Quarantine, Quarantines};
-
-/// How often something is tried under which holders die, before it is tried no more: along with others, and four times
-/// alone. Whoever is killed for another reason in the very moments of all five is rare enough.
-const TRIES_MAX: u32 = 5;
+use super::quarantine::{Quarantine, Quarantines, written};
+use crate::suspect::{Suspect, TRIES_MAX, TRY};
 
 /// How many tasks are tried together that nothing is known of.
 const GROUP_MAX: usize = 32;
@@ -23,39 +20,7 @@ const STRIKES_WITHIN_MS: u64 = 600_000;
 /// How many inputs that were set aside a partition keeps: the newest.
 const LETTERS_MAX: usize = 32;
 
-const TRY: &str = "try:";
 const LETTER: &str = "letter:";
-
-/// What a holder may have died of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Suspect {
-    /// An input.
-    Input(TopicId),
-    /// A room, while it was loaded, woken, or given what had been set aside for it.
-    Room(RoomName),
-    /// A room, while it was written down.
-    Written(RoomName),
-}
-
-impl Suspect {
-    fn note(&self) -> String {
-        match self {
-            Suspect::Input(id) => format!("{TRY}input:{id}"),
-            Suspect::Room(room) => format!("{TRY}room:{room}"),
-            Suspect::Written(room) => format!("{TRY}written:{room}"),
-        }
-    }
-
-    /// The ways to die of a room.
-    fn of_room(room: &RoomName) -> [Suspect; 2] {
-        [Suspect::Room(room.clone()), Suspect::Written(room.clone())]
-    }
-
-    /// The note of one that was seen not to come back: it is not tried again.
-    pub(crate) fn condemned(&self) -> NoteChange {
-        (self.note(), Some(TRIES_MAX.to_string()))
-    }
-}
 
 /// An input that was set aside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -380,9 +345,4 @@ impl Trials {
         };
         Payload::of(&inspection).unwrap_or_else(|_| Payload::null())
     }
-}
-
-/// The text of a note.
-pub(super) fn written(note: &impl Serialize) -> String {
-    serde_json::to_string(note).expect("numbers, texts and payloads can be written down")
 }

@@ -7,8 +7,6 @@ use outlast_protocol::{RoomName, Sid};
 use outlast_store::NoteChange;
 use serde::{Deserialize, Serialize};
 
-use super::poison::written;
-
 /// The wait before a stopped room is tried again, in milliseconds: at first, four times as long each time …
 const RETRY_MS: u64 = 60_000;
 
@@ -183,6 +181,11 @@ impl Quarantines {
             .map(|room| (format!("{RETRIED}{room}"), None))
             .collect()
     }
+}
+
+/// The text of a note.
+pub(super) fn written(note: &impl Serialize) -> String {
+    serde_json::to_string(note).expect("numbers, texts and payloads can be written down")
 }
 
 #[cfg(test)]

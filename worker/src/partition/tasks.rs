@@ -1,8 +1,8 @@
 use outlast_protocol::RoomName;
 use outlast_store::Request;
 
-use super::{COMMIT_BYTES_MAX, Effect, Partition, Suspect, poison::Verdict, work::Task};
-use crate::host::Host;
+use super::{COMMIT_BYTES_MAX, Effect, Partition, poison::Verdict, work::Task};
+use crate::{host::Host, suspect::Suspect};
 
 /// How many of the watchdog's ticks a batch may take before it is committed as it is: what is slow holds up its
 /// neighbours one task at a time.

@@ -3,8 +3,12 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use outlast_protocol::{Payload, Pos, RoomName, Sid};
 use outlast_store::{Answer, Entry, Input, Request, RoomCommit, TopicId};
 
-use super::{Batch, Effect, Requester, Suspect};
+use super::Effect;
 use crate::host::Host;
+use crate::{
+    batch::{Batch, Requester},
+    suspect::Suspect,
+};
 
 /// A batch in progress.
 pub(super) struct Work {

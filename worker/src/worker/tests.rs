@@ -3,7 +3,7 @@ use std::sync::atomic::AtomicU64;
 use outlast_store::{Layout, PartitionId, embedded::Embedded};
 
 use super::*;
-use crate::partition::Suspect;
+use crate::suspect::Suspect;
 
 const PARTITION: PartitionId = PartitionId(0);
 

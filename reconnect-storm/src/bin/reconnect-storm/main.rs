@@ -45,7 +45,11 @@ fn main() -> ExitCode {
 
 async fn play() -> anyhow::Result<ExitCode> {
     if let Some(role) = Role::of_this_process() {
-        role.run().await?;
+        match role {
+            Role::BareServer => bare::serve().await?,
+            Role::Clients => pool::serve_child().await?,
+            Role::DieWithParent => role::become_another()?,
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let options = Options::parse();

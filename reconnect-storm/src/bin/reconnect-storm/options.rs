@@ -10,7 +10,8 @@ use clap::{Parser, ValueEnum};
 
 use reconnect_storm::Trust;
 
-use crate::pool::CLIENTS_MAX;
+/// The number of clients that one process may have.
+pub(crate) const CLIENTS_MAX: u32 = 18_000;
 
 /// Disconnects many clients at the same moment and measures how outlast copes when they all reconnect.
 ///

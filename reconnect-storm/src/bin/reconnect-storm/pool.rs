@@ -21,7 +21,6 @@ pub(crate) use self::{
     child::serve as serve_child,
     command::{Cohort, Command, Kind, Recovery, Results, Sample},
     latency::Latencies,
-    local::CLIENTS_MAX,
     timeline::Timeline,
 };
 

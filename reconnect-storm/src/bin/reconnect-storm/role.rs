@@ -6,8 +6,6 @@ use anyhow::{Context, bail};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::process::Command;
 
-use crate::{bare, pool};
-
 /// The roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -37,15 +35,6 @@ impl Role {
     pub(crate) fn of_this_process() -> Option<Role> {
         let name = env::var(VARIABLE).ok()?;
         Role::ALL.into_iter().find(|role| role.name() == name)
-    }
-
-    /// Plays it to its end.
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
-        match self {
-            Role::BareServer => bare::serve().await,
-            Role::Clients => pool::serve_child().await,
-            Role::DieWithParent => become_another(),
-        }
     }
 }
 
@@ -83,7 +72,7 @@ pub(crate) fn dying_with_parent(program: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-fn become_another() -> anyhow::Result<()> {
+pub(crate) fn become_another() -> anyhow::Result<()> {
     let mut words = env::args_os().skip(1);
     let parent = words.next().context("which process started this?")?;
     let program = words.next().context("which program is to be run?")?;

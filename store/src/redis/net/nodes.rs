@@ -12,10 +12,13 @@ use super::{
     resolver::ResolvedAddress,
     script::{Redirect, Request, ScriptCall},
 };
-use crate::redis::error::{read_value, store_error};
+use crate::redis::{
+    error::{read_value, store_error},
+    health::NOT_ONE,
+};
 use crate::{Health, StoreError};
 
-/// How often an errand is sent on to another node before it is given up: slots are not moved that often.
+/// How often a request is sent on to another node before it is given up: slots are not moved that often.
 const REDIRECTS_MAX: usize = 4;
 
 /// The Redis servers that hold a store.
@@ -55,13 +58,13 @@ impl Nodes {
     async fn send<T: FromRedisValue>(
         &self,
         key: &str,
-        errand: Request<'_>,
+        request: Request<'_>,
     ) -> Result<T, StoreError> {
         let mut link = self.link(key)?;
         let mut asking = false;
         for _ in 0..=REDIRECTS_MAX {
             let (mut connection, at) = link.connection()?;
-            let error = match errand.run(&mut connection, asking).await {
+            let error = match request.run(&mut connection, asking).await {
                 Ok(value) => return read_value(value),
                 Err(error) => error,
             };
@@ -155,7 +158,3 @@ impl Nodes {
         }
     }
 }
-
-/// What a node of a Cluster is told that was taken for a Redis of its own.
-pub(in crate::redis) const NOT_ONE: &str =
-    "this Redis is a node of a Cluster: give --store redis-cluster://…";

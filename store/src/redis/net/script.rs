@@ -125,7 +125,7 @@ async fn run(
 pub(in crate::redis) struct Redirect {
     /// The other one; it may leave out its host, which is then the same.
     pub(in crate::redis) to: Address,
-    /// True if this is for one errand alone, since the slot is still on its way.
+    /// True if this is for one request alone, since the slot is still on its way.
     pub(in crate::redis) ask: bool,
 }
 

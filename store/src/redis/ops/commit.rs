@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use outlast_protocol::NUMBER_MAX;
 use serde::Serialize;
 
-use super::{rooms::seat_field, topic::to_json};
+use super::fields::{END, HEAD, SNAPSHOT, SNAPSHOT_OFF, seat_field, to_json};
 use crate::redis::keys::{Channels, Keys};
 use crate::{Commit, LeaseName, RoomCommit, TopicId};
 
@@ -155,15 +155,6 @@ impl<'a> PackedRoom<'a> {
         }
     }
 }
-
-/// Fields of a room's hash.
-pub(in crate::redis) const HEAD: &str = "head";
-/// Where the log ends: to look there costs a commit more than all its other checks.
-pub(in crate::redis) const END: &str = "end";
-pub(in crate::redis) const SNAPSHOT: &str = "snapshot";
-/// The snapshot's off, so that `load.lua` need not read the snapshot.
-const SNAPSHOT_OFF: &str = "snapshot_off";
-pub(in crate::redis) const SEAT: &str = "seat:";
 
 /// Replies to one gateway share a message and keep their order.
 fn packed_replies(commit: &Commit, channels: &Channels) -> Vec<PackedReplies> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use redis::Script;
 
-use super::topic::to_json;
+use super::fields::to_json;
 use crate::redis::{Redis, net::script::ScriptCall};
 use crate::{Lease, LeaseHolder, LeaseName, Leases, NodeId, Nudge, StoreError, clock::JUMP_MS};
 

@@ -6,7 +6,10 @@ use outlast_protocol::{Pos, RoomName, Sid};
 use redis::Script;
 use serde::de::DeserializeOwned;
 
-use super::commit::{END, HEAD, PackedCommit, SEAT, SNAPSHOT, is_sound, keys_of};
+use super::{
+    commit::{PackedCommit, is_sound, keys_of},
+    fields::{END, HEAD, SEAT, SNAPSHOT},
+};
 use crate::redis::{
     Redis,
     error::{skip, text, unreadable},
@@ -215,11 +218,6 @@ impl Redis {
             last: read_end(room, last.as_deref())?,
         })
     }
-}
-
-/// The field of a room's hash where a session's seat lies.
-pub(in crate::redis) fn seat_field(sid: &Sid) -> String {
-    format!("{SEAT}{sid}")
 }
 
 /// Where a session stands, by where the room ends and by its seat, if there are any.

@@ -3,7 +3,10 @@ use std::{borrow::Cow, sync::LazyLock, time::Duration};
 use async_trait::async_trait;
 use redis::Script;
 
-use super::rooms::{seat_field, standing};
+use super::{
+    fields::{seat_field, to_json},
+    rooms::standing,
+};
 use crate::redis::{
     Redis,
     net::{
@@ -177,9 +180,4 @@ impl Topic for Redis {
             .read((&self.nodes, &self.keys), partition, after, max, wait)
             .await
     }
-}
-
-/// What we store is made of strings, numbers and payloads that were read as JSON.
-pub(in crate::redis) fn to_json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("what travels through a store can be written as JSON")
 }

@@ -18,7 +18,8 @@ use tokio::{
 
 use super::{
     inbox::{Inbox, Mail},
-    subscriber::{SubscribeCommand, Subscriber, away},
+    subscriber::{SubscribeCommand, Subscriber},
+    subscription::away,
 };
 use crate::redis::{
     Redis,
@@ -27,12 +28,12 @@ use crate::redis::{
         batcher::{Answers, Batch},
         nodes::Nodes,
     },
-    ops::topic::to_json,
+    ops::fields::to_json,
 };
 use crate::{Announcements, Listener, NodeId, Nudge, StoreError, StoreEvent, Subscriptions};
 
-/// How many wishes may lie before the connection; who has more waits.
-const WISHES_MAX: usize = 4096;
+/// The number of commands that may wait; who has more waits, too.
+const COMMANDS_MAX: usize = 4096;
 
 #[async_trait]
 impl Announcements for Redis {
@@ -41,7 +42,7 @@ impl Announcements for Redis {
         me: &NodeId,
     ) -> Result<(Arc<dyn Subscriptions>, Box<dyn Listener>), StoreError> {
         let inbox = Arc::new(Inbox::new(self.settings.inbox_bytes_max));
-        let ear = Subscriber::connect(
+        let subscriber = Subscriber::connect(
             self.nodes.clone(),
             self.layout,
             self.keys.clone(),
@@ -49,19 +50,19 @@ impl Announcements for Redis {
             me.clone(),
             inbox.clone(),
         );
-        let ear = ear.await?;
-        let (wish, wishes) = mpsc::channel(WISHES_MAX);
+        let subscriber = subscriber.await?;
+        let (command, commands) = mpsc::channel(COMMANDS_MAX);
         let mut tasks = JoinSet::new();
-        tasks.spawn(ear.listen(wishes));
+        tasks.spawn(subscriber.listen(commands));
 
-        let wisher = RedisSubscriptions::new(wish, 2 * self.nodes.command_timeout());
-        let hearer = RedisListener {
+        let subscriptions = RedisSubscriptions::new(command, 2 * self.nodes.command_timeout());
+        let listener = RedisListener {
             inbox,
             channels: self.channels.clone(),
             heard: VecDeque::new(),
             _tasks: tasks,
         };
-        Ok((Arc::new(wisher), Box::new(hearer)))
+        Ok((Arc::new(subscriptions), Box::new(listener)))
     }
 
     async fn nudge(&self, to: Option<&NodeId>, nudge: &Nudge) -> Result<(), StoreError> {
@@ -111,7 +112,7 @@ impl Batch for Nudges {
 
 #[derive(Debug)]
 struct RedisSubscriptions {
-    wish: mpsc::Sender<SubscribeCommand>,
+    command: mpsc::Sender<SubscribeCommand>,
     /// How long Redis may take, and whatever was wished before.
     patience: Duration,
     /// Rooms that need not be heard any more, and for which there was no place before the connection.
@@ -119,21 +120,21 @@ struct RedisSubscriptions {
 }
 
 impl RedisSubscriptions {
-    fn new(wish: mpsc::Sender<SubscribeCommand>, patience: Duration) -> Self {
+    fn new(command: mpsc::Sender<SubscribeCommand>, patience: Duration) -> Self {
         RedisSubscriptions {
-            wish,
+            command,
             patience,
             unwanted: Mutex::default(),
         }
     }
 
-    /// Notes what has become of a wish to hear a room, and passes on what had to wait: within the lock,
-    /// so that the newest wish for a room comes last.
+    /// Notes what has become of a subscription to a room, and passes on what had to wait: within the lock,
+    /// so that the newest command for a room comes last.
     fn pass_on(&self, change: impl FnOnce(&mut BTreeSet<RoomName>)) {
         let mut unwanted = self.unwanted.lock();
         change(&mut unwanted);
         while !unwanted.is_empty()
-            && let Ok(place) = self.wish.try_reserve()
+            && let Ok(place) = self.command.try_reserve()
             && let Some(room) = unwanted.pop_first()
         {
             place.send(SubscribeCommand::Unsubscribe(room));
@@ -149,7 +150,7 @@ impl Subscriptions for RedisSubscriptions {
         });
         let (done, answer) = oneshot::channel();
         let fulfilled = timeout(self.patience, async {
-            self.wish
+            self.command
                 .send(SubscribeCommand::Subscribe(room.clone(), done))
                 .await
                 .ok()?;
@@ -238,10 +239,10 @@ mod tests {
         name.parse().unwrap()
     }
 
-    fn unsubscribed(wishes: &mut mpsc::Receiver<SubscribeCommand>) -> Vec<RoomName> {
-        let all = std::iter::from_fn(|| wishes.try_recv().ok());
+    fn unsubscribed(commands: &mut mpsc::Receiver<SubscribeCommand>) -> Vec<RoomName> {
+        let all = std::iter::from_fn(|| commands.try_recv().ok());
         let mut rooms: Vec<_> = all
-            .filter_map(|wish| match wish {
+            .filter_map(|command| match command {
                 SubscribeCommand::Unsubscribe(room) => Some(room),
                 SubscribeCommand::Subscribe(..) => None,
             })
@@ -252,16 +253,16 @@ mod tests {
 
     #[tokio::test]
     async fn what_there_was_no_place_for_is_wished_with_the_next() {
-        let (wish, mut wishes) = mpsc::channel(2);
-        let wisher = RedisSubscriptions::new(wish, Duration::ZERO);
+        let (command, mut commands) = mpsc::channel(2);
+        let subscriptions = RedisSubscriptions::new(command, Duration::ZERO);
         for name in ["chat/a", "chat/b", "chat/c", "chat/d"] {
-            wisher.unsubscribe(&room(name));
+            subscriptions.unsubscribe(&room(name));
         }
-        assert_eq!(unsubscribed(&mut wishes).len(), 2);
+        assert_eq!(unsubscribed(&mut commands).len(), 2);
         // One of those that had to wait is wanted again: that must not be undone later.
-        let _ = wisher.subscribe(&room("chat/d")).await;
-        assert_eq!(unsubscribed(&mut wishes), [room("chat/c")]);
-        wisher.unsubscribe(&room("chat/e"));
-        assert_eq!(unsubscribed(&mut wishes), [room("chat/e")]);
+        let _ = subscriptions.subscribe(&room("chat/d")).await;
+        assert_eq!(unsubscribed(&mut commands), [room("chat/c")]);
+        subscriptions.unsubscribe(&room("chat/e"));
+        assert_eq!(unsubscribed(&mut commands), [room("chat/e")]);
     }
 }

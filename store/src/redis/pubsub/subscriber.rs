@@ -13,7 +13,11 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{inbox::Inbox, subscription::SubscriberConnection};
+use super::{
+    inbox::Inbox,
+    interest::Interest,
+    subscription::{SubscriberConnection, away},
+};
 use crate::redis::{
     keys::{Channels, Keys},
     net::{
@@ -22,9 +26,9 @@ use crate::redis::{
         resolver::ResolvedAddress,
     },
 };
-use crate::{Layout, NodeId, PartitionId, ShardId, StoreError};
+use crate::{Layout, NodeId, StoreError};
 
-/// How many wishes are taken up at once.
+/// The number of commands that are carried out at once.
 const COMMANDS_AT_ONCE: usize = 512;
 
 /// What a listener wants to hear of, or no longer.
@@ -34,18 +38,7 @@ pub(in crate::redis) enum SubscribeCommand {
     Unsubscribe(RoomName),
 }
 
-/// What is heard where one slot lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::redis) enum Interest {
-    /// A partition's rooms and replies.
-    Partition(PartitionId),
-    /// Nothing: but who hears of it knows when its records may have been lost (R4).
-    Shard(ShardId),
-    /// Nudges, which reach every node.
-    Nudges,
-}
-
-/// Hears what it should, and fills an inbox with it. It has one line to each node that has something to say,
+/// Hears what it should, and fills an inbox with it. It has one connection to each node that has something to say,
 /// so that one that is lost takes nothing from the others.
 #[derive(Debug)]
 pub(in crate::redis) struct Subscriber {
@@ -57,7 +50,7 @@ pub(in crate::redis) struct Subscriber {
     inbox: Arc<Inbox>,
     /// Rooms that are heard for now.
     rooms: HashSet<RoomName>,
-    lines: BTreeMap<ResolvedAddress, SubscriberConnection>,
+    connections: BTreeMap<ResolvedAddress, SubscriberConnection>,
     /// Connections that are being made, and how often each node was tried.
     dialing: JoinSet<(ResolvedAddress, u64, Result<Wire, DialError>)>,
     attempts: HashMap<ResolvedAddress, Attempts>,
@@ -79,7 +72,7 @@ impl Subscriber {
         me: NodeId,
         inbox: Arc<Inbox>,
     ) -> Result<Self, StoreError> {
-        let mut ear = Subscriber {
+        let mut subscriber = Subscriber {
             nodes,
             layout,
             keys,
@@ -87,27 +80,38 @@ impl Subscriber {
             me,
             inbox,
             rooms: HashSet::new(),
-            lines: BTreeMap::new(),
+            connections: BTreeMap::new(),
             dialing: JoinSet::new(),
             attempts: HashMap::new(),
         };
         let mut shares = BTreeMap::<_, BTreeSet<_>>::new();
-        for parcel in ear.interests() {
-            let (_, owner) = ear.nodes.link(&parcel.home(&ear.keys))?.connection()?;
-            shares.entry(owner).or_default().insert(parcel);
+        for interest in subscriber.interests() {
+            let (_, owner) = subscriber
+                .nodes
+                .link(&interest.home(&subscriber.keys))?
+                .connection()?;
+            shares.entry(owner).or_default().insert(interest);
         }
-        for (address, parcels) in shares {
-            let number = ear.inbox.open(false);
-            let dialer = ear.nodes.dialer();
-            let dialed = dial(&dialer, &address, &ear.nodes, ear.inbox.clone(), number).await;
-            ear.settle(dialed.map_err(DialError::into_inner)?, number, parcels)
+        for (address, interests) in shares {
+            let number = subscriber.inbox.open(false);
+            let dialer = subscriber.nodes.dialer();
+            let dialed = dial(
+                &dialer,
+                &address,
+                &subscriber.nodes,
+                subscriber.inbox.clone(),
+                number,
+            )
+            .await;
+            subscriber
+                .settle(dialed.map_err(DialError::into_inner)?, number, interests)
                 .await?;
         }
-        Ok(ear)
+        Ok(subscriber)
     }
 
-    /// Listens for ever. That nobody makes wishes any more is no reason to stop.
-    pub(in crate::redis) async fn listen(mut self, mut wishes: mpsc::Receiver<SubscribeCommand>) {
+    /// Listens for ever. That nobody sends commands any more is no reason to stop.
+    pub(in crate::redis) async fn listen(mut self, mut commands: mpsc::Receiver<SubscribeCommand>) {
         let mut changes = self.nodes.changes();
         let mut probe = interval(self.nodes.probe_every());
         probe.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -115,13 +119,13 @@ impl Subscriber {
         loop {
             self.mend();
             tokio::select! {
-                address = lost(&self.lines) => self.lose(&address),
+                address = lost(&self.connections) => self.lose(&address),
                 Some(Ok((address, number, dialed))) = self.dialing.join_next() => {
                     self.dialed(address, number, dialed).await;
                 }
                 // It ends only where the sender is gone, and `nodes` has it.
                 _ = changes.changed() => self.leave_former_owners(),
-                1.. = wishes.recv_many(&mut batch, COMMANDS_AT_ONCE) => {
+                1.. = commands.recv_many(&mut batch, COMMANDS_AT_ONCE) => {
                     self.execute(batch.drain(..)).await;
                 }
                 _ = probe.tick() => self.ping().await,
@@ -161,13 +165,13 @@ impl Subscriber {
         number: u64,
         dialed: Result<Wire, DialError>,
     ) {
-        let parcels = self.unserved().into_iter();
-        let parcels = parcels.filter(|(_, owner)| *owner == address);
-        let parcels: BTreeSet<_> = parcels.map(|(parcel, _)| parcel).collect();
+        let interests = self.unserved().into_iter();
+        let interests = interests.filter(|(_, owner)| *owner == address);
+        let interests: BTreeSet<_> = interests.map(|(interest, _)| interest).collect();
         let settled = match dialed {
             // What it was for has moved on.
-            Ok(_) if parcels.is_empty() => Err(away()),
-            Ok(wire) => self.settle(wire, number, parcels).await,
+            Ok(_) if interests.is_empty() => Err(away()),
+            Ok(wire) => self.settle(wire, number, interests).await,
             Err(error) => Err(error.into_inner()),
         };
         match settled {
@@ -194,18 +198,18 @@ impl Subscriber {
         }
     }
 
-    /// Makes a line of a connection, with every subscription in place.
+    /// Makes a connection of a connection, with every subscription in place.
     async fn settle(
         &mut self,
         wire: Wire,
         number: u64,
-        parcels: BTreeSet<Interest>,
+        interests: BTreeSet<Interest>,
     ) -> Result<(), StoreError> {
         let address = wire.at.clone();
-        let mut line = SubscriberConnection::new(wire, number, parcels);
+        let mut connection = SubscriberConnection::new(wire, number, interests);
         let (mut sharded, mut plain) = (Vec::new(), Vec::new());
-        for parcel in line.interests() {
-            match parcel {
+        for interest in connection.interests() {
+            match interest {
                 Interest::Partition(p) => sharded.push(self.channels.replies(*p, &self.me)),
                 Interest::Shard(_) => {}
                 Interest::Nudges => plain.extend([
@@ -214,19 +218,19 @@ impl Subscriber {
                 ]),
             }
         }
-        sharded.extend(self.names(&line, &self.rooms));
-        line.subscribe(&plain).await?;
-        line.ssubscribe(&sharded).await?;
-        self.lines.insert(address, line);
+        sharded.extend(self.names(&connection, &self.rooms));
+        connection.subscribe(&plain).await?;
+        connection.ssubscribe(&sharded).await?;
+        self.connections.insert(address, connection);
         Ok(())
     }
 
-    /// Fulfils wishes, the last one for each room.
-    async fn execute(&mut self, wishes: impl Iterator<Item = SubscribeCommand>) {
+    /// Carries commands out, the last one for each room.
+    async fn execute(&mut self, commands: impl Iterator<Item = SubscribeCommand>) {
         let (mut wanted, mut unwanted) = (HashSet::new(), HashSet::new());
         let mut waiting = Vec::new();
-        for wish in wishes {
-            match wish {
+        for command in commands {
+            match command {
                 // Who asked has given up.
                 SubscribeCommand::Subscribe(_, done) if done.is_closed() => {}
                 SubscribeCommand::Subscribe(room, done) => {
@@ -242,15 +246,20 @@ impl Subscriber {
         }
         self.rooms.retain(|room| !unwanted.contains(room));
         let lists: Vec<_> = self
-            .lines
+            .connections
             .values()
-            .map(|line| (self.names(line, &unwanted), self.names(line, &wanted)))
+            .map(|connection| {
+                (
+                    self.names(connection, &unwanted),
+                    self.names(connection, &wanted),
+                )
+            })
             .collect();
-        let lines = self.lines.iter_mut().zip(lists);
-        let done = lines.map(|((address, line), (off, on))| async move {
+        let connections = self.connections.iter_mut().zip(lists);
+        let done = connections.map(|((address, connection), (off, on))| async move {
             let done = async {
-                line.unsubscribe(&off).await?;
-                line.ssubscribe(&on).await
+                connection.unsubscribe(&off).await?;
+                connection.ssubscribe(&on).await
             };
             (address.clone(), done.await)
         });
@@ -261,8 +270,11 @@ impl Subscriber {
             }
         }
         for (room, waiter) in waiting {
-            let parcel = Interest::Partition(self.layout.partition(&room));
-            let heard = self.lines.values().any(|line| line.has(parcel));
+            let interest = Interest::Partition(self.layout.partition(&room));
+            let heard = self
+                .connections
+                .values()
+                .any(|connection| connection.has(interest));
             if heard && wanted.contains(&room) {
                 self.rooms.insert(room);
             }
@@ -272,9 +284,9 @@ impl Subscriber {
 
     async fn ping(&mut self) {
         let pings = self
-            .lines
+            .connections
             .iter_mut()
-            .map(|(address, line)| async move { (address.clone(), line.ping().await) });
+            .map(|(address, connection)| async move { (address.clone(), connection.ping().await) });
         for (address, pong) in join_all(pings).await {
             if let Err(error) = pong {
                 tracing::debug!("subscriber connection failed: {error}");
@@ -283,36 +295,40 @@ impl Subscriber {
         }
     }
 
-    /// Drops the lines to nodes that no longer have what is to be heard from them.
+    /// Drops the connections to nodes that no longer have what is to be heard from them.
     fn leave_former_owners(&mut self) {
-        let moved = |(address, line): (&ResolvedAddress, &SubscriberConnection)| {
-            let owners = line
+        let moved = |(address, connection): (&ResolvedAddress, &SubscriberConnection)| {
+            let owners = connection
                 .interests()
                 .iter()
-                .map(|parcel| parcel.home(&self.keys));
+                .map(|interest| interest.home(&self.keys));
             let mut owners = owners.filter_map(|home| self.nodes.owner(&home));
             owners
                 .any(|owner| owner != *address)
                 .then(|| address.clone())
         };
-        let moved: Vec<_> = self.lines.iter().filter_map(moved).collect();
+        let moved: Vec<_> = self.connections.iter().filter_map(moved).collect();
         for address in moved {
             self.lose(&address);
         }
     }
 
     fn lose(&mut self, address: &ResolvedAddress) {
-        if let Some(line) = self.lines.remove(address) {
-            self.inbox.close(line.number());
+        if let Some(connection) = self.connections.remove(address) {
+            self.inbox.close(connection.number());
             self.nodes.look_again();
         }
     }
 
     /// What is not heard, and could be: with who has it.
     fn unserved(&self) -> Vec<(Interest, ResolvedAddress)> {
-        let heard = |parcel: &Interest| self.lines.values().any(|line| line.has(*parcel));
-        let deaf = self.interests().filter(|parcel| !heard(parcel));
-        deaf.filter_map(|parcel| Some((parcel, self.nodes.owner(&parcel.home(&self.keys))?)))
+        let heard = |interest: &Interest| {
+            self.connections
+                .values()
+                .any(|connection| connection.has(*interest))
+        };
+        let deaf = self.interests().filter(|interest| !heard(interest));
+        deaf.filter_map(|interest| Some((interest, self.nodes.owner(&interest.home(&self.keys))?)))
             .collect()
     }
 
@@ -322,29 +338,14 @@ impl Subscriber {
         partitions.chain(shards).chain([Interest::Nudges])
     }
 
-    /// The channels of those rooms that a line hears.
-    fn names(&self, line: &SubscriberConnection, rooms: &HashSet<RoomName>) -> Vec<String> {
+    /// The channels of those rooms that a connection hears.
+    fn names(&self, connection: &SubscriberConnection, rooms: &HashSet<RoomName>) -> Vec<String> {
         let placed = rooms.iter().map(|room| (self.layout.partition(room), room));
         placed
-            .filter(|(p, _)| line.has(Interest::Partition(*p)))
+            .filter(|(p, _)| connection.has(Interest::Partition(*p)))
             .map(|(p, room)| self.channels.live(p, room))
             .collect()
     }
-}
-
-impl Interest {
-    /// A key in its slot.
-    fn home(self, keys: &Keys) -> String {
-        match self {
-            Interest::Partition(p) => keys.topic(p),
-            Interest::Shard(s) => keys.due(s),
-            Interest::Nudges => keys.members(),
-        }
-    }
-}
-
-pub(in crate::redis) fn away() -> StoreError {
-    StoreError::Unavailable("the connection that listens was lost".into())
 }
 
 async fn dial(
@@ -359,11 +360,11 @@ async fn dial(
     dialer.dial_to_hear(address, answer_timeout, hear).await
 }
 
-/// Waits until one of the lines is lost.
-async fn lost(lines: &BTreeMap<ResolvedAddress, SubscriberConnection>) -> ResolvedAddress {
-    let closed = lines.iter().map(|(address, line)| {
+/// Waits until one of the connections is lost.
+async fn lost(connections: &BTreeMap<ResolvedAddress, SubscriberConnection>) -> ResolvedAddress {
+    let closed = connections.iter().map(|(address, connection)| {
         Box::pin(async move {
-            line.closed().await;
+            connection.closed().await;
             address.clone()
         })
     });

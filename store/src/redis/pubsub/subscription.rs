@@ -4,27 +4,27 @@ use std::collections::BTreeSet;
 
 use redis::{Pipeline, PushKind, Value};
 
-use super::subscriber::{Interest, away};
+use super::interest::Interest;
 use crate::StoreError;
 use crate::redis::{error::store_error, net::dialer::Wire};
 
 /// How many channels are named in one go.
 const CHANNELS_AT_ONCE: usize = 512;
 
-/// A connection that hears some parcels of what there is to hear. After an error it is of no more use.
+/// A connection that hears what lies in some slots. After an error it is of no more use.
 #[derive(Debug)]
 pub(in crate::redis) struct SubscriberConnection {
     wire: Wire,
     number: u64,
-    parcels: BTreeSet<Interest>,
+    interests: BTreeSet<Interest>,
 }
 
 impl SubscriberConnection {
-    pub(in crate::redis) fn new(wire: Wire, number: u64, parcels: BTreeSet<Interest>) -> Self {
+    pub(in crate::redis) fn new(wire: Wire, number: u64, interests: BTreeSet<Interest>) -> Self {
         SubscriberConnection {
             wire,
             number,
-            parcels,
+            interests,
         }
     }
 
@@ -34,11 +34,11 @@ impl SubscriberConnection {
     }
 
     pub(in crate::redis) fn interests(&self) -> &BTreeSet<Interest> {
-        &self.parcels
+        &self.interests
     }
 
-    pub(in crate::redis) fn has(&self, parcel: Interest) -> bool {
-        self.parcels.contains(&parcel)
+    pub(in crate::redis) fn has(&self, interest: Interest) -> bool {
+        self.interests.contains(&interest)
     }
 
     /// Waits until it is of no more use.
@@ -114,4 +114,8 @@ impl SubscriberConnection {
         }
         Ok(())
     }
+}
+
+pub(in crate::redis) fn away() -> StoreError {
+    StoreError::Unavailable("the connection that listens was lost".into())
 }

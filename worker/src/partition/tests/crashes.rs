@@ -115,7 +115,7 @@ fn lasting(bench: &mut Bench, room: &str) -> Option<Lasting> {
     let on_shelf = bench.shelf.rooms.get(&room.parse().unwrap())?.clone();
     let bodies = on_shelf.log.iter().map(|entry| entry.body.clone());
     let mut state: Lab = match crate::live::LiveRoom::fold(
-        crate::registry::Kind::of::<Lab>(),
+        crate::live::Kind::of::<Lab>(),
         on_shelf.load.snapshot.as_ref(),
         &on_shelf.load.entries,
     ) {

@@ -9,8 +9,8 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use super::bench::{Bench, input_in};
 use crate::{
     Registry, WorkerSettings,
+    live::Kind,
     live::LiveRoom,
-    registry::Kind,
     rooms::{
         Exchange,
         exchange::{

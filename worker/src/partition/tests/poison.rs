@@ -290,7 +290,7 @@ fn w11_a_room_in_which_one_input_after_another_is_set_aside_is_stopped() {
             ms: bench.now_ms - 1,
             seq: n - 1,
         };
-        let (name, text) = crate::partition::Suspect::Input(id).condemned();
+        let (name, text) = crate::suspect::Suspect::Input(id).condemned();
         bench.shelf.notes.insert(name, text.unwrap());
         bench.crash();
         let commits = bench.batches();
@@ -318,7 +318,7 @@ fn w11_a_room_that_does_not_come_back_from_showing_itself_is_stopped_at_once() {
         ms: bench.now_ms,
         seq: 1,
     };
-    let (name, text) = crate::partition::Suspect::Input(id).condemned();
+    let (name, text) = crate::suspect::Suspect::Input(id).condemned();
     bench.shelf.notes.insert(name, text.unwrap());
     bench.crash();
     assert_eq!(bench.batches().len(), 1);

@@ -28,7 +28,7 @@ use super::{
     scoreboard::{ClientState, Scoreboard},
     stamp::{say, stamp, stamp_of},
 };
-use crate::options::trust;
+use crate::options::{CLIENTS_MAX, trust};
 
 /// The interval of samples.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
@@ -40,8 +40,6 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(120);
 const UNDER_WAY_MAX: usize = 20;
 /// The number of sockets of one source address: there are 28,000 ports, and a storm leaves some in use.
 const SOCKETS_PER_ADDRESS: u32 = 14_000;
-/// The number of clients that one process may have.
-pub(crate) const CLIENTS_MAX: u32 = 18_000;
 /// D2.
 const BASE: Duration = Duration::from_millis(500);
 const CAP: Duration = Duration::from_secs(30);

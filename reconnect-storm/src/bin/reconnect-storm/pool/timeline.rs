@@ -1,4 +1,4 @@
-use super::{Latencies, Sample};
+use super::{command::Sample, latency::Latencies};
 
 /// The state of the pool, ten times a second, over all its processes.
 #[derive(Debug, Default)]

@@ -1,0 +1,42 @@
+//! What a process may have died of, and how it is noted (W12).
+
+use outlast_protocol::RoomName;
+use outlast_store::{NoteChange, TopicId};
+
+/// How often something is tried under which holders die, before it is tried no more: along with others, and four times
+/// alone. Whoever is killed for another reason in the very moments of all five is rare enough.
+pub(crate) const TRIES_MAX: u32 = 5;
+
+/// What the notes of suspects begin with.
+pub(crate) const TRY: &str = "try:";
+
+/// What a holder may have died of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Suspect {
+    /// An input.
+    Input(TopicId),
+    /// A room, while it was loaded, woken, or given what had been set aside for it.
+    Room(RoomName),
+    /// A room, while it was written down.
+    Written(RoomName),
+}
+
+impl Suspect {
+    pub(crate) fn note(&self) -> String {
+        match self {
+            Suspect::Input(id) => format!("{TRY}input:{id}"),
+            Suspect::Room(room) => format!("{TRY}room:{room}"),
+            Suspect::Written(room) => format!("{TRY}written:{room}"),
+        }
+    }
+
+    /// The ways to die of a room.
+    pub(crate) fn of_room(room: &RoomName) -> [Suspect; 2] {
+        [Suspect::Room(room.clone()), Suspect::Written(room.clone())]
+    }
+
+    /// The note of one that was seen not to come back: it is not tried again.
+    pub(crate) fn condemned(&self) -> NoteChange {
+        (self.note(), Some(TRIES_MAX.to_string()))
+    }
+}
