@@ -26,7 +26,7 @@ use crate::{
 const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves until the process is told to stop, then drains: the gateway first, since its clients still
-/// need rooms; rooms and sessions behind it.
+/// need rooms; rooms and sessions after it.
 pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<()> {
     let metrics = Admin::record_metrics()?;
     observe::describe();
@@ -49,14 +49,7 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
         "starting"
     );
     let sessions = Sessions::new(store.clone(), session_settings(&config));
-    // Before a gateway in this process looks: where it fails the keeper does it when the store answers.
-    let terms = match config.role.has_keeper() {
-        true => sessions.decree().await,
-        false => sessions.agree().await,
-    };
-    if let Err(error) = terms {
-        tracing::debug!(%error, "agreeing on session ttl and grace failed; retrying");
-    }
+    agree_on_terms(&config, &sessions).await;
     let grace = sessions.grace();
     let api = Api::new(store.clone(), sessions);
     if let Some(listener) = admin {
@@ -69,44 +62,77 @@ pub(crate) async fn serve(config: Config, registry: Registry) -> anyhow::Result<
         pages = pages.merge(api.router(callers));
     }
 
-    let behind_stop = CancellationToken::new();
-    let mut behind = spawn_behind(&config, &store, registry, grace, &behind_stop);
+    let stop_rear = CancellationToken::new();
+    let rear = spawn_rear(&config, &store, registry, grace, &stop_rear);
     let mut front = JoinSet::new();
     let (address, id) = gateway
         .map(|gateway| gateway.spawn(&config, &store, pages, &told, &mut front))
         .transpose()?
         .unzip();
     let who = stats::Who::this_process(id.unwrap_or_else(NodeId::random), config.role);
-    let publisher = Publisher::start(store.clone(), metrics, who);
-    announce(config.role, address)?;
-
-    tokio::select! {
-        // First: a part that was told to end may have ended by now.
-        biased;
-        () = told.cancelled() => tracing::info!("shutdown signal received; draining"),
-        ended = first_to_end(&mut front, &mut behind) => return ended,
-    }
-    let drain = async {
-        while let Some(ended) = front.join_next().await {
-            ended??;
-        }
-        behind_stop.cancel();
-        while let Some(ended) = behind.join_next().await {
-            ended??;
-        }
-        publisher.say_goodbye().await;
-        anyhow::Ok(())
+    let running = Running {
+        front,
+        rear,
+        stop_rear,
+        publisher: Publisher::start(store.clone(), metrics, who),
     };
-    let window = Duration::from_millis(config.drain_ms);
-    match tokio::time::timeout(window + END_WITHIN, drain).await {
-        Ok(drained) => {
-            tracing::info!("shut down cleanly");
-            drained
+    announce(config.role, address)?;
+    running.until(&told, &config).await
+}
+
+/// Agrees with the rest of the fleet on how long sessions live, before a gateway in this process looks. Where that fails
+/// the keeper does it when the store answers.
+async fn agree_on_terms(config: &Config, sessions: &Sessions) {
+    let terms = match config.role.has_keeper() {
+        true => sessions.decree().await,
+        false => sessions.agree().await,
+    };
+    if let Err(error) = terms {
+        tracing::debug!(%error, "agreeing on session ttl and grace failed; retrying");
+    }
+}
+
+/// The parts of a process at work.
+struct Running {
+    front: Parts,
+    /// Rooms and sessions, which the clients of the front still need while it drains.
+    rear: Parts,
+    stop_rear: CancellationToken,
+    publisher: Publisher,
+}
+
+impl Running {
+    /// Runs until the process is told to stop, and then drains.
+    async fn until(mut self, told: &CancellationToken, config: &Config) -> anyhow::Result<()> {
+        tokio::select! {
+            // First: a part that was told to end may have ended by now.
+            biased;
+            () = told.cancelled() => tracing::info!("shutdown signal received; draining"),
+            ended = first_to_end(&mut self.front, &mut self.rear) => return ended,
         }
-        Err(_) => {
-            tracing::warn!("drain timed out; shutting down anyway");
-            Ok(())
+        let window = Duration::from_millis(config.drain_ms);
+        match tokio::time::timeout(window + END_WITHIN, self.drain()).await {
+            Ok(drained) => {
+                tracing::info!("shut down cleanly");
+                drained
+            }
+            Err(_) => {
+                tracing::warn!("drain timed out; shutting down anyway");
+                Ok(())
+            }
         }
+    }
+
+    async fn drain(mut self) -> anyhow::Result<()> {
+        while let Some(ended) = self.front.join_next().await {
+            ended??;
+        }
+        self.stop_rear.cancel();
+        while let Some(ended) = self.rear.join_next().await {
+            ended??;
+        }
+        self.publisher.say_goodbye().await;
+        Ok(())
     }
 }
 
@@ -167,8 +193,8 @@ impl Front {
 /// How long after the grace a room may hear of it at the latest (S7).
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
-/// The parts behind the gateway: rooms and sessions.
-fn spawn_behind(
+/// Starts rooms and sessions.
+fn spawn_rear(
     config: &Config,
     store: &SharedStore,
     registry: Registry,
@@ -200,10 +226,10 @@ where
 }
 
 /// Nothing ends before it is told to, unless it fails.
-async fn first_to_end(front: &mut Parts, behind: &mut Parts) -> anyhow::Result<()> {
+async fn first_to_end(front: &mut Parts, rear: &mut Parts) -> anyhow::Result<()> {
     let ended = tokio::select! {
         Some(ended) = front.join_next() => ended,
-        Some(ended) = behind.join_next() => ended,
+        Some(ended) = rear.join_next() => ended,
         else => std::future::pending().await,
     };
     ended.context("a part of the process panicked")??;

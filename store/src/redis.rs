@@ -172,47 +172,8 @@ impl Redis {
     ) -> Result<Arc<Self>, StoreError> {
         let url = StoreUrl::parse(url)?;
         let keys = Keys::of(&settings.prefix);
-        let manner = LinkConfig {
-            dialer: Arc::new(Dialer::to_servers(
-                &url,
-                &settings.access,
-                settings.names.clone(),
-                CONNECT_TIMEOUT,
-            )?),
-            checkup: HealthCheck {
-                layout,
-                keys: keys.clone(),
-                clustered: matches!(url.site, Site::Cluster { .. }),
-                intake_memory_percent: settings.intake_memory_percent,
-            },
-            command_timeout: Duration::from_millis(settings.command_timeout_ms),
-            probe_every: Duration::from_millis(settings.probe_ms),
-            start_wait: Duration::from_millis(settings.start_wait_ms),
-        };
         let channels = Channels::of(&settings.prefix, url.database);
-        let one = |(link, tasks)| (Nodes::One(link), tasks);
-        let (nodes, tasks) = match &url.site {
-            Site::Single(address) => {
-                let place = Endpoint::Fixed(address.clone());
-                one(Link::connect(place, &manner).await?)
-            }
-            Site::Sentinel { sentinels, name } => {
-                let dialer = Dialer::to_sentinels(
-                    &url,
-                    &settings.access,
-                    settings.names.clone(),
-                    CONNECT_TIMEOUT,
-                )?;
-                let sentinels =
-                    Sentinels::new(sentinels.clone(), name.clone(), dialer, CONNECT_TIMEOUT);
-                one(Link::connect(Endpoint::Watched(sentinels.into()), &manner).await?)
-            }
-            Site::Cluster { seeds } => {
-                let homes = keys.homes(layout);
-                let (cluster, tasks) = Cluster::connect(seeds.clone(), manner, homes).await?;
-                (Nodes::Many(cluster), tasks)
-            }
-        };
+        let (nodes, tasks) = connect(&url, layout, &keys, &settings).await?;
         let clock = Arc::new(Clock::new(nodes.clone(), keys.store()));
         clock.start().await?;
         let reads = Reads {
@@ -248,6 +209,49 @@ impl Redis {
             _tasks: tasks,
         }))
     }
+}
+
+/// Connects to whatever a URL names, and looks after the connections in tasks.
+async fn connect(
+    url: &StoreUrl,
+    layout: Layout,
+    keys: &Keys,
+    settings: &RedisSettings,
+) -> Result<(Nodes, JoinSet<()>), StoreError> {
+    let (access, names) = (&settings.access, &settings.names);
+    let config = LinkConfig {
+        dialer: Arc::new(Dialer::to_servers(
+            url,
+            access,
+            names.clone(),
+            CONNECT_TIMEOUT,
+        )?),
+        checkup: HealthCheck {
+            layout,
+            keys: keys.clone(),
+            clustered: matches!(url.site, Site::Cluster { .. }),
+            intake_memory_percent: settings.intake_memory_percent,
+        },
+        command_timeout: Duration::from_millis(settings.command_timeout_ms),
+        probe_every: Duration::from_millis(settings.probe_ms),
+        start_wait: Duration::from_millis(settings.start_wait_ms),
+    };
+    let endpoint = match &url.site {
+        Site::Single(address) => Endpoint::Fixed(address.clone()),
+        Site::Sentinel { sentinels, name } => {
+            let dialer = Dialer::to_sentinels(url, access, names.clone(), CONNECT_TIMEOUT)?;
+            let sentinels =
+                Sentinels::new(sentinels.clone(), name.clone(), dialer, CONNECT_TIMEOUT);
+            Endpoint::Watched(sentinels.into())
+        }
+        Site::Cluster { seeds } => {
+            let homes = keys.homes(layout);
+            let (cluster, tasks) = Cluster::connect(seeds.clone(), config, homes).await?;
+            return Ok((Nodes::Many(cluster), tasks));
+        }
+    };
+    let (link, tasks) = Link::connect(endpoint, &config).await?;
+    Ok((Nodes::One(link), tasks))
 }
 
 impl Store for Redis {

@@ -69,44 +69,7 @@ impl StoreUrl {
                     .ok_or_else(|| wrong("has another scheme"))?,
             ),
         };
-        let addresses = |port| {
-            hosts
-                .split(',')
-                .map(|host| Address::parse(host, port))
-                .collect::<Option<Vec<_>>>()
-                .ok_or_else(|| wrong("has a host or port that is none"))
-        };
-        let database = |path: &str| match path {
-            "" => Ok(0),
-            number => number
-                .parse()
-                .map_err(|_| wrong("has a database that is no number")),
-        };
-        let (site, database) = match kind {
-            "" => {
-                let mut hosts = addresses(REDIS_PORT)?;
-                match (hosts.pop(), hosts.is_empty()) {
-                    (Some(only), true) => (Site::Single(only), database(path)?),
-                    _ => return Err(wrong("names several hosts for one Redis")),
-                }
-            }
-            "-sentinel" => {
-                let (name, number) = path.split_once('/').unwrap_or((path, ""));
-                if name.is_empty() {
-                    return Err(wrong("does not name the master that the sentinels watch"));
-                }
-                let (sentinels, name) = (addresses(SENTINEL_PORT)?, name.into());
-                (Site::Sentinel { sentinels, name }, database(number)?)
-            }
-            "-cluster" => {
-                if !matches!(path, "" | "0") {
-                    return Err(wrong("names a database, and a Cluster has but one"));
-                }
-                let seeds = addresses(REDIS_PORT)?;
-                (Site::Cluster { seeds }, 0)
-            }
-            _ => return Err(wrong("has another scheme")),
-        };
+        let (site, database) = read_site(kind, hosts, path).map_err(wrong)?;
         Ok(StoreUrl {
             tls,
             user,
@@ -114,6 +77,43 @@ impl StoreUrl {
             database,
             site,
         })
+    }
+}
+
+/// Reads where the Redis is and which database is meant; an error says what is wrong about the URL.
+fn read_site(kind: &str, hosts: &str, path: &str) -> Result<(Site, i64), &'static str> {
+    let addresses = |port| {
+        let addresses = hosts.split(',').map(|host| Address::parse(host, port));
+        let addresses: Option<Vec<_>> = addresses.collect();
+        addresses.ok_or("has a host or port that is none")
+    };
+    let database = |path: &str| match path {
+        "" => Ok(0),
+        number => number
+            .parse()
+            .map_err(|_| "has a database that is no number"),
+    };
+    match kind {
+        "" => match &addresses(REDIS_PORT)?[..] {
+            [only] => Ok((Site::Single(only.clone()), database(path)?)),
+            _ => Err("names several hosts for one Redis"),
+        },
+        "-sentinel" => {
+            let (name, number) = path.split_once('/').unwrap_or((path, ""));
+            if name.is_empty() {
+                return Err("does not name the master that the sentinels watch");
+            }
+            let (sentinels, name) = (addresses(SENTINEL_PORT)?, name.into());
+            Ok((Site::Sentinel { sentinels, name }, database(number)?))
+        }
+        "-cluster" if !matches!(path, "" | "0") => {
+            Err("names a database, and a Cluster has but one")
+        }
+        "-cluster" => {
+            let seeds = addresses(REDIS_PORT)?;
+            Ok((Site::Cluster { seeds }, 0))
+        }
+        _ => Err("has another scheme"),
     }
 }
 
