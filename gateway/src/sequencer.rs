@@ -173,10 +173,12 @@ impl Sequencer {
     /// The client was told to go on from here, by a snapshot of another history. What it had sent before it
     /// heard of that comes again under another number.
     pub(crate) fn expect(&mut self, n: u64) {
-        self.forwarded = n.saturating_sub(1);
+        let before = n.saturating_sub(1);
+        // What lies below and did not get through may come again, too.
+        self.forwarded = self.forwarded.min(before);
         self.reopened = true;
-        self.applied = self.applied.min(self.forwarded);
-        self.settled = self.settled.min(self.forwarded);
+        self.applied = self.applied.min(before);
+        self.settled = self.settled.min(before);
         self.awaited = Some(n);
     }
 }
@@ -217,6 +219,17 @@ mod tests {
             assert_eq!(gate.act(n), Verdict::Forward);
             gate.forward(n);
         }
+    }
+
+    #[test]
+    fn a8_a_gap_does_not_hide_what_was_refused_below_it() {
+        let mut gate = Sequencer::known();
+        gate.reach(2);
+        gate.forward(3);
+        assert!(gate.refuse(3));
+        gate.gap(5);
+        assert_eq!(gate.any(3), Verdict::Forward);
+        assert_eq!(gate.any(2), Verdict::Duplicate);
     }
 
     #[test]

@@ -189,12 +189,13 @@ impl<S: LogReader> Room<S> {
         {
             // Only the room knows whether what is awaited was taken after all.
             let expect = awaited.min(applied + 1);
-            if applied >= awaited {
-                self.gate.let_pass(expect);
-            } else {
-                self.gate.expect(expect);
-            }
             self.asked.drop_from(expect);
+            if applied >= awaited {
+                // No gap: who has settled what is awaited otherwise would number the rest anew (A10).
+                self.gate.let_pass(awaited);
+                return Some(self.busy(awaited));
+            }
+            self.gate.expect(expect);
             let room = self.name.clone();
             return Some(ServerFrame::Gap { room, expect });
         }

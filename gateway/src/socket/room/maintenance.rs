@@ -59,14 +59,19 @@ impl<S: LogReader> Room<S> {
             }
         }
         self.asked.drop_from(n);
+        Some(self.busy(n))
+    }
+
+    /// Tells the client to send everything from this action on once more, soon.
+    pub(super) fn busy(&self, n: u64) -> ServerFrame {
         metrics::counter!(telemetry::REFUSED, "code" => "busy").increment(1);
-        Some(ServerFrame::Error {
+        ServerFrame::Error {
             code: "busy".to_owned(),
             message: "the room does not answer".to_owned(),
             room: Some(self.name.to_string()),
             n: Some(n),
             retry_ms: Some(RETRY_MS),
-        })
+        }
     }
 
     /// What the room has to be asked now, besides being shown.
