@@ -14,6 +14,7 @@
 //! A commit that fails for good leaves the machine of no use: it is dropped, and another one is made from
 //! what the store holds.
 
+mod hand_over;
 mod poison;
 mod quarantine;
 mod stops;
@@ -350,12 +351,16 @@ impl Partition {
         }
     }
 
-    /// A last commit before another worker takes over: it writes down what that one would have to fold
-    /// otherwise, as far as one commit goes. With care it leaves that to the other one.
-    pub(crate) fn hand_over(&mut self, now_ms: u64, entropy: u64) -> Option<Box<Commit>> {
-        if self.trials.is_careful() {
-            return None;
-        }
+    /// Returns what has to be noted before [`Partition::hand_over`]; `None` if that is left to the next worker: nothing is
+    /// to be written down, or a holder may die of it.
+    pub(crate) fn begin_hand_over(&mut self, now_ms: u64) -> Option<NoteChange> {
+        let any = self.rooms.values().any(Host::has_unwritten);
+        any.then(|| self.trials.begin_hand_over(now_ms)).flatten()
+    }
+
+    /// Returns a last commit before another worker takes over: it writes down what that one would have to fold
+    /// otherwise, as far as one commit goes.
+    pub(crate) fn hand_over(&mut self, now_ms: u64, entropy: u64) -> Box<Commit> {
         let mut work = Work::new(self.cursor.topic, now_ms, entropy);
         for host in self.rooms.values_mut() {
             if work.batch.bytes > COMMIT_BYTES_MAX {
@@ -367,8 +372,8 @@ impl Partition {
             let written = host.commit(&self.settings, Snapshots::Always, &mut work.batch);
             work.rooms.extend(written);
         }
-        let any = !work.rooms.is_empty();
-        any.then(|| self.commit(work))
+        self.trials.end_hand_over();
+        self.commit(work)
     }
 
     /// Ends the batch: each room that something was done in is written down.

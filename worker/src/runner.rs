@@ -121,10 +121,17 @@ impl Runner {
                 audit.look(look);
             }
         }
-        match core.hand_over(self.store.now_ms(), rand::random()) {
-            Some(commit) => self.commit(&commit).await,
-            None => Ok(()),
-        }
+        self.hand_over(&mut core).await
+    }
+
+    /// Writes down what the next worker would have to fold otherwise.
+    async fn hand_over(&self, core: &mut Partition) -> Result<(), StoreError> {
+        let Some(note) = core.begin_hand_over(self.store.now_ms()) else {
+            return Ok(());
+        };
+        self.note(&[note]).await?;
+        let commit = core.hand_over(self.store.now_ms(), rand::random());
+        self.commit(&commit).await
     }
 
     async fn open(&self) -> Result<Partition, StoreError> {

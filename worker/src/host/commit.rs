@@ -61,6 +61,11 @@ impl Host {
         })
     }
 
+    /// True if the room's log has entries that its snapshot does not include.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        matches!(self.life, Life::Running(_)) && self.log.is_behind()
+    }
+
     /// True if the room stays in memory: while it has members, and where it is stopped, so that nobody
     /// tries to read it over and over.
     pub(crate) fn is_needed(&self) -> bool {

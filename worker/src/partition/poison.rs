@@ -7,7 +7,10 @@ use outlast_protocol::{Payload, RoomName, Sid};
 use outlast_store::{Input, NoteChange, Request, TopicId};
 use serde::{Deserialize, Serialize};
 
-use super::quarantine::{Quarantine, Quarantines, written};
+use super::{
+    hand_over::HandOver,
+    quarantine::{Quarantine, Quarantines, written},
+};
 use crate::suspect::{Suspect, TRIES_MAX, TRY};
 
 /// How many tasks are tried together that nothing is known of.
@@ -60,6 +63,7 @@ pub(crate) struct Trials {
     careful_until_ms: Option<u64>,
     quarantines: Quarantines,
     letters: BTreeMap<TopicId, DeadLetter>,
+    hand_over: HandOver,
 }
 
 impl Trials {
@@ -103,7 +107,8 @@ impl Trials {
             let note = id.parse().ok().zip(serde_json::from_str(text).ok());
             note.map(|note: (TopicId, DeadLetter)| self.letters.extend([note]))
         } else {
-            self.quarantines.learn(name, text)
+            let stopped = self.quarantines.learn(name, text);
+            stopped.or_else(|| self.hand_over.learn(name, text))
         };
         known.is_some()
     }
@@ -194,6 +199,19 @@ impl Trials {
             self.tries.remove(&name);
             self.stale.insert(name);
         }
+    }
+
+    /// Returns what has to be noted before the last commit; `None` if that is left to the next holder.
+    pub(super) fn begin_hand_over(&mut self, now_ms: u64) -> Option<NoteChange> {
+        match self.is_careful() {
+            true => None,
+            false => self.hand_over.begin(now_ms),
+        }
+    }
+
+    /// No room code runs any more in the last commit.
+    pub(super) fn end_hand_over(&mut self) {
+        self.stale.extend(self.hand_over.end());
     }
 
     /// True if there are notes that say nothing any more.

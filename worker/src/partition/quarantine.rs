@@ -33,14 +33,14 @@ pub(crate) struct Quarantine {
 /// The last time that a stopped room was tried again. It is kept for a while after the room runs, so that one that is
 /// deadly now and then is tried ever more seldom.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Retry {
-    at_ms: u64,
+pub(super) struct Retry {
+    pub(super) at_ms: u64,
     /// The number of times that it was tried by itself.
-    count: u32,
+    pub(super) count: u32,
 }
 
 impl Retry {
-    fn wait_ms(self) -> u64 {
+    pub(super) fn wait_ms(self) -> u64 {
         let factor = 4_u64.saturating_pow(self.count);
         RETRY_MS.saturating_mul(factor).min(RETRY_MAX_MS)
     }

@@ -217,6 +217,23 @@ impl Bench {
         self.crash();
     }
 
+    /// Hands the partition over. Returns false if there was nothing to write down, or that is left to the next holder.
+    pub(super) fn hand_over(&mut self) -> bool {
+        let begun = self.begin_hand_over();
+        if begun {
+            let commit = self.core.hand_over(self.now_ms, 1);
+            self.shelf.commit(&commit);
+        }
+        begun
+    }
+
+    pub(super) fn begin_hand_over(&mut self) -> bool {
+        let note = self.core.begin_hand_over(self.now_ms);
+        let begun = note.is_some();
+        self.shelf.note(note.into_iter().collect());
+        begun
+    }
+
     /// Runs batches for as long as there is something to commit.
     pub(super) fn batches(&mut self) -> Vec<Commit> {
         std::iter::from_fn(|| self.batch()).collect()

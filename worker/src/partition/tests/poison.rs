@@ -330,3 +330,22 @@ fn w11_a_room_that_does_not_come_back_from_showing_itself_is_stopped_at_once() {
         [Answer::NotTaken { n: 0, .. }]
     ));
 }
+
+#[test]
+fn w12_a_hand_over_that_is_deadly_is_tried_ever_more_seldom() {
+    let mut bench = Bench::new();
+    bench.do_(7, Join);
+    bench.do_(7, Act(Action::Add(1)));
+    for minutes in [1, 4, 16] {
+        assert!(bench.begin_hand_over());
+        // Here the holder dies. The next one is careful about nothing: no input did this.
+        bench.crash();
+        bench.do_(7, Act(Action::Add(1)));
+        assert!(!bench.core.is_careful());
+        bench.now_ms += minutes * 60_000 - 1;
+        assert!(!bench.hand_over());
+        bench.now_ms += 1;
+    }
+    assert!(bench.hand_over());
+    assert!(bench.shelf.notes.is_empty(), "{:?}", bench.shelf.notes);
+}
