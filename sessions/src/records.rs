@@ -102,8 +102,9 @@ impl Records {
     /// Makes the ttl and the grace that this process was given count in the store (L10).
     pub(crate) async fn decree(&self) -> Result<(), StoreError> {
         let known = self.store.agree(self.given()).await?;
+        // Also where they count already: nobody may have decreed them.
+        self.store.decree(self.given()).await?;
         if known != self.given() {
-            self.store.decree(self.given()).await?;
             tracing::warn!(
                 ttl_ms = self.given.ttl_ms,
                 grace_ms = self.given.grace_ms,

@@ -327,6 +327,23 @@ async fn l10_what_a_keeper_was_given_counts_for_a_gateway_too() {
     counts_for_a_gateway(Scene::redis().await).await;
 }
 
+#[tokio::test]
+async fn l10_what_the_first_keeper_of_an_emptied_store_was_given_is_decreed_at_once() {
+    let scene = Scene::redis().await;
+    let server = scene.server.as_ref().unwrap();
+    server.run::<()>(&["HDEL", "ol:store", "ttl_ms", "grace_ms", "terms_decreed"]);
+    scene.world.sessions.decree().await.unwrap();
+    let given = outlast_store::Terms {
+        ttl_ms: quick().ttl_ms,
+        grace_ms: quick().grace_ms,
+    };
+    let others = outlast_store::Terms {
+        ttl_ms: 7_200_000,
+        ..given
+    };
+    assert_eq!(scene.world.store.uphold(others).await, Ok(given));
+}
+
 async fn counts_for_a_gateway(scene: Scene) {
     let other = Sessions::new(
         scene.world.store.clone(),
