@@ -87,7 +87,7 @@ fn refused(error: SessionError) -> Bye {
 }
 
 /// What a client is told when the store did not do what its attach needs.
-pub(crate) fn no_answer(error: &StoreError) -> Bye {
+fn no_answer(error: &StoreError) -> Bye {
     tracing::debug!(%error, "store could not attach a session");
     busy()
 }

@@ -6,14 +6,14 @@
 
 use std::{collections::BTreeMap, future::poll_fn, task::Poll, time::Duration};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use outlast_protocol::{CatchUp, Pos, RoomName, ServerFrame, SnapshotReason, Welcome};
-use outlast_store::{Answer, Reply, Request, SeatRead, StoreError};
+use outlast_store::{Answer, PartitionId, Reply, Request, SeatRead, StoreError};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::{
-    attach::no_answer,
+    attach::busy,
     bye::Bye,
     gateway::{AttachId, Shared},
     hub::{Command, Cursor, Pulled, Wake},
@@ -31,6 +31,8 @@ struct Returning {
     /// True if the room shows itself along with its answer.
     view: bool,
     seated: Option<Seated>,
+    /// True if the store reaches the room, as far as was tried.
+    reached: bool,
     /// True if the room stands still, as its worker said (W10).
     stands_still: bool,
     /// Why the client cannot go on from its position, as far as the log has told.
@@ -40,7 +42,7 @@ struct Returning {
 impl Returning {
     /// True if the room's own word may still come in time.
     fn is_awaited(&self) -> bool {
-        self.seated.is_none() && !self.stands_still
+        self.reached && self.seated.is_none() && !self.stands_still
     }
 }
 
@@ -61,8 +63,8 @@ struct Seated {
 const SEATED_WITHIN: Duration = Duration::from_secs(1);
 /// How long their logs may take to be read; a room whose log takes longer shows itself, too.
 const CHECKED_WITHIN: Duration = Duration::from_secs(3);
-/// How many rooms are entered, and partitions written to, at once.
-const AT_ONCE: usize = 16;
+/// How long the store may take for one partition after it has answered for another.
+const REACHED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Where the client's position lies in the room's log.
 enum ResumePoint {
@@ -80,9 +82,7 @@ pub(crate) async fn resume(
     positions: &BTreeMap<RoomName, Option<Pos>>,
 ) -> Result<(), Bye> {
     let mut returning = places(socket, rooms, positions);
-    enter(socket, &returning)
-        .await
-        .map_err(|error| no_answer(&error))?;
+    enter(socket, &mut returning).await;
     let places = find(socket, &mut returning).await?;
 
     let who = socket.who;
@@ -126,8 +126,7 @@ async fn find(
     let (shared, who) = (socket.shared.clone(), socket.who);
     arrive(&shared, who, returning)
         .instrument(tracing::debug_span!("attach.rooms"))
-        .await
-        .map_err(|error| no_answer(&error))?;
+        .await;
     let deadline = Instant::now() + CHECKED_WITHIN;
     let places = check(socket, returning, deadline)
         .instrument(tracing::debug_span!("attach.log"))
@@ -148,9 +147,10 @@ async fn find(
         return Ok(places);
     }
     let asked = async {
-        ask(&shared, who, returning)
-            .await
-            .map_err(|error| no_answer(&error))?;
+        ask(&shared, who, returning).await;
+        if !returning.is_empty() && !returning.iter().any(|room| room.reached) {
+            return Err(busy());
+        }
         wait(&shared, who, &socket.wake, returning).await
     };
     asked
@@ -181,6 +181,7 @@ fn places(
             pos,
             view,
             seated: None,
+            reached: false,
             stands_still: false,
             gone: None,
         })
@@ -189,72 +190,97 @@ fn places(
 }
 
 /// Listens to the rooms, so that nothing behind their answers goes unheard.
-async fn enter(socket: &mut Socket, returning: &[Returning]) -> Result<(), StoreError> {
+async fn enter(socket: &mut Socket, returning: &mut [Returning]) {
     let (hub, wake) = (&socket.shared.hub, &socket.wake);
-    let entering = returning
-        .iter()
-        .map(|Returning { name, slot, .. }| async move {
-            Ok::<_, StoreError>((*slot, hub.enter(name, wake.clone(), *slot).await?))
-        });
-    for (slot, seat) in all(entering.collect()).await? {
+    let entering = returning.iter_mut().map(|room| async move {
+        let seat = hub.enter(&room.name, wake.clone(), room.slot).await?;
+        room.reached = true;
+        Ok::<_, StoreError>((room.slot, seat))
+    });
+    for (slot, seat) in in_reach(entering).await {
         if let Some(room) = socket.rooms.get(slot) {
-            room.seat = Some(seat);
+            room.subscribe(seat);
         }
     }
-    Ok(())
 }
 
 /// Tells the rooms of the new socket that the client knows its place in, and looks where the session sits there: as of
 /// the room's last commit, which is behind all that the client has seen. From here on older sockets have no say; what
 /// they had said before is the room's to apply, and comes with the log. Nobody waits for the room, which speaks only if
 /// the session has left by then.
-async fn arrive(
+async fn arrive(shared: &Shared, who: AttachId, returning: &mut [Returning]) {
+    let known = by_partition(shared, returning, |room| room.pos.is_some());
+    let arrivals = known.into_iter().map(|(partition, mut rooms)| async move {
+        let arrived = |room: &&mut Returning| shared.input(who, &room.name, Request::Arrived);
+        let inputs = rooms.iter().map(arrived).collect();
+        let found = shared.arrive(partition, inputs).await?;
+        for (room, standing) in rooms.iter_mut().zip(found) {
+            room.reached = true;
+            room.seated = standing.and_then(|standing| Seated::at(standing, who.generation));
+        }
+        Ok::<_, StoreError>(())
+    });
+    in_reach(arrivals).await;
+}
+
+/// Asks the rooms that the session does not sit in yet, and tells them of the new socket.
+async fn ask(shared: &Shared, who: AttachId, returning: &mut [Returning]) {
+    let unseated = by_partition(shared, returning, |room| room.seated.is_none());
+    let asking = unseated
+        .into_iter()
+        .map(|(partition, mut rooms)| async move {
+            let attached = |room: &&mut Returning| {
+                shared.input(who, &room.name, Request::Attached { view: room.view })
+            };
+            shared
+                .append(partition, rooms.iter().map(attached).collect())
+                .await?;
+            rooms.iter_mut().for_each(|room| room.reached = true);
+            Ok::<_, StoreError>(())
+        });
+    in_reach(asking).await;
+}
+
+/// Some of the rooms that the store has reached so far, by partition. None of them counts as reached until the store
+/// has answered again.
+fn by_partition<'a>(
     shared: &Shared,
-    who: AttachId,
-    returning: &mut [Returning],
-) -> Result<(), StoreError> {
-    let mut topics: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for room in returning.iter_mut().filter(|room| room.pos.is_some()) {
-        topics
+    returning: &'a mut [Returning],
+    some: impl Fn(&Returning) -> bool,
+) -> BTreeMap<PartitionId, Vec<&'a mut Returning>> {
+    let mut partitions: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for room in returning
+        .iter_mut()
+        .filter(|room| room.reached && some(room))
+    {
+        room.reached = false;
+        partitions
             .entry(shared.store.layout().partition(&room.name))
             .or_default()
             .push(room);
     }
-    let arrivals = topics.into_iter().map(|(partition, rooms)| async move {
-        let arrived = |room: &&mut Returning| shared.input(who, &room.name, Request::Arrived);
-        let inputs = rooms.iter().map(arrived);
-        let found = shared.arrive(partition, inputs.collect()).await?;
-        for (room, standing) in rooms.into_iter().zip(found) {
-            room.seated = standing.and_then(|standing| Seated::at(standing, who.generation));
-        }
-        Ok(())
-    });
-    all(arrivals.collect()).await.map(drop)
+    partitions
 }
 
-/// Asks the rooms that the session does not sit in yet, and tells them of the new socket.
-async fn ask(shared: &Shared, who: AttachId, returning: &[Returning]) -> Result<(), StoreError> {
-    let mut inputs: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for Returning { name, view, .. } in returning.iter().filter(|room| room.seated.is_none()) {
-        let input = shared.input(who, name, Request::Attached { view: *view });
-        inputs
-            .entry(shared.store.layout().partition(name))
-            .or_default()
-            .push(input);
-    }
-    let appends = inputs
-        .into_iter()
-        .map(|(partition, inputs)| shared.append(partition, inputs));
-    all(appends.collect()).await.map(drop)
-}
-
-/// Does all of it, some at once. Most sessions are in one room, and need nothing around that.
-async fn all<T, E>(doing: Vec<impl Future<Output = Result<T, E>>>) -> Result<Vec<T>, E> {
-    match <[_; 1]>::try_from(doing) {
-        Ok([only]) => Ok(vec![only.await?]),
-        Err(many) => {
-            let done = stream::iter(many).buffer_unordered(AT_ONCE);
-            done.try_collect().await
+/// Does all of it at once, and returns what was done. Where the store answers for some, the rest does not wait for long.
+async fn in_reach<T>(
+    doing: impl Iterator<Item = impl Future<Output = Result<T, StoreError>>>,
+) -> Vec<T> {
+    let mut doing: FuturesUnordered<_> = doing.collect();
+    let mut done = Vec::new();
+    let mut deadline = None;
+    loop {
+        let next = match deadline {
+            None => doing.next().await,
+            Some(deadline) => timeout_at(deadline, doing.next()).await.unwrap_or(None),
+        };
+        match next {
+            Some(Ok(one)) => {
+                deadline.get_or_insert_with(|| Instant::now() + REACHED_WITHIN);
+                done.push(one);
+            }
+            Some(Err(error)) => tracing::debug!(%error, "store did not reach a resumed room"),
+            None => return done,
         }
     }
 }
@@ -273,9 +299,7 @@ async fn wait(
             Ok(Letter::Reply(reply)) => hear(returning, reply, who),
             Ok(Letter::Order(Command::Leave(bye))) => return Err(bye),
             Ok(Letter::Order(Command::AskAgain)) => {
-                if let Err(error) = ask(shared, who, returning).await {
-                    tracing::debug!(%error, "asking rooms again failed; retrying");
-                }
+                ask(shared, who, returning).await;
             }
             Ok(Letter::News) => {}
             Err(_) => break,
@@ -350,10 +374,15 @@ fn stand(socket: &mut Socket, returning: &Returning, place: Option<ResumePoint>)
     let Some(room) = socket.rooms.get(returning.slot) else {
         return CatchUp::Gone;
     };
-    let Some(seated) = &returning.seated else {
+    let Some(seated) = returning.seated.as_ref().filter(|_| returning.reached) else {
         // What it was asked brings what it shows, where that was asked for.
         let reason = returning.gone.unwrap_or(SnapshotReason::Requested);
-        room.ask_for(reason, returning.pos, returning.view.then(Instant::now));
+        let asked = returning.view && returning.reached;
+        room.ask_for(reason, returning.pos, asked.then(Instant::now));
+        if !returning.reached {
+            room.asked.awaits_no_answer();
+            room.unreached(Instant::now());
+        }
         return CatchUp::Snapshot;
     };
     let Some(member) = seated.member else {

@@ -23,7 +23,6 @@ mod rooms;
 pub(crate) use self::rooms::Rooms;
 use self::{
     job::{Job, What},
-    maintenance::Task,
     room::{TURN_BYTES, Turn},
 };
 use crate::{
@@ -56,6 +55,8 @@ pub(crate) struct Socket {
     /// What the newest token said and the session's record does not know yet.
     unsaved: Option<Identity>,
     job: Option<Job>,
+    /// Attempts to reach rooms that the store did not reach, one for each partition at most.
+    attempts: Vec<Job>,
     /// When the store may be asked for the next chore, after it did not do one.
     chores_from: Instant,
     /// When the next chore is due, if one is known of.
@@ -122,6 +123,7 @@ impl Socket {
             last_slot: 0,
             unsaved: None,
             job: None,
+            attempts: Vec::new(),
             blocked: None,
             moving: false,
             registration,
@@ -165,6 +167,7 @@ impl Socket {
             shared,
             who,
             job,
+            attempts,
             rooms,
             wake,
             registration,
@@ -180,7 +183,7 @@ impl Socket {
                 Some(turn)
             }
         };
-        drop(rooms);
+        drop((rooms, attempts));
         // The client was promised its end; of anything else nobody would hear.
         let promised = job.filter(|job| matches!(job.what, What::End));
         let leave = async {
@@ -218,6 +221,12 @@ impl Socket {
             && let Some(job) = self.job.take()
         {
             return Poll::Ready(Event::Did(job.what, did));
+        }
+        for index in 0..self.attempts.len() {
+            if let Poll::Ready(did) = self.attempts[index].doing.as_mut().poll(cx) {
+                let job = self.attempts.swap_remove(index);
+                return Poll::Ready(Event::Did(job.what, did));
+            }
         }
         if self.wire.unsent() > 0 {
             match self.wire.poll_write(cx) {
@@ -275,15 +284,7 @@ impl Socket {
             Event::News => self.deliver(now),
             Event::Tick => self.tick(now)?,
         }
-        self.chore_at = match self.next_chore(now) {
-            Task::Never => None,
-            Task::At(at) => Some(at),
-            Task::Now(job) => {
-                self.job = Some(job);
-                None
-            }
-            Task::End(bye) => return Err(bye.into()),
-        };
+        self.look_after_rooms(now)?;
         Ok(())
     }
 

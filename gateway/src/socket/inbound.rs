@@ -103,7 +103,8 @@ impl Socket {
         let Some(room) = self.rooms.get(slot) else {
             return Ok(());
         };
-        if self.shared.is_down() || too_much || room.asked.is_full() {
+        let unreached = room.reach_at().is_some();
+        if self.shared.is_down() || unreached || too_much || room.asked.is_full() {
             return self.refuse(name, n, Refusal::busy());
         }
         if joins {

@@ -5,7 +5,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use outlast_protocol::RoomName;
 use outlast_sessions::{Identity, SessionError};
-use outlast_store::Request;
+use outlast_store::{PartitionId, Request};
 
 use crate::{
     gateway::{AttachId, Shared},
@@ -29,9 +29,15 @@ pub(crate) enum What {
     /// An action goes to its room.
     Act { slot: u8, n: u64 },
     /// A room is asked again for what it has not answered.
-    AskAgain,
+    AskAgain { slot: u8 },
     /// A room is asked to show itself.
-    View,
+    View { slot: u8 },
+    /// A room that the store did not reach is entered, if it was not, and told of this socket.
+    Reach {
+        slot: u8,
+        partition: PartitionId,
+        room: RoomName,
+    },
     /// The session has left a room for good.
     Forget { slot: u8 },
     /// A newer token is noted.
@@ -66,6 +72,31 @@ impl Jobs<'_> {
                 .add_room(who.sid, who.generation, &room)
                 .await?;
             Ok(Some(shared.hub.enter(&room, wake, slot).await?))
+        })
+    }
+
+    /// The room answers where the session stands. It is entered before, with `wake`, if it was not.
+    pub(crate) fn reach(
+        &self,
+        slot: u8,
+        partition: PartitionId,
+        room: RoomName,
+        wake: Option<Arc<Wake>>,
+    ) -> Job {
+        let (shared, who) = (self.shared.clone(), self.who);
+        let what = What::Reach {
+            slot,
+            partition,
+            room: room.clone(),
+        };
+        Job::new(what, async move {
+            let seat = match wake {
+                Some(wake) => Some(shared.hub.enter(&room, wake, slot).await?),
+                None => None,
+            };
+            let input = shared.input(who, &room, Request::Attached { view: false });
+            shared.append(partition, vec![input]).await?;
+            Ok(seat)
         })
     }
 

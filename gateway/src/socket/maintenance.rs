@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outlast_protocol::CloseCode;
 use outlast_sessions::SessionError;
-use outlast_store::Request;
+use outlast_store::{Request, StoreError};
 use tokio::time::Instant;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 use crate::{bye::Bye, hub::Subscription};
 
 /// What has to be done next.
-pub(super) enum Task {
+enum Task {
     /// Nothing, before something else happens.
     Never,
     /// Something, then.
@@ -52,8 +52,8 @@ impl Socket {
         };
         match what {
             What::Enter { slot, n, join } => {
-                if let Some(room) = self.rooms.get(slot) {
-                    room.seat = seat;
+                if let (Some(room), Some(seat)) = (self.rooms.get(slot), seat) {
+                    room.subscribe(seat);
                 }
                 self.forward(slot, n, join, now);
             }
@@ -63,13 +63,25 @@ impl Socket {
                     room.seat = None;
                 }
             }
+            What::Reach { slot, room, .. } => {
+                if let Some(room) = self.rooms.at(slot, &room) {
+                    room.reached(seat, now);
+                    self.news |= 1 << slot;
+                }
+            }
             What::End => return Err(Bye::ended()),
-            What::Act { .. } | What::AskAgain | What::View | What::Renew => {}
+            What::Act { .. } | What::AskAgain { .. } | What::View { .. } | What::Renew => {}
         }
         Ok(())
     }
 
     fn failed(&mut self, what: What, error: &SessionError, now: Instant) -> Result<(), Bye> {
+        if let SessionError::Store(StoreError::Unavailable(_)) = error
+            && let What::Act { slot, .. } | What::AskAgain { slot } | What::View { slot } = what
+            && let Some(room) = self.rooms.get(slot)
+        {
+            room.unreached(now);
+        }
         match what {
             What::Enter { slot, n, .. } if matches!(error, SessionError::TooManyRooms { .. }) => {
                 return self.refuse_room(slot, n);
@@ -78,17 +90,64 @@ impl Socket {
                 return self.refuse_busy(slot, n);
             }
             What::Renew => self.unsaved = Some(self.identity.clone()),
-            What::AskAgain | What::View | What::Forget { .. } | What::End => {}
+            What::Reach { slot, room, .. } => {
+                if let Some(room) = self.rooms.at(slot, &room) {
+                    room.asked.awaits_no_answer();
+                    room.unreached(now);
+                }
+                return Ok(());
+            }
+            What::AskAgain { .. } | What::View { .. } | What::Forget { .. } | What::End => {}
         }
         self.chores_from = now + RETRY;
         Ok(())
     }
 
-    /// What has to be done with the store besides what the client asks for.
-    pub(super) fn next_chore(&mut self, now: Instant) -> Task {
+    /// Starts what has to be done besides what the client asks for, and notes when to look again.
+    pub(super) fn look_after_rooms(&mut self, now: Instant) -> Result<(), Bye> {
+        self.chore_at = self.reach_rooms(now);
         if self.job.is_some() {
-            return Task::Never;
+            return Ok(());
         }
+        match self.next_chore(now) {
+            Task::Never => {}
+            Task::At(at) => self.chore_at = self.chore_at.into_iter().chain([at]).min(),
+            Task::Now(job) => self.job = Some(job),
+            Task::End(bye) => return Err(bye),
+        }
+        Ok(())
+    }
+
+    /// Tries again to reach rooms that the store did not reach, besides whatever is under way: one that is out of reach
+    /// holds up no other (R6). Returns when to try next.
+    fn reach_rooms(&mut self, now: Instant) -> Option<Instant> {
+        let layout = self.shared.store.layout();
+        let jobs = Jobs {
+            shared: &self.shared,
+            who: self.who,
+        };
+        let mut next = None;
+        for (slot, room) in self.rooms.iter() {
+            let mut reach_at = room.reach_at();
+            if let Some(at) = reach_at {
+                let here = layout.partition(&room.name);
+                let tries = |job: &Job| matches!(job.what, What::Reach { partition, .. } if partition == here);
+                if self.attempts.iter().any(tries) {
+                    reach_at = None;
+                } else if now >= at {
+                    reach_at = None;
+                    room.asked.awaits_answer();
+                    let wake = room.seat.is_none().then(|| self.wake.clone());
+                    self.attempts
+                        .push(jobs.reach(slot, here, room.name.clone(), wake));
+                }
+            }
+            next = next.into_iter().chain(reach_at).min();
+        }
+        next
+    }
+
+    fn next_chore(&mut self, now: Instant) -> Task {
         if now < self.chores_from {
             return Task::At(self.chores_from);
         }
@@ -119,9 +178,12 @@ impl Socket {
             if room.is_ready(now) {
                 self.news |= 1 << slot;
             }
+            if room.reach_at().is_some() {
+                continue;
+            }
             let again = room.ask_again(now);
             if !again.is_empty() {
-                return Task::Now(jobs.append(What::AskAgain, room.name.clone(), again));
+                return Task::Now(jobs.append(What::AskAgain { slot }, room.name.clone(), again));
             }
             if let Some(at) = room.shows_at(now)
                 && shows.is_none_or(|(first, _)| at < first)
@@ -141,7 +203,7 @@ impl Socket {
                     shared: &self.shared,
                     who: self.who,
                 };
-                return Task::Now(jobs.append(What::View, name, view));
+                return Task::Now(jobs.append(What::View { slot }, name, view));
             }
             next = next.into_iter().chain([at]).min();
         }

@@ -228,6 +228,11 @@ impl PendingActions {
         self.asks(0);
     }
 
+    /// That question did not go to the room.
+    pub(crate) fn awaits_no_answer(&mut self) {
+        self.checks.pop_back();
+    }
+
     /// The same for questions: what the room expects, where it cannot take any of them. It says so once, and that may
     /// have been lost.
     pub(crate) fn expected_instead(&mut self, applied: u64) -> Option<u64> {

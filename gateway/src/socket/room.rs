@@ -40,6 +40,8 @@ pub(crate) struct Room<S = Subscription> {
     /// How often in a row the room was shown, and its log did not go on from there.
     vain: u32,
     held: Held,
+    /// The store does not reach the room, and is tried again.
+    unreached: Option<Patience>,
 }
 
 /// Where the session stands in a room.
@@ -135,6 +137,7 @@ impl<S: LogReader> Room<S> {
             reminds: false,
             vain: 0,
             held: Held::default(),
+            unreached: None,
         }
     }
 
@@ -274,6 +277,16 @@ impl<S: LogReader> Room<S> {
         if let (Stand::Lost(lost), Some(doublings)) = (&mut self.stand, self.vain.checked_sub(2)) {
             lost.not_before = Some(now + VAIN_PAUSE * (1 << doublings.min(VAIN_MAX)));
         }
+    }
+
+    /// The room is listened to from now on.
+    pub(crate) fn subscribe(&mut self, seat: S) {
+        if let Stand::In(follow) = &mut self.stand {
+            seat.set_member(follow.member);
+            follow.signals = seat.signals_end();
+        }
+        self.seat = Some(seat);
+        self.unreached = None;
     }
 
     fn follow(&mut self, member: u32, cursor: Cursor, live: Option<u64>) {

@@ -22,6 +22,11 @@ impl Rooms {
         self.slots.get_mut(usize::from(slot))?.as_deref_mut()
     }
 
+    /// The room in this slot, unless it has given way to another.
+    pub(crate) fn at(&mut self, slot: u8, name: &RoomName) -> Option<&mut Room> {
+        self.get(slot).filter(|room| room.name == *name)
+    }
+
     /// The room's slot, or a new one for it. Rooms that the session has left give way; `None` when it is
     /// in as many as it may be (A5).
     pub(crate) fn place(&mut self, name: &RoomName, gate: Sequencer) -> Option<u8> {

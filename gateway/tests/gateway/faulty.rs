@@ -24,11 +24,21 @@ pub struct Faulty {
     faults: Arc<Faults>,
 }
 
+/// What comes of a request that does not reach its partition.
+#[derive(Clone, Copy)]
+pub enum Cut {
+    Refused,
+    /// It waits until the partition is reached again.
+    Unanswered,
+}
+
 /// What fails.
 #[derive(Default)]
 pub struct Faults {
     /// The entries of this room are neither announced nor read.
     pub hidden: Mutex<Option<RoomName>>,
+    /// Nothing of this partition is reached.
+    pub cut_off: Mutex<Option<(PartitionId, Cut)>>,
     /// This is refused, with this error.
     pub refused: Mutex<Option<(&'static str, StoreError)>>,
     /// How often.
@@ -47,6 +57,19 @@ impl Faulty {
 }
 
 impl Faults {
+    async fn reach(&self, partition: PartitionId) -> Result<(), StoreError> {
+        loop {
+            match *self.cut_off.lock() {
+                Some((cut_off, Cut::Refused)) if cut_off == partition => {
+                    return Err(StoreError::Unavailable("a node is down".to_owned()));
+                }
+                Some((cut_off, Cut::Unanswered)) if cut_off == partition => {}
+                Some(_) | None => return Ok(()),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn read(&self, room: &RoomName) -> Result<(), StoreError> {
         match self.hides(room) {
             true => Err(StoreError::Unavailable("the log is hidden".to_owned())),
@@ -82,11 +105,39 @@ macro_rules! passes {
     };
 }
 
-passes!(Topic {
-    fn append(partition: PartitionId, deadline: Deadline, inputs: Vec<Input>) -> ();
-    fn arrive(partition: PartitionId, deadline: Deadline, inputs: Vec<Input>) -> Vec<Option<SeatRead>>;
-    fn read_topic(partition: PartitionId, after: TopicId, max: usize, wait: Duration) -> Vec<TopicEntry>;
-});
+#[async_trait]
+impl Topic for Faulty {
+    async fn append(
+        &self,
+        partition: PartitionId,
+        deadline: Deadline,
+        inputs: Vec<Input>,
+    ) -> Result<(), StoreError> {
+        self.faults.reach(partition).await?;
+        self.inner.append(partition, deadline, inputs).await
+    }
+
+    async fn arrive(
+        &self,
+        partition: PartitionId,
+        deadline: Deadline,
+        inputs: Vec<Input>,
+    ) -> Result<Vec<Option<SeatRead>>, StoreError> {
+        self.faults.reach(partition).await?;
+        self.inner.arrive(partition, deadline, inputs).await
+    }
+
+    async fn read_topic(
+        &self,
+        partition: PartitionId,
+        after: TopicId,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<TopicEntry>, StoreError> {
+        self.inner.read_topic(partition, after, max, wait).await
+    }
+}
+
 passes!(Notes {
     fn notes(partition: PartitionId) -> Vec<(String, String)>;
     fn note(partition: PartitionId, epoch: u64, changes: &[NoteChange]) -> ();
@@ -193,6 +244,7 @@ impl Rooms for Faulty {
 
     async fn read_tail(&self, room: &RoomName, max: usize) -> Result<LogSlice, StoreError> {
         self.faults.read(room)?;
+        self.faults.reach(self.layout().partition(room)).await?;
         self.inner.read_tail(room, max).await
     }
 

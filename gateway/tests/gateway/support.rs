@@ -193,6 +193,15 @@ pub fn quick() -> Setup {
     }
 }
 
+/// Another room, of the same partition or of another.
+pub fn another(world: &World, room: &str, same: bool) -> String {
+    let layout = world.store.layout();
+    let partition = |name: &str| layout.partition(&name.parse().unwrap());
+    let mut names = (0..).map(|number| format!("chat/room-{number}"));
+    let found = names.find(|name| (partition(name) == partition(room)) == same);
+    found.unwrap()
+}
+
 /// The same on both stores.
 pub async fn on_both(test: impl AsyncFn(&mut World)) {
     test(&mut World::with(quick()).await).await;

@@ -262,12 +262,15 @@ impl<S: LogReader> Room<S> {
 
     /// True if the member was given more than this before, unless the log says that there is another history by now.
     fn is_late(&mut self, pos: Pos) -> bool {
-        let (Some(past), Some(seat)) = (&mut self.past, &self.seat) else {
+        let Some(past) = &mut self.past else {
             return false;
         };
         let diverged = Pulled::Lost(SnapshotReason::Diverged);
         let late = pos.off < past.pos.off;
-        if late && seat.pull(past, |_| false) == diverged {
+        if late
+            && let Some(seat) = &self.seat
+            && seat.pull(past, |_| false) == diverged
+        {
             self.past = None;
             if let Stand::Lost(lost) = &mut self.stand {
                 lost.reason = SnapshotReason::Diverged;

@@ -1,10 +1,12 @@
 //! What has to be done about a room besides what its client asks for.
 
+use std::time::Duration;
+
 use outlast_protocol::{ServerFrame, SnapshotReason};
 use outlast_store::Request;
 use tokio::time::Instant;
 
-use super::{Lost, Room, Stand, VAIN_MAX, VIEW_PATIENCE, VIEW_TURN};
+use super::{Lost, Patience, Room, Stand, VAIN_MAX, VIEW_PATIENCE, VIEW_TURN};
 use crate::{hub::LogReader, socket::pending::PATIENCE, telemetry};
 
 /// What a client is told of its own accord, because time has passed.
@@ -16,6 +18,8 @@ pub(crate) enum Word {
     End,
 }
 
+/// How long until the store is tried again that did not reach a room, at first.
+const REACH_PATIENCE: Duration = Duration::from_millis(500);
 /// When to come again with an action that got no word, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
@@ -133,7 +137,7 @@ impl<S: LogReader> Room<S> {
         if let Stand::Lost(lost) = &mut self.stand {
             match &mut lost.asked {
                 Some(asked) => asked.again(now),
-                None => lost.asked = Some(super::Patience::new(now)),
+                None => lost.asked = Some(Patience::new(now)),
             }
         }
     }
@@ -144,6 +148,34 @@ impl<S: LogReader> Room<S> {
         if let Stand::Lost(lost) = &mut self.stand {
             lost.asked = None;
         }
+    }
+
+    /// The store did not reach the room. Nothing else is asked of it until it does.
+    pub(crate) fn unreached(&mut self, now: Instant) {
+        match &mut self.unreached {
+            Some(unreached) => unreached.again(now),
+            None => self.unreached = Some(Patience::new(now)),
+        }
+    }
+
+    /// The room was told of this socket, and is listened to.
+    pub(crate) fn reached(&mut self, seat: Option<S>, now: Instant) {
+        if let Some(seat) = seat {
+            self.subscribe(seat);
+        }
+        self.unreached = None;
+        self.hurry(now);
+    }
+
+    /// When the store has to try again to reach the room, if it did not.
+    pub(crate) fn reach_at(&self) -> Option<Instant> {
+        let unreached = self.unreached.filter(|_| self.is_awaited())?;
+        Some(unreached.ends(REACH_PATIENCE))
+    }
+
+    /// True if anything is expected of the room.
+    fn is_awaited(&self) -> bool {
+        !matches!(self.stand, Stand::Out) || !self.asked.is_empty()
     }
 
     fn lost(&self) -> Option<&Lost> {
