@@ -105,7 +105,7 @@ impl Socket {
 
     /// Starts what has to be done besides what the client asks for, and notes when to look again.
     pub(super) fn look_after_rooms(&mut self, now: Instant) -> Result<(), Bye> {
-        self.chore_at = self.reach_rooms(now);
+        self.chore_at = self.look_at_rooms(now);
         if self.job.is_some() {
             return Ok(());
         }
@@ -118,9 +118,10 @@ impl Socket {
         Ok(())
     }
 
-    /// Tries again to reach rooms that the store did not reach, besides whatever is under way: one that is out of reach
-    /// holds up no other (R6). Returns when to try next.
-    fn reach_rooms(&mut self, now: Instant) -> Option<Instant> {
+    /// Does what waits for nothing that is under way: replays go on that have waited for the room to show itself (R3),
+    /// and rooms that the store did not reach are tried again, so that they hold up no other (R6). Returns when to look
+    /// again.
+    fn look_at_rooms(&mut self, now: Instant) -> Option<Instant> {
         let layout = self.shared.store.layout();
         let jobs = Jobs {
             shared: &self.shared,
@@ -128,6 +129,9 @@ impl Socket {
         };
         let mut next = None;
         for (slot, room) in self.rooms.iter() {
+            if room.is_ready(now) {
+                self.news |= 1 << slot;
+            }
             let mut reach_at = room.reach_at();
             if let Some(at) = reach_at {
                 let here = layout.partition(&room.name);
@@ -142,7 +146,10 @@ impl Socket {
                         .push(jobs.reach(slot, here, room.name.clone(), wake));
                 }
             }
-            next = next.into_iter().chain(reach_at).min();
+            next = [next, reach_at, room.shortcut_ends()]
+                .into_iter()
+                .flatten()
+                .min();
         }
         next
     }
@@ -174,9 +181,6 @@ impl Socket {
                     return Task::End(Bye::new(CloseCode::Busy, reason).retry(CONTRADICTED_MS));
                 }
                 None => {}
-            }
-            if room.is_ready(now) {
-                self.news |= 1 << slot;
             }
             if room.reach_at().is_some() {
                 continue;

@@ -3,7 +3,12 @@
 use outlast_testkit::{Client, frames::say};
 use serde_json::{Value, json};
 
-use crate::support::{World, on_both};
+use tokio::time::{Duration, Instant};
+
+use crate::{
+    faulty::{Cut, Faulty},
+    support::{World, another, on_both, quick},
+};
 
 const ROOM: &str = "chat/lobby";
 /// So many texts are much longer than what the room shows.
@@ -103,4 +108,29 @@ async fn r3_the_log_is_replayed_where_nobody_shows_the_room() {
         bob.find("live").await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn r3_the_replay_goes_on_in_time_though_another_room_is_out_of_reach() {
+    let (store, faults) = Faulty::over(World::store());
+    let mut world = World::on(store, quick()).await;
+    let cut_off = another(&world, ROOM, false);
+    let (mut ada, _) = world.in_chat(ROOM, "Ada").await;
+    let (mut gone, welcome, pos) = bob(&world).await;
+    let other_pos = gone.join_at_once(&cut_off, 1, "Bob").await["pos"].clone();
+    drop(gone);
+    talk(&mut ada, 2).await;
+    world.stop_worker().await;
+    let mut bob = world.connect().await;
+    bob.resume(&welcome, json!({ROOM: pos, &cut_off: other_pos}))
+        .await;
+    let partition = world.store.layout().partition(&cut_off.parse().unwrap());
+    bob.expect("resumed").await;
+    *faults.cut_off.lock() = Some((partition, Cut::Unanswered));
+    let start = Instant::now();
+    bob.send(say(&cut_off, 2, "this takes long")).await;
+    for n in 2..2 + TEXTS {
+        while bob.find("event").await["n"] != n {}
+    }
+    assert!(start.elapsed() < Duration::from_secs(10), "it was held up");
 }

@@ -153,7 +153,7 @@ impl<S: LogReader> Room<S> {
     }
 
     /// When the replay goes on if the room has not shown itself.
-    pub(super) fn shortcut_ends(&self) -> Option<Instant> {
+    pub(crate) fn shortcut_ends(&self) -> Option<Instant> {
         Some(self.shortcut()?.since()? + WITHIN)
     }
 
