@@ -89,7 +89,7 @@ pub struct RoomCommit {
     /// How long the room's keys may stay from now on, in milliseconds: set when its last member leaves
     /// (E2); `None` keeps them for good.
     pub ttl_ms: Option<u64>,
-    /// Inputs set aside for a version that can read this room (W6), behind those that are.
+    /// Inputs to park for a version that can read this room (W6), after those that are.
     pub park: Vec<Input>,
     /// True if parked inputs have been taken up by this commit and are dropped.
     pub unpark: bool,
@@ -132,7 +132,7 @@ pub struct RoomLoad {
     pub seats: Vec<(Sid, Seat)>,
     /// What the host kept besides.
     pub head: Option<String>,
-    /// Inputs that were set aside.
+    /// Parked inputs (W6).
     pub parked: Vec<Input>,
 }
 

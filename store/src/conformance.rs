@@ -108,7 +108,7 @@ macro_rules! conformance_suite {
                 w3_everything_of_a_room_is_of_one_moment,
                 a1_seats_are_replaced_and_forgotten,
                 e1_a_log_is_read_from_where_one_stands,
-                w6_inputs_are_set_aside_and_taken_up,
+                w6_inputs_are_parked_and_taken_up,
                 rooms_wake_the_earliest_first,
                 unusual_payloads_come_back_as_they_were;
             retention:

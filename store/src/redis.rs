@@ -23,7 +23,7 @@
 //! | `ol:{p7}:cursor` | string | where the newest commit left the partition |
 //! | `ol:{p7}:log:<room>` | stream, ids `<off>-<tag>` | the room's entries |
 //! | `ol:{p7}:room:<room>` | hash | `end` (the log's last id), `wake_ms` and `gone_ms` if it does, `head`, `snapshot`, `snapshot_off`, and `seat:<sid>` for each seat |
-//! | `ol:{p7}:parked:<room>` | list | inputs set aside for a version that can read the room |
+//! | `ol:{p7}:parked:<room>` | list | inputs kept for a version that can read the room |
 //! | `ol:{p7}:wakes` | sorted set | rooms that want to be woken, by when |
 //! | `ol:{p7}:unread` | list | inputs that no worker so far could read |
 //! | `ol:{p7}:notes` | hash | what the partition's holders leave for those after them |

@@ -65,7 +65,7 @@ enum Life {
     /// Its code failed, and its state in memory is not to be trusted: it is folded anew before anything
     /// else happens in it (W5).
     Spoilt,
-    /// It cannot be read here, and what must not be lost is set aside (W6).
+    /// It cannot be read here, and what must not be lost is parked (W6).
     Stopped { parked: Parked, reason: String },
     /// There is no such kind of room, and nothing in the store that bears its name.
     Unknown,

@@ -15,7 +15,7 @@ pub(crate) const TRY: &str = "try:";
 pub(crate) enum Suspect {
     /// An input.
     Input(TopicId),
-    /// A room, while it was loaded, woken, or given what had been set aside for it.
+    /// A room, while it was loaded, woken, or given its parked inputs.
     Room(RoomName),
     /// A room, while it was written down.
     Written(RoomName),

@@ -195,7 +195,7 @@ pub async fn e1_a_log_is_read_from_where_one_stands(harness: &dyn Harness) {
     }
 }
 
-pub async fn w6_inputs_are_set_aside_and_taken_up(harness: &dyn Harness) {
+pub async fn w6_inputs_are_parked_and_taken_up(harness: &dyn Harness) {
     let store = harness.connect().await;
     let room = room("chat/lobby");
     let mut writer = Writer::of(&store, &room).await;

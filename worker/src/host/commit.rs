@@ -84,7 +84,7 @@ impl Host {
         }
     }
 
-    /// When the store shall say that the room wants to be woken. One in which something was set aside is
+    /// When the store shall say that the room wants to be woken. One with parked inputs is
     /// looked at by whoever takes the partition over, and goes on there if it can be read.
     fn wish_ms(&mut self, now_ms: u64, settings: &WorkerSettings) -> Option<u64> {
         match self.life {

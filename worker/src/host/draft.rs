@@ -16,9 +16,9 @@ pub(crate) struct Draft {
     /// number (A2).
     pub(crate) owed: BTreeMap<Member, u64>,
     pub(crate) signals: VecDeque<Payload>,
-    /// Inputs to set aside (W6).
+    /// Inputs to park (W6).
     pub(crate) park: Vec<Input>,
-    /// True if the inputs that had been set aside have been taken up.
+    /// True if the parked inputs have been taken up.
     pub(crate) unpark: bool,
 }
 

@@ -16,7 +16,7 @@ pub(crate) enum Loaded {
     Unreadable {
         /// Where its log ends.
         last: Pos,
-        /// What has been set aside for it.
+        /// Its parked inputs.
         parked: Vec<Input>,
         /// What cannot be read.
         reason: String,
@@ -24,7 +24,7 @@ pub(crate) enum Loaded {
 }
 
 impl Host {
-    /// Brings a room into memory, with the inputs that were set aside for it. `kind` is what its name
+    /// Brings a room into memory, with its parked inputs. `kind` is what its name
     /// says it is, if that is known here.
     pub(crate) fn load(
         name: RoomName,
@@ -95,14 +95,14 @@ impl Host {
         };
     }
 
-    /// True if a stopped room can be loaded anew: what has been drafted but for what is set aside, which it can
+    /// True if a stopped room can be loaded anew: what has been drafted but for parked inputs, which it can
     /// take up itself, has to be committed first.
     pub(crate) fn can_revive(&self) -> bool {
         let draft = &self.draft;
         draft.entries.is_empty() && draft.owed.is_empty() && !self.seats.is_dirty()
     }
 
-    /// Tries to bring a stopped room back. Returns the inputs that were set aside for it, if it runs again.
+    /// Tries to bring a stopped room back. Returns its parked inputs, if it runs again.
     pub(crate) fn revive(&mut self, kind: Option<Kind>, loaded: Loaded) -> Vec<Input> {
         let (host, mut inputs) = Host::load(self.name.clone(), kind, loaded, self.wake_ms);
         match host.life {

@@ -3,11 +3,11 @@ use std::collections::HashMap;
 use outlast_protocol::Sid;
 use outlast_store::{Input, Request};
 
-/// How many inputs of a stopped room are set aside that merely say whose sockets come and go. Beyond it
+/// The number of parked inputs of a room that merely say whose sockets come and go. Beyond it
 /// they are dropped: who is away may be shown wrongly until the next such input.
 const PRESENCE_MAX: usize = 10_000;
 
-/// What has been set aside in a room that cannot be read here (W6), so that it stays bounded however
+/// The parked inputs of a room that cannot be read here (W6), so that it stays bounded however
 /// long that lasts and however often its sessions come and go.
 #[derive(Default)]
 pub(super) struct Parked {
@@ -32,7 +32,7 @@ impl Parked {
         parked
     }
 
-    /// True if an input is to be set aside, behind those that were.
+    /// True if an input is to be parked, after those that are.
     pub(super) fn admits(&mut self, input: &Input) -> bool {
         let what = match input.request {
             Request::Attached { .. } | Request::Arrived => What::Attached,

@@ -166,7 +166,7 @@ impl Work {
 
 /// Something to do in a batch.
 pub(super) enum Task {
-    /// Was set aside before, and comes before anything else in its room.
+    /// Was parked, and comes before anything else in its room.
     Parked(Input),
     /// Was kept by a version that could not read it, and comes late.
     Kept(Input),

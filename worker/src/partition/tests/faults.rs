@@ -279,7 +279,7 @@ fn w6_what_must_not_be_lost_waits_for_a_version_that_can_read_the_room() {
 }
 
 #[test]
-fn w6_a_room_with_something_set_aside_goes_on_by_itself_where_it_can_be_read() {
+fn w6_a_room_with_parked_inputs_goes_on_by_itself_where_it_can_be_read() {
     let mut bench = Bench::new();
     bench.do_(7, Join);
     bench.do_(8, Join);
@@ -314,7 +314,7 @@ fn w6_a_room_with_something_set_aside_goes_on_by_itself_where_it_can_be_read() {
 }
 
 #[test]
-fn w6_what_is_set_aside_stays_bounded() {
+fn w6_parked_inputs_stay_bounded() {
     let mut bench = Bench::new();
     bench.do_(7, Join);
     newer(&mut bench);
@@ -338,7 +338,7 @@ fn w6_a_room_whose_log_cannot_be_read_is_left_alone() {
     let commit = bench.tell(7, 2, Request::Detached);
     assert_eq!(commit.rooms[0].prev, bench.log()[0].pos);
     assert_eq!(bench.room().load.parked.len(), 1);
-    // Whoever takes over knows what is set aside already.
+    // Whoever takes over knows what is parked already.
     for _ in 0..3 {
         bench.crash();
         bench.tell(7, 2, Request::Detached);
