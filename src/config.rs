@@ -36,7 +36,7 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     /// Where traces go, if anywhere.
     pub(crate) otlp_endpoint: Option<String>,
-    /// How long sockets have to move elsewhere; 0 where there is no elsewhere.
+    /// The time that sockets have to move elsewhere; 0 where there is no elsewhere.
     pub(crate) drain_ms: u64,
     /// The rest, each with its own default where it is used.
     pub(crate) flags: Flags,

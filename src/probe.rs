@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-/// How long each step of asking may take.
+/// The longest time that each step of asking may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// More of an answer is not read.
@@ -75,7 +75,7 @@ impl Probe {
     }
 }
 
-/// Who listens on every address is asked on the loopback.
+/// A listener on every address is asked on the loopback.
 fn reachable(listens: SocketAddr) -> SocketAddr {
     let ip = match listens.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),

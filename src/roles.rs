@@ -22,7 +22,7 @@ use crate::{
     waiting::Early,
 };
 
-/// How long the parts may take to end, once their sockets have moved.
+/// The longest time that the parts may take to end, once their sockets have moved.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves until the process is told to stop, then drains: the gateway first, since its clients still
@@ -190,7 +190,7 @@ impl Front {
     }
 }
 
-/// How long after the grace a room may hear of it at the latest (S7).
+/// The time after the grace by which a room has heard of it (S7).
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Starts rooms and sessions.

@@ -1,4 +1,4 @@
-//! How this process is, told to the operators who watch (B4).
+//! The state of this process, told to the operators who watch (B4).
 //!
 //! The room `stats/fleet` calls the roll while anybody watches, and each process that hears the call answers
 //! with what `/metrics` says. A process that hears no call does nothing.
@@ -26,13 +26,13 @@ pub(crate) use self::reporter::Who;
 
 /// Where processes report to.
 const ROOM: &str = "stats/fleet";
-/// How late a report may come, in milliseconds: by then the next call has been made.
+/// The longest delay of a report, in milliseconds: by then the next call has been made.
 const REPORT_WITHIN_MS: u64 = 2_000;
-/// How long the store may take for a report or a goodbye.
+/// The longest time that the store may take for a report or a goodbye.
 const APPEND_WITHIN: Duration = Duration::from_secs(1);
-/// How long after the last call somebody is taken to watch.
+/// The time after the last call for which somebody is taken to watch.
 const WATCHED_FOR: Duration = Duration::from_secs(5);
-/// How long to wait before the store is asked again to be listened to.
+/// The wait before listening to the store is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Returns the calls of the roll, until the process goes.

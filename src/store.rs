@@ -17,7 +17,7 @@ use crate::{
     config::Config,
 };
 
-/// How long the store may take to answer at the start (L5), beyond what it is waited for (L12).
+/// The longest time that the store may take to answer at the start (L5), beyond what it is waited for (L12).
 const CONNECT_WAIT: Duration = Duration::from_millis(4_500);
 
 pub(crate) async fn open(config: &Config) -> anyhow::Result<SharedStore> {
@@ -79,7 +79,7 @@ fn prefix(flags: &Flags) -> anyhow::Result<Prefix> {
     })
 }
 
-/// Who we are to Redis and whom we trust, from the files that the flags name.
+/// Returns our name at Redis and those whom we trust, from the files that the flags name.
 fn access(flags: &Flags) -> anyhow::Result<Access> {
     let read = |flag: &str, path: &Option<PathBuf>| {
         let Some(path) = path else { return Ok(None) };

@@ -28,7 +28,7 @@ pub(crate) fn keys(config: &Config) -> anyhow::Result<Option<Keys>> {
     Ok(all)
 }
 
-/// How clients are known.
+/// Returns the means by which clients are known.
 ///
 /// # Errors
 /// When there is no key, and anonymous clients are not allowed either.

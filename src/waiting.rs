@@ -24,16 +24,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{admin, config::Config, store};
 
-/// How long clients wait in the backlog before they are turned away: mostly the store is there by then.
+/// The time for which clients wait in the backlog before they are turned away: mostly the store is there by then.
 const SILENT_FOR: Duration = Duration::from_secs(1);
 
-/// How many connections are looked at at once; the others wait in the backlog.
+/// The number of connections that are looked at at once; the others wait in the backlog.
 const CONNECTIONS_MAX: usize = 256;
 
-/// How long one of them may take.
+/// The longest time that one of them may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long to wait when the system has no more sockets to give.
+/// The wait when the system has no more sockets to give.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// The listeners that are there before the store is (L12).

@@ -9,7 +9,7 @@ wire::frames! {
     pub enum ClientFrame {
         /// Makes a session (S1).
         "open" Open {
-            /// Who this is, as a JWT (H5).
+            /// The user, as a JWT (H5).
             #[serde(skip_serializing_if = "Option::is_none")]
             token: Option<String>,
             /// What the client calls itself, for people who read logs.
@@ -26,7 +26,7 @@ wire::frames! {
             /// A newer token of the same user (H5).
             #[serde(skip_serializing_if = "Option::is_none")]
             token: Option<String>,
-            /// How far the client has read in each of its rooms (R1).
+            /// The position up to which the client has read in each of its rooms (R1).
             #[serde(deserialize_with = "rooms")]
             rooms: BTreeMap<RoomName, Option<Pos>>,
         }

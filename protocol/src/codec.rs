@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{BadRoomName, ClientFrame, DEPTH_MAX, RoomName, ServerFrame, depth, wire::Tagged};
 
-/// How frames are written: the subprotocol that a client chose (H1).
+/// The encoding of frames: the subprotocol that a client chose (H1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Codec {
     /// Text frames, one JSON object each.

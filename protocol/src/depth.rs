@@ -1,4 +1,4 @@
-//! How deep a message nests, measured before anything is built from it.
+//! The depth to which a message nests, measured before anything is built from it.
 
 use crate::DEPTH_MAX;
 

@@ -34,8 +34,8 @@ pub type Member = u32;
 /// The largest number that JSON, MessagePack and JavaScript carry alike: 2⁵³ − 1.
 pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 
-/// How deep a frame may nest (F2). The frame itself is the first level.
+/// The depth to which a frame may nest (F2). The frame itself is the first level.
 pub const DEPTH_MAX: usize = 64;
 
-/// How many rooms one session may be in (A5), and so how many a `resume` may list.
+/// The number of rooms that one session may be in (A5), and so that a `resume` may list.
 pub const ROOMS_MAX: usize = 128;

@@ -18,7 +18,7 @@ wire::frames! {
             /// The session and its limits.
             #[serde(flatten)]
             welcome: Welcome,
-            /// How the client catches up in each room (R1).
+            /// The way in which the client catches up in each room (R1).
             rooms: BTreeMap<RoomName, CatchUp>,
         }
         /// The outcome of a join that the room took.
@@ -177,10 +177,10 @@ pub struct Welcome {
     pub sid: Sid,
     /// The secret that the next `resume` needs.
     pub key: String,
-    /// How many times a socket has been attached.
+    /// The number of times that a socket has been attached.
     #[serde(rename = "gen")]
     pub generation: u64,
-    /// How long the session outlives its socket, in milliseconds (S2).
+    /// The time for which the session outlives its socket, in milliseconds (S2).
     pub ttl_ms: u64,
     /// The longest silence of the server, in milliseconds (F1).
     pub heartbeat_ms: u64,
@@ -201,7 +201,7 @@ pub struct Limits {
     pub actions_per_s: u32,
 }
 
-/// How a client catches up in a room (R1).
+/// The way in which a client catches up in a room (R1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CatchUp {

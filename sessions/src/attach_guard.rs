@@ -8,11 +8,11 @@ use tokio::{runtime::Handle, sync::Semaphore, time::sleep};
 
 use crate::{SessionError, cas::retry, keys::KeyHash, machine::Session, records::Records};
 
-/// How many attaches may be waiting to be taken back at once. One more is left to its gateway's
+/// The number of attaches that may be waiting to be taken back at once. One more is left to its gateway's
 /// [`Audit`](crate::Audit).
 const UNSETTLED_MAX: usize = 16_384;
 
-/// How long a lost write may still take to happen. Taking it back earlier could come before it; what takes longer is
+/// The time in which a lost write may still happen. Taking it back earlier could come before it; what takes longer is
 /// found by the [`Audit`](crate::Audit).
 const LATE_WRITE: Duration = Duration::from_secs(1);
 

@@ -11,7 +11,7 @@ pub struct Attachment {
     pub sid: Sid,
     /// The secret that the next resume needs. It exists here and at the client, nowhere else.
     pub key: String,
-    /// How many sockets the session has had, this one included.
+    /// The number of sockets that the session has had, this one included.
     pub generation: u64,
     /// Whose session it is. Its token may have expired meanwhile; that is the caller's to judge (H6).
     pub identity: Identity,

@@ -12,13 +12,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Presence, SessionError, Sessions, telemetry};
 
-/// How many records are listed in one step.
+/// The number of records that are listed in one step.
 const PAGE: usize = 256;
 
 /// The pause behind each.
 const PAGE_PAUSE: Duration = Duration::from_millis(20);
 
-/// How many records without a socket are looked into in one pass. Those beyond wait for the next.
+/// The number of records without a socket that are looked into in one pass. Those beyond wait for the next.
 const SUSPECTS_MAX: usize = 4_096;
 
 /// Holds the records that name a gateway against its sockets, and the other way round (S9).

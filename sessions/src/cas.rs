@@ -9,13 +9,13 @@ use tokio::time::sleep;
 
 use crate::{SessionError, machine::Session, records::Records};
 
-/// How often a record is read again because somebody else has written it in between.
+/// The number of times that a record is read again because somebody else has written it in between.
 const ATTEMPTS_MAX: usize = 16;
 
-/// How often the store may leave a write without an answer before that is the answer.
+/// The number of times that the store may leave a write without an answer before that is the answer.
 const UNANSWERED_MAX: usize = 2;
 
-/// How long a lost connection to the store takes to be replaced, when the store is there.
+/// The time that a lost connection to the store takes to be replaced, when the store is there.
 const RECONNECT: Duration = Duration::from_millis(100);
 
 /// The pauses of [`insist`].

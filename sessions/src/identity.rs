@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// Who a session belongs to, as its newest token said (H5).
+/// The owner of a session, as its newest token said (H5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The user; a session never changes hands.

@@ -6,7 +6,7 @@ use outlast_store::NodeId;
 pub struct SessionInfo {
     /// Whose it is.
     pub user: String,
-    /// How many sockets it has had.
+    /// The number of sockets that it has had.
     pub generation: u64,
     /// True if it has one now.
     pub presence: Presence,
@@ -19,7 +19,7 @@ pub struct SessionInfo {
 pub enum Presence {
     /// It has.
     Attached {
-        /// Who holds it.
+        /// The gateway that holds it.
         gateway: NodeId,
     },
     /// It has lost it.

@@ -19,16 +19,16 @@ use shards::Shards;
 use sweep::Sweep;
 use unreadable::Unreadable;
 
-/// How often a keeper looks at its shards when there is nothing to do.
+/// The interval at which a keeper looks at its shards when there is nothing to do.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// How long it works on its shards before it sees to its leases again.
+/// The time that it works on its shards before it sees to its leases again.
 const WORK_FOR: Duration = Duration::from_millis(200);
 
-/// How often it counts the sessions that are without a socket.
+/// The interval at which it counts the sessions that are without a socket.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
-/// How many sessions of a shard it takes on at a time.
+/// The number of sessions of a shard that it takes on at a time.
 const PAGE: usize = 256;
 
 /// Keeps sessions until it is told to stop: detaches what dead gateways held, tells rooms who is away,

@@ -25,11 +25,11 @@ use crate::{
     keys::{KeyHash, Keys},
 };
 
-/// How long, on the store's clock, what is told to a room may take from the moment that it was decided:
+/// The longest time, on the store's clock, that what is told to a room may take from the moment that it was decided:
 /// later appends are refused. So a keeper that was stopped in between says nothing stale.
 pub(crate) const TELL_WITHIN_MS: u64 = 5_000;
 
-/// How long after a session was reclaimed its rooms are told so once more: later than anything can reach
+/// The time after which the rooms of a reclaimed session are told so once more: later than anything can reach
 /// them that a keeper decided on before, even if writing the reclaim took its time too.
 const RETELL_AFTER_MS: u64 = 2 * TELL_WITHIN_MS;
 
@@ -38,7 +38,7 @@ const RETELL_AFTER_MS: u64 = 2 * TELL_WITHIN_MS;
 pub(crate) struct Session {
     /// Whose it is.
     pub(crate) identity: Identity,
-    /// How many sockets it has had (S1).
+    /// The number of sockets that it has had (S1).
     #[serde(rename = "gen")]
     pub(crate) generation: u64,
     /// What opens it (S3).
@@ -56,7 +56,7 @@ pub(crate) struct Session {
 pub(crate) enum Phase {
     /// It has a socket.
     Attached {
-        /// Who holds the socket.
+        /// The gateway that holds the socket.
         gateway: NodeId,
         /// When its rooms have to be told once more that it is here: it was reclaimed, and until then a
         /// keeper may have been telling them otherwise.
@@ -294,7 +294,7 @@ impl Session {
         }
     }
 
-    /// Who holds its socket.
+    /// Returns the gateway that holds its socket.
     pub(crate) fn gateway(&self) -> Option<&NodeId> {
         match &self.life {
             Phase::Attached { gateway, .. } => Some(gateway),

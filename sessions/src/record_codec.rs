@@ -1,4 +1,4 @@
-//! How a session is written down: versioned JSON.
+//! The format of a session in the store: versioned JSON.
 //!
 //! A change that this version could not read raises [`VERSION`]; then for one release both have to be
 //! read, since gateways and keepers of two versions run side by side while a fleet is upgraded.

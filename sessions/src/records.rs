@@ -17,10 +17,10 @@ use crate::{
     terms::Counting,
 };
 
-/// How many inputs go into one append.
+/// The number of inputs that go into one append.
 const APPEND_MAX: usize = 256;
 
-/// How many records are held against their indexes in one step: Redis serves nobody else meanwhile.
+/// The number of records that are held against their indexes in one step: Redis serves nobody else meanwhile.
 pub(crate) const MEND_MAX: usize = 64;
 
 /// The sessions of a store, as records.
@@ -62,7 +62,7 @@ impl Records {
         }
     }
 
-    /// How sessions live in this store.
+    /// Returns the settings of sessions as they count in this store.
     pub(crate) fn settings(&self) -> SessionSettings {
         let Terms { ttl_ms, grace_ms } = self.terms.get();
         SessionSettings {

@@ -28,7 +28,7 @@ pub struct Sessions {
     nudges: Arc<Semaphore>,
 }
 
-/// How many nudges may be under way at once: one more is not sent.
+/// The number of nudges that may be under way at once: one more is not sent.
 const NUDGES_MAX: usize = 4_096;
 
 impl Sessions {
@@ -42,12 +42,12 @@ impl Sessions {
         }
     }
 
-    /// How long a session may be without a socket before anybody is told (S7).
+    /// Returns the time that a session may be without a socket before anybody is told (S7).
     pub fn grace(&self) -> Duration {
         Duration::from_millis(self.shelf.settings().grace_ms)
     }
 
-    /// How long a session outlives its socket (S2).
+    /// Returns the time for which a session outlives its socket (S2).
     pub fn ttl(&self) -> Duration {
         Duration::from_millis(self.shelf.settings().ttl_ms)
     }

@@ -7,7 +7,7 @@ use outlast_store::Terms;
 
 use crate::SessionSettings;
 
-/// How long sessions live, as it counts for the whole store (L10): what this process was given, until the
+/// The times that sessions live, as they count for the whole store (L10): what this process was given, until the
 /// store says otherwise. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Counting {

@@ -7,21 +7,21 @@ use outlast_protocol::RoomName;
 use super::problem::Problem;
 use crate::config::Config;
 
-/// Who may use the API on one listener.
+/// The callers that may use the API on one listener.
 #[derive(Clone)]
 pub(crate) enum AccessPolicy {
-    /// Who has a token with the claim `admin`.
+    /// Those with a token that has the claim `admin`.
     Tokens(Auth),
-    /// Who sits at this machine: the listener is on loopback, and there is no key to check tokens with.
+    /// Those at this machine: the listener is on loopback, and there is no key to check tokens with.
     Local,
     /// Nobody: there is no key to check tokens with, and the listener can be reached from elsewhere.
     Nobody,
 }
 
-/// Who calls.
+/// The caller.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Caller {
-    /// Who the token names.
+    /// The user that the token names.
     pub(super) user: String,
     /// The patterns of rooms that the token is good for; every room, when there are none.
     rooms: Option<Vec<String>>,
@@ -44,7 +44,7 @@ impl AccessPolicy {
         (keys.is_some() || tried_out).then(|| AccessPolicy::at(config.listen, keys))
     }
 
-    /// Who sends a request with these headers.
+    /// Returns the sender of a request with these headers.
     ///
     /// # Errors
     /// 401 without a token that is good, 403 where one that is good does not do.

@@ -19,18 +19,18 @@ pub(super) struct RoomClient {
     waiting: Mutex<HashMap<Asked, Vec<oneshot::Sender<Answer>>>>,
 }
 
-/// Who asks which room.
+/// The caller, and the room that it asks.
 type Asked = (Sid, RoomName);
 
-/// How many may wait at once; one more is told `busy`.
+/// The number that may wait at once; one more is told `busy`.
 const WAITING_MAX: usize = 1_024;
-/// How long a room may take before it is asked again: rooms tell repetitions.
+/// The time that a room has before it is asked again: rooms tell repetitions.
 const PATIENCE: Duration = Duration::from_millis(2_500);
-/// How often it is asked: for longer than a worker takes to follow a dead one (W4).
+/// The number of times that it is asked: for longer than a worker takes to follow a dead one (W4).
 const ASKS_MAX: usize = 4;
-/// How long what is asked may take to reach the room's topic, in milliseconds.
+/// The longest time in which a request may reach the room's topic, in milliseconds.
 const APPEND_WITHIN_MS: u64 = 10_000;
-/// How long to wait before the store is asked again.
+/// The wait before the store is asked again.
 const RETRY: Duration = Duration::from_millis(500);
 
 impl RoomClient {

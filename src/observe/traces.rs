@@ -28,10 +28,10 @@ use self::{
 };
 use crate::cli::RoleName;
 
-/// How long the end of the process waits for the collector.
+/// The longest wait for the collector at the end of the process.
 const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
-/// How many spans wait for the collector, unless `OTEL_BSP_MAX_QUEUE_SIZE` says so.
+/// The number of spans that may wait for the collector, unless `OTEL_BSP_MAX_QUEUE_SIZE` says so.
 const QUEUE_SPANS: usize = 2_048;
 
 /// The export of traces.
@@ -134,7 +134,7 @@ fn queue_spans() -> usize {
         .unwrap_or(QUEUE_SPANS)
 }
 
-/// Who says it. What the environment says of that (`OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`) wins.
+/// Returns the process that says it. What the environment says of that (`OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`) wins.
 fn resource(role: RoleName) -> Resource {
     let name = match role {
         RoleName::All => "outlast".to_owned(),

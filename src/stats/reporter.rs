@@ -51,7 +51,7 @@ impl Reporter {
         self.who.id.to_string()
     }
 
-    /// How the process is now, and what it has counted since the last report.
+    /// The state of the process, and what it has counted since the last report.
     pub(super) fn report(&mut self, partitions: u32, now: Instant) -> Report {
         let text = self.metrics.render();
         let figures = Figures::read(&Metrics::new(&text));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take that has no bound of its own, on a machine that is busy with other things.
+/// The longest time that anything may take that has no bound of its own, on a machine that is busy with other things.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 const POLL: Duration = Duration::from_millis(10);

@@ -18,7 +18,7 @@ impl Process {
         self.0.id()
     }
 
-    /// How it ended, if it has.
+    /// Returns the status with which it ended, if it has.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().unwrap()
     }

@@ -69,7 +69,7 @@ struct Shared {
     coming: Mutex<Option<(Instant, Hitch)>>,
     /// A connection that sends this is held up for as long as it stands here.
     mark: watch::Sender<Option<Vec<u8>>>,
-    /// How many connections have been held up.
+    /// The number of connections that have been held up.
     held: watch::Sender<usize>,
 }
 
@@ -109,7 +109,7 @@ impl Proxy {
         self.address.to_string()
     }
 
-    /// How many connections there are.
+    /// Returns the number of connections.
     pub fn connections(&self) -> usize {
         self.lines().len()
     }

@@ -8,18 +8,18 @@ use tracing::Instrument;
 use super::{PAGE, Work, failure_detector::FailureDetector, unreadable::Unreadable};
 use crate::{SessionSettings, due::lose, records::Records, telemetry};
 
-/// How long any member of the fleet may be silent, in milliseconds, before it is struck off for
+/// The time that any member of the fleet may be silent, in milliseconds, before it is struck off for
 /// tidiness' sake.
 const FORGOTTEN_MS: u64 = 60_000;
 
-/// How long what a dead gateway held is left alone at most, in milliseconds: of a herd nearly all are back at another
+/// The longest time for which what a dead gateway held is left alone, in milliseconds: of a herd nearly all are back at another
 /// gateway by then, and nothing is written for those.
 const LEFT_ALONE_MS: u64 = 2_500;
 
 /// Gateways that died, and what they held.
 #[derive(Debug, Default)]
 pub(super) struct DeadGateways {
-    /// Who has been silent.
+    /// The gateways that have been silent.
     pub(super) silence: FailureDetector,
     heartbeats: Heartbeats,
     /// Gateways that were silent while they held sessions, and that have not been struck off since; and whether

@@ -1,20 +1,20 @@
-//! Who has been silent for too long. Pure: the time is that of the store, and comes with each poll.
+//! The gateways that have been silent for too long. Pure: the time is that of the store, and comes with each poll.
 
 use std::collections::HashMap;
 
 use outlast_store::{Node, NodeId, Role};
 
-/// How long a gateway may be silent before it counts as dead.
+/// The time that a gateway may be silent before it counts as dead.
 const SILENCE_MS: u64 = 1_500;
 
-/// How often gateways beat. One that was heard of at some moment may have lived for so much longer.
+/// The interval of heartbeats of gateways. One that was heard of at some moment may have lived for so much longer.
 const BEAT_MS: u64 = 400;
 
 /// Polls further apart than this are not continuous: a gateway that was heard of in the one, and beat
 /// on time, might look dead in the other.
 const GAP_MS: u64 = SILENCE_MS - BEAT_MS - 100;
 
-/// How long a gateway is remembered that was struck off, perhaps by another keeper.
+/// The time for which a gateway is remembered that was struck off, perhaps by another keeper.
 const REMEMBERED_MS: u64 = 600_000;
 
 /// A keeper's memory of when it heard of whom.

@@ -16,7 +16,7 @@ pub(super) struct Sweep {
     shards: BTreeMap<ShardId, Walk>,
 }
 
-/// How far it is with one shard.
+/// The progress with one shard.
 #[derive(Debug)]
 struct Walk {
     began: Instant,

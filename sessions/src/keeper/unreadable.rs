@@ -5,7 +5,7 @@ use outlast_protocol::Sid;
 
 use crate::telemetry;
 
-/// How many are remembered. Beyond that all are forgotten, found again and complained of again.
+/// The number that is remembered. Beyond that all are forgotten, found again and complained of again.
 const REMEMBERED_MAX: usize = 10_000;
 
 /// Sessions whose records this version cannot read. They are left to keepers of the version that can,
@@ -14,7 +14,7 @@ const REMEMBERED_MAX: usize = 10_000;
 pub(super) struct Unreadable(HashSet<Sid>);
 
 impl Unreadable {
-    /// How many there are: by so much more has to be asked for to get a page of others.
+    /// Returns the number of them: so many more have to be asked for to get a page of others.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

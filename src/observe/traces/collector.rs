@@ -5,7 +5,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response, hyper::HyperClient};
 use tokio::runtime::Handle;
 
-/// How long one request may take.
+/// The longest time that one request may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The way to the collector. Batches are put together on a thread of their own, which has no part in the

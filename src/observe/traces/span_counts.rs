@@ -24,7 +24,7 @@ pub(in crate::observe) fn count_from_start() {
     }
 }
 
-/// How long nothing more is said after a line that spans are lost; twice as long after each further one.
+/// The silence after a line that spans are lost; twice as long after each further one.
 const SAY_AFTER: Duration = Duration::from_secs(60);
 
 /// And no longer than that: a collector that is never there is a line an hour.

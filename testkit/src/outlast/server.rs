@@ -20,7 +20,7 @@ pub struct Server {
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<String>>);
 
-/// How a process ended by itself.
+/// The end of a process that ended by itself.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Exit {

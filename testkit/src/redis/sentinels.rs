@@ -27,7 +27,7 @@ pub struct Sentinels {
 
 const NAME: &str = "main";
 
-/// Who may do what at sentinels that ask: nobody without a name; we, no more than docs/redis.md says; and
+/// The rights at sentinels that ask: nobody without a name; we, no more than docs/redis.md says; and
 /// they themselves among each other.
 const SENTINEL_USERS: &str = "\
 user default off

@@ -19,7 +19,7 @@ pub struct RedisServer {
     launch: Launch,
 }
 
-/// How a server is started, the first time and again.
+/// The way in which a server is started, the first time and again.
 #[derive(Debug)]
 pub struct Launch {
     host: String,

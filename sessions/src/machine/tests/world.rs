@@ -56,7 +56,7 @@ impl Seat {
         self.member = true;
     }
 
-    /// Who has left is not away any more.
+    /// A session that has left is not away any more.
     fn leave(&mut self) {
         self.member = false;
         self.away = false;
@@ -90,10 +90,10 @@ pub(super) struct World {
     pub(super) now_ms: u64,
     /// None once it has been deleted.
     pub(super) session: Option<Session>,
-    /// How many keys have been drawn, and the two that work.
+    /// The number of keys that have been drawn, and the two that work.
     keys: usize,
     working: BTreeSet<usize>,
-    /// Who got which generation, from 1.
+    /// The gateways that got the generations, from 1.
     sockets: Vec<NodeId>,
     /// The rooms that it has joined and not left, as far as it was allowed to.
     pub(super) joined: BTreeSet<RoomName>,
