@@ -31,9 +31,9 @@ impl RecordIndexes {
 /// What was wrong with a record's places in the indexes, and is right now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mended {
-    /// How many entries went that the record does not bear out.
+    /// The number of entries that went, since the record does not bear them out.
     pub removed: u8,
-    /// How many entries came that were missing or wrong.
+    /// The number of entries that came, since they were missing or wrong.
     pub restored: u8,
 }
 
@@ -44,7 +44,7 @@ impl Mended {
     }
 }
 
-/// Who holds a record's socket.
+/// The holder of a record's socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The record's version.
@@ -79,7 +79,7 @@ pub trait Audits {
     async fn mend(&self, shard: ShardId, seen: &[RecordIndexes])
     -> Result<Vec<Mended>, StoreError>;
 
-    /// Who holds the socket of each of these records; `None` for a record that is not there.
+    /// Returns the holder of the socket of each of these records; `None` for a record that is not there.
     async fn holders(
         &self,
         shard: ShardId,

@@ -1,4 +1,4 @@
-//! Who should hold which leases: the pure planning that workers and keepers share.
+//! The fair division of leases: the pure planning that workers and keepers share.
 //!
 //! Everybody looks at the same leases and the same list of the living, and so comes to the same plan
 //! without talking: free leases go, one by one, to whoever holds the fewest. Where the looks differ, two
@@ -11,7 +11,7 @@ use std::{
 
 use crate::{LeaseHolder, LeaseName, Node, NodeId, Role};
 
-/// How long a lease may stay free before anybody takes it, whoever was meant to.
+/// The time that a lease may stay free before anybody takes it, whoever was meant to.
 pub const PATIENCE: Duration = Duration::from_millis(300);
 
 /// What one process does about leases next.
@@ -75,7 +75,7 @@ impl Balance {
         }
     }
 
-    /// How many leases each living process holds.
+    /// Returns the number of leases that each living process holds.
     fn count<'a>(
         &'a self,
         live: &'a [NodeId],
@@ -112,7 +112,7 @@ impl Balance {
     }
 }
 
-/// Who of `members` has this role and was heard of within `within_ms`.
+/// Returns those of `members` that have this role and were heard of within `within_ms`.
 pub fn live(members: &[Node], role: Role, now_ms: u64, within_ms: u64) -> Vec<NodeId> {
     members
         .iter()

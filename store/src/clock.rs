@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::telemetry;
 
-/// How far a clock may be from what elapsed time leads to expect: beyond it, in milliseconds, it has jumped (T2).
+/// The difference from what elapsed time leads to expect, in milliseconds, beyond which a clock has jumped (T2).
 pub(crate) const JUMP_MS: u64 = 1_000;
 
 /// A difference to the time of day is worked off by one part in so many (T3).
@@ -14,7 +14,7 @@ pub(crate) const PACE: u64 = 50;
 /// A smaller difference than this is left, in milliseconds.
 const CLOSE_MS: u128 = 20;
 
-/// How long this machine has been up, while it slept included. It never goes back, and nobody sets it.
+/// Returns the time for which this machine has been up, while it slept included. It never goes back, and nobody sets it.
 #[cfg(target_os = "linux")]
 pub(crate) fn elapsed() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
@@ -120,7 +120,7 @@ pub(crate) struct Timeline {
     pace: Pace,
 }
 
-/// How fast a timeline goes.
+/// The speed of a timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
     Even,

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Entry, Input, NodeId, PartitionId, Reply, Seat, StoreError, TopicId};
 
-/// How far a partition has got. Each commit moves it from the one it expects to a new one, so that a
+/// The progress of a partition. Each commit moves it from the one it expects to a new one, so that a
 /// commit whose answer was lost is told from one that never happened (W2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursor {
     /// The last topic entry that was applied.
     pub topic: TopicId,
-    /// How many commits there have been.
+    /// The number of commits so far.
     pub commits: u64,
     /// The random number of the newest commit.
     pub tag: u64,
@@ -58,7 +58,7 @@ pub struct Commit {
     pub replies: Vec<(NodeId, Reply)>,
     /// Topic entries that this version cannot read, kept as they are (W6), behind those that are.
     pub unread: Vec<String>,
-    /// How many of those that were kept this commit takes up again: so many of the oldest are dropped,
+    /// The number of those that were kept that this commit takes up again: so many of the oldest are dropped,
     /// before any is added.
     pub reread: usize,
     /// Notes that go with it, by their names: it shows that they say nothing any more.
@@ -86,7 +86,7 @@ pub struct RoomCommit {
     pub trim_below: Option<u64>,
     /// When the room wants to be woken, on the store's clock; replaces what was there.
     pub wake_ms: Option<u64>,
-    /// How long the room's keys may stay from now on, in milliseconds: set when its last member leaves
+    /// The time for which the room's keys may stay from now on, in milliseconds: set when its last member leaves
     /// (E2); `None` keeps them for good.
     pub ttl_ms: Option<u64>,
     /// Inputs to park for a version that can read this room (W6), after those that are.
@@ -128,7 +128,7 @@ pub struct RoomLoad {
     pub last: Pos,
     /// The log's first `off`; 0 when it has no entry.
     pub first_off: u64,
-    /// Who sits where.
+    /// The seats, by session.
     pub seats: Vec<(Sid, Seat)>,
     /// What the host kept besides.
     pub head: Option<String>,

@@ -1,4 +1,4 @@
-//! Who is alive, as one observer sees it. Pure.
+//! The living processes, as one observer sees them. Pure.
 
 use std::collections::HashMap;
 

@@ -66,7 +66,7 @@ pub enum Request {
     Join {
         /// The action's number.
         n: u64,
-        /// Who the session's token names.
+        /// The user that the session's token names.
         user: String,
         /// What the client said along with it.
         data: Option<Payload>,
@@ -109,7 +109,7 @@ pub enum Request {
     /// number 1, as often as it is asked (A6).
     #[serde(rename = "post")]
     Post {
-        /// Who the caller's token names.
+        /// The user that the caller's token names.
         user: String,
         /// What is asked.
         data: Payload,

@@ -9,7 +9,7 @@ pub struct PartitionId(pub u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ShardId(pub u16);
 
-/// How a store is divided; fixed when it is created (L3).
+/// The division of a store; fixed when it is created (L3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     /// P, how many partitions the rooms are divided into; at least 1.

@@ -30,16 +30,16 @@ pub struct Lease {
     pub wary_ms: u64,
 }
 
-/// How things stand with one lease.
+/// The state of one lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseHolder {
     /// Which lease.
     pub name: LeaseName,
-    /// Who holds it, if anybody does.
+    /// The holder, if there is one.
     pub owner: Option<NodeId>,
 }
 
-/// Who may do what, on the store's clock.
+/// The rights to partitions and shards, on the store's clock.
 #[async_trait]
 pub trait Leases {
     /// Claims a lease that nobody holds; `None` when somebody does (also when that is `owner` itself).
@@ -61,6 +61,6 @@ pub trait Leases {
     /// Gives a lease up at once, and announces that. Nothing happens when it is no longer held.
     async fn release(&self, name: LeaseName, epoch: u64) -> Result<(), StoreError>;
 
-    /// How things stand with each of these leases.
+    /// Returns the state of each of these leases.
     async fn lease_holders(&self, names: &[LeaseName]) -> Result<Vec<LeaseHolder>, StoreError>;
 }

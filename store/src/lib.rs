@@ -78,7 +78,7 @@ pub trait Store:
     + Sync
     + 'static
 {
-    /// How many partitions and shards this store was created with (L3).
+    /// Returns the numbers of partitions and shards that this store was created with (L3).
     fn layout(&self) -> Layout;
 
     /// The store's time, in milliseconds since the epoch, as this process knows it without asking (T1).

@@ -27,7 +27,7 @@ pub struct RecordRead {
 pub struct Group {
     /// Its name; it must lie in the record's shard.
     pub name: String,
-    /// How many records it may hold.
+    /// The number of records that it may hold.
     pub max: usize,
 }
 
@@ -75,7 +75,7 @@ pub trait Records {
     /// Up to `max` records that are due, the longest due first.
     async fn due(&self, shard: ShardId, max: usize) -> Result<Vec<Sid>, StoreError>;
 
-    /// How many records have a deadline, be it past or to come.
+    /// Returns the number of records with a deadline, be it past or to come.
     async fn waiting(&self, shard: ShardId) -> Result<u64, StoreError>;
 
     /// Every gateway that owns a record of this shard.

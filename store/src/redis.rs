@@ -92,28 +92,28 @@ pub use self::{
     prefix::{NotAPrefix, Prefix},
 };
 
-/// How this process deals with Redis.
+/// The settings of a Redis store.
 #[derive(Debug, Clone)]
 pub struct RedisSettings {
-    /// Who we are to Redis, and whom we take for it.
+    /// Our identity at Redis, and the servers that we take for it.
     pub access: Access,
     /// What every key and channel begins with.
     pub prefix: Prefix,
     /// What tells the addresses of a name; this machine's resolver without.
     pub names: Option<Resolver>,
-    /// How long a command may take before its answer is given up, in milliseconds.
+    /// The time after which the answer to a command is given up, in milliseconds.
     pub command_timeout_ms: u64,
-    /// How often an idle connection is tried, in milliseconds.
+    /// The interval at which an idle connection is tried, in milliseconds.
     pub probe_ms: u64,
-    /// How long a Redis that cannot be reached is waited for at the start, in milliseconds; 3 s at least, so that
+    /// The wait at the start for a Redis that cannot be reached, in milliseconds; 3 s at least, so that
     /// both may be started together (L12).
     pub start_wait_ms: u64,
-    /// How many inputs may lie in one partition's topic before appends are refused.
+    /// The number of inputs that may lie in one partition's topic before appends are refused.
     pub topic_entries_max: usize,
     /// From which part of Redis's `maxmemory` on appends are refused, so that what was taken in can
     /// still be committed.
     pub intake_memory_percent: u64,
-    /// How many bytes of announcements may lie unheard in this process before they are dropped.
+    /// The number of bytes of announcements that may lie unheard in this process before they are dropped.
     pub inbox_bytes_max: usize,
 }
 
@@ -268,7 +268,7 @@ impl Store for Redis {
     }
 }
 
-/// How long one attempt to connect may take, greetings included.
+/// The longest time that one attempt to connect may take, greetings included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What TIME answers, in milliseconds since the epoch.

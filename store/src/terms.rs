@@ -2,12 +2,12 @@ use async_trait::async_trait;
 
 use crate::StoreError;
 
-/// How long sessions live without a socket: kept in the store, so that all of its processes go by the same.
+/// The times for which sessions live without a socket: kept in the store, so that all of its processes go by the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
-    /// How long a session outlives its socket, in milliseconds (S2).
+    /// The time for which a session outlives its socket, in milliseconds (S2).
     pub ttl_ms: u64,
-    /// How long a session may be without a socket before its rooms are told, in milliseconds (S7).
+    /// The time that a session may be without a socket before its rooms are told, in milliseconds (S7).
     pub grace_ms: u64,
 }
 

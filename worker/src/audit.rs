@@ -14,13 +14,13 @@ use crate::{
     telemetry,
 };
 
-/// How many records are asked for in one step.
+/// The number of records that are asked for in one step.
 const AT_ONCE: usize = 64;
 
-/// How many members are remembered from one walk to the next. Those beyond are found by a later one.
+/// The number of members that are remembered from one walk to the next. Those beyond are found by a later one.
 const FINDINGS_MAX: usize = 65_536;
 
-/// How long, on the store's clock, what is found may take to be told.
+/// The longest time, on the store's clock, that what is found may take to be told.
 const TELL_WITHIN_MS: u64 = 5_000;
 
 /// A task that looks members up which a partition's worker has not heard of for long (S10). Ends when it is dropped.

@@ -11,7 +11,7 @@ pub(crate) struct Batch {
     /// The rooms' only source of chance.
     pub(crate) rng: StdRng,
     pub(crate) replies: Vec<(NodeId, Reply)>,
-    /// How much the commit holds by now, about, in bytes.
+    /// About the size of the commit so far, in bytes.
     pub(crate) bytes: usize,
 }
 

@@ -58,7 +58,7 @@ pub(crate) struct Host {
     barred: bool,
 }
 
-/// How a room is.
+/// The state of a room in memory.
 enum Life {
     /// It runs.
     Running(LiveRoom),

@@ -92,7 +92,7 @@ impl Drop for Trouble {
     }
 }
 
-/// How often a store is asked whether it answers, and how soon it has to.
+/// The interval at which a store is asked, and the time that it has to answer.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 

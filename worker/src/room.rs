@@ -136,7 +136,7 @@ pub enum Input<J, A> {
     Join {
         /// What the room calls it from now on.
         member: Member,
-        /// Who its token names.
+        /// The user that its token names.
         user: String,
         /// What it says.
         data: J,

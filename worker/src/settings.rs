@@ -1,20 +1,20 @@
-/// How a worker runs rooms.
+/// The settings of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerSettings {
-    /// How long a partition stays with a worker that has fallen silent, in milliseconds (W4).
+    /// The time for which a partition stays with a worker that has fallen silent, in milliseconds (W4).
     pub lease_ms: u64,
-    /// How many of its newest entries a room's log keeps (E2). It may hold a fifth more.
+    /// The number of newest entries that a room's log keeps (E2). It may hold a fifth more.
     pub log_entries: u64,
-    /// How old an entry gets before it may go, in milliseconds (E2).
+    /// The age at which an entry may go, in milliseconds (E2).
     pub log_age_ms: u64,
-    /// How long a room without members stays in the store, in milliseconds (E2).
+    /// The time for which a room without members stays in the store, in milliseconds (E2).
     pub room_ttl_ms: u64,
-    /// How many inputs one commit may take up.
+    /// The number of inputs that one commit may take up.
     pub batch_max: usize,
-    /// How often members who are silent are held against their sessions' records, in milliseconds; never, when
+    /// The interval at which members who are silent are held against their sessions' records, in milliseconds; never, when
     /// there is none (S10).
     pub audit_ms: Option<u64>,
-    /// How long one call into a room's code may take, in milliseconds (W11).
+    /// The longest time that one call into a room's code may take, in milliseconds (W11).
     pub step_ms: u64,
     /// After how many entries a room's state is written down, at the latest.
     pub snapshot_every: u64,
@@ -39,13 +39,13 @@ impl Default for WorkerSettings {
 const AUDITS_WITHOUT_ROOM: u64 = 20;
 
 impl WorkerSettings {
-    /// How long a room with members may be in nobody's memory, in milliseconds: only there it is audited (S10).
+    /// Returns the time that a room with members may be in nobody's memory, in milliseconds: only there it is audited (S10).
     pub(crate) fn look_ms(&self) -> Option<u64> {
         self.audit_ms
             .map(|audit_ms| audit_ms.saturating_mul(AUDITS_WITHOUT_ROOM))
     }
 
-    /// How many entries may stand behind a snapshot: few enough that trimming, which happens along with
+    /// Returns the number of entries that may follow a snapshot: few enough that trimming, which happens along with
     /// snapshots, keeps the log near its bound.
     pub(crate) fn snapshot_due(&self) -> u64 {
         self.snapshot_every.min(self.log_entries / 5).max(1)

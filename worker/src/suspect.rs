@@ -3,8 +3,8 @@
 use outlast_protocol::RoomName;
 use outlast_store::{NoteChange, TopicId};
 
-/// How often something is tried under which holders die, before it is tried no more: along with others, and four times
-/// alone. Whoever is killed for another reason in the very moments of all five is rare enough.
+/// The number of times that something is tried under which holders die: along with others, and four times alone. A
+/// holder that is killed for another reason in the very moments of all five is rare enough.
 pub(crate) const TRIES_MAX: u32 = 5;
 
 /// What the notes of suspects begin with.

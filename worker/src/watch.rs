@@ -1,4 +1,4 @@
-//! How long a room's code takes, seen from a thread of its own: what does not come back cannot tell (W11).
+//! The time that a room's code takes, seen from a thread of its own: what does not come back cannot tell (W11).
 //!
 //! Time is counted in the watchdog's own ticks, so that a process that was stopped, or a machine that slept, is not taken
 //! for a room that loops; nor is one whose thread gets no processor, since what it waits for that hardly counts.
@@ -24,7 +24,7 @@ use tokio::{
 use self::processor::{Thread, Usage};
 use crate::suspect::Suspect;
 
-/// How many ticks the longest step has.
+/// The number of ticks of the longest step.
 pub(crate) const TICKS_PER_STEP: u64 = 20;
 
 /// After how many ticks of one step a process ends.
@@ -33,7 +33,7 @@ pub(crate) const TICKS_UNTIL_LOST: u64 = 5 * TICKS_PER_STEP;
 /// Of so many ticks in which a step's thread mostly waited for a processor one counts.
 const TICKS_WAITED: u64 = 4;
 
-/// How many ticks more a process has to hand over what it holds.
+/// The number of further ticks that a process has to hand over what it holds.
 const TICKS_TO_HAND_OVER: u64 = 3 * TICKS_PER_STEP;
 
 /// What one partition's rooms are doing.
@@ -158,7 +158,7 @@ impl Watch {
         if seen.step == step { seen.ticks } else { 0 }
     }
 
-    /// How many times something has begun or ended.
+    /// Returns the number of times that something has begun or ended.
     pub(crate) fn steps(&self) -> u64 {
         self.step.load(SeqCst)
     }

@@ -29,7 +29,7 @@ use crate::{
     watch::{Overrun, TICKS_PER_STEP, TICKS_UNTIL_LOST, Watch, Watchdog},
 };
 
-/// How many heartbeats fit into a lease.
+/// The number of heartbeats that fit into a lease.
 const BEATS_PER_LEASE: u32 = 5;
 
 /// For how many leases a worker may be silent before the others strike it off.

@@ -18,7 +18,7 @@ pub const LONG: Duration = Duration::from_secs(600);
 
 pub const NEVER: Deadline = Deadline(u64::MAX >> 12);
 
-/// Who holds a partition and commits.
+/// A worker that holds a partition and commits.
 pub struct Writer {
     pub store: SharedStore,
     pub partition: PartitionId,

@@ -35,7 +35,7 @@ pub(super) struct Appended {
     text: String,
 }
 
-/// How many entries a partition's topic holds: what its rooms can work off in some seconds. Beyond
+/// The number of entries that a partition's topic holds: what its rooms can work off in some seconds. Beyond
 /// it, clients are better told to wait.
 const TOPIC_MAX: u64 = 100_000;
 
@@ -184,7 +184,7 @@ fn up_to(PartitionId(p): PartitionId, to: TopicId) -> RangeInclusive<(u16, u64, 
 struct TopicEnd {
     /// The last id that was ever given, whether or not the entry is still there.
     last: TopicId,
-    /// How many entries there are.
+    /// The number of entries.
     len: u64,
 }
 

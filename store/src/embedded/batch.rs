@@ -31,7 +31,7 @@ pub(super) enum Durability {
     Durable,
 }
 
-/// How many appends may wait for a durable batch before one is made for them.
+/// The number of appends that may wait for a durable batch before one is made for them.
 const UNSAVED_MAX: usize = 4096;
 
 impl<'a> Batch<'a> {

@@ -25,7 +25,7 @@ pub(super) struct SavedClock {
     pub(super) day_ms: u64,
     /// Which start of the machine that was in; 0 where it is not known.
     pub(super) boot: u64,
-    /// How long the machine had been up.
+    /// The time for which the machine had been up.
     pub(super) up_ms: u64,
 }
 

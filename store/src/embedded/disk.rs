@@ -49,7 +49,7 @@ struct Failure {
     at: Instant,
 }
 
-/// How long a disk that failed is left alone.
+/// The time for which a disk that failed is left alone.
 const REST: Duration = Duration::from_millis(500);
 
 impl Disk {
@@ -118,7 +118,7 @@ impl Disk {
         self.unsaved.lock().extend(entries);
     }
 
-    /// How many entries wait for a durable batch.
+    /// Returns the number of entries that wait for a durable batch.
     pub(super) fn unsaved_len(&self) -> usize {
         self.unsaved.lock().len()
     }

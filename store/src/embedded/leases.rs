@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{Lease, LeaseHolder, LeaseName, Leases, NodeId, Nudge, StoreError, StoreEvent};
 
-/// Who holds what. It lies in memory: every holder lives in this process, so when the store is opened
+/// The holders of leases. They lie in memory: every holder lives in this process, so when the store is opened
 /// again there is nobody left who could hold anything.
 #[derive(Debug, Default)]
 pub(super) struct LeaseBook(Mutex<HashMap<LeaseName, Grant>>);

@@ -122,12 +122,12 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Queued {
     waiting: VecDeque<StoreEvent>,
-    /// How many bytes are waiting.
+    /// The number of bytes that wait.
     bytes: usize,
     missed: bool,
 }
 
-/// How many bytes may wait for a listener, unless it is one announcement alone.
+/// The number of bytes that may wait for a listener, unless it is one announcement alone.
 const BYTES_MAX: usize = 32 << 20;
 
 impl Queue {

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use super::Embedded;
 use crate::{HeartbeatReply, Membership, Node, NodeId, Role, StoreError};
 
-/// Who is alive, by name. It lies in memory, as all of them live in this process.
+/// The living processes, by name. It lies in memory, as all of them live in this process.
 #[derive(Debug, Default)]
 pub(super) struct NodeTable(Mutex<BTreeMap<NodeId, Node>>);
 

@@ -22,7 +22,7 @@ type Opener = dyn Fn() -> Result<Database, DatabaseError> + Send + Sync;
 /// The file in the data folder that holds everything.
 const FILE: &str = "outlast.redb";
 
-/// How much of the file redb may keep in memory, besides what the system does.
+/// The part of the file that redb may keep in memory, in bytes, besides what the system does.
 const CACHE_BYTES: usize = 256 << 20;
 
 impl Storage {

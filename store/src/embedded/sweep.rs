@@ -13,7 +13,7 @@ use super::{
 /// Tidies up: erases rooms whose time has run out, a few at a time, and makes durable what waits for it.
 pub(super) struct Sweep;
 
-/// How many rooms one sweep erases, so that nobody waits long behind it.
+/// The number of rooms that one sweep erases, so that nobody waits long for it.
 const ROOMS_MAX: usize = 16;
 
 impl Operation for Sweep {

@@ -13,10 +13,10 @@ pub(super) const STORE: TableDefinition<&str, u64> = TableDefinition::new("store
 pub(super) const STORE_FORMAT: &str = "format";
 pub(super) const STORE_PARTITIONS: &str = "partitions";
 pub(super) const STORE_SHARDS: &str = "shards";
-/// How long sessions live without a socket (L10).
+/// The time for which sessions live without a socket (L10).
 pub(super) const STORE_TTL_MS: &str = "ttl_ms";
 pub(super) const STORE_GRACE_MS: &str = "grace_ms";
-/// How many durable batches there have been.
+/// The number of durable batches so far.
 pub(super) const STORE_BATCH: &str = "batch";
 /// The store's time at the newest of them …
 pub(super) const STORE_CLOCK_MS: &str = "clock_ms";

@@ -50,7 +50,7 @@ impl Embedded {
         self.writer.run(Lose(shard, sid, what)).await
     }
 
-    /// How many rooms lie in the store, those included whose time has run out.
+    /// Returns the number of rooms in the store, those included whose time has run out.
     pub fn rooms_stored(&self) -> u64 {
         let rooms = |txn: &ReadTransaction| Ok(txn.open_table(ROOMS)?.len()?);
         self.shared

@@ -36,13 +36,13 @@ pub(super) struct Writer {
     thread: Option<JoinHandle<()>>,
 }
 
-/// How many operations may wait; who comes then waits to be let in.
+/// The number of operations that may wait; a further caller waits to be let in.
 const WAITING_MAX: usize = 4096;
 
-/// How many operations share a transaction.
+/// The number of operations that share a transaction.
 const BATCH_MAX: usize = 1024;
 
-/// How often the store tidies up.
+/// The interval at which the store tidies up.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 impl Writer {

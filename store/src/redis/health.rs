@@ -30,7 +30,7 @@ pub(super) struct HealthCheck {
     pub(super) intake_memory_percent: u64,
 }
 
-/// How a Redis is.
+/// The health of a Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Findings {
     /// The store's name, where it lies here; another one after it was emptied.

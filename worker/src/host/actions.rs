@@ -10,7 +10,7 @@ use crate::{
     cx::Settled,
 };
 
-/// How many outcomes are kept for a session that is not in the room.
+/// The number of outcomes that are kept for a session that is not in the room.
 const OUTCOMES_MAX: usize = 8;
 
 /// What a client asks for, with a number (A1).

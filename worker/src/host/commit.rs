@@ -126,7 +126,7 @@ impl Host {
         }
     }
 
-    /// How long a room without members stays (E2): from when it wants to be woken, if it does, and no
+    /// Returns the time for which a room without members stays (E2): from when it wants to be woken, if it does, and no
     /// shorter than it must remember who is over.
     fn ttl_ms(&self, wake_ms: Option<u64>, settings: &WorkerSettings) -> u64 {
         let until = |at_ms: Option<u64>, now_ms| at_ms.unwrap_or(0).saturating_sub(now_ms);

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, VecDeque};
 use outlast_protocol::{Member, Payload, Pos};
 use outlast_store::{Entry, Input};
 
-/// How many of a room's signals one commit carries: the newest.
+/// The number of a room's signals that one commit carries: the newest.
 const SIGNALS_MAX: usize = 64;
 
 /// What has happened in a room since its last commit.

@@ -1,4 +1,4 @@
-//! Who is in no room, and asks one something over HTTP all the same.
+//! Requests of backends, which are in no room and ask one something over HTTP.
 
 use outlast_protocol::{Member, Payload};
 use outlast_store::{Answer, OutcomeBody};
@@ -13,7 +13,7 @@ use crate::{
 /// The number that a post bears: there is one for each idempotency key.
 pub(super) const POST_N: u64 = 1;
 
-/// Who a room shows itself to when nobody in it looks.
+/// The member that a room shows itself to when nobody in it looks.
 const NOBODY: Member = 0;
 
 impl Host {

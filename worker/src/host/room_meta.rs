@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct RoomMeta {
     /// The version of this record.
     v: u32,
-    /// How many member numbers were given out.
+    /// The number of member numbers that were given out.
     members: u32,
     /// The room's clock, in milliseconds since the epoch.
     now_ms: u64,

@@ -3,11 +3,11 @@ use std::collections::{BTreeSet, HashMap};
 use outlast_protocol::Sid;
 use outlast_store::Seat;
 
-/// How long a room remembers that a session is over, in milliseconds: longer than the 30 s that a
+/// The time for which a room remembers that a session is over, in milliseconds: longer than the 30 s that a
 /// gateway's append can be late, by far (S6).
 pub(crate) const TOMBSTONE_MS: u64 = 600_000;
 
-/// Who sits where in a room, and which seats have changed since the last commit.
+/// The seats of a room, and those that have changed since the last commit.
 #[derive(Default)]
 pub(crate) struct Seats {
     places: HashMap<Sid, SeatSlot>,
@@ -54,7 +54,7 @@ impl Seats {
         self.places.iter().map(|(sid, place)| (sid, &place.seat))
     }
 
-    /// How many sessions are members now.
+    /// Returns the number of sessions that are members now.
     pub(crate) fn members(&self) -> usize {
         self.members
     }

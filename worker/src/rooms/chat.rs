@@ -13,12 +13,12 @@ mod tests;
 
 /// The longest text, in characters.
 const TEXT_MAX: usize = 2_000;
-/// How many of the newest messages are shown to who joins …
+/// The number of newest messages that are shown to a member who joins …
 const MESSAGES_MAX: usize = 50;
 /// … and how much text they may hold together, in bytes.
 const MESSAGES_BYTES_MAX: usize = 32 * 1024;
 
-/// Who is in a chat, and what was said last.
+/// The members of a chat, and what was said last.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Chat {
     members: BTreeMap<Member, Person>,
@@ -42,7 +42,7 @@ struct Message {
     at_ms: u64,
 }
 
-/// How to join a chat.
+/// The data of a join.
 #[derive(Debug, Deserialize)]
 pub struct Join {
     name: String,
@@ -84,7 +84,7 @@ pub enum Event {
     Said(String),
     /// A backend said this.
     Posted {
-        /// Who its token names.
+        /// The user that its token names.
         name: String,
         /// What it said.
         text: String,

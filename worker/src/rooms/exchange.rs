@@ -32,7 +32,7 @@ pub struct Exchange {
     holdings: Holdings,
 }
 
-/// How to join a market.
+/// The data of a join.
 #[derive(Debug, Deserialize)]
 pub struct Join {
     name: String,
@@ -79,7 +79,7 @@ pub enum Event {
     Withdrawn {
         /// Which offer.
         offer: OfferId,
-        /// How much was left of it.
+        /// The quantity that was left of it.
         quantity: u64,
     },
 }

@@ -14,14 +14,14 @@ mod tick;
 #[cfg(test)]
 mod tests;
 
-/// How many players an arena has room for, online or not.
+/// The number of players that an arena has room for, online or not.
 const PLAYERS_MAX: usize = 200;
 
 /// The time from one tick to the next, in milliseconds. All arenas tick at the same moments, so that one
 /// commit carries those of a partition.
 const TICK_MS: u64 = 100;
 
-/// Who plays, and where everything is.
+/// The players, and where everything is.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Game {
     players: BTreeMap<Member, Player>,
@@ -52,7 +52,7 @@ struct Steer {
     y: i16,
 }
 
-/// How to join a game.
+/// The data of a join.
 #[derive(Debug, Deserialize)]
 pub struct Join {
     name: String,

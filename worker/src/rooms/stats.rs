@@ -17,16 +17,16 @@ mod tests;
 
 pub use report::{OfGateway, OfKeeper, OfWorker, Report};
 
-/// How often the roll is called, in milliseconds.
+/// The interval at which the roll is called, in milliseconds.
 const ROLL_EVERY_MS: u64 = 1_000;
-/// How many calls a process may leave unanswered before it is lost …
+/// The number of calls that a process may leave unanswered before it is lost …
 const UNANSWERED_MAX: u32 = 3;
 /// … and before it is forgotten.
 const LOST_MAX: u32 = UNANSWERED_MAX + 60;
-/// How many processes are shown.
+/// The number of processes that are shown.
 const PROCESSES_MAX: usize = 64;
 
-/// Who watches, and what the processes of the fleet said last.
+/// The members who watch, and what the processes of the fleet said last.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Stats {
     /// True if each of those who watch is connected.
@@ -39,7 +39,7 @@ pub struct Stats {
 #[derive(Debug, Serialize, Deserialize)]
 struct Process {
     report: Report,
-    /// How many calls it has left unanswered.
+    /// The number of calls that it has left unanswered.
     unanswered: u32,
 }
 
@@ -86,9 +86,9 @@ pub enum Event {
 pub struct Roll {
     /// When, in milliseconds since the epoch.
     pub at_ms: u64,
-    /// Who has left too many calls unanswered by now.
+    /// The processes that have left too many calls unanswered by now.
     pub lost: BTreeSet<String>,
-    /// Who was lost for too long to be shown any more.
+    /// The processes that were lost for too long to be shown any more.
     pub forgotten: BTreeSet<String>,
 }
 

@@ -1,10 +1,10 @@
-//! Who we are to Redis, and whom we take for it.
+//! Our identity at Redis, and the servers that we take for it.
 
 use std::fmt;
 
 use redis::{ClientTlsConfig, TlsCertificates};
 
-/// Who we are to Redis, and whom we take for it. What is not given here may be given by the store's URL.
+/// Our identity at Redis, and the servers that we take for it. What is not given here may be given by the store's URL.
 ///
 /// It is made of secrets, so it shows nothing of them.
 #[derive(Clone, Default)]

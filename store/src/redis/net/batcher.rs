@@ -133,7 +133,7 @@ impl<B: Batch> Batcher<B> {
     }
 }
 
-/// How many of them go in one round trip: at least one.
+/// Returns the number of them that go in one round trip: at least one.
 fn fits<B: Batch>(waiting: &[Waiting<B>]) -> usize {
     let mut bytes = 0;
     let fit = waiting.iter().take(AT_ONCE).take_while(|one| {
@@ -180,7 +180,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// How requests of one kind go to Redis.
+/// The way of requests of one kind to Redis.
 #[derive(Debug)]
 pub(in crate::redis) enum NodeBatchers<B: Batch> {
     /// To one Redis: along with others.

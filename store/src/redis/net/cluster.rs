@@ -31,19 +31,19 @@ use super::{
 use crate::redis::health::evicting;
 use crate::{Health, StoreError};
 
-/// How often the table is asked for while all is well.
+/// The interval at which the table is asked for while all is well.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// And while something is amiss.
 const LOOK_EVERY_IN_DOUBT: Duration = Duration::from_millis(200);
 
-/// How long after one look the next one may follow.
+/// The time after one look at which the next one may follow.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
-/// How often it is looked at the start before the pauses grow: the nodes' links come about one after the other.
+/// The number of looks at the start before the pauses grow: the nodes' links come about one after the other.
 const LOOKS_BEFORE_BACKOFF: u32 = 8;
 
-/// How many nodes are asked for the table.
+/// The number of nodes that are asked for the table.
 const ASKED_MAX: usize = 5;
 
 /// The nodes of a Cluster.
@@ -239,7 +239,7 @@ impl Cluster {
         Some(evicting(&policy))
     }
 
-    /// How the nodes are that have a slot of ours, the best if any answers.
+    /// Returns the health of the nodes that have a slot of ours, the best if any answers.
     fn health_of_homes(&self) -> Health {
         let links = self.home_links();
         let all = links.iter().map(|link| *link.health().borrow());

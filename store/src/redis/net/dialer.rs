@@ -1,4 +1,4 @@
-//! How connections to Redis are made.
+//! The making of connections to Redis.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -27,7 +27,7 @@ use super::{
 use crate::StoreError;
 use crate::redis::error::is_refusal;
 
-/// How many commands may wait to be written to one connection before their senders wait.
+/// The number of commands that may wait to be written to one connection before their senders wait.
 const COMMANDS_MAX: usize = 1024;
 
 /// Makes connections.
@@ -54,7 +54,7 @@ pub(in crate::redis) struct Wire {
     /// Where it leads.
     pub(in crate::redis) at: ResolvedAddress,
     lost: Arc<Notify>,
-    /// How many channels we have asked to hear no more, and are still to be let off from. Redis takes
+    /// The number of channels that we have asked to hear no more, and are still to be let off from. Redis takes
     /// others away by itself: those whose slot it no longer has.
     leaving: Arc<AtomicUsize>,
 }
@@ -227,7 +227,7 @@ impl Dialer {
         })
     }
 
-    /// How to connect to an address.
+    /// Returns the way to connect to an address.
     fn like_this(&self, Address { host, port }: &Address) -> ConnectionInfo {
         let mut like = self.like.addr().clone();
         if let ConnectionAddr::Tcp(like_host, like_port)
@@ -258,7 +258,7 @@ impl AsyncDNSResolver for Only {
     }
 }
 
-/// Who we say that we are.
+/// The name and password that we give.
 struct Login<'a> {
     user: Option<&'a String>,
     password: Option<&'a String>,
@@ -392,7 +392,7 @@ impl DialErrors {
     }
 }
 
-/// How long to wait before the next attempt: random, so that processes do not come in step, and never
+/// Returns the wait before the next attempt: random, so that processes do not come in step, and never
 /// more than 300 ms, since a store that is back should be used at once.
 pub(in crate::redis) fn backoff(attempt: u32) -> Duration {
     let cap_ms = 300_u64.min(20_u64 << attempt.min(8));

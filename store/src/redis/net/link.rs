@@ -55,14 +55,14 @@ struct LinkState {
     at: ResolvedAddress,
 }
 
-/// How a link is used.
+/// The settings of a link.
 #[derive(Debug, Clone)]
 pub(in crate::redis) struct LinkConfig {
     pub(in crate::redis) dialer: Arc<Dialer>,
     pub(in crate::redis) checkup: HealthCheck,
     pub(in crate::redis) command_timeout: Duration,
     pub(in crate::redis) probe_every: Duration,
-    /// How long one that is away is waited for at the start.
+    /// The wait at the start for one that is away.
     pub(in crate::redis) start_wait: Duration,
 }
 

@@ -18,7 +18,7 @@ use crate::redis::{
 };
 use crate::{Health, StoreError};
 
-/// How often a request is sent on to another node before it is given up: slots are not moved that often.
+/// The number of times that a request is sent on to another node before it is given up: slots are not moved that often.
 const REDIRECTS_MAX: usize = 4;
 
 /// The Redis servers that hold a store.

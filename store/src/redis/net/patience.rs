@@ -1,4 +1,4 @@
-//! How long a Redis that is away is waited for when a process starts.
+//! The wait for a Redis that is away when a process starts.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use tokio::time::Instant;
 
 use crate::{StoreError, telemetry};
 
-/// How long it may be away in any case, so that both may be started together.
+/// The time that it may be away in any case, so that both may be started together.
 const WAIT_MIN: Duration = Duration::from_secs(3);
 
-/// How long the last attempt may take (L5).
+/// The longest time that the last attempt may take (L5).
 const LAST_ATTEMPT: Duration = Duration::from_millis(1_300);
 
-/// How often it is said what is waited for.
+/// The interval at which it is said what is waited for.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// The wait for a Redis at the start of a process (L12).

@@ -6,7 +6,7 @@ use tokio::net::lookup_host;
 
 use super::url::Address;
 
-/// How many addresses of one name are tried.
+/// The number of addresses of one name that are tried.
 const SPOTS_MAX: usize = 16;
 
 /// An address, and which of the machines behind its name is meant.

@@ -28,7 +28,7 @@ impl SlotMap {
         }
     }
 
-    /// Who has a slot.
+    /// Returns the node that has a slot.
     pub(in crate::redis) fn owner(&self, slot: u16) -> Option<&Address> {
         let mut spans = self.spans.iter();
         let (_, owner) = spans.find(|(span, _)| span.contains(&slot))?;

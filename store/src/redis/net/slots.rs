@@ -2,7 +2,7 @@
 //!
 //! Source: <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
 
-/// How many slots a Cluster has.
+/// The number of slots of a Cluster.
 pub(in crate::redis) const SLOTS: u16 = 16384;
 
 /// The slot of a key or of a sharded channel: of what stands in its first braces, if anything does.

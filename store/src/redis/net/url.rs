@@ -21,7 +21,7 @@ pub(in crate::redis) struct StoreUrl {
     pub(in crate::redis) site: Site,
 }
 
-/// How a store is spread, and where to ask for it.
+/// The way in which a store is spread, and where to ask for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::redis) enum Site {
     /// One Redis, for better or worse.

@@ -144,7 +144,7 @@ impl<'a> Held<'a> {
     }
 }
 
-/// How much chance there is in an epoch: about a millisecond of its clock, which is in microseconds.
+/// The range of chance in an epoch: about a millisecond of its clock, which is in microseconds.
 const CHANCES: u32 = 1 << 10;
 
 fn whole_ms(ttl: Duration) -> u64 {

@@ -50,7 +50,7 @@ impl Membership for Redis {
 
 const ROLES: [Role; 3] = [Role::Gateway, Role::Worker, Role::Keeper];
 
-/// How a member is written down: `role id`.
+/// Returns a member as it is written down: `role id`.
 fn written(role: Role, id: &NodeId) -> String {
     let role = match role {
         Role::Gateway => "gateway",

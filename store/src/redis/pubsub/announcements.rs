@@ -113,7 +113,7 @@ impl Batch for Nudges {
 #[derive(Debug)]
 struct RedisSubscriptions {
     command: mpsc::Sender<SubscribeCommand>,
-    /// How long Redis may take, and whatever was wished before.
+    /// The longest time that Redis may take, and whatever was wished before.
     patience: Duration,
     /// Rooms that need not be heard any more, and for which there was no place before the connection.
     unwanted: Mutex<BTreeSet<RoomName>>,

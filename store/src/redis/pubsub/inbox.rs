@@ -19,7 +19,7 @@ struct State {
     /// The connections that are listened to, and whether what was said before each may have gone unheard,
     /// and nothing says so yet.
     lines: HashMap<u64, bool>,
-    /// How many there have been.
+    /// The number that there has been.
     opened: u64,
     mail: VecDeque<Mail>,
     bytes: usize,

@@ -8,7 +8,7 @@ use super::interest::Interest;
 use crate::StoreError;
 use crate::redis::{error::store_error, net::dialer::Wire};
 
-/// How many channels are named in one go.
+/// The number of channels that are named in one go.
 const CHANNELS_AT_ONCE: usize = 512;
 
 /// A connection that hears what lies in some slots. After an error it is of no more use.

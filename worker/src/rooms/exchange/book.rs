@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::offer::{Offer, OfferId, Side};
 use crate::{Member, Refusal};
 
-/// How many offers stand in the book at most …
+/// The largest number of offers in the book …
 const OFFERS_MAX: usize = 500;
 /// … and how many of one member.
 const OFFERS_OF_ONE_MAX: usize = 20;

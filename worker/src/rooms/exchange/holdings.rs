@@ -9,7 +9,7 @@ use crate::{Member, Refusal};
 const CASH: u64 = 10_000;
 const GOODS: u64 = 100;
 
-/// How many accounts there are at most, apart from those that are summed up.
+/// The largest number of accounts, apart from those that are summed up.
 const ACCOUNTS_MAX: usize = 1_000;
 
 /// What everybody has. No unit of cash or goods comes or goes but with a new account.
@@ -30,9 +30,9 @@ pub(super) struct Account {
     pub(super) presence: Presence,
     pub(super) cash: u64,
     pub(super) goods: u64,
-    /// How much of the cash its offers to buy may cost.
+    /// The part of the cash that its offers to buy may cost.
     pub(super) cash_held: u64,
-    /// How much of the goods it offers to sell.
+    /// The part of the goods that it offers to sell.
     pub(super) goods_held: u64,
 }
 

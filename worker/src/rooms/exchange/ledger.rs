@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::offer::{OfferId, TradeId};
 
-/// How many of the newest trades are shown.
+/// The number of newest trades that are shown.
 const TRADES_MAX: usize = 100;
 
 /// Two offers that met.
@@ -18,7 +18,7 @@ pub struct Trade {
     pub(super) sell: OfferId,
     /// What was paid for one: the older offer's price.
     pub(super) price: u64,
-    /// How many changed hands.
+    /// The quantity that changed hands.
     pub(super) quantity: u64,
 }
 

@@ -3,13 +3,13 @@ use serde::{Deserialize, Serialize};
 use super::Steer;
 use crate::Cx;
 
-/// How wide and high the arena is.
+/// The width and height of the arena.
 const SIZE: u16 = 1_000;
-/// How big a player is …
+/// The radius of a player …
 const PLAYER_RADIUS: u16 = 20;
 /// … and a coin.
 const COIN_RADIUS: u16 = 12;
-/// How fast a player is at most, per second.
+/// The highest speed of a player, per second.
 const SPEED: f64 = 260.0;
 
 /// A place in the arena, from its upper left corner.
@@ -47,7 +47,7 @@ impl Point {
         }
     }
 
-    /// How far it is to a coin, squared, for a player here that touches it.
+    /// Returns the distance to a coin, squared, for a player here that touches it.
     pub(super) fn touches(self, coin: Point) -> Option<u32> {
         let squared = |a: u16, b: u16| u32::from(a.abs_diff(b)).pow(2);
         let distance = squared(self.x, coin.x) + squared(self.y, coin.y);

@@ -5,11 +5,11 @@ use crate::{Cx, Member};
 
 /// The longest time that one tick makes up for, in milliseconds: after a pause nobody has jumped.
 const ELAPSED_MAX_MS: u64 = 200;
-/// How many coins there are at most …
+/// The largest number of coins …
 const COINS_MAX: usize = 30;
 /// … and how many besides one for each player online.
 const COINS_SPARE: usize = 3;
-/// How likely it is that a missing coin appears in a tick.
+/// The probability that a missing coin appears in a tick.
 const COIN_CHANCE: f64 = 0.05;
 
 impl Game {
@@ -40,7 +40,7 @@ impl Game {
         cx.emit(Event::Tick { players, coins });
     }
 
-    /// Who is closest to a coin, of those who are online and touch it.
+    /// Returns the player who is closest to a coin, of those who are online and touch it.
     fn finder(&self, Coin(_, coin): &Coin, places: &BTreeMap<Member, Point>) -> Option<Member> {
         let online = places
             .iter()

@@ -5,7 +5,7 @@ use crate::Refusal;
 /// The longest text in a report, in bytes.
 const TEXT_BYTES_MAX: usize = 64;
 
-/// How one process is. What counts up is what it has counted in the last `over_ms`.
+/// The report of one process. What counts up is what it has counted in the last `over_ms`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The process; another one after each start.
@@ -18,7 +18,7 @@ pub struct Report {
     pub version: String,
     /// For how long it has been running, in milliseconds.
     pub up_ms: u64,
-    /// How many partitions the store has.
+    /// The number of partitions that the store has.
     pub partitions: u32,
     /// The time that counts are of, in milliseconds; none in a first report, whose counts are 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,7 +34,7 @@ pub struct Report {
     pub keeper: Option<OfKeeper>,
 }
 
-/// How a gateway is.
+/// The report of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfGateway {
     /// Sockets with a session.
@@ -55,7 +55,7 @@ pub struct OfGateway {
     pub draining: bool,
 }
 
-/// How a worker is.
+/// The report of a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfWorker {
     /// Partitions that it holds.
@@ -74,7 +74,7 @@ pub struct OfWorker {
     pub commit_p99_us: u64,
 }
 
-/// How a keeper of sessions is.
+/// The report of a keeper of sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfKeeper {
     /// Sessions without a socket, in its shards.
