@@ -133,7 +133,7 @@ pub(crate) struct Flags {
     #[arg(long, env = "OUTLAST_STORE_KEY_FILE", value_name = "FILE")]
     pub(crate) store_key_file: Option<PathBuf>,
 
-    /// How long a Redis that cannot be reached is waited for at the start, not ready meanwhile; with 0 the
+    /// The wait for a Redis that cannot be reached at the start, not ready meanwhile; with 0 the
     /// process ends within 5 s and says why [default: 0]
     #[arg(long, env = "OUTLAST_STORE_WAIT_MS", value_name = "MS",
           value_parser = clap::value_parser!(u64).range(..=86_400_000))]
@@ -162,17 +162,17 @@ pub(crate) struct Flags {
     #[arg(long, env = "OUTLAST_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub(crate) admin_listen: Option<String>,
 
-    /// How long sockets have to move to another gateway when this one is told to go; an embedded store has
+    /// The time that sockets have to move to another gateway when this one is told to go; an embedded store has
     /// no other, and its sockets are closed at once [default: 30000]
     #[arg(long, env = "OUTLAST_DRAIN_MS", value_name = "MS")]
     pub(crate) drain_ms: Option<u64>,
 
-    /// How long a session outlives its socket [default: 120000]
+    /// The time for which a session outlives its socket [default: 120000]
     #[arg(long, env = "OUTLAST_SESSION_TTL_MS", value_name = "MS",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) session_ttl_ms: Option<u64>,
 
-    /// How long a session may be without a socket before its rooms are told [default: 5000]
+    /// The time that a session may be without a socket before its rooms are told [default: 5000]
     #[arg(long, env = "OUTLAST_DETACH_GRACE_MS", value_name = "MS")]
     pub(crate) detach_grace_ms: Option<u64>,
 
@@ -205,18 +205,18 @@ pub(crate) struct Flags {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) actions_per_s: Option<u32>,
 
-    /// How long a lease outlives its holder [default: 2000]
+    /// The time for which a lease outlives its holder [default: 2000]
     #[arg(long, env = "OUTLAST_LEASE_MS", value_name = "MS",
           value_parser = clap::value_parser!(u64).range(100..))]
     pub(crate) lease_ms: Option<u64>,
 
-    /// How often sessions, their sockets and the members of rooms are held against each other: what one of
+    /// The interval at which sessions, their sockets and the members of rooms are compared: what one of
     /// them has lost is mended the second time it is found [default: 30000]
     #[arg(long, env = "OUTLAST_AUDIT_MS", value_name = "MS",
           value_parser = clap::value_parser!(u64).range(100..))]
     pub(crate) audit_ms: Option<u64>,
 
-    /// How long one call into a room's code may take before its partition is given up [default: 2000]
+    /// The time that one call into a room's code may take before its partition is given up [default: 2000]
     #[arg(long, env = "OUTLAST_ROOM_STEP_MS", value_name = "MS",
           value_parser = clap::value_parser!(u64).range(20..))]
     pub(crate) room_step_ms: Option<u64>,
@@ -226,11 +226,11 @@ pub(crate) struct Flags {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) log_entries: Option<u64>,
 
-    /// How long a room's log keeps an entry at most [default: 600000]
+    /// The longest time for which a room's log keeps an entry [default: 600000]
     #[arg(long, env = "OUTLAST_LOG_AGE_MS", value_name = "MS")]
     pub(crate) log_age_ms: Option<u64>,
 
-    /// How long a room without members stays in the store [default: 86400000]
+    /// The time for which a room without members stays in the store [default: 86400000]
     #[arg(long, env = "OUTLAST_ROOM_TTL_MS", value_name = "MS",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) room_ttl_ms: Option<u64>,
@@ -265,7 +265,7 @@ pub(crate) struct Flags {
     #[arg(long, env = "OUTLAST_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
 
-    /// How a line is written: for people, or as a JSON object [default: text]
+    /// The format of a line: for people, or as a JSON object [default: text]
     #[arg(long, env = "OUTLAST_LOG_FORMAT", value_name = "FORMAT", value_enum)]
     pub(crate) log_format: Option<LogFormat>,
 
@@ -274,7 +274,7 @@ pub(crate) struct Flags {
     pub(crate) otlp_endpoint: Option<String>,
 }
 
-/// How a line of the log is written.
+/// The format of a line of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {

@@ -20,7 +20,7 @@ pub(super) struct Session {
     sid: Sid,
     /// Whose.
     user: String,
-    /// How many sockets it has had.
+    /// The number of sockets that it has had.
     #[serde(rename = "gen")]
     generation: u64,
     /// True if it has a socket now.

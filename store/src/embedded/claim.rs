@@ -19,7 +19,7 @@ pub(super) struct Claim {
     pub(super) ttl: Duration,
 }
 
-/// Who died sooner after a grant than this may have died of what it found. Whether it had committed something says
+/// The time after a grant within which a holder may have died of what it found. Whether it had committed something says
 /// nothing here: what was appended before it died may have died with it, and comes again when its sender does.
 const SHORT_LIVED_MS: u64 = 600_000;
 

@@ -47,7 +47,7 @@ struct Process {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Word {
-    /// How it is.
+    /// The state of a process.
     Report(Box<Report>),
     /// The process of this id goes.
     Goodbye(String),
@@ -233,7 +233,7 @@ impl Stats {
         self.watchers.values().any(|online| *online)
     }
 
-    /// Who makes room for another process: nobody while there is room, then who was lost first.
+    /// Returns the process that makes room for another one: none while there is room, then the one that was lost first.
     fn place(&self) -> Result<Option<String>, Refusal> {
         if self.processes.len() < PROCESSES_MAX {
             return Ok(None);

@@ -45,7 +45,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) share: Option<f64>,
 
-    /// How long clients wait before they reconnect.
+    /// The time that clients wait before they reconnect.
     #[arg(long, value_enum, default_value = "off")]
     pub(crate) jitter: Jitter,
 

@@ -24,7 +24,7 @@ use tokio::{sync::oneshot, task::yield_now};
 use super::nodes::Nodes;
 use crate::StoreError;
 
-/// How much goes in one round trip: Redis serves nobody else while it runs a script. One that is larger goes alone.
+/// The requests, and the bytes, of one round trip: Redis serves nobody else while it runs a script. One that is larger goes alone.
 const AT_ONCE: usize = 32;
 const BYTES_MAX: usize = 64 * 1024;
 

@@ -41,7 +41,7 @@ pub(in crate::redis) struct Link {
     /// The connection, or why there is none.
     current: RwLock<Result<LinkState, StoreError>>,
     health: watch::Sender<Health>,
-    /// How often there was another connection, or none any more.
+    /// The number of times that there was another connection, or none any more.
     changes: watch::Sender<u64>,
     crowded: AtomicBool,
     /// The policy by which it throws away what we wrote, if it has one.
@@ -126,7 +126,7 @@ impl Link {
         Ok((standing.connection.clone(), standing.at.clone()))
     }
 
-    /// How often there was another connection, or none any more.
+    /// Returns the number of times that there was another connection, or none any more.
     pub(in crate::redis) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

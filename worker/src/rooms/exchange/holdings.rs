@@ -51,7 +51,7 @@ pub(super) enum Presence {
 /// Accounts of sessions that are over, summed up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Closed {
-    /// How many.
+    /// The number of accounts.
     pub(super) accounts: u64,
     pub(super) cash: u64,
     pub(super) goods: u64,

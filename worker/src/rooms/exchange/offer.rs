@@ -16,7 +16,7 @@ const MAX: u64 = 1_000_000;
 pub struct Order {
     /// The most that it pays for one, or the least that it takes.
     pub(super) price: u64,
-    /// How many.
+    /// The number of goods.
     pub(super) quantity: u64,
 }
 
@@ -31,7 +31,7 @@ pub struct Offer {
     pub(super) member: Member,
     /// The most that it pays for one, or the least that it takes.
     pub(super) price: u64,
-    /// How many.
+    /// The number of goods.
     pub(super) quantity: u64,
 }
 

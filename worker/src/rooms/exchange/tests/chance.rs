@@ -16,7 +16,7 @@ use crate::{
     rooms::exchange::{Action, Event, Exchange, Join, offer::Side},
 };
 
-/// How many orders and cancellations one market sees before another one opens.
+/// The number of orders and cancellations that one market sees before another one opens.
 const ORDERS_A_MARKET: u64 = 10_000;
 
 /// `OUTLAST_ORDERS` says how many in all (`./test` asks for a million), and `OUTLAST_SEED=…` repeats a run.

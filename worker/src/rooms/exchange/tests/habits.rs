@@ -9,7 +9,7 @@ pub(crate) struct Habits {
     pub(crate) members: Member,
     /// Prices lie between these.
     prices: (u64, u64),
-    /// How much higher sellers start than buyers.
+    /// The amount by which sellers start higher than buyers.
     gap: u64,
     quantity_max: u64,
     cancels: f64,
