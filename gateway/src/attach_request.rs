@@ -17,10 +17,10 @@ use crate::{
     attach::attach,
     auth,
     bye::Bye,
+    catch_up::catch_up,
     first_frame::FirstFrame,
     gateway::{AttachId, Shared},
     hub::{Hub, Wake},
-    resume::resume,
     socket::Socket,
     wire::Wire,
 };
@@ -160,7 +160,7 @@ async fn greet(socket: &mut Socket, session: Attachment, hello: FirstFrame) -> R
             Ok(())
         }
         FirstFrame::Resume { rooms, .. } => {
-            Box::pin(resume(socket, welcome, session.rooms, &rooms)).await
+            Box::pin(catch_up(socket, welcome, session.rooms, &rooms)).await
         }
     }
 }

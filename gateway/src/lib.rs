@@ -6,7 +6,7 @@
 //! It never runs a room, never writes a log, and never answers an action before its room has.
 //!
 //! From outside to inside: [`Gateway::serve`] accepts connections, `upgrade` makes them WebSockets, `serve`
-//! is the life of one: `first_frame`, `admission` (its turn), `attach_request`, `attach` and `resume`
+//! is the life of one: `first_frame`, `admission` (its turn), `attach_request`, `attach` and `catch_up`
 //! (its session), `socket` (its loop), `drain` (its move elsewhere).
 //! The `hub` hears the store and holds one feed a room, from which sockets pull.
 
@@ -15,6 +15,7 @@ mod attach;
 mod attach_request;
 mod auth;
 mod bye;
+mod catch_up;
 mod connection_limit;
 mod drain;
 mod first_frame;
@@ -27,7 +28,6 @@ mod loopback;
 mod origin;
 mod outage;
 mod rate;
-mod resume;
 mod sequencer;
 mod serve;
 mod server;
