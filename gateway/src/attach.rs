@@ -13,9 +13,9 @@ use crate::{auth::AuthError, bye::Bye, first_frame::FirstFrame, gateway::Shared,
 static STRANGE: Throttle = Throttle::every(Duration::from_secs(60));
 
 /// Gives the client a session, or its session back.
-pub(crate) async fn attach(shared: &Shared, hello: &FirstFrame) -> Result<Attachment, Bye> {
+pub(crate) async fn attach(shared: &Shared, first_frame: &FirstFrame) -> Result<Attachment, Bye> {
     let attach = async {
-        match hello {
+        match first_frame {
             FirstFrame::Open { token, local } => open(shared, token.as_deref(), *local).await,
             FirstFrame::Resume {
                 sid, key, token, ..

@@ -28,13 +28,13 @@ use crate::{
 /// A client that has said what it wants, and has no session yet.
 pub(crate) struct AttachRequest {
     pub(crate) wire: Box<Wire>,
-    hello: FirstFrame,
+    first_frame: FirstFrame,
     rank: Rank,
 }
 
 /// A client that was let in and did not get its session, or could not be told of it.
 pub(crate) enum Refused {
-    Newcomer { wire: Box<Wire>, bye: Bye },
+    Request { wire: Box<Wire>, bye: Bye },
     Socket { socket: Box<Socket>, bye: Bye },
 }
 
@@ -45,13 +45,17 @@ pub(crate) struct Attach {
 }
 
 impl AttachRequest {
-    pub(crate) fn new(wire: Box<Wire>, hello: FirstFrame, hub: &Hub) -> Self {
-        let rank = match &hello {
+    pub(crate) fn new(wire: Box<Wire>, first_frame: FirstFrame, hub: &Hub) -> Self {
+        let rank = match &first_frame {
             FirstFrame::Open { .. } => Rank::Open,
             FirstFrame::Resume { rooms, .. } if hub.is_current(rooms) => Rank::Current,
             FirstFrame::Resume { .. } => Rank::Resume,
         };
-        AttachRequest { wire, hello, rank }
+        AttachRequest {
+            wire,
+            first_frame,
+            rank,
+        }
     }
 }
 
@@ -61,14 +65,14 @@ impl Applicant for AttachRequest {
     }
 
     fn name(&self) -> Option<&str> {
-        match &self.hello {
+        match &self.first_frame {
             FirstFrame::Open { token, .. } => token.as_deref(),
             FirstFrame::Resume { sid, .. } => Some(sid),
         }
     }
 
     fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of::<Wire>() + self.hello.bytes()
+        size_of::<Self>() + size_of::<Wire>() + self.first_frame.bytes()
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -81,12 +85,14 @@ impl Attach {
         Attach { shared }
     }
 
-    pub(crate) async fn attach(self, newcomer: AttachRequest) -> Result<Box<Socket>, Refused> {
+    pub(crate) async fn attach(self, request: AttachRequest) -> Result<Box<Socket>, Refused> {
         let Attach { shared } = self;
-        let AttachRequest { wire, hello, .. } = newcomer;
-        let session = match attach(&shared, &hello).await {
+        let AttachRequest {
+            wire, first_frame, ..
+        } = request;
+        let session = match attach(&shared, &first_frame).await {
             Ok(session) => session,
-            Err(bye) => return Err(Refused::Newcomer { wire, bye }),
+            Err(bye) => return Err(Refused::Request { wire, bye }),
         };
         Span::current()
             .record("sid", tracing::field::display(session.sid))
@@ -99,12 +105,12 @@ impl Attach {
         let wake = Arc::new(Wake::default());
         let Some(registration) = shared.hub.sockets.register(who, wake.clone()) else {
             let bye = Bye::taken_over();
-            return Err(Refused::Newcomer { wire, bye });
+            return Err(Refused::Request { wire, bye });
         };
         let identity = session.identity.clone();
         let socket = Socket::new(wire, shared, who, identity, wake, registration);
         let mut socket = Box::new(socket);
-        match greet(&mut socket, session, hello).await {
+        match greet(&mut socket, session, first_frame).await {
             Ok(()) => {
                 tracing::debug!(sid = %who.sid, generation = who.generation, gateway = %socket.shared.me, "attached");
                 Ok(socket)
@@ -123,17 +129,17 @@ impl Service<AttachRequest> for Attach {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, newcomer: AttachRequest) -> Self::Future {
+    fn call(&mut self, request: AttachRequest) -> Self::Future {
         let span = tracing::debug_span!(
             "attach",
             otel.kind = "server",
-            how = newcomer.hello.name(),
+            how = request.first_frame.name(),
             sid = Empty,
             generation = Empty,
             rooms = Empty,
             outcome = Empty,
         );
-        Box::pin(self.clone().attach(newcomer).instrument(span))
+        Box::pin(self.clone().attach(request).instrument(span))
     }
 }
 
@@ -141,20 +147,24 @@ impl Refused {
     /// Says why, and closes.
     pub(crate) async fn leave(self) {
         match self {
-            Refused::Newcomer { wire, bye } => wire.close(&bye).await,
+            Refused::Request { wire, bye } => wire.close(&bye).await,
             Refused::Socket { socket, bye } => socket.finish(bye.into()).await,
         }
     }
 }
 
 /// Tells the client of its session.
-async fn greet(socket: &mut Socket, session: Attachment, hello: FirstFrame) -> Result<(), Bye> {
+async fn greet(
+    socket: &mut Socket,
+    session: Attachment,
+    first_frame: FirstFrame,
+) -> Result<(), Bye> {
     let expires = session.identity.expires_at;
     if expires.is_some_and(|at| auth::left(at).is_zero()) {
         return Err(Bye::unauthorized("the token has expired"));
     }
     let welcome = socket.shared.welcome(&session);
-    match hello {
+    match first_frame {
         FirstFrame::Open { .. } => {
             socket.wire.send(&ServerFrame::Welcome { welcome });
             Ok(())

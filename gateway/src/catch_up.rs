@@ -171,18 +171,15 @@ fn tell(
         welcome,
         rooms: kinds,
     });
-    for ResumedRoom {
-        slot, membership, ..
-    } in rooms
-    {
-        if let Some(answer) = membership.and_then(|membership| membership.answer)
+    for ResumedRoom { slot, seat, .. } in rooms {
+        if let Some(answer) = seat.and_then(|seat| seat.answer)
             && let Some(room) = socket.rooms.get(slot)
-            && let Some(frame) = room.hear(answer, now)
+            && let Some(frame) = room.receive(answer, now)
         {
             socket.wire.send(&frame);
         }
     }
-    socket.news = u128::MAX;
+    socket.ready = u128::MAX;
 }
 
 fn label(kind: CatchUp) -> &'static str {

@@ -79,7 +79,7 @@ impl FirstFrame {
 }
 
 /// Waits for the first frame.
-pub(crate) async fn hello(
+pub(crate) async fn read_first_frame(
     wire: &mut Wire,
     since: Instant,
     within: Duration,

@@ -45,11 +45,11 @@ pub(crate) struct Shared {
     pub(crate) auth: Auth,
     pub(crate) settings: GatewaySettings,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) addresses: IpLimit,
+    pub(crate) ip_limit: IpLimit,
     /// Those who wait for their turn to attach (D1).
     pub(crate) queue: Arc<Queue>,
     /// Those who have no session yet.
-    pub(crate) lobby: ConnectionLimit,
+    pub(crate) connection_limit: ConnectionLimit,
     /// Cancelled when the gateway goes: nobody is let in any more.
     pub(crate) closing: CancellationToken,
     /// The sockets, and what is left to do for those that are gone.
@@ -72,9 +72,9 @@ pub(crate) struct AttachId {
 }
 
 /// How often the gateway says that it is alive.
-const BEAT_EVERY: Duration = Duration::from_millis(400);
+const HEARTBEAT_EVERY: Duration = Duration::from_millis(400);
 /// After how many of them it sees how long sessions live (L10).
-const AGREE_EVERY_BEATS: u64 = 4;
+const AGREE_EVERY_HEARTBEATS: u64 = 4;
 /// How long after its last heartbeat a gateway may still append (S6).
 const APPEND_WITHIN_MS: u64 = 30_000;
 /// How many sessions are looked after at once, when many have to be.
@@ -106,9 +106,9 @@ impl Gateway {
         let shared = Shared {
             me: NodeId::random(),
             hub: Hub::new(store.clone(), settings.log_entries),
-            addresses: IpLimit::new(settings.sockets_per_address),
+            ip_limit: IpLimit::new(settings.sockets_per_address),
             queue: Queue::new(settings.limits()),
-            lobby: ConnectionLimit::new(settings.guests_max()),
+            connection_limit: ConnectionLimit::new(settings.guests_max()),
             closing: CancellationToken::new(),
             sockets: TaskTracker::new(),
             heard_at_ms: AtomicU64::new(0),
@@ -149,9 +149,9 @@ impl Shared {
         };
         loop {
             match self.store.heartbeat(&self.me, Role::Gateway).await {
-                Ok(beat) => {
+                Ok(heartbeat) => {
                     outage.ends();
-                    self.heard_at_ms.store(beat.now_ms, Ordering::Release);
+                    self.heard_at_ms.store(heartbeat.now_ms, Ordering::Release);
                     break;
                 }
                 Err(error @ StoreError::Unavailable(_)) => outage.begins(&error),
@@ -167,7 +167,7 @@ impl Shared {
     pub(crate) async fn run(&self, listener: Box<dyn Listener>) {
         tokio::join!(
             self.hear(listener),
-            self.beat(),
+            self.send_heartbeats(),
             self.reclaim(),
             self.verify(),
             self.audit(),
@@ -304,20 +304,20 @@ impl Shared {
         }
     }
 
-    async fn beat(&self) {
-        let mut ticks = tokio::time::interval(BEAT_EVERY);
+    async fn send_heartbeats(&self) {
+        let mut ticks = tokio::time::interval(HEARTBEAT_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut outage = Outage::default();
         for beats in 1_u64.. {
             ticks.tick().await;
-            if beats.is_multiple_of(AGREE_EVERY_BEATS) {
+            if beats.is_multiple_of(AGREE_EVERY_HEARTBEATS) {
                 self.agree().await;
             }
             match self.store.heartbeat(&self.me, Role::Gateway).await {
-                Ok(beat) => {
+                Ok(heartbeat) => {
                     outage.ends();
-                    self.heard_at_ms.store(beat.now_ms, Ordering::Release);
-                    if beat.unknown {
+                    self.heard_at_ms.store(heartbeat.now_ms, Ordering::Release);
+                    if heartbeat.unknown {
                         tracing::warn!("gateway was declared dead; reclaiming its sessions");
                         self.doubt.notify_one();
                     }

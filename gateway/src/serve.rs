@@ -12,7 +12,7 @@ use crate::{
     admission::{AdmissionLayer, Rejected},
     attach_request::{Attach, AttachRequest},
     bye::{Bye, End},
-    first_frame::{Sent, hello},
+    first_frame::{Sent, read_first_frame},
     gateway::Shared,
     ip_limit::IpPermit,
     socket::Socket,
@@ -60,7 +60,7 @@ async fn begin(
     drop(read_buf);
     let wire = Wire::new(io.into_inner(), read, codec, shared.settings.frame_bytes);
     let mut wire = Box::new(wire);
-    let counted = match shared.addresses.count(arrival.peer.ip()) {
+    let counted = match shared.ip_limit.count(arrival.peer.ip()) {
         Ok(counted) => counted,
         Err(max) => {
             let reason = format!("an address has at most {max} sockets");
@@ -69,17 +69,17 @@ async fn begin(
     };
     let within = Duration::from_millis(shared.settings.first_frame_ms);
     let first = tokio::select! {
-        first = hello(&mut wire, arrival.at, within) => first,
+        first = read_first_frame(&mut wire, arrival.at, within) => first,
         () = shared.closing.cancelled() => Err(End::Bye(Bye::moved())),
     };
-    let hello = match first {
-        Ok(hello) => hello.with(sent),
+    let first_frame = match first {
+        Ok(first_frame) => first_frame.with(sent),
         Err(End::Closed) => return None,
         Err(End::Bye(bye)) => return goodbye(wire, &bye).await,
     };
-    let newcomer = AttachRequest::new(wire, hello, &shared.hub);
+    let request = AttachRequest::new(wire, first_frame, &shared.hub);
     let door = AdmissionLayer::new(shared.queue.clone()).layer(Attach::new(shared));
-    match door.oneshot(newcomer).await {
+    match door.oneshot(request).await {
         Ok(socket) => Some((socket, counted)),
         Err(Rejected::Busy { request, retry_ms }) => {
             outcome("busy");

@@ -147,7 +147,7 @@ async fn accept(listener: &TcpListener, router: &Router, shared: &Arc<Shared>) {
         }
         match listener.accept().await {
             Ok((tcp, peer)) => {
-                if let Some(guest) = shared.lobby.enter(&tcp) {
+                if let Some(guest) = shared.connection_limit.enter(&tcp) {
                     let (router, shared) = (router.clone(), shared.clone());
                     tokio::spawn(serve_http(tcp, peer, guest, router, shared));
                 }

@@ -49,7 +49,7 @@ pub(crate) struct Socket {
     pub(crate) wake: Arc<Wake>,
     pub(crate) rooms: Rooms,
     /// Rooms that may have something for the client, a bit for each.
-    pub(crate) news: u128,
+    pub(crate) ready: u128,
     /// The room that had the last turn.
     last_slot: u8,
     /// What the newest token said and the session's record does not know yet.
@@ -62,7 +62,7 @@ pub(crate) struct Socket {
     /// When the next chore is due, if one is known of.
     chore_at: Option<Instant>,
     rate: Rate,
-    beat: Heartbeat,
+    heartbeat: Heartbeat,
     /// Since when the client has not read what waits for it.
     blocked: Option<Instant>,
     /// True if the client was asked to move (D3).
@@ -108,7 +108,7 @@ impl Socket {
         let heartbeat = Duration::from_millis(shared.settings.heartbeat_ms);
         Socket {
             rate: Rate::new(shared.settings.actions_per_s, now),
-            beat: Heartbeat::new(heartbeat, now),
+            heartbeat: Heartbeat::new(heartbeat, now),
             timer: Box::pin(tokio::time::sleep_until(now)),
             chores_from: now,
             // Whatever an attach has left to do is looked for at once.
@@ -119,7 +119,7 @@ impl Socket {
             identity,
             wake,
             rooms: Rooms::default(),
-            news: 0,
+            ready: 0,
             last_slot: 0,
             unsaved: None,
             job: None,
@@ -139,7 +139,7 @@ impl Socket {
             if let Err(end) = self.handle(event) {
                 return end;
             }
-            if self.news != 0 && self.wire.unsent() == 0 {
+            if self.ready != 0 && self.wire.unsent() == 0 {
                 // Others have their turn in between (D4) …
                 tokio::task::yield_now().await;
             } else {
@@ -237,8 +237,8 @@ impl Socket {
                 }
             }
         } else {
-            self.news |= self.wake.take_rooms();
-            if self.news != 0 || self.wake.has_mail() {
+            self.ready |= self.wake.take_rooms();
+            if self.ready != 0 || self.wake.has_mail() {
                 return Poll::Ready(Event::News);
             }
         }
@@ -264,15 +264,15 @@ impl Socket {
         let now = Instant::now();
         match event {
             Event::Came(Incoming::Message(message)) => {
-                self.beat.heard(now);
+                self.heartbeat.heard(now);
                 self.take(&message, now)?;
             }
-            Event::Came(Incoming::Sign) => self.beat.heard(now),
+            Event::Came(Incoming::Sign) => self.heartbeat.heard(now),
             Event::Came(Incoming::Wrong(bye)) => return Err(bye.into()),
             Event::Came(Incoming::Closed) | Event::Broken => return Err(End::Closed),
             Event::Wrote => {
                 self.blocked = None;
-                self.beat.sent(now);
+                self.heartbeat.sent(now);
             }
             Event::Did(what, did) => self.did(what, did, now)?,
             Event::Ordered(Command::Leave(bye)) => return Err(bye.into()),
@@ -305,20 +305,20 @@ impl Socket {
                 // It is asked for again.
                 metrics::counter!(telemetry::REPLIES_DROPPED).increment(1);
             } else if let Some(room) = self.rooms.get(slot)
-                && let Some(frame) = room.hear(reply.answer, now)
+                && let Some(frame) = room.receive(reply.answer, now)
             {
                 self.wire.send(&frame);
             }
-            self.news |= 1 << slot;
+            self.ready |= 1 << slot;
         }
-        while self.news != 0 && self.wire.unsent() < TURN_BYTES {
-            let slot = next_slot(self.news, self.last_slot);
-            self.news &= !(1 << slot);
+        while self.ready != 0 && self.wire.unsent() < TURN_BYTES {
+            let slot = next_slot(self.ready, self.last_slot);
+            self.ready &= !(1 << slot);
             self.last_slot = slot;
             if let Some(room) = self.rooms.get(slot)
                 && room.pull(self.wire.as_mut(), now) == Turn::More
             {
-                self.news |= 1 << slot;
+                self.ready |= 1 << slot;
                 break;
             }
         }
@@ -339,9 +339,9 @@ impl Socket {
         }
         // Who reads too slowly may not have come to the ping yet.
         if !self.is_listening() || self.blocked.is_some() {
-            self.beat.heard(now);
+            self.heartbeat.heard(now);
         }
-        match self.beat.due(now) {
+        match self.heartbeat.due(now) {
             Due::Nothing => {}
             Due::Silent => {
                 return Err(Bye::new(
@@ -351,7 +351,7 @@ impl Socket {
             }
             Due::Ping => {
                 self.wire.send(&ServerFrame::Ping {});
-                self.beat.pinged(now);
+                self.heartbeat.pinged(now);
             }
         }
         Ok(())
@@ -359,7 +359,7 @@ impl Socket {
 
     /// When it is time for something; nothing else needs this socket before.
     fn next_tick(&self, now: Instant) -> Instant {
-        let mut next = self.beat.next();
+        let mut next = self.heartbeat.next();
         if let Some(since) = self.blocked {
             next = next.min(since + Duration::from_millis(self.shared.settings.blocked_ms));
         }

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use outlast_store::{PartitionId, Request, StoreError};
 use tokio::time::{Instant, timeout_at};
 
-use super::room::{Membership, ResumedRoom};
+use super::room::{ResumedRoom, Seat};
 use crate::{
     gateway::{AttachId, Shared},
     socket::Socket,
@@ -43,7 +43,7 @@ pub(super) async fn arrive(shared: &Shared, who: AttachId, rooms: &mut [ResumedR
         let found = shared.arrive(partition, inputs).await?;
         for (room, seat) in rooms.iter_mut().zip(found) {
             room.reached = true;
-            room.membership = seat.and_then(|seat| Membership::committed(seat, who.generation));
+            room.seat = seat.and_then(|seat| Seat::committed(seat, who.generation));
         }
         Ok::<_, StoreError>(())
     });
@@ -52,7 +52,7 @@ pub(super) async fn arrive(shared: &Shared, who: AttachId, rooms: &mut [ResumedR
 
 /// Asks the rooms where the session stands in them, where that is not known, and tells them of the new socket.
 pub(super) async fn ask(shared: &Shared, who: AttachId, rooms: &mut [ResumedRoom]) {
-    let unknown = by_partition(shared, rooms, |room| room.membership.is_none());
+    let unknown = by_partition(shared, rooms, |room| room.seat.is_none());
     let asking = unknown
         .into_iter()
         .map(|(partition, mut rooms)| async move {

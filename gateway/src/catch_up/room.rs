@@ -20,7 +20,7 @@ pub(super) struct ResumedRoom {
     pub(super) view: bool,
     /// True if the store reaches the room, as far as was tried.
     pub(super) reached: bool,
-    pub(super) membership: Option<Membership>,
+    pub(super) seat: Option<Seat>,
     /// True if the room stands still, as its worker said (W10).
     stands_still: bool,
     lookup: Option<Lookup>,
@@ -29,7 +29,7 @@ pub(super) struct ResumedRoom {
 }
 
 /// Where the session stands, as the room answered, or as its last commit says.
-pub(super) struct Membership {
+pub(super) struct Seat {
     member: Option<u32>,
     n: u64,
     pos: Pos,
@@ -55,7 +55,7 @@ impl ResumedRoom {
             pos,
             view,
             reached: false,
-            membership: None,
+            seat: None,
             stands_still: false,
             lookup: None,
             gone: None,
@@ -65,14 +65,14 @@ impl ResumedRoom {
     /// Takes in what the room answers, which counts more than what was seen of it before.
     pub(super) fn hear(&mut self, answer: Answer, generation: u64) {
         self.stands_still |= matches!(answer, Answer::NotTaken { n: 0, .. });
-        if let Some(membership) = Membership::answered(answer, generation) {
-            self.membership = Some(membership);
+        if let Some(seat) = Seat::answered(answer, generation) {
+            self.seat = Some(seat);
         }
     }
 
     /// True if the room's answer may still come in time.
     pub(super) fn is_awaited(&self) -> bool {
-        self.reached && self.membership.is_none() && !self.stands_still
+        self.reached && self.seat.is_none() && !self.stands_still
     }
 
     /// The position is looked up, anew if it was before.
@@ -87,16 +87,16 @@ impl ResumedRoom {
         cursor: &mut Cursor,
         check: impl FnOnce(&mut Cursor, Pos) -> Pulled,
     ) -> bool {
-        let membership = self.membership.as_ref();
-        let Some(membership) = membership.filter(|found| found.member.is_some()) else {
+        let seat = self.seat.as_ref();
+        let Some(seat) = seat.filter(|found| found.member.is_some()) else {
             return true;
         };
         if self.lookup.is_some() {
             return true;
         }
-        let pulled = check(cursor, membership.pos);
+        let pulled = check(cursor, seat.pos);
         // A state from before the newest join is another visit's.
-        let is_of_another_visit = membership
+        let is_of_another_visit = seat
             .joined
             .is_some_and(|joined| cursor.pos.off < joined.off);
         self.lookup = match pulled {
@@ -115,7 +115,7 @@ impl ResumedRoom {
 
     /// The room has to answer where the session stands.
     pub(super) fn has_to_answer(&mut self) {
-        self.membership = None;
+        self.seat = None;
         if let Some(Lookup::Lost(reason)) = self.lookup {
             self.gone = Some(reason);
         }
@@ -123,23 +123,23 @@ impl ResumedRoom {
 
     /// Puts the session into the room as it stands there.
     pub(super) fn restore(&self, room: &mut Room, now: Instant) -> CatchUp {
-        let membership = self.membership.as_ref().filter(|_| self.reached);
-        let Some(membership) = membership else {
+        let seat = self.seat.as_ref().filter(|_| self.reached);
+        let Some(seat) = seat else {
             self.leave_open(room, now);
             return CatchUp::Snapshot;
         };
-        let Some(member) = membership.member else {
+        let Some(member) = seat.member else {
             return CatchUp::Gone;
         };
-        room.gate.applied(membership.n);
+        room.sequencer.applied(seat.n);
         match self.lookup {
             Some(Lookup::Found(cursor)) => {
-                room.replay(member, cursor, membership.pos, membership.settled);
+                room.replay(member, cursor, seat.pos, seat.settled);
                 return CatchUp::Replay;
             }
             Some(Lookup::Lost(reason)) => room.lose(reason, None),
             None => {
-                let shows = self.view && membership.answer.is_some();
+                let shows = self.view && seat.answer.is_some();
                 room.lose(SnapshotReason::Requested, shows.then_some(now));
             }
         }
@@ -158,11 +158,11 @@ impl ResumedRoom {
     }
 }
 
-impl Membership {
-    /// The membership as of the room's last commit, unless a newer socket has it.
+impl Seat {
+    /// The seat as of the room's last commit, unless a newer socket has it.
     pub(super) fn committed(SeatRead { seat, last }: SeatRead, generation: u64) -> Option<Self> {
         let stays = seat.joined.is_some() && seat.generation <= generation;
-        stays.then_some(Membership {
+        stays.then_some(Seat {
             member: seat.member,
             n: seat.n,
             pos: last,
@@ -181,7 +181,7 @@ impl Membership {
                 pos,
                 joined,
                 ..
-            } if generation == asked => Some(Membership {
+            } if generation == asked => Some(Seat {
                 member,
                 n,
                 pos,

@@ -62,7 +62,7 @@ impl Socket {
         let joins = matches!(request, Request::Join { .. });
         let slot = self.rooms.find(&name);
         let verdict = match slot.and_then(|slot| self.rooms.get(slot)) {
-            Some(room) => judge(&room.gate, &request, n),
+            Some(room) => judge(&room.sequencer, &request, n),
             None => judge(&Sequencer::default(), &request, n),
         };
         match verdict {
@@ -108,7 +108,7 @@ impl Socket {
             return self.refuse(name, n, Refusal::busy());
         }
         if joins {
-            room.gate.ask();
+            room.sequencer.ask();
             if !(room.recorded && room.seat.is_some()) {
                 room.recorded = true;
                 let wake = self.wake.clone();
@@ -142,7 +142,7 @@ impl Socket {
         let Some(room) = self.rooms.get(slot) else {
             return Ok(());
         };
-        if room.gate.has_told(n) {
+        if room.sequencer.has_told(n) {
             // A later one has its outcome, so this was applied; it is asked again until it has its own.
             return Ok(());
         }
@@ -180,9 +180,9 @@ impl Socket {
             && let Some(room) = self.rooms.get(slot)
         {
             match refusal.retry_ms {
-                Some(_) if !room.gate.refuse(n) => return Ok(()),
+                Some(_) if !room.sequencer.refuse(n) => return Ok(()),
                 Some(_) => {}
-                None => room.gate.free(n),
+                None => room.sequencer.free(n),
             }
         }
         self.wire
@@ -280,11 +280,11 @@ impl Refusal {
     }
 }
 
-fn judge(gate: &Sequencer, request: &Request, n: u64) -> Verdict {
+fn judge(sequencer: &Sequencer, request: &Request, n: u64) -> Verdict {
     if matches!(request, Request::Act { .. }) {
-        gate.act(n)
+        sequencer.act(n)
     } else {
-        gate.any(n)
+        sequencer.any(n)
     }
 }
 

@@ -66,7 +66,7 @@ impl Socket {
             What::Reach { slot, room, .. } => {
                 if let Some(room) = self.rooms.at(slot, &room) {
                     room.reached(seat, now);
-                    self.news |= 1 << slot;
+                    self.ready |= 1 << slot;
                 }
             }
             What::End => return Err(Bye::ended()),
@@ -130,7 +130,7 @@ impl Socket {
         let mut next = None;
         for (slot, room) in self.rooms.iter() {
             if room.is_ready(now) {
-                self.news |= 1 << slot;
+                self.ready |= 1 << slot;
             }
             let mut reach_at = room.reach_at();
             if let Some(at) = reach_at {

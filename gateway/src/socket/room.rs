@@ -24,28 +24,28 @@ use crate::{
 /// One room, as one socket sees it.
 pub(crate) struct Room<S = Subscription> {
     pub(crate) name: RoomName,
-    pub(crate) gate: Sequencer,
+    pub(crate) sequencer: Sequencer,
     /// The place in the room's feed; there is one whenever the session may be in the room.
     pub(crate) seat: Option<S>,
     /// True if the session's record may hold the room.
     pub(crate) recorded: bool,
     pub(crate) asked: PendingActions,
-    pub(crate) stand: Stand,
+    pub(crate) membership: Membership,
     /// How far the client was given the log before it left, or lost its place: never again what lies before (E1).
-    past: Option<Cursor>,
+    delivered: Option<Cursor>,
     /// When the client is to be reminded of what is awaited: it has sent higher numbers.
     remind_at: Option<Instant>,
     /// True if the room is asked for what to remind the client of.
     reminds: bool,
     /// How often in a row the room was shown, and its log did not go on from there.
-    vain: u32,
+    failed_snapshots: u32,
     held: Held,
     /// The store does not reach the room, and is tried again.
     unreached: Option<Patience>,
 }
 
 /// Where the session stands in a room.
-pub(crate) enum Stand {
+pub(crate) enum Membership {
     /// It is not in it, as far as is known.
     Out,
     /// It is a member, and is given the log.
@@ -67,13 +67,13 @@ pub(crate) struct Follow {
     /// It waits for what is read of the log.
     behind: bool,
     /// What is told when it was given everything up to that.
-    due: Option<Due>,
+    pending: Option<PendingOutcome>,
     /// It stands before its own leave, and is given nothing more until the room has answered (E3).
-    parted: Option<Patience>,
+    at_leave: Option<Patience>,
 }
 
 /// What the room says of the member itself, behind the outcomes of its acts, which stand in the log.
-enum Due {
+enum PendingOutcome {
     /// Its leave was taken.
     Left { n: u64, off: u64, reason: String },
     /// It is a member no more, and this socket has not asked for that.
@@ -91,11 +91,11 @@ struct Joined {
     state: Payload,
 }
 
-impl Due {
+impl PendingOutcome {
     fn off(&self) -> u64 {
         match self {
-            Due::Left { off, .. } | Due::Lost { off, .. } => *off,
-            Due::Joined(joined) => joined.pos.off,
+            PendingOutcome::Left { off, .. } | PendingOutcome::Lost { off, .. } => *off,
+            PendingOutcome::Joined(joined) => joined.pos.off,
         }
     }
 }
@@ -120,22 +120,22 @@ const VIEW_PATIENCE: Duration = Duration::from_secs(3);
 const VIEW_TURN: Duration = Duration::from_millis(500);
 /// How long to wait until a room is shown again whose log did not go on from there, at first; then twice as long each
 /// time, and after so many times the connection ends.
-const VAIN_PAUSE: Duration = Duration::from_millis(50);
-const VAIN_MAX: u32 = 9;
+const SNAPSHOT_PAUSE: Duration = Duration::from_millis(50);
+const FAILED_SNAPSHOTS_MAX: u32 = 9;
 
 impl<S: LogReader> Room<S> {
-    pub(crate) fn new(name: RoomName, gate: Sequencer) -> Self {
+    pub(crate) fn new(name: RoomName, sequencer: Sequencer) -> Self {
         Room {
             name,
-            gate,
+            sequencer,
             seat: None,
             recorded: false,
             asked: PendingActions::default(),
-            stand: Stand::Out,
-            past: None,
+            membership: Membership::Out,
+            delivered: None,
             remind_at: None,
             reminds: false,
-            vain: 0,
+            failed_snapshots: 0,
             held: Held::default(),
             unreached: None,
         }
@@ -143,13 +143,13 @@ impl<S: LogReader> Room<S> {
 
     /// True if the session is out of the room for good, and both its record and the hub may know.
     pub(crate) fn is_over(&self) -> bool {
-        let out = matches!(self.stand, Stand::Out) && self.asked.is_empty();
+        let out = matches!(self.membership, Membership::Out) && self.asked.is_empty();
         out && (self.recorded || self.seat.is_some())
     }
 
     /// True if nothing would be lost if it were forgotten, but where its numbers stand.
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.stand, Stand::Out)
+        matches!(self.membership, Membership::Out)
             && self.asked.is_empty()
             && !self.recorded
             && self.seat.is_none()
@@ -161,7 +161,7 @@ impl<S: LogReader> Room<S> {
     }
 
     fn owes(&self) -> bool {
-        matches!(&self.stand, Stand::In(follow) if follow.due.is_some())
+        matches!(&self.membership, Membership::In(follow) if follow.pending.is_some())
     }
 
     /// About how much memory the answers take that wait for another.
@@ -186,7 +186,7 @@ impl<S: LogReader> Room<S> {
     /// An action goes to the room.
     pub(crate) fn forward(&mut self, n: u64, request: &Request, now: Instant) {
         // Noted before it is done: the room's answer may overtake the store's.
-        self.gate.forward(n);
+        self.sequencer.forward(n);
         if self.must_wait(request) {
             self.asked.hold(n, request.clone(), now);
         } else if matches!(request, Request::Act { .. }) && self.logs_acts() {
@@ -200,18 +200,21 @@ impl<S: LogReader> Room<S> {
     /// promised to be shown comes before the leave (R8).
     pub(crate) fn must_wait(&self, request: &Request) -> bool {
         let leaves = matches!(request, Request::Leave { .. });
-        self.asked.holds() || (leaves && matches!(self.stand, Stand::Lost(_)))
+        self.asked.holds() || (leaves && matches!(self.membership, Membership::Lost(_)))
     }
 
     /// True if the outcome of an act that comes now will stand in the log.
     fn logs_acts(&self) -> bool {
-        let stays = match &self.stand {
-            Stand::Out => false,
-            Stand::In(follow) => {
-                let goes = matches!(follow.due, Some(Due::Left { .. } | Due::Lost { .. }));
-                !goes && follow.parted.is_none()
+        let stays = match &self.membership {
+            Membership::Out => false,
+            Membership::In(follow) => {
+                let goes = matches!(
+                    follow.pending,
+                    Some(PendingOutcome::Left { .. } | PendingOutcome::Lost { .. })
+                );
+                !goes && follow.at_leave.is_none()
             }
-            Stand::Lost(lost) => lost.seated,
+            Membership::Lost(lost) => lost.seated,
         };
         stays && self.asked.first_leave().is_none()
     }
@@ -226,7 +229,7 @@ impl<S: LogReader> Room<S> {
         settled: Option<Settled>,
     ) {
         self.follow(member, cursor, Some(until.off));
-        if let Stand::In(follow) = &mut self.stand {
+        if let Membership::In(follow) = &mut self.membership {
             follow.shortcut = settled.map(Shortcut::new);
         }
     }
@@ -234,11 +237,11 @@ impl<S: LogReader> Room<S> {
     /// The session is a member that has to be shown the room anew.
     pub(crate) fn lose(&mut self, reason: SnapshotReason, asked_at: Option<Instant>) {
         metrics::counter!(telemetry::SNAPSHOTS, "reason" => name(reason)).increment(1);
-        self.note_past();
+        self.note_delivered();
         if reason == SnapshotReason::Diverged {
-            self.past = None;
+            self.delivered = None;
         }
-        self.stand = Stand::Lost(Lost {
+        self.membership = Membership::Lost(Lost {
             reason,
             seated: true,
             asked: asked_at.map(Patience::new),
@@ -247,9 +250,9 @@ impl<S: LogReader> Room<S> {
         });
     }
 
-    fn note_past(&mut self) {
-        if let Stand::In(follow) = &self.stand {
-            self.past = Some(Cursor::new(follow.cursor.pos));
+    fn note_delivered(&mut self) {
+        if let Membership::In(follow) = &self.membership {
+            self.delivered = Some(Cursor::new(follow.cursor.pos));
         }
     }
 
@@ -261,10 +264,10 @@ impl<S: LogReader> Room<S> {
         pos: Option<Pos>,
         asked_at: Option<Instant>,
     ) {
-        self.past = pos.map(Cursor::new);
+        self.delivered = pos.map(Cursor::new);
         self.asked.awaits_answer();
         self.lose(reason, asked_at);
-        if let Stand::Lost(lost) = &mut self.stand {
+        if let Membership::Lost(lost) = &mut self.membership {
             lost.seated = false;
         }
     }
@@ -272,16 +275,19 @@ impl<S: LogReader> Room<S> {
     /// The room was shown, and its log did not go on from there.
     fn lose_again(&mut self, reason: SnapshotReason, now: Instant) {
         self.lose(reason, None);
-        self.vain += 1;
+        self.failed_snapshots += 1;
         // Once is nothing strange: much may have happened meanwhile.
-        if let (Stand::Lost(lost), Some(doublings)) = (&mut self.stand, self.vain.checked_sub(2)) {
-            lost.not_before = Some(now + VAIN_PAUSE * (1 << doublings.min(VAIN_MAX)));
+        if let (Membership::Lost(lost), Some(doublings)) =
+            (&mut self.membership, self.failed_snapshots.checked_sub(2))
+        {
+            lost.not_before =
+                Some(now + SNAPSHOT_PAUSE * (1 << doublings.min(FAILED_SNAPSHOTS_MAX)));
         }
     }
 
     /// The room is listened to from now on.
     pub(crate) fn subscribe(&mut self, seat: S) {
-        if let Stand::In(follow) = &mut self.stand {
+        if let Membership::In(follow) = &mut self.membership {
             seat.set_member(follow.member);
             follow.signals = seat.signals_end();
         }
@@ -295,15 +301,15 @@ impl<S: LogReader> Room<S> {
             seat.set_member(member);
             signals = seat.signals_end();
         }
-        self.stand = Stand::In(Follow {
+        self.membership = Membership::In(Follow {
             member,
             cursor,
             signals,
             live: live.map(|off| (off, CatchingUp::begin())),
             shortcut: None,
             behind: false,
-            due: None,
-            parted: None,
+            pending: None,
+            at_leave: None,
         });
     }
 }

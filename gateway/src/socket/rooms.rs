@@ -29,7 +29,7 @@ impl Rooms {
 
     /// The room's slot, or a new one for it. Rooms that the session has left give way; `None` when it is
     /// in as many as it may be (A5).
-    pub(crate) fn place(&mut self, name: &RoomName, gate: Sequencer) -> Option<u8> {
+    pub(crate) fn place(&mut self, name: &RoomName, sequencer: Sequencer) -> Option<u8> {
         if let Some(slot) = self.find(name) {
             return Some(slot);
         }
@@ -40,7 +40,7 @@ impl Rooms {
             }
             self.slots.iter().flatten().position(|room| room.is_idle())
         })?;
-        self.slots[free] = Some(Box::new(Room::new(name.clone(), gate)));
+        self.slots[free] = Some(Box::new(Room::new(name.clone(), sequencer)));
         Some(free as u8)
     }
 

@@ -4,20 +4,20 @@ use outlast_protocol::{Payload, Pos, ServerFrame, SnapshotReason};
 use outlast_store::{Answer, Outcome, OutcomeBody};
 use tokio::time::Instant;
 
-use super::{Due, Joined, Room, Stand};
+use super::{Joined, Membership, PendingOutcome, Room};
 use crate::hub::{Cursor, LogReader, Pulled};
 
 impl<S: LogReader> Room<S> {
     /// The room answers; returns what the client is told of that now.
-    pub(crate) fn hear(&mut self, answer: Answer, now: Instant) -> Option<ServerFrame> {
+    pub(crate) fn receive(&mut self, answer: Answer, now: Instant) -> Option<ServerFrame> {
         if self.holds() {
             self.held.push(answer);
             return None;
         }
-        self.answered(answer, now)
+        self.apply(answer, now)
     }
 
-    pub(super) fn answered(&mut self, answer: Answer, now: Instant) -> Option<ServerFrame> {
+    pub(super) fn apply(&mut self, answer: Answer, now: Instant) -> Option<ServerFrame> {
         let room = self.name.clone();
         self.note_shown(&answer);
         match answer {
@@ -49,11 +49,11 @@ impl<S: LogReader> Room<S> {
             } => {
                 self.gives_up_shortcut();
                 match retry_ms {
-                    Some(_) if !self.gate.refuse(n) => return None,
+                    Some(_) if !self.sequencer.refuse(n) => return None,
                     Some(_) => {}
                     // It was told before, and the number may belong to another action by now.
                     None if !self.asked.contains(n) => return None,
-                    None => self.gate.free(n),
+                    None => self.sequencer.free(n),
                 }
                 self.asked.drop_from(n);
                 Some(ServerFrame::Error {
@@ -81,48 +81,48 @@ impl<S: LogReader> Room<S> {
                     && self.is_shorter(n, pos, state)
                 {
                     self.lose(SnapshotReason::Shorter, None);
-                    self.gate.applied(n);
+                    self.sequencer.applied(n);
                     let (state, reason) = (state.clone(), SnapshotReason::Shorter);
                     return Some(self.show(member, n, pos, state, reason, now));
                 }
                 let (holds, turned) = (self.asked.holds(), self.asked.turns());
                 // What it has asked for will be answered, and says more; unless the room has forgotten the session.
-                let turns = turned && !self.gate.has_told(n + 1);
-                match &mut self.stand {
+                let turns = turned && !self.sequencer.has_told(n + 1);
+                match &mut self.membership {
                     // Its join was answered, and that was not heard.
-                    Stand::Out if member.is_some() && !turned && self.seat.is_some() => {
+                    Membership::Out if member.is_some() && !turned && self.seat.is_some() => {
                         self.lose(SnapshotReason::Requested, None);
                         None
                     }
-                    Stand::Out => None,
-                    Stand::In(_) if member.is_none() && turns => None,
+                    Membership::Out => None,
+                    Membership::In(_) if member.is_none() && turns => None,
                     // An older socket had asked to leave, and this one does not ask again.
-                    Stand::In(follow) if member.is_none() => {
-                        let lost = Due::Lost { off: pos.off, n };
-                        follow.due.get_or_insert(lost);
+                    Membership::In(follow) if member.is_none() => {
+                        let lost = PendingOutcome::Lost { off: pos.off, n };
+                        follow.pending.get_or_insert(lost);
                         None
                     }
-                    Stand::In(follow) => {
+                    Membership::In(follow) => {
                         let off = follow.cursor.pos.off;
                         let returned = joined.is_some_and(|joined| joined.off > off);
-                        if follow.parted.take().is_some() && returned {
+                        if follow.at_leave.take().is_some() && returned {
                             self.lose(SnapshotReason::Requested, None);
                         } else {
-                            self.gate.has_applied(n);
+                            self.sequencer.has_applied(n);
                         }
                         None
                     }
-                    Stand::Lost(_) if member.is_none() && turns && holds => {
+                    Membership::Lost(_) if member.is_none() && turns && holds => {
                         // What waited to be shown is answered without.
                         self.leave();
                         None
                     }
-                    Stand::Lost(_) if member.is_none() && turns => None,
-                    Stand::Lost(_) if member.is_none() => Some(self.lost_member(n, now)),
-                    Stand::Lost(lost) => {
+                    Membership::Lost(_) if member.is_none() && turns => None,
+                    Membership::Lost(_) if member.is_none() => Some(self.lost_member(n, now)),
+                    Membership::Lost(lost) => {
                         lost.seated = true;
                         let reason = self.shown_at(pos)?;
-                        self.gate.applied(n);
+                        self.sequencer.applied(n);
                         self.asked.settle_acts(now);
                         Some(self.show(member?, n, pos, state?, reason, now))
                     }
@@ -148,14 +148,14 @@ impl<S: LogReader> Room<S> {
     /// The room says that the session is no member, and has applied so many of its actions.
     pub(super) fn lost_member(&mut self, applied: u64, now: Instant) -> ServerFrame {
         self.leave();
-        let forgotten = self.gate.has_told(applied + 1);
-        self.gate.lost();
+        let forgotten = self.sequencer.has_told(applied + 1);
+        self.sequencer.lost();
         self.asked.give_up();
         if forgotten {
             // The client numbers on from where it was, and would hear of that only when it asks for something (A10).
-            self.gate.expect(applied + 1);
+            self.sequencer.expect(applied + 1);
             self.asked.drop_from(applied + 1);
-            self.past = None;
+            self.delivered = None;
             self.remind_at = Some(now);
         }
         ServerFrame::Left {
@@ -167,13 +167,13 @@ impl<S: LogReader> Room<S> {
 
     /// The room expects a lower number than it was sent.
     fn gap(&mut self, expect: u64) -> Option<ServerFrame> {
-        if !matches!(self.stand, Stand::Out) && self.gate.has_told(expect) {
+        if !matches!(self.membership, Membership::Out) && self.sequencer.has_told(expect) {
             // Either it has come since, and its outcome was faster; or the room knows no such member any more, which it
             // says when it is asked.
             self.asked.doubt();
             return None;
         }
-        self.gate.gap(expect);
+        self.sequencer.gap(expect);
         self.asked.drop_from(expect);
         let room = self.name.clone();
         Some(ServerFrame::Gap { room, expect })
@@ -182,25 +182,25 @@ impl<S: LogReader> Room<S> {
     /// The room says what it has applied: what was lost on the way to it has to come again.
     fn check(&mut self, applied: u64, seated: bool, now: Instant) -> Option<ServerFrame> {
         // Older than what the client was told: the next answer counts.
-        let late = self.gate.has_told(applied + 1);
+        let late = self.sequencer.has_told(applied + 1);
         if !late
             && std::mem::take(&mut self.reminds)
-            && let Some(awaited) = self.gate.awaited()
+            && let Some(awaited) = self.sequencer.awaited()
         {
             // Only the room knows whether what is awaited was taken after all.
             let expect = awaited.min(applied + 1);
             self.asked.drop_from(expect);
             if applied >= awaited {
                 // No gap: who has settled what is awaited otherwise would number the rest anew (A10).
-                self.gate.let_pass(awaited);
+                self.sequencer.let_pass(awaited);
                 return Some(self.busy(awaited));
             }
-            self.gate.expect(expect);
+            self.sequencer.expect(expect);
             let room = self.name.clone();
             return Some(ServerFrame::Gap { room, expect });
         }
         if seated && let Some(expect) = self.asked.heard_applied(applied, now) {
-            self.gate.expect(expect);
+            self.sequencer.expect(expect);
             let room = self.name.clone();
             return Some(ServerFrame::Gap { room, expect });
         }
@@ -209,8 +209,8 @@ impl<S: LogReader> Room<S> {
     }
 
     pub(super) fn leave(&mut self) {
-        self.note_past();
-        self.stand = Stand::Out;
+        self.note_delivered();
+        self.membership = Membership::Out;
         self.asked.leave();
     }
 
@@ -219,30 +219,30 @@ impl<S: LogReader> Room<S> {
         if !self.asked.contains(n) {
             return None;
         }
-        if matches!(self.stand, Stand::Out) && self.is_late(joined.pos) {
+        if matches!(self.membership, Membership::Out) && self.is_late(joined.pos) {
             self.lose(SnapshotReason::Requested, None);
             return None;
         }
-        match &mut self.stand {
-            Stand::In(follow) if follow.cursor.pos.off > joined.pos.off => {
+        match &mut self.membership {
+            Membership::In(follow) if follow.cursor.pos.off > joined.pos.off => {
                 // The log has overtaken the answer, and would do so again where much happens.
                 self.lose(SnapshotReason::Requested, None);
                 None
             }
-            Stand::In(follow) => {
-                follow.due = Some(Due::Joined(joined));
+            Membership::In(follow) => {
+                follow.pending = Some(PendingOutcome::Joined(joined));
                 None
             }
-            Stand::Out if joined.applied == n && !self.asked.owes_before(n) => {
-                self.gate.reach(n);
+            Membership::Out if joined.applied == n && !self.asked.owes_before(n) => {
+                self.sequencer.reach(n);
                 self.asked.settle_to(n);
                 self.asked.settle_acts(now);
                 self.follow(joined.member, Cursor::said(joined.pos), None);
                 Some(joined.frame(self.name.clone()))
             }
             // Other outcomes were lost, or stand in the log before what the room shows (R5).
-            Stand::Out => Some(self.rejoin(joined, SnapshotReason::Requested, now)),
-            Stand::Lost(_) => {
+            Membership::Out => Some(self.rejoin(joined, SnapshotReason::Requested, now)),
+            Membership::Lost(_) => {
                 let reason = self.shown_at(joined.pos)?;
                 Some(self.rejoin(joined, reason, now))
             }
@@ -254,25 +254,25 @@ impl<S: LogReader> Room<S> {
         if self.is_late(pos) {
             return None;
         }
-        match &self.stand {
-            Stand::Lost(lost) => Some(lost.reason),
-            Stand::In(_) | Stand::Out => None,
+        match &self.membership {
+            Membership::Lost(lost) => Some(lost.reason),
+            Membership::In(_) | Membership::Out => None,
         }
     }
 
     /// True if the member was given more than this before, unless the log says that there is another history by now.
     fn is_late(&mut self, pos: Pos) -> bool {
-        let Some(past) = &mut self.past else {
+        let Some(delivered) = &mut self.delivered else {
             return false;
         };
         let diverged = Pulled::Lost(SnapshotReason::Diverged);
-        let late = pos.off < past.pos.off;
+        let late = pos.off < delivered.pos.off;
         if late
             && let Some(seat) = &self.seat
-            && seat.pull(past, |_| false) == diverged
+            && seat.pull(delivered, |_| false) == diverged
         {
-            self.past = None;
-            if let Stand::Lost(lost) = &mut self.stand {
+            self.delivered = None;
+            if let Membership::Lost(lost) = &mut self.membership {
                 lost.reason = SnapshotReason::Diverged;
             }
             return false;
@@ -307,10 +307,10 @@ impl<S: LogReader> Room<S> {
         now: Instant,
     ) -> ServerFrame {
         if reason == SnapshotReason::Diverged {
-            self.gate.expect(n + 1);
+            self.sequencer.expect(n + 1);
             self.asked.drop_from(n + 1);
         } else {
-            self.gate.reach(n);
+            self.sequencer.reach(n);
         }
         self.asked.settle_to(n);
         self.asked.settle_acts(now);
@@ -336,14 +336,14 @@ impl<S: LogReader> Room<S> {
         if !self.asked.contains(n) {
             return None;
         }
-        if let Stand::In(follow) = &self.stand
+        if let Membership::In(follow) = &self.membership
             && pos.off > follow.cursor.pos.off
         {
             // It left since, and will be told so; until then the log tells, up to its leave.
             return None;
         }
         self.asked.settle(n);
-        self.gate.reach(n);
+        self.sequencer.reach(n);
         Some(ServerFrame::Result {
             room,
             n,
@@ -358,13 +358,13 @@ impl<S: LogReader> Room<S> {
     /// The session has left with this action.
     fn has_left(&mut self, n: u64, pos: Pos, reason: String, now: Instant) -> Option<ServerFrame> {
         // Who asks for what happened before that has forgotten where its numbers stand.
-        let forgot = matches!(self.stand, Stand::Out) && self.asked.ends_before(n);
+        let forgot = matches!(self.membership, Membership::Out) && self.asked.ends_before(n);
         if !(forgot || self.asked.contains(n)) {
             return None;
         }
-        if let Stand::In(follow) = &mut self.stand {
+        if let Membership::In(follow) = &mut self.membership {
             let off = pos.off;
-            follow.due = Some(Due::Left { n, off, reason });
+            follow.pending = Some(PendingOutcome::Left { n, off, reason });
             return None;
         }
         self.depart(n, reason, now)
@@ -376,7 +376,7 @@ impl<S: LogReader> Room<S> {
         if !self.asked.left(n, now) {
             return None;
         }
-        self.gate.reach(n);
+        self.sequencer.reach(n);
         Some(ServerFrame::Left {
             room: self.name.clone(),
             n: Some(n),

@@ -5,7 +5,7 @@ use outlast_protocol::{Codec, RoomName, ServerFrame, SnapshotReason};
 use outlast_store::Body;
 use tokio::time::Instant;
 
-use super::{Due, Follow, Patience, Room, Stand, TURN_BYTES};
+use super::{Follow, Membership, Patience, PendingOutcome, Room, TURN_BYTES};
 use crate::{
     hub::{LogReader, Pulled},
     telemetry,
@@ -52,31 +52,34 @@ impl<S: LogReader> Room<S> {
     /// Writes what the room has for this member, until the socket's turn is over.
     pub(crate) fn pull(&mut self, desk: &mut impl Desk, now: Instant) -> Turn {
         while desk.unsent() < TURN_BYTES && self.has_held() {
-            let frame = self.held.pop().and_then(|held| self.answered(held, now));
+            let frame = self.held.pop().and_then(|held| self.apply(held, now));
             frame.iter().for_each(|frame| desk.send(frame));
         }
         let turn = self.give(desk, now);
         if self.has_held() { Turn::More } else { turn }
     }
 
-    /// Writes what the log has, and what was due behind that.
+    /// Writes what the log has, and what was pending after that.
     fn give(&mut self, desk: &mut impl Desk, now: Instant) -> Turn {
-        let Stand::In(follow) = &self.stand else {
+        let Membership::In(follow) = &self.membership else {
             return Turn::Done;
         };
         // What stands behind its leave and the join after that is given behind `joined`, and only there (E3).
-        if follow.due.is_none() && self.asked.returns() {
+        if follow.pending.is_none() && self.asked.returns() {
             return Turn::Done;
         }
         if self.takes_shortcut(now) {
             return Turn::Done;
         }
-        let (Stand::In(follow), Some(seat)) = (&mut self.stand, &self.seat) else {
+        let (Membership::In(follow), Some(seat)) = (&mut self.membership, &self.seat) else {
             return Turn::Done;
         };
         let (codec, member) = (desk.codec(), follow.member);
-        let (gate, asked) = (&mut self.gate, &mut self.asked);
-        let end = follow.due.as_ref().map_or(u64::MAX, Due::off);
+        let (sequencer, asked) = (&mut self.sequencer, &mut self.asked);
+        let end = follow
+            .pending
+            .as_ref()
+            .map_or(u64::MAX, PendingOutcome::off);
         let mut sent = 0;
         let (mut parts, mut skips) = (false, false);
         let pulled = seat.pull(&mut follow.cursor, |item| {
@@ -90,14 +93,14 @@ impl<S: LogReader> Room<S> {
                 return !parts;
             }
             if let Some(n) = body.settles(member) {
-                let next = gate.next_outcome();
+                let next = sequencer.next_outcome();
                 parts = asked.first_leave().is_some_and(|leave| n > leave);
                 // What the numbers before it did is not known here: it may have left and come back, without a trace.
                 skips = n > next && !asked.expects_entries(next, n);
                 if parts || skips {
                     return false;
                 }
-                gate.tell(n);
+                sequencer.tell(n);
                 asked.found_entry(n, now);
             }
             desk.send_encoded(item.frame(&self.name, codec));
@@ -105,31 +108,31 @@ impl<S: LogReader> Room<S> {
             true
         });
         if sent > 0 {
-            self.vain = 0;
+            self.failed_snapshots = 0;
             metrics::counter!(telemetry::ENTRIES).increment(sent);
             if follow.live.is_some() {
                 metrics::counter!(telemetry::REPLAYED).increment(sent);
             }
         }
-        if skips && follow.parted.is_none() {
+        if skips && follow.at_leave.is_none() {
             asked.doubt();
         }
         parts |= skips;
         if parts {
-            follow.parted.get_or_insert_with(|| Patience::new(now));
+            follow.at_leave.get_or_insert_with(|| Patience::new(now));
         }
         let lost = match pulled {
             Pulled::Lost(reason) => Some(reason),
             Pulled::End | Pulled::More | Pulled::Wait => None,
         };
         if (lost.is_some() || parts || follow.cursor.pos.off >= end)
-            && let Some(due) = follow.due.take()
+            && let Some(pending) = follow.pending.take()
         {
-            return self.tell(due, lost, parts, desk, now);
+            return self.tell(pending, lost, parts, desk, now);
         }
         match pulled {
             Pulled::End => {
-                self.vain = 0;
+                self.failed_snapshots = 0;
                 follow.at_end(&self.name, seat, desk);
                 Turn::Done
             }
@@ -149,35 +152,35 @@ impl<S: LogReader> Room<S> {
         }
     }
 
-    /// Tells what was due, now that everything before it was given.
+    /// Tells what was pending, now that everything before it was given.
     fn tell(
         &mut self,
-        due: Due,
+        pending: PendingOutcome,
         lost: Option<SnapshotReason>,
         parts: bool,
         desk: &mut impl Desk,
         now: Instant,
     ) -> Turn {
-        let frame = match due {
-            Due::Left { n, reason, .. } => {
+        let frame = match pending {
+            PendingOutcome::Left { n, reason, .. } => {
                 if let Some(frame) = self.depart(n, reason, now) {
                     desk.send(&frame);
                 }
                 return Turn::Done;
             }
-            Due::Lost { n, .. } => {
+            PendingOutcome::Lost { n, .. } => {
                 let frame = self.lost_member(n, now);
                 desk.send(&frame);
                 return Turn::Done;
             }
-            Due::Joined(joined) => match lost {
+            PendingOutcome::Joined(joined) => match lost {
                 Some(reason) => self.rejoin(joined, reason, now),
                 // It left and came back, and the answer to the leave was lost.
                 None if parts || self.asked.owes_before(joined.n) => {
                     self.rejoin(joined, SnapshotReason::Requested, now)
                 }
                 None => {
-                    self.gate.reach(joined.n);
+                    self.sequencer.reach(joined.n);
                     self.asked.settle_to(joined.n);
                     joined.frame(self.name.clone())
                 }

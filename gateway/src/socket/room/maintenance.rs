@@ -6,7 +6,7 @@ use outlast_protocol::{ServerFrame, SnapshotReason};
 use outlast_store::Request;
 use tokio::time::Instant;
 
-use super::{Lost, Patience, Room, Stand, VAIN_MAX, VIEW_PATIENCE, VIEW_TURN};
+use super::{FAILED_SNAPSHOTS_MAX, Lost, Membership, Patience, Room, VIEW_PATIENCE, VIEW_TURN};
 use crate::{hub::LogReader, socket::pending::PATIENCE, telemetry};
 
 /// What a client is told of its own accord, because time has passed.
@@ -31,7 +31,7 @@ impl<S: LogReader> Room<S> {
 
     /// What the client has to be told now, so that nothing that it sent goes without a word (A8).
     pub(crate) fn word(&mut self, now: Instant) -> Option<Word> {
-        if self.vain > VAIN_MAX {
+        if self.failed_snapshots > FAILED_SNAPSHOTS_MAX {
             return Some(Word::End);
         }
         if let Some(n) = self.asked.overdue(now)
@@ -40,7 +40,7 @@ impl<S: LogReader> Room<S> {
             return Some(Word::Frame(frame));
         }
         self.remind_at.take_if(|at| now >= *at)?;
-        if self.gate.awaited().is_some() {
+        if self.sequencer.awaited().is_some() {
             self.reminds = true;
             self.asked.doubt();
             self.remind_at = Some(now + PATIENCE);
@@ -50,14 +50,14 @@ impl<S: LogReader> Room<S> {
 
     /// The action with this number has gone without a word for too long.
     fn give_back(&mut self, n: u64, now: Instant) -> Option<ServerFrame> {
-        if !self.gate.refuse(n) {
+        if !self.sequencer.refuse(n) {
             // A later one has its outcome, so this was applied. What a member has missed, a snapshot settles (R5).
-            match &self.stand {
-                Stand::In(_) => self.lose(SnapshotReason::Requested, None),
-                Stand::Lost(_) => {}
-                Stand::Out => self.gate.reopen(n),
+            match &self.membership {
+                Membership::In(_) => self.lose(SnapshotReason::Requested, None),
+                Membership::Lost(_) => {}
+                Membership::Out => self.sequencer.reopen(n),
             }
-            if !matches!(self.stand, Stand::Out) {
+            if !matches!(self.membership, Membership::Out) {
                 self.asked.excuse(now);
                 return None;
             }
@@ -80,20 +80,20 @@ impl<S: LogReader> Room<S> {
 
     /// What the room has to be asked now, besides being shown.
     pub(crate) fn ask_again(&mut self, now: Instant) -> Vec<Request> {
-        if !matches!(self.stand, Stand::Lost(_)) && self.asked.holds() {
+        if !matches!(self.membership, Membership::Lost(_)) && self.asked.holds() {
             let released = self.asked.release(now);
-            if matches!(self.stand, Stand::In(_)) {
+            if matches!(self.membership, Membership::In(_)) {
                 self.asked.settle_acts(now);
             }
             return released;
         }
         // Nobody may have told this socket that the session has left.
-        if let Stand::In(follow) = &mut self.stand
-            && let Some(parted) = &mut follow.parted
-            && follow.due.is_none()
-            && now >= parted.ends(PATIENCE)
+        if let Membership::In(follow) = &mut self.membership
+            && let Some(at_leave) = &mut follow.at_leave
+            && follow.pending.is_none()
+            && now >= at_leave.ends(PATIENCE)
         {
-            parted.again(now);
+            at_leave.again(now);
             self.asked.doubt();
         }
         self.asked.again(now)
@@ -101,13 +101,13 @@ impl<S: LogReader> Room<S> {
 
     /// When one of these has to be looked at again.
     pub(crate) fn next(&self) -> Option<Instant> {
-        let parted = match &self.stand {
-            Stand::In(follow) if follow.due.is_none() => follow.parted,
-            Stand::In(_) | Stand::Out | Stand::Lost(_) => None,
+        let at_leave = match &self.membership {
+            Membership::In(follow) if follow.pending.is_none() => follow.at_leave,
+            Membership::In(_) | Membership::Out | Membership::Lost(_) => None,
         };
-        let parted = parted.map(|parted| parted.ends(PATIENCE));
+        let at_leave = at_leave.map(|at_leave| at_leave.ends(PATIENCE));
         let times = [
-            parted,
+            at_leave,
             self.remind_at,
             self.asked.next(),
             self.shortcut_ends(),
@@ -134,7 +134,7 @@ impl<S: LogReader> Room<S> {
     /// The room is asked to show itself.
     pub(crate) fn shows(&mut self, now: Instant) {
         self.asks_for_shortcut(now);
-        if let Stand::Lost(lost) = &mut self.stand {
+        if let Membership::Lost(lost) = &mut self.membership {
             match &mut lost.asked {
                 Some(asked) => asked.again(now),
                 None => lost.asked = Some(Patience::new(now)),
@@ -145,7 +145,7 @@ impl<S: LogReader> Room<S> {
     /// What was asked may have been lost, or its answer.
     pub(crate) fn hurry(&mut self, now: Instant) {
         self.asked.hurry(now);
-        if let Stand::Lost(lost) = &mut self.stand {
+        if let Membership::Lost(lost) = &mut self.membership {
             lost.asked = None;
         }
     }
@@ -175,13 +175,13 @@ impl<S: LogReader> Room<S> {
 
     /// True if anything is expected of the room.
     fn is_awaited(&self) -> bool {
-        !matches!(self.stand, Stand::Out) || !self.asked.is_empty()
+        !matches!(self.membership, Membership::Out) || !self.asked.is_empty()
     }
 
     fn lost(&self) -> Option<&Lost> {
-        match &self.stand {
-            Stand::Lost(lost) => Some(lost),
-            Stand::Out | Stand::In(_) => None,
+        match &self.membership {
+            Membership::Lost(lost) => Some(lost),
+            Membership::Out | Membership::In(_) => None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use outlast_protocol::{Payload, Pos};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use super::{Room, Stand, TURN_BYTES, VIEW_TURN};
+use super::{Membership, Room, TURN_BYTES, VIEW_TURN};
 use crate::hub::{LogReader, Pulled};
 
 /// Up to where a member's actions are settled, as of the room's last commit when the member came back.
@@ -60,13 +60,13 @@ impl Shortcut {
 impl<S: LogReader> Room<S> {
     /// True if the replay waits for the room to show itself instead.
     pub(super) fn takes_shortcut(&mut self, now: Instant) -> bool {
-        let (Stand::In(follow), Some(seat)) = (&mut self.stand, &self.seat) else {
+        let (Membership::In(follow), Some(seat)) = (&mut self.membership, &self.seat) else {
             return false;
         };
         let Some(shortcut) = &mut follow.shortcut else {
             return false;
         };
-        let over = follow.live.is_none() || follow.due.is_some() || follow.parted.is_some();
+        let over = follow.live.is_none() || follow.pending.is_some() || follow.at_leave.is_some();
         if over || self.asked.turns() {
             follow.shortcut = None;
             return false;
@@ -99,13 +99,13 @@ impl<S: LogReader> Room<S> {
     /// applied since the member came back whose outcome would be skipped.
     pub(super) fn is_shorter(&mut self, n: u64, pos: Pos, state: &Payload) -> bool {
         let shown = state.as_json().len();
-        let (Stand::In(follow), Some(seat)) = (&mut self.stand, &self.seat) else {
+        let (Membership::In(follow), Some(seat)) = (&mut self.membership, &self.seat) else {
             return false;
         };
         let Some(shortcut) = follow.shortcut.take() else {
             return false;
         };
-        let whole = follow.due.is_none() && follow.parted.is_none() && !self.asked.turns();
+        let whole = follow.pending.is_none() && follow.at_leave.is_none() && !self.asked.turns();
         // Where the log has gone another way, that is told instead (R4).
         let goes_on = seat.pull(&mut follow.cursor, |_| false) == Pulled::More;
         whole
@@ -121,7 +121,7 @@ impl<S: LogReader> Room<S> {
 
     /// The room does not show itself: the replay goes on.
     pub(super) fn gives_up_shortcut(&mut self) {
-        if let Stand::In(follow) = &mut self.stand {
+        if let Membership::In(follow) = &mut self.membership {
             follow.shortcut = None;
         }
     }
@@ -136,7 +136,7 @@ impl<S: LogReader> Room<S> {
 
     /// The room is asked to show itself in place of its log.
     pub(super) fn asks_for_shortcut(&mut self, now: Instant) {
-        if let Stand::In(follow) = &mut self.stand
+        if let Membership::In(follow) = &mut self.membership
             && let Some(shortcut) = &mut follow.shortcut
         {
             let since = shortcut.since().unwrap_or(now);
@@ -158,9 +158,9 @@ impl<S: LogReader> Room<S> {
     }
 
     fn shortcut(&self) -> Option<&Shortcut> {
-        match &self.stand {
-            Stand::In(follow) => follow.shortcut.as_ref(),
-            Stand::Out | Stand::Lost(_) => None,
+        match &self.membership {
+            Membership::In(follow) => follow.shortcut.as_ref(),
+            Membership::Out | Membership::Lost(_) => None,
         }
     }
 }

@@ -142,8 +142,8 @@ impl World {
                 Kind::Leave => Request::Leave { n },
             };
             let verdict = match kind {
-                Kind::Act => self.room.gate.act(n),
-                Kind::Join | Kind::Leave => self.room.gate.any(n),
+                Kind::Act => self.room.sequencer.act(n),
+                Kind::Join | Kind::Leave => self.room.sequencer.any(n),
             };
             match verdict {
                 Verdict::Duplicate => continue,
@@ -155,13 +155,13 @@ impl World {
                 Verdict::NotJoined => panic!("{n} is said to be free"),
             }
             if self.room.reach_at().is_some() {
-                if self.room.gate.refuse(n) {
+                if self.room.sequencer.refuse(n) {
                     self.frames.send(&busy(n));
                 }
                 continue;
             }
             if kind == Kind::Join {
-                self.room.gate.ask();
+                self.room.sequencer.ask();
             }
             let waits = self.room.must_wait(&request);
             self.room.forward(n, &request, self.now);
@@ -173,7 +173,7 @@ impl World {
                 if self.random.random_bool(0.5) {
                     self.topic.push_back((self.generation, request));
                 }
-                if self.room.gate.refuse(n) {
+                if self.room.sequencer.refuse(n) {
                     self.room.asked.drop_from(n);
                     self.frames.send(&busy(n));
                 }
@@ -223,7 +223,7 @@ impl World {
         if self.chance(0.05) || generation != self.generation {
             return;
         }
-        if let Some(frame) = self.room.hear(answer, self.now) {
+        if let Some(frame) = self.room.receive(answer, self.now) {
             self.frames.send(&frame);
         }
         self.pull();
@@ -357,7 +357,7 @@ impl World {
         match pos.zip(sits) {
             Some((pos, _)) => {
                 self.topic.push_back((self.generation, Request::Arrived));
-                self.room.gate.applied(self.host.n);
+                self.room.sequencer.applied(self.host.n);
                 let settled = Settled {
                     n: self.host.n,
                     off: self.host.settled_off,
@@ -400,8 +400,8 @@ impl World {
     }
 }
 
-fn room(core: &Rc<RefCell<Core>>, gate: Sequencer) -> Room<Window> {
-    let mut room = Room::new(ROOM.parse().unwrap(), gate);
+fn room(core: &Rc<RefCell<Core>>, sequencer: Sequencer) -> Room<Window> {
+    let mut room = Room::new(ROOM.parse().unwrap(), sequencer);
     room.seat = Some(Window(core.clone()));
     room
 }
@@ -478,7 +478,7 @@ fn r6_what_a_room_answers_while_it_owes_an_outcome_is_told_after_that() {
     for (n, request) in [(2, Request::Leave { n: 2 }), (3, join)] {
         world.room.forward(n, &request, now);
     }
-    assert_eq!(world.room.hear(left(2), now), None);
+    assert_eq!(world.room.receive(left(2), now), None);
     let again = Answer::Joined {
         n: 3,
         applied: 3,
@@ -486,7 +486,7 @@ fn r6_what_a_room_answers_while_it_owes_an_outcome_is_told_after_that() {
         pos: Pos { off: 3, tag: 3 },
         state: Payload::null(),
     };
-    assert_eq!(world.room.hear(again, now), None);
+    assert_eq!(world.room.receive(again, now), None);
     assert_eq!(world.room.pull(&mut world.frames, now), Turn::Done);
 
     let quiet = |off, n| Entry {
