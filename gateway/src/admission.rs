@@ -32,12 +32,12 @@ pub(crate) struct Admission<S> {
 
 /// What wants to be admitted.
 pub(crate) trait Applicant {
-    /// Who goes first.
+    /// The rank, by which it is let in.
     fn rank(&self) -> Rank;
-    /// Who it says it is, before anything has been checked: the same for every try of the same client.
+    /// The name that it gives itself, before anything has been checked: the same for every try of the same client.
     /// Nobody is known by the absence of a name.
     fn name(&self) -> Option<&str>;
-    /// How much memory it takes while it waits, in bytes.
+    /// The memory that it takes while it waits, in bytes.
     fn bytes(&self) -> usize;
     /// Ready when it does not wait any more.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;

@@ -1,4 +1,4 @@
-//! Who a client is: the token in its first frame (H5).
+//! A client's identity: the token in its first frame (H5).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -91,8 +91,8 @@ impl Auth {
         self.keys.is_some()
     }
 
-    /// Who opens a session with this token, or without one; `local` says whether the request came from this
-    /// machine itself ([`crate::is_local`]).
+    /// The identity of a client that opens a session with this token, or without one; `local` is true if the request
+    /// came from this machine itself ([`crate::is_local`]).
     ///
     /// # Errors
     /// Says what is wrong with the token, and never what is in it (H3).
@@ -140,7 +140,7 @@ pub fn allows(patterns: Option<&[String]>, room: &RoomName) -> bool {
     patterns.is_none_or(|patterns| patterns.iter().any(matches))
 }
 
-/// How long a token holds that expires at so many seconds since the epoch, on this machine's clock.
+/// Time that is left to a token that expires at so many seconds since the epoch, on this machine's clock.
 pub(crate) fn left(expires_at_s: u64) -> Duration {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

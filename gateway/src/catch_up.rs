@@ -26,10 +26,10 @@ use crate::{
 mod reach;
 mod room;
 
-/// How long the rooms may take to answer. One that takes longer, also because its worker has just died (W4), does not
+/// Time for the rooms to answer. One that takes longer, also because its worker has just died (W4), does not
 /// keep the client from the others: it shows itself when it answers (R6).
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
-/// How long their logs may take to be read; a room whose log takes longer shows itself, too.
+/// Time for their logs to be read; a room whose log takes longer shows itself, too.
 const LOOKED_UP_WITHIN: Duration = Duration::from_secs(3);
 
 /// Brings a session back into its rooms, and tells the client the kind of catch-up in each.

@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::telemetry;
 
-/// How many connections may be without a session at once.
+/// A bound on the connections without a session.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionLimit {
     places: Arc<Semaphore>,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
     start: Instant,
-    /// How many may move a second at once.
+    /// The most that move in one second.
     per_s: u32,
     /// When the last one moves, at the latest.
     last: Instant,
@@ -25,7 +25,7 @@ pub(crate) struct Moving {
     by: Instant,
 }
 
-/// How long the last ones that move have for it, unless the window is short.
+/// Time for the last ones that move, unless the window is short.
 const BEHIND: Duration = Duration::from_secs(5);
 
 /// Over how much time those move who move at once: no less, so that a few do not come in one moment, and no more,

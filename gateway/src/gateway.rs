@@ -58,9 +58,9 @@ pub(crate) struct Shared {
     heard_at_ms: AtomicU64,
     /// Rung when sessions may have been taken from this gateway without a word.
     doubt: Notify,
-    /// How many sessions may be looked after at once.
+    /// Permits to look after a session.
     chores: Semaphore,
-    /// How many lost sockets may be cleared away at once.
+    /// Permits to clear a lost socket away.
     pub(crate) farewells: Semaphore,
 }
 
@@ -71,23 +71,23 @@ pub(crate) struct AttachId {
     pub(crate) generation: u64,
 }
 
-/// How often the gateway says that it is alive.
+/// Interval between heartbeats.
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(400);
 /// After how many of them it sees how long sessions live (L10).
 const AGREE_EVERY_HEARTBEATS: u64 = 4;
-/// How long after its last heartbeat a gateway may still append (S6).
+/// Time after its last heartbeat in which a gateway may still append (S6).
 const APPEND_WITHIN_MS: u64 = 30_000;
-/// How many sessions are looked after at once, when many have to be.
+/// Most sessions looked after at once.
 const CHORES_MAX: usize = 64;
-/// How many lost sockets are cleared away at once.
+/// Most lost sockets cleared away at once.
 const FAREWELLS_MAX: usize = 4;
-/// How many sessions are verified at once.
+/// Sessions verified at once.
 const VERIFY_AT_ONCE: usize = 16;
-/// How long to wait before the store is asked again.
+/// Pause before the store is asked again.
 const RETRY: Duration = Duration::from_millis(500);
-/// How long a lost socket's session may go without a word in its record.
+/// Time that a lost socket's session may go without a word in its record.
 const LINGERS: Duration = Duration::from_secs(1);
-/// How long it may go on so after anybody else has come back, and how long at most: should the gateway die before it
+/// Time that it may go on so after anybody else has come back, and the longest: should the gateway die before it
 /// wrote that word, then whoever finds out tells its rooms in time all the same (S7).
 const LINGERS_ON: Duration = Duration::from_millis(200);
 const LINGERS_MAX: Duration = Duration::from_millis(1_500);

@@ -69,7 +69,7 @@ impl Heartbeat {
         self.gone_at().map_or(ping_at, |at| at.min(ping_at))
     }
 
-    /// Who only listens where much is said has nothing to answer to but a ping.
+    /// A client that only listens where much is said has nothing to answer but a ping.
     fn ping_at(&self) -> Instant {
         let quiet = self.sent + self.every;
         match self.asked {

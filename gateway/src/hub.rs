@@ -66,7 +66,7 @@ pub(crate) trait LogReader {
     fn set_shown_bytes(&self, bytes: usize);
     /// Permission to have the room show itself in place of its log: a few at a time for each room.
     fn shortcut_permit(&self) -> Option<OwnedSemaphorePermit>;
-    /// How many signals there have been: who begins here is not told of earlier ones.
+    /// The number of signals so far: a reader that begins here is not told of earlier ones.
     fn signals_end(&self) -> u64;
 }
 
@@ -79,9 +79,9 @@ pub(crate) enum Effect {
     Missed,
 }
 
-/// How many reads of logs may be under way at once (D4).
+/// Most reads of logs under way at once (D4).
 const READS_MAX: usize = 16;
-/// How often is forgotten what is no longer needed.
+/// Interval at which is forgotten what is no longer needed.
 const AGE_EVERY: Duration = Duration::from_secs(5);
 
 impl Hub {

@@ -6,7 +6,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// How many sockets each address has (S8).
+/// Sockets of each address (S8).
 #[derive(Debug, Clone)]
 pub(crate) struct IpLimit {
     max: Option<usize>,

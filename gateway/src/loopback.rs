@@ -1,4 +1,4 @@
-//! Who sits at this machine (H5). Pure.
+//! Clients at this machine itself (H5). Pure.
 
 use axum::http::{
     HeaderMap,

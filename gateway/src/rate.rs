@@ -1,4 +1,4 @@
-//! How fast a client may act (A5). Pure: `now` is an argument.
+//! The rate limit on a client's actions (A5). Pure: `now` is an argument.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(crate) enum TooFast {
 
 /// For how many seconds' worth of actions a client saves up.
 const BURST_S: f64 = 2.0;
-/// How long until a client that was refused is asked to come back: it then finds a few tokens, not one.
+/// Pause after which a client that was refused is asked to come back: it then finds a few tokens, not one.
 const RETRY: Duration = Duration::from_millis(200);
 /// A run of refusals ends when none came for this long.
 const CALM: Duration = Duration::from_secs(2);
@@ -88,7 +88,7 @@ impl Rate {
         Ok(())
     }
 
-    /// How many actions a second pass.
+    /// Actions that pass, per second.
     pub(crate) fn per_s(&self) -> u32 {
         self.per_s as u32
     }

@@ -29,20 +29,20 @@ use crate::{
     upgrade::{Arrival, connect},
 };
 
-/// How many connections may wait to be accepted: what the system allows by default is too few for the
+/// Connections that may wait to be accepted: what the system allows by default is too few for the
 /// moment at which everybody comes back.
 const BACKLOG: i32 = 4096;
-/// How long the sockets may take to go, once they have been closed; a drain's window ends so much earlier,
+/// Time for the sockets to go, once they have been closed; a drain's window ends so much earlier,
 /// unless it is short.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
-/// How much of a request is held, headers above all.
+/// The most that is held of a request, headers above all.
 const HTTP_BYTES_MAX: usize = 16 * 1024;
-/// How much the system holds for a client that does not read; Linux takes twice as much.
+/// What the system holds for a client that does not read; Linux takes twice as much.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// How many connections are accepted before whoever is connected has their turn: a herd waits in the backlog, and
+/// Connections that are accepted before whoever is connected has their turn: a herd waits in the backlog, and
 /// not before those whom it does not concern (F4).
 const ACCEPTED_AT_ONCE: u64 = 4;
-/// How long to wait when the system has no more sockets to give.
+/// Pause when the system has no more sockets to give.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// Listens on an address, with a backlog that bears a storm.

@@ -57,9 +57,9 @@ struct Outbox {
 /// Holds what arrives in one piece. Most frames are small, every idle socket holds one of these, and a
 /// larger frame gets what it needs.
 const READ_BUFFER_BYTES: usize = 512;
-/// How many frames one system call takes.
+/// Frames that one system call takes.
 const SLICES_MAX: usize = 64;
-/// How long to wait until the client has read the close frame, and how much to read meanwhile: a socket
+/// Time for the client to read the close frame, and the most that is read meanwhile: a socket
 /// that is closed with unread input is reset, and the client may never see what was sent last.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
@@ -96,7 +96,7 @@ impl Wire {
         self.outbox.push(frame);
     }
 
-    /// How much waits to be written, in bytes.
+    /// What waits to be written, in bytes.
     pub(crate) fn unsent(&self) -> usize {
         self.outbox.bytes
     }

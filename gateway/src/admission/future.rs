@@ -14,7 +14,7 @@ use super::{
     queue::{AdmissionPermit, Entry},
 };
 
-/// How long a place is held: who attaches for longer waits for the store, or for a room that nobody runs at the
+/// The time that a place is held: who attaches for longer waits for the store, or for a room that nobody runs at the
 /// moment, and takes nothing of this gateway's cores.
 const HOLDS: Duration = Duration::from_millis(500);
 

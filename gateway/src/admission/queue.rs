@@ -153,7 +153,7 @@ impl<T> Lanes<T> {
 }
 
 impl Inner {
-    /// Lets in whom there is room for; answers when there will be for the next.
+    /// Lets in those for whom there is room; returns when there will be room for the next.
     fn let_in(&mut self) -> Option<Instant> {
         let now = Instant::now();
         while let Some(ticket) = self.schedule.admit(now) {

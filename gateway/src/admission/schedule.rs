@@ -1,4 +1,4 @@
-//! Who is let in, and when. Pure: `now` is an argument, and so is chance.
+//! The order in which attaches are let in, and the times. Pure: `now` is an argument, and so is chance.
 //!
 //! There are two lanes, one for sessions that come back and one for new ones, each with a share of every
 //! bound of its own. A lane has a timetable: the time at which the next one that asks can be let in, and
@@ -13,20 +13,20 @@ use std::{
 
 use tokio::time::Instant;
 
-/// How much is let in.
+/// Limits on what is let in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// How many a second.
+    /// Attaches per second.
     pub(crate) per_s: u32,
-    /// How many wait at most.
+    /// The most that wait.
     pub(crate) waiting_max: usize,
-    /// How much memory those may take, in bytes.
+    /// The most memory that those may take, in bytes.
     pub(crate) waiting_bytes_max: usize,
-    /// How many that were let in may be about to attach at once.
+    /// The most that were let in and are about to attach.
     pub(crate) attaching_max: usize,
 }
 
-/// Who goes first.
+/// The order in which attaches are let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Rank {
     /// A session that comes back and has missed nothing: it costs next to nothing.
@@ -41,7 +41,7 @@ pub(crate) enum Rank {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Applied {
     pub(super) rank: Rank,
-    /// Who it says it is.
+    /// The name that it gives itself.
     pub(super) name: Option<u64>,
     pub(super) bytes: usize,
 }
@@ -73,7 +73,7 @@ pub(super) struct Schedule {
     waiting: BTreeMap<(Rank, u64), usize>,
     resumes: Lane,
     opens: Lane,
-    /// How many resumes have gone before an open that could have gone.
+    /// Resumes that have gone before an open that could have gone.
     overtaken: u32,
     slots: Slots,
 }
@@ -90,7 +90,7 @@ struct Lane {
     attaching: usize,
 }
 
-/// Who was told when to come back.
+/// Clients that were told when to come back.
 #[derive(Debug, Default)]
 struct Slots {
     by_name: HashMap<u64, Instant>,
@@ -100,13 +100,13 @@ struct Slots {
 
 /// What can be saved up is as much as passes in this time.
 const BURST: Duration = Duration::from_millis(50);
-/// How far ahead slots are given. Behind that the timetable does not grow, and chance says when.
+/// Time ahead for which slots are given. After that the timetable does not grow, and chance says when.
 const AHEAD: Duration = Duration::from_secs(60);
-/// How long a slot is kept for its client.
+/// The time that a slot is kept for its client.
 const KEPT: Duration = Duration::from_secs(15);
-/// How many slots are kept. Who gets one above that is not known by it.
+/// Most slots that are kept. A client with one above that is not known by it.
 const SLOTS_MAX: usize = 65_536;
-/// How often slots are dropped that nobody has come for.
+/// Interval at which slots are dropped that nobody has come for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Of so many that are let in, one is an open, when both lanes wait.
 const EIGHTHS: usize = 8;
@@ -202,7 +202,7 @@ impl Schedule {
         }
     }
 
-    /// How many wait in a lane.
+    /// Returns how many wait in a lane.
     pub(super) fn waiting(&self, rank: Rank) -> usize {
         self.lane_of(rank).waiting
     }
@@ -252,7 +252,7 @@ impl Schedule {
             && lane.waiting_bytes + applied.bytes <= lane.share(self.limits.waiting_bytes_max)
     }
 
-    /// How long one waits at most for its turn: as long as its lane takes for all that may wait in it.
+    /// The longest that one waits for its turn: as long as its lane takes for all that may wait in it.
     fn patience(&self, rank: Rank) -> Duration {
         let lane = self.lane_of(rank);
         let waiting = lane.share(self.limits.waiting_max) as f64;

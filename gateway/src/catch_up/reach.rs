@@ -13,7 +13,7 @@ use crate::{
     socket::Socket,
 };
 
-/// How long the store may take for one partition after it has answered for another.
+/// Time for the store to answer for a partition after it has answered for another.
 const REACHED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Listens to the rooms, so that nothing after their answers goes unheard.

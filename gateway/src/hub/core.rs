@@ -24,7 +24,7 @@ mod reading;
 /// A room's feed.
 #[derive(Debug)]
 pub(crate) struct Core {
-    /// How many of the newest entries the log holds for certain (E2).
+    /// Newest entries that the log holds for certain (E2).
     log_entries: u64,
     /// True if it is known where the log ends; until then the rest is empty.
     seeded: bool,
@@ -40,12 +40,12 @@ pub(crate) struct Core {
     /// The window's head at each of the last times that it was aged.
     aged: VecDeque<u64>,
     signals: VecDeque<Arc<Signal>>,
-    /// How many signals there have been.
+    /// The number of signals so far.
     signals_end: u64,
     wants: VecDeque<LogRead>,
 }
 
-/// How often the log was asked how it continues. One at a time.
+/// Requests for the continuation of the log. One at a time.
 #[derive(Debug, Default)]
 struct Refreshes {
     started: u64,
@@ -57,7 +57,7 @@ struct Refreshes {
 /// Something that has to be read from the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogRead {
-    /// How the log continues behind the window; goes to [`Core::absorb`].
+    /// The continuation of the log after the window; goes to [`Core::absorb`].
     Refresh,
     /// A stretch for those behind the window; goes to [`Core::insert`].
     LogSlice {
@@ -80,7 +80,7 @@ pub(crate) struct Cursor {
     said: bool,
 }
 
-/// How far a reader got.
+/// The result of a read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Pulled {
     /// To the end of what there is.
@@ -93,7 +93,7 @@ pub(crate) enum Pulled {
     Lost(SnapshotReason),
 }
 
-/// Who has to be woken.
+/// The readers that have to be woken.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wakes {
     /// Every reader.
@@ -102,7 +102,7 @@ pub(crate) enum Wakes {
     Members(Vec<u32>),
 }
 
-/// How far a refresh got.
+/// The result of a refresh.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Absorbed {
     /// There is more to read.
@@ -111,19 +111,19 @@ pub(crate) enum Absorbed {
     Done,
 }
 
-/// How much a window holds at most. Who stands before it reads the log.
+/// The most that a window holds. A reader before it reads the log.
 const ITEMS_MAX: usize = 1024;
 const BYTES_MAX: usize = 1024 * 1024;
 /// An entry stays in the window for so many times that it is aged: whoever lost its socket is back by then,
 /// and finds what it missed here (D4).
 const AGES: usize = 3;
-/// How far the head may run ahead of readers who were not woken.
+/// The most that the head may run ahead of readers that were not woken.
 const UNWOKEN_MAX: u64 = 256;
-/// How much of the past is held at most.
+/// The most that is held of the past.
 const PAST_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How many signals wait for slow readers; the newest win.
+/// Signals that wait for slow readers; the newest win.
 const SIGNALS_MAX: usize = 16;
-/// How many entries a refresh reads at once.
+/// Entries that a refresh reads at once.
 pub(crate) const REFRESH_MAX: usize = 256;
 
 impl Core {
@@ -177,7 +177,7 @@ impl Core {
         self.window.head()
     }
 
-    /// How many signals there have been: where a new reader begins.
+    /// The number of signals so far: where a new reader begins.
     pub(crate) fn signals_end(&self) -> u64 {
         self.signals_end
     }

@@ -33,14 +33,14 @@ pub(crate) struct Feed {
     shortcuts: Arc<Semaphore>,
 }
 
-/// How many members of a room may have it show itself in place of its log at once (R3): each costs its worker a state.
+/// Most members of a room that may have it show itself in place of its log at once (R3): each costs its worker a state.
 const SHORTCUTS_MAX: usize = 8;
 
 /// What a feed reads with.
 #[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) store: SharedStore,
-    /// How many reads may be under way at once, over all rooms (D4).
+    /// Permits to read, over all rooms (D4).
     pub(crate) permits: Arc<Semaphore>,
 }
 
@@ -50,7 +50,7 @@ struct Readers {
     all: HashMap<u64, Reader>,
     /// By the number that the room gave it; a session has one socket, so the newest counts.
     members: HashMap<u32, u64>,
-    /// Who waits for something that is being read.
+    /// Readers that wait for something that is being read.
     waiting: HashSet<u64>,
 }
 
@@ -61,9 +61,9 @@ struct Reader {
     member: Option<u32>,
 }
 
-/// How much of a room's log is read when the first socket enters it: one read for all who come back.
+/// Entries of a room's log that are read when the first socket enters it: one read for all who come back.
 const TAIL_MAX: usize = 64;
-/// How long to wait before the log is asked again, when the store did not answer; twice as long each time, up to a bound.
+/// Pause before the log is asked again, when the store did not answer; twice as long each time, up to a bound.
 const RETRY: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(4);
 
@@ -97,7 +97,7 @@ impl Feed {
         Ok(())
     }
 
-    /// Adds a socket, which is woken at its `slot`; answers its key.
+    /// Adds a socket, which is woken at its `slot`; returns its key.
     pub(crate) fn add(&self, wake: Arc<Wake>, slot: u8) -> u64 {
         let mut readers = self.readers.lock();
         readers.next += 1;
@@ -122,7 +122,7 @@ impl Feed {
         }
     }
 
-    /// Removes a socket; answers whether it was the last.
+    /// Removes a socket; returns true if it was the last.
     pub(crate) fn remove(&self, key: u64) -> bool {
         let mut readers = self.readers.lock();
         let member = readers.all.remove(&key).and_then(|reader| reader.member);
@@ -206,7 +206,7 @@ impl Feed {
         self.shortcuts.clone().try_acquire_owned().ok()
     }
 
-    /// How many signals there have been.
+    /// The number of signals so far.
     pub(crate) fn signals_end(&self) -> u64 {
         self.core.lock().signals_end()
     }

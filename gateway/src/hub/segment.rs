@@ -7,7 +7,7 @@ use outlast_store::LogSlice;
 
 use super::item::Item;
 
-/// How many positions one stretch covers: all that stand in the same stretch share one read.
+/// Positions in one segment: all readers in the same segment share one read.
 pub(crate) const COVERS: u64 = 64;
 
 /// A stretch: the entries that stand at the positions it covers, and the one behind them, so that a

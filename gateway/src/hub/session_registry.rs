@@ -33,7 +33,7 @@ impl Default for Inner {
     }
 }
 
-/// How long sockets may stay.
+/// The time that sockets may stay.
 #[derive(Default)]
 enum Stay {
     /// As long as they like.
@@ -66,7 +66,7 @@ pub(crate) struct Registration {
     who: AttachId,
 }
 
-/// How many strays are remembered. Those above are forgotten: a socket that should have heard of
+/// Most strays that are remembered. Those above are forgotten: a socket that should have heard of
 /// one has no say any more, and finds out when it asks for something.
 const STRAYS_MAX: usize = 10_000;
 
@@ -126,7 +126,7 @@ impl SessionRegistry {
         }
     }
 
-    /// Asks every socket to move in this window, also those that come later; answers how many there are.
+    /// Asks every socket to move in this window, also those that come later; returns how many there are.
     pub(crate) fn move_all(&self, window: Window) -> usize {
         let mut inner = self.inner.lock();
         inner.stay = Stay::Until(window);

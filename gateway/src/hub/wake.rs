@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::{bye::Bye, drain::Moving, telemetry};
 
-/// How a socket's task is told that there is something for it: which of its rooms have news, replies
+/// The mailbox of a socket's task: which of its rooms have news, replies
 /// of rooms, and that it has to go. One task waits, anybody tells.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Leave(Bye),
 }
 
-/// How many replies may lie here, and how many bytes of them, unless it is one alone. What is above is
+/// Most replies that may lie here, and most bytes of them, unless it is one alone. What is above is
 /// dropped: the socket does not read, and asks again for what it misses.
 const REPLIES_MAX: usize = 128;
 const BYTES_MAX: usize = 32 * 1024;

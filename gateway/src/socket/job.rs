@@ -46,7 +46,7 @@ pub(crate) enum What {
     End,
 }
 
-/// How long to wait before an end is tried again, which a client cannot repeat.
+/// Pause before an end is tried again, which a client cannot repeat.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Makes jobs for one socket.

@@ -27,7 +27,7 @@ enum Task {
     End(Bye),
 }
 
-/// How long to wait until a chore is tried again.
+/// Pause before a chore is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 /// When a client may come back whose room and log contradict each other, in milliseconds.
 const CONTRADICTED_MS: u64 = 5_000;

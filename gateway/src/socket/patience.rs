@@ -1,4 +1,4 @@
-//! How long a room may take until it is asked again: longer each time. Pure.
+//! The time until a room is asked again: longer each time. Pure.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use tokio::time::Instant;
 pub(crate) struct Patience {
     /// When it was last asked.
     at: Instant,
-    /// How often it was asked again since anything was heard.
+    /// The number of retries since anything was heard.
     tries: u32,
 }
 
-/// How often the time doubles.
+/// The number of times that the time doubles.
 const DOUBLINGS: u32 = 3;
 
 impl Patience {

@@ -51,13 +51,13 @@ struct Entries {
     heard: Instant,
 }
 
-/// How long a room may take to answer, at first.
+/// Time for a room to answer, at first.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-/// How long an action may go without a word: then the client is told that it was not taken for now (A8).
+/// The longest that an action may go without a word: then the client is told that it was not taken for now (A8).
 pub(crate) const WORD_WITHIN: Duration = Duration::from_secs(30);
-/// How many answers to what it has applied one room may owe.
+/// Most answers to what it has applied that one room may owe.
 const CHECKS_MAX: usize = 8;
-/// How many questions one room may have open.
+/// Most open questions to one room.
 const QUESTIONS_MAX: usize = 256;
 
 impl PendingActions {
@@ -107,7 +107,7 @@ impl PendingActions {
         self.questions.len() >= QUESTIONS_MAX
     }
 
-    /// How much memory the open questions take, in bytes.
+    /// The memory that the open questions take, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

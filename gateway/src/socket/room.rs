@@ -31,13 +31,14 @@ pub(crate) struct Room<S = Subscription> {
     pub(crate) recorded: bool,
     pub(crate) asked: PendingActions,
     pub(crate) membership: Membership,
-    /// How far the client was given the log before it left, or lost its place: never again what lies before (E1).
+    /// The position up to which the client was given the log before it left, or lost its place: never again what lies
+    /// before (E1).
     delivered: Option<Cursor>,
     /// When the client is to be reminded of what is awaited: it has sent higher numbers.
     remind_at: Option<Instant>,
     /// True if the room is asked for what to remind the client of.
     reminds: bool,
-    /// How often in a row the room was shown, and its log did not go on from there.
+    /// Snapshots in a row after which the log did not go on.
     failed_snapshots: u32,
     held: Held,
     /// The store does not reach the room, and is tried again.
@@ -112,13 +113,13 @@ pub(crate) struct Lost {
     _counted: CatchingUp,
 }
 
-/// How much one socket is given before it is another's turn (D4).
+/// The most that one socket is given before it is another's turn (D4).
 pub(crate) const TURN_BYTES: usize = 64 * 1024;
-/// How long a room may take to show itself before it is asked again, at first.
+/// Time for a room to show itself before it is asked again, at first.
 const VIEW_PATIENCE: Duration = Duration::from_secs(3);
-/// How long until another room may be asked to show itself, too.
+/// Pause before another room may be asked to show itself, too.
 const VIEW_TURN: Duration = Duration::from_millis(500);
-/// How long to wait until a room is shown again whose log did not go on from there, at first; then twice as long each
+/// Pause before a room is shown again whose log did not go on from there, at first; then twice as long each
 /// time, and after so many times the connection ends.
 const SNAPSHOT_PAUSE: Duration = Duration::from_millis(50);
 const FAILED_SNAPSHOTS_MAX: u32 = 9;

@@ -41,7 +41,7 @@ pub struct Faults {
     pub cut_off: Mutex<Option<(PartitionId, Cut)>>,
     /// This is refused, with this error.
     pub refused: Mutex<Option<(&'static str, StoreError)>>,
-    /// How often.
+    /// The number of refusals.
     pub refusals: AtomicUsize,
 }
 

@@ -185,7 +185,7 @@ fn raw_frame(text: &str, masked: bool) -> Vec<u8> {
     frame
 }
 
-/// Sends this right behind the request to connect, in one piece; answers what comes until `until` does.
+/// Sends this right behind the request to connect, in one piece; returns what comes until `until` does.
 async fn raw(world: &World, behind: &[u8], until: &str) -> String {
     let mut tcp = TcpStream::connect(world.address()).await.unwrap();
     let request = b"GET /v1/connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\

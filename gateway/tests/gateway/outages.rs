@@ -15,7 +15,7 @@ async fn on(server: &RedisServer) -> World {
     World::on(connect(server).await, Setup::default()).await
 }
 
-/// Sends an action until it is taken, as a client does that is told to come back; answers its outcome.
+/// Sends an action until it is taken, as a client does that is told to come back; returns its outcome.
 async fn insist(client: &mut Client, frame: Value) -> Value {
     loop {
         client.send(frame.clone()).await;

@@ -16,7 +16,7 @@ use crate::support::{LAYOUT, World, connect, forgetful, on_both, quick};
 
 const ROOM: &str = "chat/lobby";
 
-/// Reads until the outcome of an action; answers how often each action had one, and each entry came.
+/// Reads until the outcome of an action; returns how often each action had one, and each entry came.
 async fn outcomes(client: &mut Client, member: &Value, last: u64) -> BTreeMap<String, u32> {
     let mut seen = BTreeMap::new();
     loop {

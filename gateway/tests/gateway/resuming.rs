@@ -7,7 +7,7 @@ use crate::support::World;
 
 const ROOM: &str = "chat/lobby";
 
-/// Another client says this many things, from action `n` on; answers their positions.
+/// Another client says this many things, from action `n` on; returns their positions.
 async fn talk(client: &mut Client, n: u64, count: u64) -> Vec<Value> {
     let mut positions = Vec::new();
     for n in n..n + count {
@@ -23,7 +23,7 @@ async fn talk(client: &mut Client, n: u64, count: u64) -> Vec<Value> {
     positions
 }
 
-/// Reads what a replay brings up to `live`; answers the positions and that of `live`.
+/// Reads what a replay brings up to `live`; returns the positions and that of `live`.
 async fn replayed(client: &mut Client) -> (Vec<Value>, Value) {
     let mut positions = Vec::new();
     loop {

@@ -182,7 +182,7 @@ impl World {
     }
 }
 
-/// Who acts as fast as it can is not slowed down.
+/// A setup in which nobody who acts fast is slowed down.
 pub fn quick() -> Setup {
     Setup {
         settings: GatewaySettings {

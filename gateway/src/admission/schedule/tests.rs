@@ -204,7 +204,7 @@ struct Client {
     admitted_ms: Option<u64>,
 }
 
-/// Lets clients come back until all are in; answers when each was.
+/// Lets clients come back until all are in; returns when each was.
 fn simulate(per_s: u32, clients: &[Option<u64>], seed: u64) -> Vec<u64> {
     use rand::{RngExt, SeedableRng, rngs::StdRng};
     let start = Instant::now();

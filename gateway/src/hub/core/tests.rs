@@ -131,7 +131,7 @@ struct World {
     /// The highest `off` that was ever trimmed.
     trimmed_to: u64,
     announced: VecDeque<Heard>,
-    /// How many announcements come before [`Heard::Missed`].
+    /// Announcements that come before [`Heard::Missed`].
     missed_after: Option<usize>,
     asked: VecDeque<LogRead>,
     answers: VecDeque<Answer>,

@@ -24,7 +24,7 @@ pub(crate) enum Turn {
 /// Where frames for one client are put.
 pub(crate) trait Desk {
     fn codec(&self) -> Codec;
-    /// How much waits to be read by the client, in bytes.
+    /// What waits to be read by the client, in bytes.
     fn unsent(&self) -> usize;
     fn send(&mut self, frame: &ServerFrame);
     fn send_encoded(&mut self, frame: Bytes);

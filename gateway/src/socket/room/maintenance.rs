@@ -18,7 +18,7 @@ pub(crate) enum Word {
     End,
 }
 
-/// How long until the store is tried again that did not reach a room, at first.
+/// Pause before the store is tried again that did not reach a room, at first.
 const REACH_PATIENCE: Duration = Duration::from_millis(500);
 /// When to come again with an action that got no word, in milliseconds.
 const RETRY_MS: u64 = 1_000;

@@ -37,7 +37,7 @@ enum Step {
 
 /// A replay of less is always sent: it costs less than to ask.
 const LEAST_BYTES: usize = if cfg!(test) { 0 } else { TURN_BYTES };
-/// How long the replay waits for the room to show itself.
+/// Time that the replay waits for the room to show itself.
 const WITHIN: Duration = Duration::from_secs(1);
 
 impl Shortcut {

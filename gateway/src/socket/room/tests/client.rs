@@ -25,7 +25,7 @@ pub(super) struct Client {
     pub(super) given: BTreeSet<u64>,
     /// The actions that it was told the outcome of.
     pub(super) told: BTreeSet<u64>,
-    /// How often it was shown the room in place of its log.
+    /// The number of times that it was shown the room in place of its log.
     pub(super) shortcuts: u32,
 }
 
