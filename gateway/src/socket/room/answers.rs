@@ -7,6 +7,15 @@ use tokio::time::Instant;
 use super::{Joined, Membership, PendingOutcome, Room};
 use crate::hub::{Cursor, LogReader, Pulled};
 
+/// Where the room says that the session stands.
+struct Seated {
+    member: Option<u32>,
+    n: u64,
+    pos: Pos,
+    joined: Option<Pos>,
+    state: Option<Payload>,
+}
+
 impl<S: LogReader> Room<S> {
     /// The room answers; returns what the client is told of that now.
     pub(crate) fn receive(&mut self, answer: Answer, now: Instant) -> Option<ServerFrame> {
@@ -48,15 +57,7 @@ impl<S: LogReader> Room<S> {
                 retry_ms,
             } => {
                 self.gives_up_shortcut();
-                match retry_ms {
-                    Some(_) if !self.sequencer.refuse(n) => return None,
-                    Some(_) => {}
-                    // It was told before, and the number may belong to another action by now.
-                    None if !self.asked.contains(n) => return None,
-                    None => self.sequencer.free(n),
-                }
-                self.asked.drop_from(n);
-                Some(ServerFrame::Error {
+                self.not_taken(n, retry_ms).then(|| ServerFrame::Error {
                     code,
                     message,
                     room: Some(room.to_string()),
@@ -71,62 +72,94 @@ impl<S: LogReader> Room<S> {
                 joined,
                 state,
                 ..
-            } => {
-                if state.is_none()
-                    && let Some(gap) = self.check(n, member.is_some(), now)
-                {
-                    return Some(gap);
+            } => self.seated(
+                Seated {
+                    member,
+                    n,
+                    pos,
+                    joined,
+                    state,
+                },
+                now,
+            ),
+        }
+    }
+
+    /// The room did not take an action. Returns true if the client has to be told.
+    fn not_taken(&mut self, n: u64, retry_ms: Option<u64>) -> bool {
+        match retry_ms {
+            Some(_) if !self.sequencer.refuse(n) => return false,
+            Some(_) => {}
+            // It was told before, and the number may belong to another action by now.
+            None if !self.asked.contains(n) => return false,
+            None => self.sequencer.free(n),
+        }
+        self.asked.drop_from(n);
+        true
+    }
+
+    /// The room says where the session stands, and shows itself if it was asked to.
+    fn seated(&mut self, seated: Seated, now: Instant) -> Option<ServerFrame> {
+        let Seated {
+            member,
+            n,
+            pos,
+            joined,
+            state,
+        } = seated;
+        if state.is_none()
+            && let Some(gap) = self.check(n, member.is_some(), now)
+        {
+            return Some(gap);
+        }
+        if let (Some(member), Some(state)) = (member, &state)
+            && self.is_shorter(n, pos, state)
+        {
+            self.lose(SnapshotReason::Shorter, None);
+            self.sequencer.applied(n);
+            let (state, reason) = (state.clone(), SnapshotReason::Shorter);
+            return Some(self.show(member, n, pos, state, reason, now));
+        }
+        let (holds, turned) = (self.asked.holds(), self.asked.turns());
+        // What it has asked for will be answered, and says more; unless the room has forgotten the session.
+        let turns = turned && !self.sequencer.has_told(n + 1);
+        match &mut self.membership {
+            // Its join was answered, and that was not heard.
+            Membership::Out if member.is_some() && !turned && self.seat.is_some() => {
+                self.lose(SnapshotReason::Requested, None);
+                None
+            }
+            Membership::Out => None,
+            Membership::In(_) if member.is_none() && turns => None,
+            // An older socket had asked to leave, and this one does not ask again.
+            Membership::In(follow) if member.is_none() => {
+                let lost = PendingOutcome::Lost { off: pos.off, n };
+                follow.pending.get_or_insert(lost);
+                None
+            }
+            Membership::In(follow) => {
+                let off = follow.cursor.pos.off;
+                let returned = joined.is_some_and(|joined| joined.off > off);
+                if follow.at_leave.take().is_some() && returned {
+                    self.lose(SnapshotReason::Requested, None);
+                } else {
+                    self.sequencer.has_applied(n);
                 }
-                if let (Some(member), Some(state)) = (member, &state)
-                    && self.is_shorter(n, pos, state)
-                {
-                    self.lose(SnapshotReason::Shorter, None);
-                    self.sequencer.applied(n);
-                    let (state, reason) = (state.clone(), SnapshotReason::Shorter);
-                    return Some(self.show(member, n, pos, state, reason, now));
-                }
-                let (holds, turned) = (self.asked.holds(), self.asked.turns());
-                // What it has asked for will be answered, and says more; unless the room has forgotten the session.
-                let turns = turned && !self.sequencer.has_told(n + 1);
-                match &mut self.membership {
-                    // Its join was answered, and that was not heard.
-                    Membership::Out if member.is_some() && !turned && self.seat.is_some() => {
-                        self.lose(SnapshotReason::Requested, None);
-                        None
-                    }
-                    Membership::Out => None,
-                    Membership::In(_) if member.is_none() && turns => None,
-                    // An older socket had asked to leave, and this one does not ask again.
-                    Membership::In(follow) if member.is_none() => {
-                        let lost = PendingOutcome::Lost { off: pos.off, n };
-                        follow.pending.get_or_insert(lost);
-                        None
-                    }
-                    Membership::In(follow) => {
-                        let off = follow.cursor.pos.off;
-                        let returned = joined.is_some_and(|joined| joined.off > off);
-                        if follow.at_leave.take().is_some() && returned {
-                            self.lose(SnapshotReason::Requested, None);
-                        } else {
-                            self.sequencer.has_applied(n);
-                        }
-                        None
-                    }
-                    Membership::Lost(_) if member.is_none() && turns && holds => {
-                        // What waited to be shown is answered without.
-                        self.leave();
-                        None
-                    }
-                    Membership::Lost(_) if member.is_none() && turns => None,
-                    Membership::Lost(_) if member.is_none() => Some(self.lost_member(n, now)),
-                    Membership::Lost(lost) => {
-                        lost.seated = true;
-                        let reason = self.shown_at(pos)?;
-                        self.sequencer.applied(n);
-                        self.asked.settle_acts(now);
-                        Some(self.show(member?, n, pos, state?, reason, now))
-                    }
-                }
+                None
+            }
+            Membership::Lost(_) if member.is_none() && turns && holds => {
+                // What waited to be shown is answered without.
+                self.leave();
+                None
+            }
+            Membership::Lost(_) if member.is_none() && turns => None,
+            Membership::Lost(_) if member.is_none() => Some(self.lost_member(n, now)),
+            Membership::Lost(lost) => {
+                lost.seated = true;
+                let reason = self.shown_at(pos)?;
+                self.sequencer.applied(n);
+                self.asked.settle_acts(now);
+                Some(self.show(member?, n, pos, state?, reason, now))
             }
         }
     }
