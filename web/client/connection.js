@@ -67,9 +67,11 @@ export class Connection {
     return this.#platform.now() - this.heard_ms > this.#timeout_ms / 2;
   }
 
-  /** @param {{ t: string, [field: string]: unknown }} frame */
+  /** Returns false if the socket is not open. @param {{ t: string, [field: string]: unknown }} frame */
   send(frame) {
-    if (this.#socket.readyState === 1) this.#socket.send(this.#codec.encode(frame));
+    if (this.#socket.readyState !== 1) return false;
+    this.#socket.send(this.#codec.encode(frame));
+    return true;
   }
 
   /** @param {import("./codec.js").Frame} frame a `welcome` or `resumed` */

@@ -5,7 +5,7 @@
  * - the code of an `error` frame (SPEC A5)
  * - `unknown`: the outcome of the action is lost (SPEC R5)
  * - `not_joined`, `left`, `gone`: this client is not in the room
- * - `queue_full`, `too_big`: the action was not accepted by this client
+ * - `queue_full`, `too_big`, `bad_data`, `bad_room`: the action was not accepted by this client; nothing was sent
  * - `too_slow`: a `for await` loop fell too far back
  * - the name of a close code of SPEC 9, such as `ended`: the session is over
  */

@@ -69,6 +69,7 @@ export class Link {
 
   /** Opens a socket: the first, a retry, or one to replace the one that delivers. */
   async attach() {
+    if (this.status === "ended") return;
     const attempt = this.#supersede();
     this.#drop(this.#next);
     if (!this.#current) this.#setStatus("connecting");
@@ -86,6 +87,11 @@ export class Link {
       this.#host.failed(error);
       this.#retry();
     }
+  }
+
+  /** Says on the open sockets that the session ends. Returns false if there is none. */
+  end() {
+    return [this.#next, this.#current].map((connection) => connection?.send({ t: "end" })).includes(true);
   }
 
   stop() {

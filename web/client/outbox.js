@@ -36,7 +36,7 @@ export class Outbox {
     return this.list.findLast((action) => action.t !== "act")?.t;
   }
 
-  /** @param {Kind} t @param {unknown} data @param {Waiter} waiter */
+  /** Takes an action, with data that does not change any more. @param {Kind} t @param {unknown} data @param {Waiter} waiter */
   add(t, data, waiter) {
     this.#host.admit({ t, room: this.#room, n: this.next, data });
     const action = { n: this.next++, t, data, sent: false, copies: 0, ...waiter };

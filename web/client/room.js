@@ -2,6 +2,7 @@ import { offset } from "./codec.js";
 import { Emitter } from "./emitter.js";
 import { guarded, OutlastError, unknown } from "./error.js";
 import { Outbox } from "./outbox.js";
+import { plain } from "./plain.js";
 import { stream } from "./stream.js";
 import { abortable, deferred } from "./wait.js";
 
@@ -114,7 +115,7 @@ export class Room {
     signal?.throwIfAborted();
     if (!this.joined) throw new OutlastError("not_joined", `not in ${this.name}`);
     const outcome = /** @type {import("./wait.js").Deferred<Outcome>} */ (deferred());
-    const action = this.#outbox.add("act", data, outcome);
+    const action = this.#outbox.add("act", plain(data), outcome);
     this.#changed();
     return abortable(outcome.promise, signal, () => {
       if (action.sent || !this.#outbox.list.includes(action)) return;
@@ -163,7 +164,7 @@ export class Room {
 
   /** @internal Joins. Resolves inside; rejects when the join fails. @param {Joining<S>} options */
   enter({ data, signal, apply }) {
-    this.#data = data;
+    this.#data = data === undefined ? undefined : plain(data);
     this.#apply = apply ?? this.#apply;
     if (!this.joined) this.#join();
     this.#claimed = true;
@@ -211,6 +212,7 @@ export class Room {
 
   /** @internal The session is over. @param {OutlastError} error */
   end(error) {
+    this.#outbox.settle(({ t, sent }) => t === "act" && sent, unknown);
     this.#reset(error);
     this.#close(error);
   }

@@ -3,7 +3,9 @@ import { endpoint, json } from "./codec.js";
 import { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { OutlastError } from "./error.js";
+import { farewell } from "./farewell.js";
 import { Link } from "./link.js";
+import { roomName } from "./plain.js";
 import { platform as browser } from "./platform.js";
 import { RateLimiter } from "./rate-limiter.js";
 import { Room } from "./room.js";
@@ -57,6 +59,9 @@ export class Session {
   /** Releases the lock that keeps other tabs from using this session. @type {(() => void) | undefined} */
   #release;
   #codec;
+  #dial;
+  /** The server is to be told of the end. */
+  #ends = false;
   #link;
   #platform;
   #queue;
@@ -75,10 +80,11 @@ export class Session {
     this.#storage = new StoredSession(storage === undefined ? platform.storage : storage, `outlast ${url}`);
     this.#rateLimiter = new RateLimiter(platform.now);
     this.#token = new Token(token, platform);
+    this.#dial = (/** @type {import("./connection.js").Listeners} */ on) => new Connection(url, WebSocket, codec, platform, on);
     this.#link = new Link(
       {
         token: () => this.#token.fetch(),
-        dial: (on) => new Connection(url, WebSocket, codec, platform, on),
+        dial: this.#dial,
         greet: (connection, token) => this.#greet(connection, token),
         attached: (frame, connection) => this.#attached(frame, connection),
         receive: (frame, connection) => this.#receive(frame, connection),
@@ -124,25 +130,47 @@ export class Session {
     await abortable(this.#restored, options.signal);
     options.signal?.throwIfAborted();
     if (this.status === "ended") throw new OutlastError("ended");
-    const room = this.#room(name);
+    const room = this.#room(roomName(name));
     const entered = room.enter(options);
     if (room.blank && this.#link.writer) this.#link.attach(); // a snapshot comes with a resume only
     await entered;
     return room;
   }
 
-  /** Ends the session and leaves its rooms. It cannot be resumed. */
+  /**
+   * Ends the session and leaves its rooms. It cannot be resumed. The server is told at once, or as soon as a socket can be
+   * opened. Actions that were sent and have no outcome fail with `unknown`, the others with `ended`.
+   */
   end() {
-    this.#link.writer?.send({ t: "end" });
+    if (this.status === "ended") return;
+    const id = this.#id;
+    this.#ends = !this.#link.end();
     this.#stop({ code: 4010, reason: "ended" });
+    if (id && this.#ends) farewell(id, this.#dial, this.#platform);
+  }
+
+  /**
+   * Closes the socket and keeps the session: until it expires, the next `connect` of this page resumes it, with the actions
+   * that have no outcome. Here they fail with `unknown` if they were sent, and else with `closed`.
+   */
+  close() {
+    if (this.status === "ended") return;
+    this.#saveNow();
+    this.#stop({ code: 1000, reason: "closed" });
   }
 
   async #restore() {
     const saved = this.#storage.load();
     if (!saved) return;
     this.#release = await this.#platform.claim(`outlast ${saved.sid}`);
+    const id = { sid: saved.sid, key: saved.key };
+    if (this.status === "ended") {
+      this.#release?.();
+      if (this.#release && this.#ends) farewell(id, this.#dial, this.#platform);
+      return;
+    }
     if (!this.#release) return this.#storage.clear(); // this tab is a duplicate of an open one
-    this.#id = { sid: saved.sid, key: saved.key };
+    this.#id = id;
     for (const [name, room] of Object.entries(saved.rooms)) this.#room(name, room);
   }
 
@@ -254,8 +282,9 @@ export class Session {
     if (this.status === "ended") return;
     this.#link.stop();
     this.#token.stop();
-    const name = CLOSES[code] ?? "ended";
-    if (name !== "unauthorized") this.#forget();
+    const name = CLOSES[code] ?? "closed";
+    if (name === "closed") this.#release?.();
+    else if (name !== "unauthorized") this.#forget();
     const error = new OutlastError(name, reason);
     for (const room of this.#rooms.values()) room.end(error);
     this.#emitter.emit("end", { code, reason });
@@ -273,9 +302,13 @@ export class Session {
     this.#saving = true;
     queueMicrotask(() => {
       this.#saving = false;
-      if (!this.#id || this.status === "ended") return;
-      const rooms = [...this.#rooms].slice(-ROOMS_MAX).map(([name, room]) => [name, room.toJSON()]);
-      this.#storage.save({ ...this.#id, rooms: Object.fromEntries(rooms) });
+      this.#saveNow();
     });
+  }
+
+  #saveNow() {
+    if (!this.#id || this.status === "ended") return;
+    const rooms = [...this.#rooms].slice(-ROOMS_MAX).map(([name, room]) => [name, room.toJSON()]);
+    this.#storage.save({ ...this.#id, rooms: Object.fromEntries(rooms) });
   }
 }

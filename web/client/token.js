@@ -1,4 +1,8 @@
+import { OutlastError } from "./error.js";
+import { deferred } from "./wait.js";
+
 const RENEW_AHEAD_MS = 60_000;
+const FETCH_MS = 20_000;
 
 /** The application's token: fetched before each attach, and again before it expires. */
 export class Token {
@@ -15,8 +19,13 @@ export class Token {
     this.#platform = platform;
   }
 
+  /** Asks the application. It may take 20 s: a request that hangs must not keep the session away. @returns {Promise<string | undefined>} */
   async fetch() {
-    return this.#fetch?.();
+    const late = deferred();
+    const cancel = this.#platform.after(FETCH_MS, () =>
+      late.reject(new OutlastError("token_timeout", `the token callback took longer than ${FETCH_MS / 1000} s`)),
+    );
+    return Promise.race([this.#fetch?.(), late.promise]).finally(cancel);
   }
 
   /**
