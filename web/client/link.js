@@ -20,6 +20,7 @@ import { OutlastError } from "./error.js";
  * @property {(frame: Frame, connection: Connection) => void} receive
  * @property {(connection: Connection) => void} resumedLate the `resume` of a closed connection has taken the session over
  * @property {() => void} flush sends all actions to the writer
+ * @property {() => boolean} waits some action has no outcome
  * @property {(status: Status) => void} status
  * @property {(error: unknown) => void} failed
  * @property {(loss: Loss) => void} reset
@@ -27,6 +28,7 @@ import { OutlastError } from "./error.js";
  */
 
 const LATE_RESUME_MS = 60_000;
+const DEAD_PATH_MS = 5_000;
 
 /**
  * The attachment of the session to the server, over one socket after another. A socket that replaces another takes over
@@ -51,6 +53,9 @@ export class Link {
   #attempt = 0;
   /** The connection that was closed last before its `resume` was answered. The frame may still arrive, and take the session over. @type {Connection | undefined} */
   #unanswered;
+  /** Cancels the look whether the path is dead. @type {(() => void) | undefined} */
+  #cancelLook;
+  #now;
   /** The token that was refused last, "" for none, and the close. @type {{ token: string, loss: Loss } | undefined} */
   #refused;
   /** Time of the last frame on a closed connection. */
@@ -60,6 +65,7 @@ export class Link {
   constructor(host, platform) {
     this.#host = host;
     this.#after = platform.after;
+    this.#now = platform.now;
     this.#random = platform.random;
     this.#unwatch = platform.watch(
       () => this.#wake(),
@@ -96,10 +102,27 @@ export class Link {
 
   stop() {
     this.#supersede();
+    this.#cancelLook?.();
     this.#unwatch();
     this.#drop(this.#next);
     this.#drop(this.#current);
     this.#setStatus("ended");
+  }
+
+  /**
+   * An action was sent. If nothing at all is heard for 5 s and it has no outcome, the path may be dead: a second socket is
+   * tried beside the first (SPEC F1).
+   */
+  expectOutcome() {
+    const connection = this.writer;
+    if (!connection || this.#cancelLook) return;
+    const since_ms = this.#now();
+    this.#cancelLook = this.#after(DEAD_PATH_MS, () => {
+      this.#cancelLook = undefined;
+      if (connection !== (this.#next ?? this.#current) || !this.#host.waits()) return;
+      if (connection.heard_ms > since_ms) this.expectOutcome();
+      else this.attach();
+    });
   }
 
   /** Retries at once, or replaces a socket that may have died during a pause. */

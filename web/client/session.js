@@ -90,6 +90,7 @@ export class Session {
         receive: (frame, connection) => this.#receive(frame, connection),
         resumedLate: ({ key }) => this.#id && key && (this.#id.key = key), // the key that works (S3)
         flush: () => this.#flush(),
+        waits: () => [...this.#rooms.values()].some((room) => room.unsettled > 0),
         status: (status) => this.#emitter.emit("status", status),
         failed: (error) => this.#emitter.emit("error", error),
         reset: (loss) => this.#reset(loss),
@@ -204,7 +205,10 @@ export class Session {
   #post(post) {
     const { writer } = this.#link;
     const wait_ms = writer && this.#rateLimiter.take_ms();
-    if (wait_ms === 0) writer?.send(post);
+    if (wait_ms === 0) {
+      writer?.send(post);
+      this.#link.expectOutcome();
+    }
     return wait_ms;
   }
 
