@@ -87,14 +87,11 @@ impl Socket {
         let inside = slot
             .and_then(|slot| self.rooms.get(slot))
             .is_some_and(|room| room.seat.is_some());
-        if joins && !inside {
-            if !allows(self.identity.rooms.as_deref(), &name) {
-                return self.refuse(name, n, Refusal::forbidden());
-            }
-            if name.is_for_operators() && !self.identity.admin {
-                let has_keys = self.shared.auth.has_keys();
-                return self.refuse(name, n, Refusal::operators_only(has_keys));
-            }
+        if joins
+            && !inside
+            && let Some(refusal) = self.forbids(&name)
+        {
+            return self.refuse(name, n, refusal);
         }
         let Some(slot) = self.rooms.place(&name, Sequencer::default()) else {
             return self.refuse(name, n, Refusal::too_many_rooms());
@@ -118,6 +115,15 @@ impl Socket {
         }
         self.forward(slot, n, request, now);
         Ok(())
+    }
+
+    /// The reason for which the session may not join a room.
+    fn forbids(&self, name: &RoomName) -> Option<Refusal> {
+        if !allows(self.identity.rooms.as_deref(), name) {
+            return Some(Refusal::forbidden());
+        }
+        let is_barred = name.is_for_operators() && !self.identity.admin;
+        is_barred.then(|| Refusal::operators_only(self.shared.auth.has_keys()))
     }
 
     /// Sends an action on its way.

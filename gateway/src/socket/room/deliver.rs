@@ -64,22 +64,34 @@ impl<S: LogReader> Room<S> {
         let Membership::In(follow) = &self.membership else {
             return Turn::Done;
         };
-        // What stands behind its leave and the join after that is given behind `joined`, and only there (E3).
-        if follow.pending.is_none() && self.asked.returns() {
+        // What stands after its leave and the next join is given after `joined`, and only there (E3).
+        let rejoins = follow.pending.is_none() && self.asked.returns();
+        if rejoins || self.takes_shortcut(now) {
             return Turn::Done;
         }
-        if self.takes_shortcut(now) {
-            return Turn::Done;
-        }
-        let (Membership::In(follow), Some(seat)) = (&mut self.membership, &self.seat) else {
+        let Some((pulled, parts)) = self.write_entries(desk, now) else {
             return Turn::Done;
         };
-        let (codec, member) = (desk.codec(), follow.member);
+        let lost = match pulled {
+            Pulled::Lost(reason) => Some(reason),
+            Pulled::End | Pulled::More | Pulled::Wait => None,
+        };
+        if let Membership::In(follow) = &mut self.membership
+            && (lost.is_some() || parts || follow.cursor.pos.off >= follow.end())
+            && let Some(pending) = follow.pending.take()
+        {
+            return self.tell(pending, lost, parts, desk, now);
+        }
+        self.rest(pulled, parts, desk, now)
+    }
+
+    /// Writes entries until the turn is over. Returns how far that went, and true if the member stands before its own leave.
+    fn write_entries(&mut self, desk: &mut impl Desk, now: Instant) -> Option<(Pulled, bool)> {
+        let (Membership::In(follow), Some(seat)) = (&mut self.membership, &self.seat) else {
+            return None;
+        };
+        let (codec, member, end) = (desk.codec(), follow.member, follow.end());
         let (sequencer, asked) = (&mut self.sequencer, &mut self.asked);
-        let end = follow
-            .pending
-            .as_ref()
-            .map_or(u64::MAX, PendingOutcome::off);
         let mut sent = 0;
         let (mut parts, mut skips) = (false, false);
         let pulled = seat.pull(&mut follow.cursor, |item| {
@@ -121,35 +133,30 @@ impl<S: LogReader> Room<S> {
         if parts {
             follow.at_leave.get_or_insert_with(|| Patience::new(now));
         }
-        let lost = match pulled {
-            Pulled::Lost(reason) => Some(reason),
-            Pulled::End | Pulled::More | Pulled::Wait => None,
+        Some((pulled, parts))
+    }
+
+    /// Goes by how far the entries went, where nothing was pending after them.
+    fn rest(&mut self, pulled: Pulled, parts: bool, desk: &mut impl Desk, now: Instant) -> Turn {
+        let (Membership::In(follow), Some(seat)) = (&mut self.membership, &self.seat) else {
+            return Turn::Done;
         };
-        if (lost.is_some() || parts || follow.cursor.pos.off >= end)
-            && let Some(pending) = follow.pending.take()
-        {
-            return self.tell(pending, lost, parts, desk, now);
-        }
         match pulled {
             Pulled::End => {
                 self.failed_snapshots = 0;
                 follow.at_end(&self.name, seat, desk);
-                Turn::Done
             }
             // It stands before its own leave, and waits for what the room says of that.
-            Pulled::More if parts => Turn::Done,
-            Pulled::More => Turn::More,
+            Pulled::More if parts => {}
+            Pulled::More => return Turn::More,
             Pulled::Wait => {
                 if follow.live.is_none() && !std::mem::replace(&mut follow.behind, true) {
                     metrics::counter!(telemetry::SLOW_READERS).increment(1);
                 }
-                Turn::Done
             }
-            Pulled::Lost(reason) => {
-                self.lose_again(reason, now);
-                Turn::Done
-            }
+            Pulled::Lost(reason) => self.lose_again(reason, now),
         }
+        Turn::Done
     }
 
     /// Tells what was pending, now that everything before it was given.
@@ -192,6 +199,12 @@ impl<S: LogReader> Room<S> {
 }
 
 impl Follow {
+    /// Nothing beyond this `off` is given before what is pending.
+    fn end(&self) -> u64 {
+        let pending = self.pending.as_ref();
+        pending.map_or(u64::MAX, PendingOutcome::off)
+    }
+
     /// Everything that there is was given.
     fn at_end(&mut self, room: &RoomName, seat: &impl LogReader, desk: &mut impl Desk) {
         self.behind = false;
