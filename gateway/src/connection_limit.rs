@@ -1,10 +1,11 @@
 //! Connections that have no session yet: bounded, so that what they take is (D1).
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
 };
 
 use crate::telemetry;
@@ -15,13 +16,23 @@ pub(crate) struct ConnectionLimit {
     places: Arc<Semaphore>,
 }
 
-/// A connection's place in the lobby; the last one who drops it makes room.
+/// A connection's place within the bound; dropping the last copy makes room.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionPermit {
     _place: Arc<OwnedSemaphorePermit>,
 }
 
-/// What a connection is told that finds no place. Nothing that it says is read.
+/// Where and when a request came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrival {
+    pub(crate) peer: SocketAddr,
+    /// When its connection was made, or had answered the request before.
+    pub(crate) at: Instant,
+    /// Its place among the connections without a session.
+    pub(crate) _guest: ConnectionPermit,
+}
+
+/// The answer to a connection that finds no place. Nothing that it says is read.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\n\
                       connection: close\r\n\r\n";
 

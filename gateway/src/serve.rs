@@ -12,12 +12,12 @@ use crate::{
     admission::{AdmissionLayer, Rejected},
     attach_request::{Attach, AttachRequest},
     bye::{Bye, End},
+    connection_limit::Arrival,
     first_frame::{Sent, read_first_frame},
     gateway::Shared,
     ip_limit::IpPermit,
     socket::Socket,
     telemetry,
-    upgrade::Arrival,
     wire::Wire,
 };
 

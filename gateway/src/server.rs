@@ -21,12 +21,12 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::{
-    connection_limit::{ConnectionLimit, ConnectionPermit},
+    connection_limit::{Arrival, ConnectionLimit, ConnectionPermit},
     drain::Window,
     gateway::{Gateway, Shared},
     spare::Spare,
     telemetry,
-    upgrade::{Arrival, connect},
+    upgrade::connect,
 };
 
 /// Connections that may wait to be accepted: what the system allows by default is too few for the

@@ -1,6 +1,6 @@
 //! `GET /v1/connect`: from HTTP to a WebSocket (H1, H4).
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension,
@@ -13,26 +13,15 @@ use axum::{
     response::IntoResponse,
 };
 use outlast_protocol::Codec;
-use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use crate::{
-    connection_limit::ConnectionPermit,
+    connection_limit::Arrival,
     first_frame::Sent,
     gateway::Shared,
     is_local, origin,
     serve::{Upgrade, serve},
 };
-
-/// Where and when a request came from.
-#[derive(Debug, Clone)]
-pub(crate) struct Arrival {
-    pub(crate) peer: SocketAddr,
-    /// When its connection was made, or had answered the request before.
-    pub(crate) at: Instant,
-    /// Its place in the lobby.
-    pub(crate) _guest: ConnectionPermit,
-}
 
 /// Returns a request to connect.
 pub(crate) async fn connect(
