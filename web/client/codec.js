@@ -39,13 +39,26 @@ export const json = { protocol: "outlast.v1.json", encode: JSON.stringify, decod
 export const offset = (pos) => parseInt(pos, 10);
 
 /**
- * Returns the WebSocket URL of a server.
+ * Returns the WebSocket URL of a server. Throws a `TypeError` for an address that is none.
  * @param {string | URL | undefined} address default: the host of this page
  */
 export function endpoint(address) {
-  const url = new URL(address ?? "", globalThis.location?.href);
+  const url = parse(address);
   url.protocol = url.protocol.replace("http", "ws");
   if (address === undefined || url.pathname === "/") url.pathname = "/v1/connect";
   url.search = url.hash = "";
   return url.href;
+}
+
+/** @param {string | URL | undefined} address */
+function parse(address) {
+  const page = globalThis.location?.href;
+  try {
+    const url = new URL(address ?? "", page);
+    if (/^(http|ws)s?:$/.test(url.protocol)) return url;
+  } catch {
+    // the error below says it better
+  }
+  const wrong = address === undefined ? "no page to take the server's address from" : `no address of a server: ${address}`;
+  throw new TypeError(`${wrong}. Write it with its scheme, as in "https://example.org" or "http://localhost:8080"`);
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { endpoint } from "../client/codec.js";
 import { msgpack } from "../msgpack.js";
 import { outcome, stage } from "./stage.js";
 
@@ -56,4 +57,12 @@ test("a5_a_name_that_is_none_of_a_room_costs_nothing", async (t) => {
   assert.deepEqual(await peer.heard(), []);
   outcome(session.join(`chat/${"a".repeat(123)}`));
   assert.equal((await peer.heard()).length, 1);
+});
+
+test("h1_an_address_without_a_scheme_is_an_error_that_says_how_to_write_it", () => {
+  for (const address of ["localhost:8080", "127.0.0.1:8080", "example.org", "ftp://example.org", "", undefined]) {
+    assert.throws(() => endpoint(address), { name: "TypeError", message: /"http:\/\/localhost:8080"/ });
+  }
+  assert.equal(endpoint("http://localhost:8080"), "ws://localhost:8080/v1/connect");
+  assert.equal(endpoint("wss://example.org/chat?x#y"), "wss://example.org/chat");
 });
