@@ -253,7 +253,13 @@ impl Partition {
             // With care, those that were due stay in the queue until they are done.
             let careful = self.trials.is_careful();
             if !careful || !self.queue.iter().any(|task| matches!(task, Task::Wake(_))) {
-                let due = self.alarms.due(work.batch.now_ms, self.settings.batch_max);
+                let now_ms = work.batch.now_ms;
+                let mut due = self.alarms.due(now_ms, self.settings.batch_max);
+                // A trial begins a batch, and is the only one in it.
+                let is_trial = |room: &RoomName| self.trials.is_due(room, None, now_ms);
+                if let Some(trial) = due.iter().position(is_trial) {
+                    self.queue.push_front(Task::Wake(due.remove(trial)));
+                }
                 self.queue.extend(due.into_iter().map(Task::Wake));
             }
             if !careful {
@@ -393,11 +399,11 @@ impl Partition {
         let Some(work) = self.work.take() else {
             return Effect::Nothing;
         };
+        self.trials.finish();
         if !self.trials.is_careful() {
             self.queue.retain(|task| !matches!(task, Task::Wake(_)));
         }
         self.alarms.keep(2 * WAKES_MAX);
-        self.trials.finish();
         if self.queue.is_empty() && work.topic != self.cursor.topic {
             self.trials.is_clear(work.batch.now_ms);
         }

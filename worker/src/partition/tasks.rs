@@ -23,6 +23,10 @@ impl Partition {
                     self.queue.push_front(task);
                     return Some(want);
                 }
+                Ready::Later => {
+                    self.queue.push_front(task);
+                    return None;
+                }
             }
         }
         None
@@ -61,6 +65,10 @@ impl Partition {
         };
         let now_ms = work.batch.now_ms;
         if self.retries(task, room, now_ms) {
+            // Whoever dies of it takes nothing along that was done before, nor another trial.
+            if work.has_done_any {
+                return Ready::Later;
+            }
             return Ready::Not(self.retry(task, room, now_ms));
         }
         let quarantined = self.trials.quarantine(room).is_some();
@@ -153,4 +161,6 @@ enum Ready {
     SetAside,
     /// This has to be done first.
     Not(Effect),
+    /// It begins the next batch.
+    Later,
 }

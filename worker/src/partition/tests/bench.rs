@@ -28,6 +28,8 @@ pub(super) struct Bench {
     pub(super) settings: WorkerSettings,
     pub(super) now_ms: u64,
     pub(super) loads: usize,
+    /// The room whose loading the holder dies of, until it has.
+    deadly: Option<RoomName>,
     topic: Vec<TopicEntry>,
     entropy: u64,
     n: HashMap<(Sid, RoomName), u64>,
@@ -85,6 +87,7 @@ impl Bench {
             settings,
             now_ms: 1_000_000,
             loads: 0,
+            deadly: None,
             topic: Vec::new(),
             entropy: 0,
             n: HashMap::new(),
@@ -155,6 +158,10 @@ impl Bench {
                 Effect::Load(rooms) => {
                     for room in rooms {
                         self.loads += 1;
+                        let runs = self.core.quarantined(&room).is_none();
+                        if runs && self.deadly.take_if(|deadly| *deadly == room).is_some() {
+                            return None;
+                        }
                         let loaded = match self.core.quarantined(&room).map(str::to_owned) {
                             Some(reason) => self.shelf.load_stopped(&room, reason),
                             None => self.shelf.load(&room),
@@ -215,6 +222,20 @@ impl Bench {
         }
         self.shelf.careful_until_ms = Some(0);
         self.crash();
+    }
+
+    /// Runs batches as [`Bench::batches`] does; where a room is loaded as one that runs the holder dies, and another one
+    /// takes over. Returns whether it came to that, too.
+    pub(super) fn batches_until_loaded(&mut self, deadly: &str) -> (Vec<Commit>, bool) {
+        let deadly: RoomName = deadly.parse().unwrap();
+        self.deadly = Some(deadly);
+        let commits = self.batches();
+        let died = self.deadly.take().is_none();
+        if died {
+            self.shelf.careful_until_ms = Some(0);
+            self.crash();
+        }
+        (commits, died)
     }
 
     /// Hands the partition over. Returns false if there was nothing to write down, or that is left to the next holder.

@@ -214,6 +214,49 @@ fn p4_an_operators_request_is_one_trial_of_a_room_that_is_still_deadly() {
 }
 
 #[test]
+fn p4_two_requests_of_an_operator_are_two_trials_of_a_room_that_is_still_deadly() {
+    let (mut bench, _) = stopped_scene();
+    // The first has no answer yet when the second comes.
+    bench.append(input(98, 0, Request::Reload));
+    bench.append(input(99, 0, Request::Reload));
+    let mut answered = 0;
+    for trials in 0.. {
+        assert!(
+            trials <= 2,
+            "they take more holders with them than they are"
+        );
+        // Whoever loads it dies.
+        let (commits, died) = bench.batches_until_loaded(ROOM);
+        answered += commits.iter().flat_map(answers).count();
+        if !died {
+            break;
+        }
+    }
+    assert_eq!(answered, 2);
+    assert_eq!(bench.core.rooms_stopped(), 1);
+}
+
+#[test]
+fn w17_a_room_that_runs_again_is_not_held_back_by_one_that_is_still_deadly() {
+    let mut bench = scene();
+    for room in [ROOM, "lab/two"] {
+        let room = room.parse().unwrap();
+        let (name, text) = crate::suspect::Suspect::Room(room).condemned();
+        bench.shelf.notes.insert(name, text.unwrap());
+    }
+    bench.crash();
+    bench.batches();
+    assert_eq!(bench.core.rooms_stopped(), 2);
+    bench.shelf.careful_until_ms = None;
+    bench.now_ms = bench.core.next_wake_ms().unwrap();
+    let (_, died) = bench.batches_until_loaded("lab/two");
+    assert!(died);
+    bench.batches();
+    assert_eq!(bench.core.rooms_stopped(), 1);
+    assert!(bench.core.quarantined(&ROOM.parse().unwrap()).is_none());
+}
+
+#[test]
 fn w12_a_room_that_is_deadly_when_it_is_woken_is_stopped() {
     let mut bench = Bench::new();
     bench.do_(7, Join);
