@@ -10,6 +10,7 @@
 mod support;
 
 mod histories;
+mod out_of_reach;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -50,11 +51,16 @@ fn processes(url: &str, password_file: &str) -> Vec<Server> {
     all
 }
 
-/// Two of everything, and people who act at both gateways.
-async fn a_fleet_with_people(url: &str) -> (Vec<Server>, People) {
+/// Two of everything, the gateways first.
+fn fleet(url: &str) -> Vec<Server> {
     let password = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(password.path(), users::PASSWORD).unwrap();
-    let processes = processes(url, &password.path().display().to_string());
+    processes(url, &password.path().display().to_string())
+}
+
+/// Two of everything, and people who act at both gateways.
+async fn a_fleet_with_people(url: &str) -> (Vec<Server>, People) {
+    let processes = fleet(url);
     let gateways: Vec<_> = processes[..2]
         .iter()
         .map(|gateway| gateway.address().to_owned())
