@@ -6,6 +6,9 @@
  * - `unknown`: the outcome of the action is lost (SPEC R5)
  * - `not_joined`, `left`, `gone`: this client is not in the room
  * - `queue_full`, `too_big`, `bad_data`, `bad_room`: the action was not accepted by this client; nothing was sent
+ * - `other_apply`: a part of this page has joined the room with another `apply`
+ * - `closed`: the session was closed before the action was sent
+ * - `token_timeout`: the `token` callback took too long
  * - `too_slow`: a `for await` loop fell too far back
  * - the name of a close code of SPEC 9, such as `ended`: the session is over
  */

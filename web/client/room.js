@@ -63,8 +63,10 @@ export class Room {
   #emitter = new Emitter();
   /** The session is in the room, as far as this client knows. */
   #inside;
-  /** The application has joined and not left. False for a room restored after a reload until it is joined again. */
-  #claimed = false;
+  /** Joins of the application that it has not left. None for a room restored after a reload until it is joined again. */
+  #joins = 0;
+  /** The last of them was left just now. */
+  #leaving = false;
   /** Position in the room's log; undefined without a state. @type {string | undefined} */
   #pos;
   /** @type {import("./wait.js").Deferred<void> | undefined} */
@@ -124,9 +126,19 @@ export class Room {
     });
   }
 
-  /** Leaves the room. Resolves when the session is out. Aborting ends the wait only. @param {{ signal?: AbortSignal }} [options] */
+  /**
+   * Takes back one `join`. The last one leaves the room, unless the same task joins again: parts of a page share a room.
+   * Resolves when the session is out. Aborting ends the wait only.
+   * @param {{ signal?: AbortSignal }} [options]
+   */
   async leave({ signal } = {}) {
     signal?.throwIfAborted();
+    if (!this.joined || --this.#joins > 0) return;
+    this.#joins = 0;
+    this.#leaving = true;
+    await undefined;
+    if (!this.#leaving) return;
+    this.#leaving = false;
     if (!this.joined) return;
     const left = /** @type {import("./wait.js").Deferred<Outcome>} */ (deferred());
     this.#outbox.add("leave", undefined, left);
@@ -138,6 +150,7 @@ export class Room {
 
   /** @internal True while in the room or joining, and not leaving. */
   get joined() {
+    if (this.#leaving) return false;
     const { joinOrLeave } = this.#outbox;
     return joinOrLeave ? joinOrLeave === "join" : this.#inside;
   }
@@ -159,15 +172,20 @@ export class Room {
 
   /** @internal True for a room restored after a reload and joined again, while its state is missing. */
   get blank() {
-    return this.#claimed && this.#inside && !this.#pos;
+    return this.#joins > 0 && this.#inside && !this.#pos;
   }
 
   /** @internal Joins. Resolves inside; rejects when the join fails. @param {Joining<S>} options */
   enter({ data, signal, apply }) {
+    const known = this.#joins > 0 && this.#apply;
+    if (apply && known && apply !== known) {
+      throw new OutlastError("other_apply", `${this.name} is joined with another \`apply\`: share one function`);
+    }
     this.#data = data === undefined ? undefined : plain(data);
     this.#apply = apply ?? this.#apply;
+    this.#leaving = false;
     if (!this.joined) this.#join();
-    this.#claimed = true;
+    this.#joins++;
     if (this.position) return Promise.resolve();
     this.#joining ??= /** @type {import("./wait.js").Deferred<void>} */ (deferred());
     return abortable(this.#joining.promise, signal, () => void this.leave().catch(() => {}));
@@ -199,15 +217,15 @@ export class Room {
     if (asked === null && this.#pos && !joining) return; // outdated: the session has joined since
     this.#release("gone");
     if (joining) return;
-    if (this.#claimed && this.#joining) this.#join();
+    if (this.#joins && this.#joining) this.#join();
     else this.#close(new OutlastError("gone"));
   }
 
   /** @internal A new session replaces the lost one: joins again if the application is in. Returns true if so. */
   restart() {
     this.#reset(unknown());
-    if (this.#claimed) this.#join();
-    return this.#claimed;
+    if (this.#joins) this.#join();
+    return this.#joins > 0;
   }
 
   /** @internal The session is over. @param {OutlastError} error */
@@ -272,7 +290,7 @@ export class Room {
     }
     this.#release(reason);
     if (this.joined) return inside ? /** @type {const} */ ("left") : undefined; // joining again
-    if (n === undefined && this.#claimed && this.#joining) {
+    if (n === undefined && this.#joins && this.#joining) {
       this.#join(); // the member was lost while its state was on the way
       return;
     }
@@ -322,7 +340,7 @@ export class Room {
   #adopt({ pos, state, member }) {
     this.#inside = true;
     this.member = member;
-    if (!this.#claimed) return; // without `apply` the state would grow stale
+    if (!this.#joins) return; // without `apply` the state would grow stale
     this.#pos = pos;
     this.state = state;
     this.#joining?.resolve();
@@ -370,7 +388,7 @@ export class Room {
 
   /** The application is out, or could not get in. @param {OutlastError} error */
   #detach(error) {
-    this.#claimed = false;
+    this.#joins = 0;
     this.#joining?.reject(error);
     this.#joining = undefined;
   }

@@ -66,7 +66,8 @@ export class Session {
   #platform;
   #queue;
   #rateLimiter;
-  #restored;
+  /** Pending until a kept session is looked up. @type {Promise<void> | undefined} */
+  #restoring;
   #storage;
   #token;
 
@@ -98,7 +99,10 @@ export class Session {
       },
       platform,
     );
-    this.#restored = this.#restore().then(() => void this.#link.attach());
+    this.#restoring = this.#restore().then(() => {
+      this.#restoring = undefined;
+      void this.#link.attach();
+    });
   }
 
   /** @returns {Status} */
@@ -128,7 +132,7 @@ export class Session {
    * @returns {Promise<Room<S>>}
    */
   async join(name, options = {}) {
-    await abortable(this.#restored, options.signal);
+    if (this.#restoring) await abortable(this.#restoring, options.signal);
     options.signal?.throwIfAborted();
     if (this.status === "ended") throw new OutlastError("ended");
     const room = this.#room(roomName(name));

@@ -48,6 +48,7 @@ test("a3_numbers_joins_acts_and_leaves_of_each_room_for_the_sessions_life", asyn
   const { session, peer, room } = await (await stage(t)).joined();
   outcome(room.act(say("a")));
   outcome(room.leave());
+  await settled();
   outcome(session.join("chat/lobby"));
   outcome(session.join("game/a"));
   await settled();
@@ -176,6 +177,7 @@ test("a5_an_act_behind_a_join_that_has_to_wait_waits_with_it", async (t) => {
   const scene = await stage(t);
   const { session, peer, room } = await scene.joined();
   outcome(room.leave());
+  await settled();
   outcome(session.join("chat/lobby"));
   await settled();
   const act = outcome(room.act(say("a")));

@@ -127,6 +127,7 @@ test("r1_gone_resends_a_join_and_keeps_what_stands_behind_it", async (t) => {
   const scene = await stage(t);
   const { session, peer, room } = await scene.joined();
   const [act, leave] = [outcome(room.act({ say: "a" })), outcome(room.leave())];
+  await settled();
   const join = outcome(session.join("chat/lobby", { data: { name: "Ada" } }));
   await settled();
   const later = outcome(room.act({ say: "b" }));
@@ -215,9 +216,9 @@ test("a4_a_refused_join_leaves_a_later_one_alone", async (t) => {
   const first = outcome(session.join("chat/lobby"));
   await peer.next("join");
   outcome(session.rooms[0].leave());
+  await peer.next("leave");
   const second = outcome(session.join("chat/lobby"));
   await until(() => first.error);
-  await peer.next("leave");
   await peer.next("join");
   peer.send(result(1, "1-1", { ok: false, code: "full" }), { t: "left", room: "chat/lobby", n: 2, reason: "left" });
   peer.send({ t: "joined", room: "chat/lobby", n: 3, member: 4, pos: "5-1", state: ["in"] });
@@ -369,4 +370,46 @@ test("abort_ends_the_wait_for_a_leave_and_not_the_leave", async (t) => {
   await until(() => room.log.length);
   assert.equal(room.joined, false);
   await assert.rejects(room.leave({ signal: AbortSignal.abort(new Error("before")) }), { message: "before" });
+});
+
+test("parts_of_a_page_share_a_room_and_the_last_one_leaves_it", async (t) => {
+  const { session, peer, room } = await (await stage(t)).joined();
+  assert.equal(await session.join("chat/lobby"), room);
+  await room.leave();
+  assert.deepEqual(await peer.heard(), []);
+  assert.deepEqual(session.rooms, [room]);
+  outcome(room.act({ say: "still here" }));
+  const leave = outcome(room.leave());
+  await assert.rejects(room.act({}), { code: "not_joined" });
+  assert.deepEqual(brief(await peer.heard()), ["act 2 still here", "leave 3"]);
+  peer.send({ t: "left", room: "chat/lobby", n: 3, reason: "left" });
+  await until(() => "value" in leave);
+});
+
+test("a_part_that_leaves_and_joins_in_one_task_stays", async (t) => {
+  const { session, peer, room } = await (await stage(t)).joined();
+  const [leave, join] = [outcome(room.leave()), outcome(session.join("chat/lobby"))];
+  await until(() => "value" in leave && join.value);
+  assert.equal(join.value, room);
+  assert.deepEqual(await peer.heard(), []);
+  assert.equal(room.member, 7);
+});
+
+test("a_join_that_is_aborted_takes_the_room_from_nobody_else", async (t) => {
+  const { session, peer } = await (await stage(t)).live();
+  const join = outcome(session.join("chat/lobby"));
+  const controller = new AbortController();
+  const aborted = outcome(session.join("chat/lobby", { signal: controller.signal }));
+  await peer.next("join");
+  controller.abort();
+  await until(() => aborted.error);
+  peer.send({ t: "joined", room: "chat/lobby", n: 1, member: 4, pos: "5-1", state: [] });
+  await until(() => join.value);
+  assert.deepEqual(await peer.heard(), []);
+});
+
+test("a_room_that_is_shared_has_one_apply", async (t) => {
+  const { session, room } = await (await stage(t)).joined();
+  await assert.rejects(session.join("chat/lobby", { apply: (state) => state }), { code: "other_apply" });
+  assert.equal(await session.join("chat/lobby"), room);
 });
