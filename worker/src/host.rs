@@ -87,7 +87,7 @@ impl Host {
         matches!(self.life, Life::Running(_))
     }
 
-    /// What it is called.
+    /// Returns the room's name.
     pub(crate) fn name(&self) -> &RoomName {
         &self.name
     }

@@ -154,7 +154,7 @@ impl LiveRoom {
         guard(|| self.room.apply(data, at))?.map_err(Fault::Unreadable)
     }
 
-    /// What a member is shown.
+    /// Returns the view that a member is shown.
     pub(crate) fn view(&self, viewer: Member) -> Result<Payload, Fault> {
         guard(|| self.room.view(viewer))?.map_err(Fault::Unwritable)
     }

@@ -59,7 +59,7 @@ const COMMIT_BYTES_MAX: usize = 1 << 20;
 /// How many wakes a partition asks the store for; it keeps up to twice as many in mind.
 pub(crate) const WAKES_MAX: usize = 10_000;
 
-/// How many inputs that were kept unread a partition asks the store for at a time.
+/// The number of inputs kept unread that a partition asks the store for at a time.
 pub(crate) const UNREAD_MAX: usize = 256;
 
 /// How soon a room can be woken again, in milliseconds, whatever it says …
@@ -179,12 +179,12 @@ impl Partition {
         self.walk.next(&self.rooms, now_ms, audit_ms)
     }
 
-    /// How many rooms are in memory.
+    /// Returns the number of rooms in memory.
     pub(crate) fn rooms_in_memory(&self) -> usize {
         self.rooms.len()
     }
 
-    /// How many rooms stand still.
+    /// Returns the number of stopped rooms.
     pub(crate) fn rooms_stopped(&self) -> usize {
         self.stops.count() + self.trials.quarantined()
     }

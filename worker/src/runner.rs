@@ -31,13 +31,13 @@ use crate::{
 /// The longest wait for an input before it is begun anew.
 const READ_WAIT: Duration = Duration::from_millis(250);
 
-/// How many rooms are loaded at the same time.
+/// The number of rooms that are loaded at the same time.
 const LOADS_MAX: usize = 16;
 
 /// How long a room may take to come from a store that answers otherwise, before the others go on without it.
 const LOAD_WITHIN: Duration = Duration::from_secs(3);
 
-/// How many log entries are read at a time.
+/// The number of log entries that are read at a time.
 const LOG_PAGE: usize = 1_000;
 
 /// The wait before a partition is taken up again that has come apart from the store.
@@ -62,7 +62,7 @@ pub(crate) struct Runner {
 /// A read of the topic that is under way.
 type Reading<'a> = BoxFuture<'a, Result<Vec<TopicEntry>, StoreError>>;
 
-/// How running a partition has ended.
+/// The reason why a partition no longer runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// It was told to stop, and has given the lease up.

@@ -6,7 +6,7 @@ use outlast_store::{Entry, Input};
 /// The number of a room's signals that one commit carries: the newest.
 const SIGNALS_MAX: usize = 64;
 
-/// What has happened in a room since its last commit.
+/// A room's changes since its last commit.
 #[derive(Default)]
 pub(crate) struct Draft {
     /// Where the log ended at that commit.

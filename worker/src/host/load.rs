@@ -7,7 +7,7 @@ use crate::{
     live::{Fault, LiveRoom},
 };
 
-/// What came of loading a room.
+/// The result of loading a room.
 #[derive(Debug)]
 pub(crate) enum Loaded {
     /// This is what the store holds of it.

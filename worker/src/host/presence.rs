@@ -141,7 +141,7 @@ impl Host {
         }
     }
 
-    /// What the room shows to a member.
+    /// Returns the view that the room shows to a member.
     pub(super) fn view(&mut self, member: Member) -> Result<Payload, Refusal> {
         let Life::Running(room) = &self.life else {
             return Err(Refusal::new("room_error", "the room has failed"));

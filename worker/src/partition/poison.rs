@@ -13,7 +13,7 @@ use super::{
 };
 use crate::suspect::{Suspect, TRIES_MAX, TRY};
 
-/// How many tasks are tried together that nothing is known of.
+/// The number of tasks that are tried together when nothing is known of them.
 const GROUP_MAX: usize = 32;
 
 /// How many inputs of a room are set aside, within how many milliseconds, before the room itself is stopped.
@@ -50,10 +50,10 @@ pub(super) enum Verdict {
     Condemned,
 }
 
-/// What a partition's notes say.
+/// The contents of a partition's notes.
 #[derive(Default)]
 pub(crate) struct Trials {
-    /// How often each was tried and not heard of again.
+    /// The number of times that each was tried and not heard of again.
     tries: BTreeMap<String, u32>,
     /// What is being tried, and noted so.
     marked: BTreeSet<String>,

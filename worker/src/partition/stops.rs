@@ -21,7 +21,7 @@ struct Stop {
 }
 
 impl Stops {
-    /// How many there are that are loaded again by themselves.
+    /// Returns the number of rooms that are loaded again by themselves.
     pub(crate) fn count(&self) -> usize {
         let again = self.0.values().filter(|stop| stop.again_ms.is_some());
         again.count()

@@ -4,7 +4,7 @@ use outlast_protocol::{RoomName, Sid};
 
 use crate::host::Host;
 
-/// How many rooms are looked at in one step.
+/// The number of rooms that are looked at in one step.
 const ROOMS_AT_ONCE: usize = 16;
 
 /// A member who has been silent for long.

@@ -13,14 +13,14 @@ use crate::{
 /// A batch in progress.
 pub(super) struct Work {
     pub(super) batch: Batch,
-    /// What is to be committed of the rooms that are written down.
+    /// The commits of the rooms that are written down.
     pub(super) rooms: Vec<RoomCommit>,
     /// True if all tasks of this batch are done.
     pub(super) writes_down: bool,
     /// The last topic entry that was taken.
     pub(super) topic: TopicId,
     pub(super) unread: Vec<String>,
-    /// How many inputs that were kept unread leave that place with this batch.
+    /// The number of inputs kept unread that leave that place with this batch.
     pub(super) reread: usize,
     /// The rooms that something was done in.
     pub(super) touched: BTreeSet<RoomName>,
@@ -31,7 +31,7 @@ pub(super) struct Work {
     pub(super) wants_plan: bool,
     /// True if it has yet to be noted what is tried.
     pub(super) wants_group: bool,
-    /// How many more tasks are tried in this batch.
+    /// The number of tasks that may yet be tried in this batch.
     pub(super) left: usize,
     pub(super) has_done_any: bool,
     /// The watchdog's clock when the batch began.

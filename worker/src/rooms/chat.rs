@@ -48,7 +48,7 @@ pub struct Join {
     name: String,
 }
 
-/// What a member can do.
+/// The actions of a member.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -58,7 +58,7 @@ pub enum Action {
     Typing(bool),
 }
 
-/// What can happen in a chat.
+/// The events of a chat.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
@@ -86,7 +86,7 @@ pub enum Event {
     Posted {
         /// The user that its token names.
         name: String,
-        /// What it said.
+        /// The text of the message.
         text: String,
     },
 }

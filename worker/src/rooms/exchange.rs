@@ -38,7 +38,7 @@ pub struct Join {
     name: String,
 }
 
-/// What a member can do.
+/// The actions of a member.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -50,7 +50,7 @@ pub enum Action {
     Cancel(OfferId),
 }
 
-/// What can happen in a market.
+/// The events of a market.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {

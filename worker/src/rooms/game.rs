@@ -58,7 +58,7 @@ pub struct Join {
     name: String,
 }
 
-/// What a player can do.
+/// The actions of a player.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -71,7 +71,7 @@ pub enum Action {
     },
 }
 
-/// What can happen in a game.
+/// The events of a game.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {

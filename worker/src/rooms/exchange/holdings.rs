@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::offer::{Offer, Side};
 use crate::{Member, Refusal};
 
-/// What each member starts with.
+/// The cash and goods that each member starts with.
 const CASH: u64 = 10_000;
 const GOODS: u64 = 100;
 
@@ -21,7 +21,7 @@ pub(super) struct Holdings {
     closed: Closed,
 }
 
-/// What one member has.
+/// One member's account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Account {
     pub(super) member: Member,
