@@ -24,7 +24,7 @@ pub(super) async fn enter(socket: &mut Socket, rooms: &mut [ResumedRoom]) {
         room.reached = true;
         Ok::<_, StoreError>((room.slot, seat))
     });
-    for (slot, seat) in in_reach(entering).await {
+    for (slot, seat) in in_reach(entering, false).await {
         if let Some(room) = socket.rooms.get(slot) {
             room.subscribe(seat);
         }
@@ -47,11 +47,12 @@ pub(super) async fn arrive(shared: &Shared, who: AttachId, rooms: &mut [ResumedR
         }
         Ok::<_, StoreError>(())
     });
-    in_reach(arrivals).await;
+    in_reach(arrivals, false).await;
 }
 
 /// Asks the rooms where the session stands in them, where that is not known, and tells them of the new socket.
 pub(super) async fn ask(shared: &Shared, who: AttachId, rooms: &mut [ResumedRoom]) {
+    let answers = rooms.iter().any(|room| room.seat.is_some());
     let unknown = by_partition(shared, rooms, |room| room.seat.is_none());
     let asking = unknown
         .into_iter()
@@ -65,7 +66,7 @@ pub(super) async fn ask(shared: &Shared, who: AttachId, rooms: &mut [ResumedRoom
             rooms.iter_mut().for_each(|room| room.reached = true);
             Ok::<_, StoreError>(())
         });
-    in_reach(asking).await;
+    in_reach(asking, answers).await;
 }
 
 /// Some of the rooms that the store has reached so far, by partition. None of them counts as reached until the store
@@ -85,13 +86,15 @@ fn by_partition<'a>(
     partitions
 }
 
-/// Does all of it at once, and returns what was done. Where the store answers for some, the rest does not take long.
+/// Does all of it at once, and returns what was done. Where the store answers for some, or has answered before, the rest
+/// does not take long.
 async fn in_reach<T>(
     doing: impl Iterator<Item = impl Future<Output = Result<T, StoreError>>>,
+    answers: bool,
 ) -> Vec<T> {
     let mut doing: FuturesUnordered<_> = doing.collect();
     let mut done = Vec::new();
-    let mut deadline = None;
+    let mut deadline = answers.then(|| Instant::now() + REACHED_WITHIN);
     loop {
         let next = match deadline {
             None => doing.next().await,

@@ -10,7 +10,10 @@ use std::{
 use outlast_protocol::{Codec, Pos, RoomName};
 use outlast_store::{Announcement, LogSlice, SharedStore, StoreError, Subscriptions};
 use parking_lot::Mutex;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OnceCell, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use super::{
     core::{Absorbed, Core, Cursor, LogRead, Pulled, REFRESH_MAX, Wakes},
@@ -63,6 +66,8 @@ struct Reader {
 
 /// Entries of a room's log that are read when the first socket enters it: one read for all who come back.
 const TAIL_MAX: usize = 64;
+/// Time for the store to answer one that enters. Where it answers none of many, each asks it after the one before.
+const READY_WITHIN: Duration = Duration::from_secs(5);
 /// Pause before the log is asked again, when the store did not answer; twice as long each time, up to a bound.
 const RETRY: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(4);
@@ -92,7 +97,9 @@ impl Feed {
             self.core.lock().seed_tail(tail);
             Ok::<_, StoreError>(())
         };
-        self.ready.get_or_try_init(subscribe).await?;
+        timeout(READY_WITHIN, self.ready.get_or_try_init(subscribe))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned())))?;
         self.read(source);
         Ok(())
     }

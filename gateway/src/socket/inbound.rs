@@ -100,7 +100,7 @@ impl Socket {
         let Some(room) = self.rooms.get(slot) else {
             return Ok(());
         };
-        let unreached = room.reach_at().is_some();
+        let unreached = room.is_out_of_reach(now);
         if self.shared.is_down() || unreached || too_much || room.asked.is_full() {
             return self.refuse(name, n, Refusal::busy());
         }

@@ -77,7 +77,10 @@ impl Socket {
 
     fn failed(&mut self, what: What, error: &SessionError, now: Instant) -> Result<(), Bye> {
         if let SessionError::Store(StoreError::Unavailable(_)) = error
-            && let What::Act { slot, .. } | What::AskAgain { slot } | What::View { slot } = what
+            && let What::Enter { slot, .. }
+            | What::Act { slot, .. }
+            | What::AskAgain { slot }
+            | What::View { slot } = what
             && let Some(room) = self.rooms.get(slot)
         {
             room.unreached(now);

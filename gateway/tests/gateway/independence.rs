@@ -1,6 +1,6 @@
 //! Rooms of one session do not hold up each other (R6).
 
-use outlast_testkit::frames::{leave, say};
+use outlast_testkit::frames::{join, leave, say};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
@@ -112,4 +112,45 @@ async fn r6_a_partition_that_goes_out_of_reach_holds_up_no_other_room_for_long()
         assert_eq!(frame["code"], "busy");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn r6_a_join_that_is_out_of_reach_holds_up_no_other_room_for_long() {
+    let (store, faults) = Faulty::over(World::store());
+    let world = World::on(store, Setup::default()).await;
+    let other = another(&world, ROOM, false);
+    let (mut ada, _) = world.in_chat(&other, "Ada").await;
+    let partition = world.store.layout().partition(&ROOM.parse().unwrap());
+    // As where many wait for their turn to be told that a node is down.
+    *faults.cut_off.lock() = Some((partition, Cut::Unanswered));
+    ada.send(join(ROOM, 1, "Ada")).await;
+    ada.send(say(&other, 2, "nothing holds me up")).await;
+    let busy = ada.expect("error").await;
+    assert_eq!(
+        (&busy["code"], &busy["room"]),
+        (&json!("busy"), &json!(ROOM))
+    );
+    assert_eq!(ada.expect("event").await["n"], 2);
+}
+
+#[tokio::test]
+async fn r6_a_room_that_is_asked_where_its_session_stands_holds_up_no_other() {
+    let (store, faults) = Faulty::over(World::store());
+    let world = World::on(store, Setup::default()).await;
+    let other = another(&world, ROOM, false);
+    // The gateway listens to it.
+    let _bob = world.in_chat(ROOM, "Bob").await;
+    let (welcome, mut positions) = gone_from(&world, [ROOM, &other]).await;
+    positions[ROOM] = Value::Null;
+    let partition = world.store.layout().partition(&ROOM.parse().unwrap());
+    *faults.cut_off.lock() = Some((partition, Cut::Unanswered));
+    let mut ada = world.connect().await;
+    ada.resume(&welcome, positions).await;
+    let resumed = ada.expect("resumed").await;
+    assert_eq!(
+        resumed["rooms"],
+        json!({ROOM: "snapshot", &other: "replay"})
+    );
+    *faults.cut_off.lock() = None;
+    assert_eq!(ada.find("snapshot").await["room"], ROOM);
 }

@@ -173,6 +173,13 @@ impl<S: LogReader> Room<S> {
         Some(unreached.ends(REACH_PATIENCE))
     }
 
+    /// True if the store did not reach the room: nothing goes there until it does, or, where nothing is awaited, for a
+    /// while.
+    pub(crate) fn is_out_of_reach(&self, now: Instant) -> bool {
+        let pauses = |unreached: Patience| now < unreached.ends(REACH_PATIENCE);
+        self.reach_at().is_some() || self.unreached.is_some_and(pauses)
+    }
+
     /// True if anything is expected of the room.
     fn is_awaited(&self) -> bool {
         !matches!(self.membership, Membership::Out) || !self.asked.is_empty()

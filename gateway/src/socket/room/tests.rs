@@ -154,7 +154,7 @@ impl World {
                 Verdict::Forward => {}
                 Verdict::NotJoined => panic!("{n} is said to be free"),
             }
-            if self.room.reach_at().is_some() {
+            if self.room.is_out_of_reach(self.now) {
                 if self.room.sequencer.refuse(n) {
                     self.frames.send(&busy(n));
                 }
@@ -455,6 +455,17 @@ fn a8_e3_every_action_has_a_word_and_nothing_is_told_twice() {
         );
     }
     println!("rooms shown in place of their logs: {shortcuts}");
+}
+
+#[test]
+fn r6_a_room_that_a_join_did_not_reach_is_left_alone_for_a_while() {
+    let World { mut room, now, .. } = World::new(1);
+    let pause = Duration::from_millis(500);
+    room.unreached(now);
+    assert!(room.is_out_of_reach(now) && room.reach_at().is_none());
+    assert!(!room.is_out_of_reach(now + pause));
+    room.unreached(now + pause);
+    assert!(room.is_out_of_reach(now + 2 * pause));
 }
 
 #[test]
