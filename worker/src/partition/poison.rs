@@ -169,6 +169,9 @@ impl Trials {
 
     /// True if it has been tried often enough.
     pub(super) fn is_condemned(&self, suspect: &Suspect) -> bool {
+        if self.tries.is_empty() {
+            return false;
+        }
         let tries = self.tries.get(&suspect.note());
         tries.is_some_and(|tries| *tries >= TRIES_MAX)
     }
