@@ -130,10 +130,6 @@ impl Partition {
         trials: Trials,
         watch: Arc<Watch>,
     ) -> Self {
-        let mut alarms = Timers::unknown();
-        for (room, at_ms) in trials.retries() {
-            alarms.set(room, Some(at_ms));
-        }
         Partition {
             id,
             epoch,
@@ -141,7 +137,7 @@ impl Partition {
             registry,
             settings,
             rooms: HashMap::new(),
-            alarms,
+            alarms: Timers::unknown(),
             walk: Walk::default(),
             stops: Stops::default(),
             trials,
@@ -286,6 +282,12 @@ impl Partition {
 
     /// The wakes that were wanted.
     pub(crate) fn wakes_read(&mut self, wakes: Vec<(RoomName, u64)>) {
+        // The store knows nothing of these.
+        for (room, at_ms) in self.trials.retries() {
+            if self.alarms.get(room).is_none() {
+                self.alarms.set(room, Some(at_ms));
+            }
+        }
         if let Some(work) = &self.work {
             self.alarms.learn(wakes, WAKES_MAX, work.batch.now_ms);
         }

@@ -3,6 +3,8 @@
 use outlast_store::{Answer, Body, Commit, Request};
 use serde_json::Value;
 
+use crate::partition::WAKES_MAX;
+
 use super::{
     bench::{Asked, Bench, ROOM, answers, entries, event, input, refused, request},
     lab::{Action, Sleep},
@@ -186,6 +188,30 @@ fn w17_a_stopped_room_that_is_still_deadly_takes_one_holder_with_it_each_time_an
     }
     bench.now_ms = bench.core.next_wake_ms().unwrap();
     bench.batches();
+    runs_again(&mut bench);
+}
+
+#[test]
+fn w17_a_stopped_room_is_tried_in_time_beside_any_number_of_rooms_that_want_to_be_woken() {
+    let (mut bench, _) = stopped_scene();
+    let now_ms = bench.now_ms;
+    for number in 0..2 * WAKES_MAX as u64 + 1 {
+        let room = format!("lab/sleeper-{number}").parse().unwrap();
+        bench.core.alarms.set(&room, Some(now_ms + 1_000));
+    }
+    bench.tell(8, 1, Request::Inspect);
+    let room = ROOM.parse().unwrap();
+    assert_eq!(bench.core.alarms.get(&room), None, "it was forgotten");
+    for number in 0..2 * WAKES_MAX as u64 + 1 {
+        let room = format!("lab/sleeper-{number}").parse().unwrap();
+        bench.core.alarms.set(&room, None);
+    }
+    // The store is asked, and then it is time.
+    for _ in 0..2 {
+        bench.now_ms = bench.core.next_wake_ms().unwrap();
+        bench.batches();
+    }
+    assert_eq!(bench.now_ms, now_ms + 60_000);
     runs_again(&mut bench);
 }
 
