@@ -54,11 +54,11 @@ pub(crate) struct Subscription {
 pub(crate) trait LogReader {
     /// Notes what the room calls this session.
     fn set_member(&self, member: u32);
-    /// Hands out entries behind the cursor, in order, until `take` wants no more.
+    /// Hands out entries after the cursor, in order, until `take` wants no more.
     fn pull(&self, cursor: &mut Cursor, take: impl FnMut(&Item) -> bool) -> Pulled;
-    /// Hands out the signals behind `seen`, as frames.
+    /// Hands out the signals after `seen`, as frames.
     fn signals(&self, seen: &mut u64, codec: Codec, take: impl FnMut(Bytes));
-    /// About how much there is for this member behind the cursor, in bytes; `None` where nothing of the log is known.
+    /// About how much there is for this member after the cursor, in bytes; `None` where nothing of the log is known.
     fn bytes_ahead(&self, cursor: &Cursor, member: u32) -> Option<usize>;
     /// The size of what the room showed last, in bytes.
     fn shown_bytes(&self) -> Option<usize>;

@@ -67,7 +67,7 @@ impl Rate {
         })
     }
 
-    /// An action came that the client had no business to send: behind one that was refused.
+    /// An action came that the client had no business to send: after one that was refused.
     pub(crate) fn ignored(&mut self, now: Instant) -> Result<(), TooFast> {
         let burst = self.burst();
         let run = match &mut self.refusals {

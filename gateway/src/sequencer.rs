@@ -25,7 +25,7 @@ pub(crate) enum Verdict {
     Forward,
     /// It is on its way already: nothing is done, and nothing is said.
     Duplicate,
-    /// It was sent before its sender heard of an error, and comes again behind that: nothing is said.
+    /// It was sent before its sender heard of an error, and comes again after that: nothing is said.
     Early,
     /// The session never asked to join this room.
     NotJoined,
@@ -121,7 +121,7 @@ impl Sequencer {
     }
 
     /// The action cannot be taken now. Answers whether the client has to be told so, to send it again later
-    /// with everything behind it; not if its outcome was faster.
+    /// with everything after it; not if its outcome was faster.
     pub(crate) fn refuse(&mut self, n: u64) -> bool {
         if n <= self.settled {
             return false;
@@ -145,7 +145,7 @@ impl Sequencer {
     }
 
     /// The client was told that the action is not taken at all: the next one bears its number. What it
-    /// has sent behind it is judged by itself.
+    /// has sent after it is judged by itself.
     pub(crate) fn free(&mut self, n: u64) {
         self.reopen(n);
         self.awaited = self.awaited.filter(|awaited| *awaited < n);
@@ -162,7 +162,7 @@ impl Sequencer {
         };
     }
 
-    /// The client was told of a gap. What it had sent before it heard of that comes again, behind what is
+    /// The client was told of a gap. What it had sent before it heard of that comes again, after what is
     /// missing; unless that followed on its own meanwhile.
     pub(crate) fn gap(&mut self, expect: u64) {
         let followed = self.forwarded >= expect;

@@ -381,8 +381,8 @@ impl Socket {
 /// The next room that has news: each has its turn, so none holds up the others for long (R6).
 fn next_slot(news: u128, last: u8) -> u8 {
     let first = (last + 1) % 128;
-    let behind = news.rotate_right(first.into()).trailing_zeros() as u8;
-    (first + behind) % 128
+    let distance = news.rotate_right(first.into()).trailing_zeros() as u8;
+    (first + distance) % 128
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub(super) enum Entry {
     Closed,
 }
 
-/// A place in the queue, and behind it: dropping it gives it up, and makes room for the next.
+/// A place in the queue, and after that among those who attach: dropping it gives it up, and makes room for the next.
 pub(super) struct AdmissionPermit {
     queue: Arc<Queue>,
     ticket: Ticket,

@@ -35,7 +35,7 @@ pub(crate) struct Core {
     /// Stretches that are being read.
     reading: BTreeSet<u64>,
     refreshes: Refreshes,
-    /// Everybody has been woken for entries up to here; behind it only addressees have.
+    /// Everybody has been woken for entries up to here; after it only addressees have.
     woken_to: u64,
     /// The window's head at each of the last times that it was aged.
     aged: VecDeque<u64>,
@@ -59,7 +59,7 @@ struct Refreshes {
 pub(crate) enum LogRead {
     /// The continuation of the log after the window; goes to [`Core::absorb`].
     Refresh,
-    /// A stretch for those behind the window; goes to [`Core::insert`].
+    /// A stretch for those before the window; goes to [`Core::insert`].
     LogSlice {
         /// Which one.
         number: u64,
@@ -187,22 +187,22 @@ impl Core {
         self.wants.pop_front()
     }
 
-    /// Takes a commit's news in. The log ended at `behind` before them: entries are believed only where
+    /// Takes a commit's news in. The log ended at `prev` before them: entries are believed only where
     /// that is known to be so, for those that merely bear the next number may belong to another history.
     pub(crate) fn announce(
         &mut self,
-        behind: Pos,
+        prev: Pos,
         entries: Vec<Entry>,
         signals: Vec<Payload>,
     ) -> Wakes {
         if !self.seeded {
-            let end = entries.last().map_or(behind, |entry| entry.pos);
+            let end = entries.last().map_or(prev, |entry| entry.pos);
             self.early = self.early.max(end.off);
             return Wakes::Members(Vec::new());
         }
         let mut everybody = !signals.is_empty();
         let mut members = Vec::new();
-        let entries = match self.window.locate(behind) {
+        let entries = match self.window.locate(prev) {
             Lookup::Next(_) => entries,
             Lookup::Before | Lookup::After | Lookup::Fork => {
                 self.refresh();
@@ -241,7 +241,7 @@ impl Core {
         Wakes::Members(members)
     }
 
-    /// Hands out the signals behind `seen`.
+    /// Hands out the signals after `seen`.
     pub(crate) fn signals(&self, seen: &mut u64, mut take: impl FnMut(&Signal)) {
         let first = self.signals_end - self.signals.len() as u64;
         let skip = seen.saturating_sub(first) as usize;

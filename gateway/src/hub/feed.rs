@@ -193,7 +193,7 @@ impl Feed {
         }
     }
 
-    /// About how much there is for this member behind the cursor; see [`Core::bytes_ahead`].
+    /// About how much there is for this member after the cursor; see [`Core::bytes_ahead`].
     pub(crate) fn bytes_ahead(&self, cursor: &Cursor, member: u32) -> Option<usize> {
         self.core.lock().bytes_ahead(cursor, member)
     }

@@ -1,4 +1,4 @@
-//! A stretch of a log that was read for those who stand behind the window. Pure.
+//! A stretch of a log that was read for those who stand before the window. Pure.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::item::Item;
 /// Positions in one segment: all readers in the same segment share one read.
 pub(crate) const COVERS: u64 = 64;
 
-/// A stretch: the entries that stand at the positions it covers, and the one behind them, so that a
+/// A stretch: the entries that stand at the positions it covers, and the one after them, so that a
 /// reader finds both its place and what comes next.
 #[derive(Debug)]
 pub(crate) struct Segment {

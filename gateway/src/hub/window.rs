@@ -43,7 +43,7 @@ pub(crate) enum Offered {
 }
 
 impl Window {
-    /// An empty window that begins behind `before`.
+    /// An empty window that begins after `before`.
     pub(crate) fn new(before: Pos) -> Self {
         Window {
             before,

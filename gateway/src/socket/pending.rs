@@ -22,7 +22,7 @@ pub(crate) struct PendingActions {
     left: Option<u64>,
     /// True if the room is to be asked what it has applied.
     probe: bool,
-    /// True if it was, behind the questions.
+    /// True if it was, after the questions.
     probed: bool,
     /// For each time that the room was asked, and has not answered, the last act of a member before that; 0 for none.
     /// Where answers were lost an older one stands for a newer one, which is asked too little of.
@@ -41,7 +41,7 @@ struct PendingAction {
 }
 
 /// Acts of a member, whose outcomes come as entries of the log. The store has acknowledged them; whether it
-/// has lost some all the same (R4) shows in what the room says it has applied, asked behind them.
+/// has lost some all the same (R4) shows in what the room says it has applied, asked after them.
 #[derive(Debug)]
 struct Entries {
     first: u64,
@@ -86,19 +86,19 @@ impl PendingActions {
         self.questions.iter().any(|question| !question.acts())
     }
 
-    /// The leave that the session has asked for: no act behind that has its outcome in the log.
+    /// The leave that the session has asked for: no act after that has its outcome in the log.
     pub(crate) fn first_leave(&self) -> Option<u64> {
         let leaves = |question: &&PendingAction| matches!(question.request, Request::Leave { .. });
         let mut questions = self.questions.iter();
         questions.find(leaves).map(|question| question.n)
     }
 
-    /// True if the session has asked to leave and to come back: what the log says behind the join belongs to that.
+    /// True if the session has asked to leave and to come back: what the log says after the join belongs to that.
     pub(crate) fn returns(&self) -> bool {
         let joins = |question: &PendingAction| matches!(question.request, Request::Join { .. });
         self.first_leave().is_some_and(|leave| {
-            let mut behind = self.questions.iter().filter(|question| question.n > leave);
-            behind.any(joins)
+            let mut later = self.questions.iter().filter(|question| question.n > leave);
+            later.any(joins)
         })
     }
 
@@ -191,7 +191,7 @@ impl PendingActions {
         }
         self.entries.take_if(|entries| entries.first > entries.last);
         self.retain(|question| !(question.acts() && question.n <= n));
-        // A leave that was refused: the session stays, and with it what came behind.
+        // A leave that was refused: the session stays, and with it what came after.
         if self.first_leave() == Some(n) {
             self.settle(n);
             self.settle_acts(now);
@@ -215,7 +215,7 @@ impl PendingActions {
         None
     }
 
-    /// The room is asked what it has applied, behind acts up to this one.
+    /// The room is asked what it has applied, after acts up to this one.
     fn asks(&mut self, last: u64) {
         if self.checks.len() == CHECKS_MAX {
             self.checks.pop_front();
@@ -307,7 +307,7 @@ impl PendingActions {
         true
     }
 
-    /// The action with this number was not taken, nor anything behind it.
+    /// The action with this number was not taken, nor anything after it.
     pub(crate) fn drop_from(&mut self, n: u64) {
         self.retain(|question| question.n < n);
         if let Some(entries) = &mut self.entries {

@@ -61,19 +61,19 @@ pub(crate) struct Follow {
     cursor: Cursor,
     /// The signals that it was given.
     signals: u64,
-    /// Catching up is over behind this `off`, and then said to be.
+    /// Catching up is over after this `off`, and then said to be.
     live: Option<(u64, CatchingUp)>,
     /// The room may be shown instead (R3).
     shortcut: Option<Shortcut>,
     /// It waits for what is read of the log.
-    behind: bool,
+    lags: bool,
     /// What is told when it was given everything up to that.
     pending: Option<PendingOutcome>,
     /// It stands before its own leave, and is given nothing more until the room has answered (E3).
     at_leave: Option<Patience>,
 }
 
-/// What the room says of the member itself, behind the outcomes of its acts, which stand in the log.
+/// What the room says of the member itself, after the outcomes of its acts, which stand in the log.
 enum PendingOutcome {
     /// Its leave was taken.
     Left { n: u64, off: u64, reason: String },
@@ -308,7 +308,7 @@ impl<S: LogReader> Room<S> {
             signals,
             live: live.map(|off| (off, CatchingUp::begin())),
             shortcut: None,
-            behind: false,
+            lags: false,
             pending: None,
             at_leave: None,
         });

@@ -93,7 +93,7 @@ async fn keeps_slots() -> bool {
                 let again = Slot::of(&frame, sent);
                 assert!(
                     again.earliest <= slot.latest && slot.earliest <= again.latest,
-                    "{again:?} behind {slot:?}"
+                    "{again:?} after {slot:?}"
                 );
                 waiting.push((welcome, slot));
             }

@@ -185,13 +185,13 @@ fn raw_frame(text: &str, masked: bool) -> Vec<u8> {
     frame
 }
 
-/// Sends this right behind the request to connect, in one piece; returns what comes until `until` does.
-async fn raw(world: &World, behind: &[u8], until: &str) -> String {
+/// Sends this right after the request to connect, in one piece; returns what comes until `until` does.
+async fn raw(world: &World, rest: &[u8], until: &str) -> String {
     let mut tcp = TcpStream::connect(world.address()).await.unwrap();
     let request = b"GET /v1/connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\
         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    tcp.write_all(&[request, behind].concat()).await.unwrap();
+    tcp.write_all(&[request, rest].concat()).await.unwrap();
     let (mut answer, mut buffer) = (Vec::new(), [0; 1024]);
     loop {
         let text = String::from_utf8_lossy(&answer).into_owned();

@@ -47,7 +47,7 @@ async fn l5_a_store_that_is_away_costs_nobody_the_socket() {
     client.send(say(ROOM, 2, "hello?")).await;
     let busy = client.expect("error").await;
     assert_eq!((&busy["code"], &busy["n"]), (&json!("busy"), &json!(2)));
-    // What comes behind it, and before it comes again, is not taken, and nothing is said.
+    // What comes after it, and before it comes again, is not taken, and nothing is said.
     client.send(say(ROOM, 3, "too early")).await;
 
     sleep(Duration::from_secs(1)).await;

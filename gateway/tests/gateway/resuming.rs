@@ -134,7 +134,7 @@ async fn r1_rooms_that_do_not_answer_do_not_keep_the_client_from_its_session() {
     world.start_worker();
     let snapshot = bob.expect("snapshot").await;
     assert_eq!(snapshot["reason"], "requested");
-    // The act was taken in before the room could show itself, or it comes behind that.
+    // The act was taken in before the room could show itself, or it comes after that.
     if snapshot["n"] == 1 {
         assert_eq!(bob.find("event").await["n"], 2);
     } else {

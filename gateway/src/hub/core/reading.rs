@@ -32,7 +32,7 @@ impl Core {
                 }
                 Lookup::After if cursor.said && self.has_looked(cursor) => {
                     // What the log was asked for is gone from it: the room has the last word, and what it says next
-                    // stands behind that.
+                    // stands after that.
                     self.reset(cursor.pos);
                 }
                 Lookup::After | Lookup::Fork => return self.doubt(cursor),
@@ -98,7 +98,7 @@ impl Core {
         }
     }
 
-    /// About how much there is for this member behind the cursor, in bytes. What is not known here counts as much as what
+    /// About how much there is for this member after the cursor, in bytes. What is not known here counts as much as what
     /// is, on an average; `None` where nothing is, or the cursor is on another history.
     pub(crate) fn bytes_ahead(&self, cursor: &Cursor, member: u32) -> Option<usize> {
         let sent = |item: &Arc<Item>| match item.entry.body.is_for(member) {

@@ -16,8 +16,8 @@ struct Log {
     /// What stood before the first entry that is left.
     trimmed: Pos,
     tag: u64,
-    /// What each entry that ever was stood behind.
-    behind: HashMap<Pos, Entry>,
+    /// Each entry that ever was, by the position before it.
+    after: HashMap<Pos, Entry>,
     parents: HashMap<Pos, Pos>,
 }
 
@@ -57,7 +57,7 @@ impl Log {
         };
         let entry = Entry { pos, at: 0, body };
         self.parents.insert(pos, parent);
-        self.behind.insert(pos, entry.clone());
+        self.after.insert(pos, entry.clone());
         self.entries.push(entry.clone());
         entry
     }
@@ -207,14 +207,14 @@ impl World {
     fn run(&mut self, op: Op) {
         match op {
             Op::Commit(kinds) => {
-                let behind = self.log.end();
+                let prev = self.log.end();
                 let entries = self.log.commit(&kinds);
-                self.announced.push_back(Heard::News(behind, entries));
+                self.announced.push_back(Heard::News(prev, entries));
             }
             Op::Hear => match self.announced.pop_front() {
                 None => {}
-                Some(Heard::News(behind, entries)) => {
-                    let wakes = self.core.announce(behind, entries, Vec::new());
+                Some(Heard::News(prev, entries)) => {
+                    let wakes = self.core.announce(prev, entries, Vec::new());
                     self.wake(wakes);
                 }
                 Some(Heard::Seated(reader, pos)) => {
@@ -369,9 +369,9 @@ impl World {
                 let pos = item.entry.pos;
                 assert_eq!(
                     log.parents[&pos], at,
-                    "member {member} is given {pos} behind {at}"
+                    "member {member} is given {pos} after {at}"
                 );
-                assert_eq!(log.behind[&pos], item.entry);
+                assert_eq!(log.after[&pos], item.entry);
                 if max == 0 {
                     return false;
                 }
@@ -434,7 +434,7 @@ impl World {
             assert!(rests, "member {member} does not come to rest");
             let mut at = self.log.end();
             while at != cursor.pos && at.off > cursor.pos.off {
-                let entry = &self.log.behind[&at];
+                let entry = &self.log.after[&at];
                 assert!(
                     !entry.body.is_for(*member),
                     "member {member} at {} misses {at}",

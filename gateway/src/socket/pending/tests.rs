@@ -22,8 +22,8 @@ fn a3_what_is_not_answered_in_time_is_asked_again_in_order() {
     asked.ask(1, join(1), start);
     asked.ask(2, act(2), start + PATIENCE / 2);
     assert!(asked.again(start + PATIENCE / 2).is_empty());
-    let behind = Request::Attached { view: false };
-    assert_eq!(asked.again(start + PATIENCE), [join(1), act(2), behind]);
+    let last = Request::Attached { view: false };
+    assert_eq!(asked.again(start + PATIENCE), [join(1), act(2), last]);
     assert!(
         asked.again(start + PATIENCE * 2).is_empty(),
         "less and less often"
@@ -47,11 +47,7 @@ fn r4_acts_that_were_lost_show_in_what_the_room_has_applied() {
     assert!(asked.again(start + PATIENCE).is_empty());
     assert_eq!(asked.again(start + PATIENCE * 3 / 2), check);
     asked.expect_entry(7, start + PATIENCE * 3 / 2);
-    assert_eq!(
-        asked.heard_applied(6, start),
-        None,
-        "7 was sent behind that"
-    );
+    assert_eq!(asked.heard_applied(6, start), None, "7 was sent after that");
     asked.hurry(start + PATIENCE * 2);
     assert_eq!(asked.again(start + PATIENCE * 2), check);
     assert_eq!(asked.heard_applied(4, start), None, "another history");

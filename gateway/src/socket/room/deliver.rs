@@ -150,7 +150,7 @@ impl<S: LogReader> Room<S> {
             Pulled::More if parts => {}
             Pulled::More => return Turn::More,
             Pulled::Wait => {
-                if follow.live.is_none() && !std::mem::replace(&mut follow.behind, true) {
+                if follow.live.is_none() && !std::mem::replace(&mut follow.lags, true) {
                     metrics::counter!(telemetry::SLOW_READERS).increment(1);
                 }
             }
@@ -207,7 +207,7 @@ impl Follow {
 
     /// Everything that there is was given.
     fn at_end(&mut self, room: &RoomName, seat: &impl LogReader, desk: &mut impl Desk) {
-        self.behind = false;
+        self.lags = false;
         if let Some((off, _)) = &self.live
             && self.cursor.pos.off >= *off
         {

@@ -24,7 +24,7 @@ const REACH_PATIENCE: Duration = Duration::from_millis(500);
 const RETRY_MS: u64 = 1_000;
 
 impl<S: LogReader> Room<S> {
-    /// What the client sent comes behind something that is awaited, and is not taken.
+    /// What the client sent comes after something that is awaited, and is not taken.
     pub(crate) fn ignore(&mut self, now: Instant) {
         self.remind_at.get_or_insert(now + PATIENCE);
     }

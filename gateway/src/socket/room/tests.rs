@@ -192,7 +192,7 @@ impl World {
 
     /// The worker takes an input up, and commits.
     fn commit(&mut self) {
-        let behind = self.host.end();
+        let prev = self.host.end();
         let from = self.host.log.len();
         let some = self.random.random_range(1..4);
         for _ in 0..some {
@@ -211,7 +211,7 @@ impl World {
         }
         let entries = self.host.log[from..].to_vec();
         if !entries.is_empty() {
-            self.announced.push_back((behind, entries));
+            self.announced.push_back((prev, entries));
         }
     }
 
@@ -230,14 +230,14 @@ impl World {
     }
 
     fn announce(&mut self) {
-        let Some((behind, entries)) = self.announced.pop_front() else {
+        let Some((prev, entries)) = self.announced.pop_front() else {
             return;
         };
         if self.chance(0.05) {
             self.missed = true;
             return;
         }
-        self.core.borrow_mut().announce(behind, entries, Vec::new());
+        self.core.borrow_mut().announce(prev, entries, Vec::new());
         self.read();
         self.pull();
     }

@@ -61,17 +61,17 @@ fn r4_news_of_another_history_do_not_continue_this_one() {
     let mut core = Core::new(1_000);
     log.commit(&[0]);
     core.seed(log.end());
-    let behind = log.end();
+    let prev = log.end();
     let lost = log.commit(&[0]);
-    core.announce(behind, lost.clone(), Vec::new());
+    core.announce(prev, lost.clone(), Vec::new());
     let mut cursor = Cursor::new(lost[0].pos);
     log.lose(1);
     log.commit(&[0]);
     // The entry in the place of the lost one goes unheard; what follows fits by its number alone, and is
     // heard before anything is said of a lost connection.
-    let behind = log.end();
+    let prev = log.end();
     let news = log.commit(&[0]);
-    core.announce(behind, news, Vec::new());
+    core.announce(prev, news, Vec::new());
     answer_all(&mut core, &log);
     let mut place = Pulled::Wait;
     while place == Pulled::Wait {
@@ -98,9 +98,9 @@ fn r4_a_rooms_answer_may_be_heard_before_missed() {
     let mut core = Core::new(1_000);
     log.commit(&[0]);
     core.seed(log.end());
-    let behind = log.end();
+    let prev = log.end();
     let lost = log.commit(&[0, 0]);
-    core.announce(behind, lost.clone(), Vec::new());
+    core.announce(prev, lost.clone(), Vec::new());
     log.lose(2);
     // The room answers where the log is shorter, as long, and longer than what the client has read.
     for _ in 0..3 {
@@ -111,11 +111,7 @@ fn r4_a_rooms_answer_may_be_heard_before_missed() {
             answer_all(&mut core, &log);
             place = core.check(&mut cursor, end);
         }
-        assert_eq!(
-            place,
-            Pulled::Lost(SnapshotReason::Diverged),
-            "behind {end}"
-        );
+        assert_eq!(place, Pulled::Lost(SnapshotReason::Diverged), "after {end}");
         log.commit(&[0]);
     }
 }
@@ -131,9 +127,9 @@ fn e1_a_feed_is_not_set_back_by_what_was_read_before_it_was_seeded() {
     let mut core = Core::new(1_000);
     core.refresh();
     let early = (core.poll_read(), core.head(), log.read(1, REFRESH_MAX));
-    let behind = log.end();
+    let prev = log.end();
     let news = log.commit(&[0]);
-    core.announce(behind, news, Vec::new());
+    core.announce(prev, news, Vec::new());
     core.seed(log.end());
     if let (Some(LogRead::Refresh), head, read) = early {
         core.absorb(head, read);
@@ -163,15 +159,15 @@ fn e1_what_is_announced_during_a_refresh_is_not_lost_to_it() {
     // The log has outgrown the window when it is read, and grows on before that arrives.
     let mut news = Vec::new();
     for _ in 0..5 {
-        let behind = log.end();
-        news.push((behind, log.commit(&[0; 300])));
+        let prev = log.end();
+        news.push((prev, log.commit(&[0; 300])));
     }
     core.poll_read();
     let read = log.read(head.off, REFRESH_MAX);
-    let behind = log.end();
-    news.push((behind, log.commit(&[0])));
-    for (behind, entries) in news {
-        core.announce(behind, entries, Vec::new());
+    let prev = log.end();
+    news.push((prev, log.commit(&[0])));
+    for (prev, entries) in news {
+        core.announce(prev, entries, Vec::new());
     }
     core.absorb(head, read);
     answer_all(&mut core, &log);

@@ -67,7 +67,7 @@ impl Client {
 
     fn stand(&mut self, pos: Pos, anew: bool) {
         let older = self.pos.is_some_and(|before| before.off > pos.off);
-        assert!(anew || !older, "{pos} is shown behind {:?}", self.pos);
+        assert!(anew || !older, "{pos} is shown after {:?}", self.pos);
         (self.inside, self.pos) = (true, Some(pos));
         self.given.clear();
     }
@@ -76,7 +76,7 @@ impl Client {
         assert!(self.inside, "{pos} is given to who is out");
         assert!(
             self.pos.is_some_and(|before| before.off < pos.off),
-            "{pos} behind {:?}",
+            "{pos} after {:?}",
             self.pos
         );
         assert!(self.given.insert(pos.off), "{pos} twice");
