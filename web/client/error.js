@@ -32,6 +32,9 @@ export function guarded(run) {
   try {
     return run();
   } catch (error) {
-    (globalThis.reportError ?? console.error)(error);
+    report(error);
   }
 }
+
+/** Shows an exception of the application to its developers. @param {unknown} error */
+export const report = (error) => (globalThis.reportError ?? console.error)(error);

@@ -1,6 +1,6 @@
 import { offset } from "./codec.js";
 import { Emitter } from "./emitter.js";
-import { guarded, OutlastError, unknown } from "./error.js";
+import { OutlastError, unknown } from "./error.js";
 import { Outbox } from "./outbox.js";
 import { plain } from "./plain.js";
 import { stream } from "./stream.js";
@@ -29,7 +29,8 @@ import { abortable, deferred } from "./wait.js";
  * @property {unknown} [data] passed to the room, which may refuse the join for it. Default: none
  * @property {AbortSignal} [signal] aborts the wait and leaves the room again. Default: none
  * @property {(state: S, event: RoomEvents["event"]) => S} [apply] returns the state after an event, and does not change
- *   the one before. Default: the state stays that of the snapshot
+ *   the one before. If it throws, the session emits `error` and a snapshot is fetched. Default: the state stays that of
+ *   the snapshot
  */
 
 /**
@@ -40,6 +41,7 @@ import { abortable, deferred } from "./wait.js";
  *   wait first; undefined while no socket takes actions
  * @property {() => void} save
  * @property {(error: OutlastError) => void} orphaned an action from before a reload failed
+ * @property {(error: unknown) => void} stale an `apply` has thrown: its room needs a snapshot
  * @property {(ms: number, run: () => void) => () => void} after
  */
 
@@ -65,6 +67,8 @@ export class Room {
   #inside;
   /** Joins of the application that it has not left. None for a room restored after a reload until it is joined again. */
   #joins = 0;
+  /** `apply` has thrown: the state is that of before, until a snapshot comes. */
+  #stale = false;
   /** The last of them was left just now. */
   #leaving = false;
   /** Position in the room's log; undefined without a state. @type {string | undefined} */
@@ -167,7 +171,8 @@ export class Room {
 
   /** @internal The position to resume from. Null asks for a snapshot: a pending join may make the session another member. */
   get position() {
-    return (!this.#outbox.list.some(({ t }) => t === "join") && this.#pos) || null;
+    if (this.#stale || this.#outbox.list.some(({ t }) => t === "join")) return null;
+    return this.#pos ?? null;
   }
 
   /** @internal True for a room restored after a reload and joined again, while its state is missing. */
@@ -315,10 +320,19 @@ export class Room {
     const { by, n, pos, data } = frame;
     if (by === this.member) this.#outbox.settle((action) => action.n === n, () => ({ n, pos, data }));
     if (!this.#advance(pos)) return;
-    const apply = this.#apply;
-    const state = apply && guarded(() => apply(this.state, /** @type {any} */ (frame)));
-    if (state !== undefined) this.state = state;
+    if (this.#apply && !this.#stale) this.#fold(frame);
     return /** @type {const} */ ("event");
+  }
+
+  /** @param {any} event */
+  #fold(event) {
+    try {
+      const state = this.#apply?.(this.state, event);
+      if (state !== undefined) this.state = state;
+    } catch (error) {
+      this.#stale = true;
+      this.#host.stale(error);
+    }
   }
 
   /** @param {Frame} frame */
@@ -339,6 +353,7 @@ export class Room {
   /** Takes over member and state. @param {Frame} frame */
   #adopt({ pos, state, member }) {
     this.#inside = true;
+    this.#stale = false;
     this.member = member;
     if (!this.#joins) return; // without `apply` the state would grow stale
     this.#pos = pos;

@@ -2,7 +2,7 @@ import { CLOSES } from "./close.js";
 import { endpoint, json } from "./codec.js";
 import { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
-import { OutlastError } from "./error.js";
+import { OutlastError, report } from "./error.js";
 import { farewell } from "./farewell.js";
 import { Link } from "./link.js";
 import { roomName } from "./plain.js";
@@ -16,6 +16,7 @@ import { abortable } from "./wait.js";
 const QUEUE_ACTIONS = 1000;
 const ROOMS_MAX = 256;
 const FRAME_BYTES = 65_536;
+const FETCH_MAX_MS = 60_000;
 
 /**
  * @typedef {import("./codec.js").Frame} Frame
@@ -37,7 +38,7 @@ const FRAME_BYTES = 65_536;
  * @property {Status} status the new status
  * @property {Reset} reset the server has lost the session, and a new one has begun: its rooms are joined again, and actions
  *   without an outcome have failed with `unknown`
- * @property {any} error an `OutlastError`, or an exception of the `token` callback. The session goes on
+ * @property {any} error an `OutlastError`, or an exception of the `token` callback or of an `apply`. The session goes on
  * @property {{ code: number, reason: string }} end the session is over: a close code of SPEC 9, and text for people
  *
  * @typedef {object} Reset
@@ -56,6 +57,10 @@ export class Session {
   #frameBytes = FRAME_BYTES;
   #ttl_ms = 0;
   #saving = false;
+  /** A snapshot for a room whose `apply` threw is about to be fetched; how often one was, and when the last time. */
+  #fetching = false;
+  #fetches = 0;
+  #fetched_ms = -Infinity;
   /** Releases the lock that keeps other tabs from using this session. @type {(() => void) | undefined} */
   #release;
   #codec;
@@ -189,10 +194,27 @@ export class Session {
         save: this.#save.bind(this),
         orphaned: (/** @type {OutlastError} */ error) => this.#emitter.emit("error", error),
         after: this.#platform.after,
+        stale: (/** @type {unknown} */ error) => this.#stale(error),
       };
       this.#rooms.set(name, (room = new Room(name, host, saved)));
     }
     return room;
+  }
+
+  /** Fetches a snapshot, which comes with a resume only: at once, and then ever more seldom. @param {unknown} error */
+  #stale(error) {
+    report(error);
+    this.#emitter.emit("error", error);
+    if (this.#fetching) return;
+    const now_ms = this.#platform.now();
+    if (now_ms - this.#fetched_ms > 10 * FETCH_MAX_MS) this.#fetches = 0;
+    const wait_ms = this.#fetches++ && Math.min(FETCH_MAX_MS, 500 * 2 ** this.#fetches);
+    this.#fetching = true;
+    this.#platform.after(wait_ms, () => {
+      this.#fetching = false;
+      this.#fetched_ms = this.#platform.now();
+      if (this.#link.writer) void this.#link.attach();
+    });
   }
 
   /** @param {import("./room.js").Post} post */

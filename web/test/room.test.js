@@ -292,20 +292,6 @@ test("state_is_a_new_reference_for_a_change_and_the_same_one_otherwise", async (
   assert.equal(changes, before);
 });
 
-test("an_apply_that_throws_is_reported_and_the_room_goes_on", async (t) => {
-  const reported = t.mock.method(console, "error", () => {});
-  const { peer, room } = await (await stage(t)).joined(undefined, {
-    apply(state, { data }) {
-      if (data === "bad") throw new Error("cannot fold that");
-      return [...state, data];
-    },
-  });
-  peer.send(event("11-1", "bad"), event("12-1", "good"));
-  await peer.heard();
-  assert.deepEqual(room.state, ["good"]);
-  assert.equal(reported.mock.callCount(), 1);
-});
-
 test("for_await_yields_every_event_until_we_leave", async (t) => {
   const { peer, room } = await (await stage(t)).joined();
   const seen = [];
@@ -412,4 +398,52 @@ test("a_room_that_is_shared_has_one_apply", async (t) => {
   const { session, room } = await (await stage(t)).joined();
   await assert.rejects(session.join("chat/lobby", { apply: (state) => state }), { code: "other_apply" });
   assert.equal(await session.join("chat/lobby"), room);
+});
+
+test("an_apply_that_throws_is_told_and_a_snapshot_is_fetched", async (t) => {
+  const reported = t.mock.method(console, "error", () => {});
+  const scene = await stage(t);
+  let breaks = true;
+  const apply = (state, { data }) => {
+    if (breaks) throw new Error("a bug");
+    return [...state, data];
+  };
+  const { session, peer, room } = await scene.joined({}, { apply });
+  peer.send(event("11-1", "a", { by: 9 }), event("12-1", "b", { by: 9 }));
+  await peer.heard();
+  assert.deepEqual(session.log.filter(([type]) => type === "error").map(([, { message }]) => message), ["a bug"]);
+  assert.deepEqual(room.state, [], "that of before");
+  assert.equal(reported.mock.callCount(), 1);
+  await scene.clock.advance(0);
+  const second = await scene.accept();
+  assert.deepEqual((await second.next("resume")).rooms, { "chat/lobby": null });
+  second.resumed({ "chat/lobby": "snapshot" });
+  breaks = false;
+  second.send(snapshot("12-1", 1, { state: ["a", "b"] }), live("12-1"), event("13-1", "c", { by: 9 }));
+  await until(() => room.state.length === 3);
+  assert.deepEqual(room.state, ["a", "b", "c"]);
+  assert.equal(session.status, "live");
+});
+
+test("an_apply_that_always_throws_makes_no_storm_of_sockets", async (t) => {
+  t.mock.method(console, "error", () => {});
+  const scene = await stage(t);
+  const apply = () => {
+    throw new Error("a bug");
+  };
+  let { peer } = await scene.joined({}, { apply });
+  const waits = [];
+  for (let off = 11; off < 16; off++) {
+    peer.send(event(`${off}-1`, "a", { by: 9 }));
+    await peer.heard();
+    const before_ms = scene.clock.now();
+    while (await scene.quiet()) await scene.clock.advance(500);
+    waits.push(scene.clock.now() - before_ms);
+    peer = await scene.accept();
+    await peer.next("resume");
+    peer.resumed({ "chat/lobby": "snapshot" });
+    peer.send(snapshot(`${off}-1`, 1), live(`${off}-1`));
+    await peer.heard();
+  }
+  assert.deepEqual(waits, [500, 2_000, 4_000, 8_000, 16_000]);
 });
