@@ -121,7 +121,7 @@ impl Auditor {
     }
 }
 
-/// What a record says that the room does not know.
+/// The news in a record that the room does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Finding {
     /// There is none: the session is over.
@@ -163,7 +163,7 @@ impl Finding {
     }
 }
 
-/// What was found in this walk and in the last: only what both find counts, since news may be on their way.
+/// The findings of this walk and of the last: only what both find counts, since news may be on their way.
 #[derive(Debug, Default)]
 struct Findings {
     walk: u64,

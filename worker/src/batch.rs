@@ -2,7 +2,7 @@ use outlast_protocol::{RoomName, Sid};
 use outlast_store::{Answer, NodeId, Reply};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-/// What one commit is made of, apart from what each room adds.
+/// The parts of one commit, apart from what each room adds.
 pub(crate) struct Batch {
     /// The store's time, in milliseconds since the epoch.
     pub(crate) now_ms: u64,

@@ -4,9 +4,9 @@ use outlast_protocol::{Member, NotJson, Payload};
 use rand::{RngExt, rngs::StdRng};
 use serde::Serialize;
 
-/// What a room has at hand while it handles an input: the time, chance, and ways to be heard.
+/// The means of a room while it handles an input: the time, chance, and ways to be heard.
 ///
-/// What is emitted counts only if [`Room::handle`](crate::Room::handle) does not refuse.
+/// Emissions count only if [`Room::handle`](crate::Room::handle) does not refuse.
 pub struct Cx<'a, E> {
     now_ms: u64,
     rng: &'a mut StdRng,
@@ -56,7 +56,7 @@ impl<'a, E: Serialize> Cx<'a, E> {
         self.effects.answer = self.written(&data);
     }
 
-    /// Changes the room without telling the others: the event is applied behind those that were emitted,
+    /// Changes the room without telling the others: the event is applied after those that were emitted,
     /// and logged as part of the act's own `result`. For what comes often and shows in a later event, as
     /// a player's steering shows in where the player is next. The last one counts.
     ///
@@ -89,7 +89,7 @@ impl<'a, E: Serialize> Cx<'a, E> {
     }
 }
 
-/// What settles an act that the room took (A2).
+/// The entry that settles an act that the room took (A2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Settled {
     /// A result bears its number.
@@ -100,7 +100,7 @@ pub(crate) enum Settled {
     NotYet,
 }
 
-/// What handling an input led to.
+/// The effects of handling an input.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     /// In the order of their emission.
@@ -114,7 +114,7 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
-    /// What settles the act that they are of.
+    /// Returns what settles the act that they are of.
     pub(crate) fn outcome(&self) -> Settled {
         let is_event = |emitted: &Emitted| matches!(emitted, Emitted::Event(_));
         if self.has_result() {

@@ -12,7 +12,7 @@ use crate::{At, Cx, Input, Refusal, Room, cx::Effects};
 /// An input before the room's own types have been read from it.
 pub(crate) type RawInput = Input<Payload, Payload>;
 
-/// What a room is asked to decide on.
+/// A request that a room decides on.
 pub(crate) enum Ask {
     /// By way of a session, or of the clock.
     Input(RawInput),
@@ -54,7 +54,7 @@ pub(crate) struct LiveRoom {
     kind: Kind,
 }
 
-/// What a room's code did instead of its work. The room in memory is not to be trusted after it.
+/// A fault of a room's code. The room in memory is not to be trusted after it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("it panicked: {0}")]
@@ -92,7 +92,7 @@ impl From<Fault> for Failure {
 }
 
 impl LiveRoom {
-    /// Folds a room from its newest snapshot and the entries behind it (W3).
+    /// Folds a room from its newest snapshot and the entries after it (W3).
     pub(crate) fn fold<'a>(
         kind: Kind,
         snapshot: Option<&Snapshot>,

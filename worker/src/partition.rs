@@ -53,25 +53,25 @@ use crate::{
     watch::Watch,
 };
 
-/// How much one commit holds, about, in bytes; what is left waits for the next.
+/// The approximate size limit of one commit, in bytes; what is left waits for the next.
 const COMMIT_BYTES_MAX: usize = 1 << 20;
 
-/// How many wakes a partition asks the store for; it keeps up to twice as many in mind.
+/// The number of wakes that a partition asks the store for; it keeps up to twice as many in mind.
 pub(crate) const WAKES_MAX: usize = 10_000;
 
 /// The number of inputs kept unread that a partition asks the store for at a time.
 pub(crate) const UNREAD_MAX: usize = 256;
 
-/// How soon a room can be woken again, in milliseconds, whatever it says …
+/// The shortest time until a room can be woken again, in milliseconds, whatever it says …
 const WAKE_AGAIN_MS: u64 = 10;
 
 /// … and one that nobody is in, which is loaded for it each time.
 const WAKE_EMPTY_AGAIN_MS: u64 = 1_000;
 
-/// How soon a room is woken again that failed at it, in milliseconds.
+/// The time until a room is woken again that failed at it, in milliseconds.
 const WAKE_AFTER_FAULT_MS: u64 = 1_000;
 
-/// How long what nobody waits for is held for company, in milliseconds, so that one commit serves many: a herd
+/// The time that what nobody waits for is held for company, in milliseconds, so that one commit serves many: a herd
 /// that comes back is thousands …
 const HELD_MS: u64 = 100;
 
@@ -99,7 +99,7 @@ pub(crate) struct Partition {
     work: Option<Work>,
 }
 
-/// What has to be done before the batch can go on.
+/// An effect that has to be carried out before the batch can go on.
 #[derive(Debug)]
 pub(crate) enum Effect {
     /// Ask the store which rooms want to be woken next, [`WAKES_MAX`] of them.
@@ -149,7 +149,7 @@ impl Partition {
         }
     }
 
-    /// The topic entry to read behind.
+    /// The topic entry to read after.
     pub(crate) fn read_after(&self) -> TopicId {
         let last = self.queue.iter().rev().find_map(|task| match task {
             Task::Take(id, _) | Task::Unread(id, _) => Some(*id),
@@ -294,7 +294,7 @@ impl Partition {
     }
 
     /// The inputs that were wanted. Those that can be read now come first, and all of them leave the place
-    /// where they were kept with this commit; what cannot be read either is put back, behind the others.
+    /// where they were kept with this commit; what cannot be read either is put back, after the others.
     pub(crate) fn unread_read(&mut self, kept: Vec<Result<Input, String>>) {
         let Some(work) = &mut self.work else { return };
         let readable = kept.iter().filter(|kept| kept.is_ok()).count();

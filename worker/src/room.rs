@@ -57,7 +57,7 @@ use crate::Cx;
 /// }
 /// ```
 pub trait Room: Default + Serialize + DeserializeOwned + Send + 'static {
-    /// What stands before the `/` in the names of such rooms: some of `[a-z0-9._-]`.
+    /// The part before the `/` in the names of such rooms: some of `[a-z0-9._-]`.
     const KIND: &'static str;
 
     /// The version of the state and the events. A room reads what an older version of it wrote, by
@@ -65,13 +65,13 @@ pub trait Room: Default + Serialize + DeserializeOwned + Send + 'static {
     /// writes from now on, and they leave such rooms alone.
     const VERSION: u32 = 1;
 
-    /// What a client says along with its join; `null` when it says nothing.
+    /// The data that a client sends along with its join; `null` when it sends none.
     type Join: DeserializeOwned;
 
-    /// What a member can ask.
+    /// The actions of a member.
     type Action: DeserializeOwned;
 
-    /// What can happen.
+    /// The events of the room.
     type Event: Serialize + DeserializeOwned;
 
     /// Decides what an input leads to: events, or a refusal, which changes nothing.
@@ -109,7 +109,7 @@ pub trait Room: Default + Serialize + DeserializeOwned + Send + 'static {
     /// Folds in an event that has happened.
     fn apply(&mut self, event: Self::Event, at: At);
 
-    /// What a member is shown when it joins, or when it has missed too much. Member 0 is nobody: it stands
+    /// Returns the view for a member that joins, or has missed too much. Member 0 is nobody: it stands
     /// for a backend that looks at the room over HTTP.
     fn view(&self, viewer: Member) -> impl Serialize;
 
@@ -127,18 +127,18 @@ pub trait Room: Default + Serialize + DeserializeOwned + Send + 'static {
     }
 }
 
-/// What happens to a room. `J` is what its clients join with, `A` what they can ask.
+/// An input of a room. `J` is what its clients join with, `A` what they can ask.
 ///
 /// A session keeps its member number for its whole life, also when it leaves and comes back.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input<J, A> {
     /// A session asks to become a member.
     Join {
-        /// What the room calls it from now on.
+        /// The number that it has in the room from now on.
         member: Member,
         /// The user that its token names.
         user: String,
-        /// What it says.
+        /// The data of its join.
         data: J,
     },
     /// A member leaves, or its session is over.
@@ -162,7 +162,7 @@ pub enum Input<J, A> {
     Act {
         /// Which member.
         member: Member,
-        /// What it asks.
+        /// The action that it asks for.
         action: A,
     },
     /// The time has come that [`Room::wake_at_ms`] named.

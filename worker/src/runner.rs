@@ -34,7 +34,7 @@ const READ_WAIT: Duration = Duration::from_millis(250);
 /// The number of rooms that are loaded at the same time.
 const LOADS_MAX: usize = 16;
 
-/// How long a room may take to come from a store that answers otherwise, before the others go on without it.
+/// The longest time that loading a room may hold up the others, where the store answers otherwise.
 const LOAD_WITHIN: Duration = Duration::from_secs(3);
 
 /// The number of log entries that are read at a time.
@@ -262,7 +262,7 @@ impl Runner {
         self.stopped(room, reason).await
     }
 
-    /// What a room is worth that stands still.
+    /// Returns a stopped room, as it is loaded.
     async fn stopped(&self, room: &RoomName, reason: String) -> Result<Loaded, StoreError> {
         let last = self.log_end(room).await?;
         let parked = self.reach.retry("parked", || self.store.parked(room));

@@ -1,4 +1,4 @@
-//! What a process may have died of, and how it is noted (W12).
+//! The possible causes of a process's death, and how they are noted (W12).
 
 use outlast_protocol::RoomName;
 use outlast_store::{NoteChange, TopicId};
@@ -7,10 +7,10 @@ use outlast_store::{NoteChange, TopicId};
 /// holder that is killed for another reason in the very moments of all five is rare enough.
 pub(crate) const TRIES_MAX: u32 = 5;
 
-/// What the notes of suspects begin with.
+/// The prefix of the notes of suspects.
 pub(crate) const TRY: &str = "try:";
 
-/// What a holder may have died of.
+/// A possible cause of a holder's death.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Suspect {
     /// An input.

@@ -1,4 +1,4 @@
-//! What a worker counts, through the `metrics` facade.
+//! The metrics of a worker, through the `metrics` facade.
 
 use outlast_store::telemetry::Metric;
 
@@ -20,7 +20,7 @@ pub(crate) const UNWRITTEN: &str = "outlast_worker_snapshots_failed_total";
 pub(crate) const FOUND: &str = "outlast_worker_audit_found_total";
 pub(crate) const UNREAD: &str = "outlast_worker_inputs_unread_total";
 
-/// What a worker counts.
+/// The metrics of a worker.
 pub const METRICS: &[Metric] = &[
     Metric::counter(INPUTS, &[], "Inputs taken from topics"),
     Metric::counter(REFUSALS, &[], "Actions that rooms refused"),

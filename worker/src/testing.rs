@@ -39,7 +39,7 @@ pub struct Stage<R> {
     kind: PhantomData<R>,
 }
 
-/// What an input has led to.
+/// The effects of an input.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[must_use]
 pub struct Outcome {
@@ -49,9 +49,9 @@ pub struct Outcome {
     pub notices: Vec<(Member, Value)>,
     /// Signals.
     pub signals: Vec<Value>,
-    /// What the room answered.
+    /// The room's answer.
     pub answer: Option<Value>,
-    /// What the room changed without an event.
+    /// The change that the room made without an event.
     pub kept: Option<Value>,
     /// Why the room refused, if it did.
     pub refusal: Option<Refusal>,
@@ -143,7 +143,7 @@ impl<R: Room> Stage<R> {
         self.room.wake_at_ms().expect("a room knows when to wake")
     }
 
-    /// What the room shows to a member.
+    /// Returns the view that the room shows to a member.
     pub fn view(&self, viewer: Member) -> Value {
         let view = self.room.view(viewer).expect("a room can be shown");
         value(&view)

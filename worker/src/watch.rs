@@ -36,7 +36,7 @@ const TICKS_WAITED: u64 = 4;
 /// The number of further ticks that a process has to hand over what it holds.
 const TICKS_TO_HAND_OVER: u64 = 3 * TICKS_PER_STEP;
 
-/// What one partition's rooms are doing.
+/// The current work of one partition's rooms.
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) partition: PartitionId,
@@ -60,7 +60,7 @@ struct Doing {
     thread: Thread,
 }
 
-/// What the watchdog has seen of a step.
+/// The watchdog's last look at a step.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
     step: u64,
@@ -68,7 +68,7 @@ struct Seen {
     ticks: u64,
     /// Ticks in a row that did not count.
     uncounted: u64,
-    /// What its thread had used of processors.
+    /// The processor time that its thread had used.
     usage: Usage,
 }
 
@@ -163,7 +163,7 @@ impl Watch {
         self.step.load(SeqCst)
     }
 
-    /// What is being done in this step; `None` where it has come to its end.
+    /// Returns the work of this step; `None` where it has come to its end.
     fn doing_in(&self, step: u64) -> Option<(Suspect, RoomName)> {
         let doing = self.doing.lock().clone();
         // The next step may have begun meanwhile, and then this is what it does.
@@ -325,7 +325,7 @@ impl WatchdogState {
     }
 }
 
-/// What has to be done about a step that is under way.
+/// The action that is due for a step that is under way.
 #[derive(Debug, PartialEq, Eq)]
 enum Due {
     Nothing,

@@ -13,7 +13,7 @@ use crate::{
 /// The number of outcomes that are kept for a session that is not in the room.
 const OUTCOMES_MAX: usize = 8;
 
-/// What a client asks for, with a number (A1).
+/// A client's numbered request (A1).
 pub(super) enum Action {
     Join { user: String, data: Payload },
     Act { data: Payload },

@@ -13,7 +13,7 @@ pub(crate) enum Snapshots {
 }
 
 impl Host {
-    /// What is to be committed of this room, if anything is. Afterwards the host stands behind that
+    /// Returns this room's part of a commit, if there is any. Afterwards the host holds the state after that
     /// commit; if it fails, the host is of no use any more.
     pub(crate) fn commit(
         &mut self,

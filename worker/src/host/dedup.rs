@@ -1,4 +1,4 @@
-//! What a session is told that repeats an action (A3).
+//! The answer to a session that repeats an action (A3).
 
 use outlast_protocol::{Member, Pos};
 use outlast_store::{Answer, Body, Entry, Input, Outcome, OutcomeBody, Request, Seat};
@@ -53,7 +53,7 @@ impl Host {
     }
 }
 
-/// What is said where the outcome is known no more: silence would be asked again, for ever (A8).
+/// The outcome where the real one is known no more: after silence the client would ask again, for ever (A8).
 fn forgotten(n: u64, pos: Pos) -> Outcome {
     let body = OutcomeBody::Refused {
         code: "unknown".into(),
@@ -66,7 +66,7 @@ fn kept(seat: &Seat, n: u64) -> Option<&Outcome> {
     seat.outcomes.iter().find(|outcome| outcome.n == n)
 }
 
-/// What the log says became of a member's act.
+/// Returns the outcome of a member's act by the log.
 fn logged<'a>(entries: impl Iterator<Item = &'a Entry>, member: Member, n: u64) -> Option<Outcome> {
     let mut covered = None;
     for Entry { pos, body, .. } in entries {

@@ -18,7 +18,7 @@ pub(crate) enum Loaded {
         last: Pos,
         /// Its parked inputs.
         parked: Vec<Input>,
-        /// What cannot be read.
+        /// The part that cannot be read, and why.
         reason: String,
     },
 }

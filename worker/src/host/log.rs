@@ -14,11 +14,11 @@ pub(crate) struct LogEnd {
     snapshot_off: u64,
     /// The last entry when a snapshot was tried.
     tried_off: u64,
-    /// When the first entry behind the last try was written.
+    /// When the first entry after the last try was written.
     behind_since_ms: Option<u64>,
     /// Snapshots whose entries are still there.
     marks: VecDeque<Mark>,
-    /// What was trimmed already.
+    /// The offset below which the log was trimmed already.
     trimmed_below: u64,
 }
 
@@ -60,12 +60,12 @@ impl LogEnd {
         self.last
     }
 
-    /// True if there are entries behind the snapshot.
+    /// True if there are entries after the snapshot.
     pub(crate) fn is_behind(&self) -> bool {
         self.last.off > self.snapshot_off
     }
 
-    /// True if so many entries stand behind the last try, or such old ones, that it is time for another.
+    /// True if there are so many entries after the last try, or such old ones, that it is time for another.
     pub(crate) fn snapshot_due(&self, now_ms: u64, settings: &WorkerSettings) -> bool {
         let old = |since: u64| since.saturating_add(settings.log_age_ms) <= now_ms;
         self.last.off - self.tried_off >= settings.snapshot_due()

@@ -23,7 +23,7 @@ enum What {
 }
 
 impl Parked {
-    /// What is there already.
+    /// Returns the state where these inputs are parked already.
     pub(super) fn of(inputs: &[Input]) -> Self {
         let mut parked = Parked::default();
         for input in inputs {

@@ -1,4 +1,4 @@
-//! What happens to a session rather than being asked by it: its sockets come and go, and it ends.
+//! The events of a session that it does not ask for: its sockets come and go, and it ends.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// What the host keeps of a room besides its log and its seats.
+/// The host's record of a room besides its log and its seats.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RoomMeta {
     /// The version of this record.
@@ -66,7 +66,7 @@ impl RoomMeta {
         self.store_ms.unwrap_or(self.now_ms)
     }
 
-    /// What the store's time is when the room's clock shows this.
+    /// Returns the store's time when the room's clock shows this.
     pub(crate) fn to_store(&self, at_ms: u64) -> u64 {
         match self.store_ms {
             None => at_ms,

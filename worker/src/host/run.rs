@@ -9,7 +9,7 @@ use crate::{
     live::{Ask, Failure, Fault, LiveRoom},
 };
 
-/// What the entries that an input leads to say of it.
+/// The cause that is noted in the entries that an input leads to.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Cause {
     /// The member whose action it is.
@@ -27,13 +27,13 @@ impl Cause {
     }
 }
 
-/// What an input that the room took has led to.
+/// The effects of an input that the room took.
 pub(super) struct Ran {
-    /// What the outcome is, where it was an act.
+    /// The outcome, where it was an act.
     pub(super) outcome: Settled,
-    /// What the room answers.
+    /// The room's answer.
     pub(super) answer: Option<Payload>,
-    /// What it shows to the viewer that was named.
+    /// The view for the viewer that was named.
     pub(super) view: Option<Payload>,
 }
 

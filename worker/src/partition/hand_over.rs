@@ -1,4 +1,4 @@
-//! What is known of holders that died of their last commit (W12). Pure; what it says is noted in the store before it
+//! The notes on holders that died of their last commit (W12). Pure; what it says is noted in the store before it
 //! counts.
 
 use outlast_store::NoteChange;

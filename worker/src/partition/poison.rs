@@ -1,4 +1,4 @@
-//! What is known of the inputs and rooms that holders of the partition may have died of (W11, W12). Pure; what it says is
+//! The notes on the inputs and rooms that holders of the partition may have died of (W11, W12). Pure; what it says is
 //! noted in the store before it counts.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,11 +16,11 @@ use crate::suspect::{Suspect, TRIES_MAX, TRY};
 /// The number of tasks that are tried together when nothing is known of them.
 const GROUP_MAX: usize = 32;
 
-/// How many inputs of a room are set aside, within how many milliseconds, before the room itself is stopped.
+/// The number of a room's inputs that are set aside, within so many milliseconds, before the room itself is stopped.
 const STRIKES_MAX: usize = 3;
 const STRIKES_WITHIN_MS: u64 = 600_000;
 
-/// How many inputs that were set aside a partition keeps: the newest.
+/// The number of inputs set aside that a partition keeps: the newest.
 const LETTERS_MAX: usize = 32;
 
 const LETTER: &str = "letter:";
@@ -33,14 +33,14 @@ struct DeadLetter {
     input: Input,
 }
 
-/// What operators are shown of a room.
+/// An operator's view of a room.
 #[derive(Serialize)]
 struct Inspection<'a> {
     stopped: Option<&'a str>,
     set_aside: Vec<&'a DeadLetter>,
 }
 
-/// What is to be tried next, and what has to be noted before.
+/// The verdict on what is to be tried next, with what has to be noted before.
 pub(super) enum Verdict {
     /// Nothing has to be noted.
     Free,
@@ -55,7 +55,7 @@ pub(super) enum Verdict {
 pub(crate) struct Trials {
     /// The number of times that each was tried and not heard of again.
     tries: BTreeMap<String, u32>,
-    /// What is being tried, and noted so.
+    /// The names of what is being tried, and noted so.
     marked: BTreeSet<String>,
     /// Notes that say nothing any more.
     stale: BTreeSet<String>,
@@ -130,7 +130,7 @@ impl Trials {
         }
     }
 
-    /// How many of these, which come next, are tried together, and what has to be noted before.
+    /// Returns the number of these, which come next, that are tried together, and what has to be noted before.
     pub(super) fn group<'a>(
         &mut self,
         next: impl Iterator<Item = Vec<Suspect>> + 'a,
@@ -151,7 +151,7 @@ impl Trials {
         }
     }
 
-    /// What has to be done before this is tried.
+    /// Returns what has to be done before this is tried.
     pub(super) fn judge(&mut self, suspect: &Suspect) -> Verdict {
         if !self.is_careful() {
             return Verdict::Free;
@@ -196,7 +196,7 @@ impl Trials {
         self.stale.extend(self.quarantines.passed());
     }
 
-    /// What was tried did no harm.
+    /// Takes note that what was tried did no harm.
     fn passed(&mut self) {
         for name in std::mem::take(&mut self.marked) {
             self.tries.remove(&name);
@@ -356,7 +356,7 @@ impl Trials {
         changes
     }
 
-    /// What operators are shown of a room; `stopped` says why it stands still, if it does.
+    /// Returns an operator's view of a room; `stopped` says why it stands still, if it does.
     pub(super) fn inspect(&self, room: &RoomName, stopped: Option<&str>) -> Payload {
         let quarantine = self.quarantine(room);
         let letters = self.letters.values();

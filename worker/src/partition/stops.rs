@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use outlast_protocol::RoomName;
 
-/// How soon a room that stands still is loaded again, in milliseconds: at first, twice as late each time …
+/// The time until a stopped room is loaded again, in milliseconds: at first, twice as long each time …
 const AGAIN_MS: u64 = 1_000;
 
 /// … and at the latest.

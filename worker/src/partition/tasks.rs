@@ -4,7 +4,7 @@ use outlast_store::Request;
 use super::{COMMIT_BYTES_MAX, Effect, Partition, poison::Verdict, work::Task};
 use crate::{host::Host, suspect::Suspect};
 
-/// How many of the watchdog's ticks a batch may take before it is committed as it is: what is slow holds up its
+/// The number of the watchdog's ticks that a batch may take before it is committed as it is: what is slow holds up its
 /// neighbours one task at a time.
 const LATE_TICKS: u64 = 3;
 
@@ -58,7 +58,7 @@ impl Partition {
         }
     }
 
-    /// What has to be done before a task, if anything has.
+    /// Returns what has to be done before a task, if anything has.
     fn prepare(&mut self, task: &Task) -> Ready {
         let (Some(work), Some(room)) = (&self.work, task.room()) else {
             return Ready::Take;

@@ -74,7 +74,7 @@ impl Work {
         self.to_load = missing.cloned().collect();
     }
 
-    /// What has to be done before this task; `again` where it is time to load its room again if that stands still.
+    /// Returns what has to be done before this task; `again` where it is time to load its room again if that stands still.
     pub(super) fn needs(
         &self,
         task: &Task,
@@ -208,7 +208,7 @@ impl Task {
         }
     }
 
-    /// What a holder may have died of that died at this task in a room.
+    /// Returns the suspect where a holder died at this task in a room.
     pub(super) fn suspect(&self, room: &RoomName) -> Suspect {
         match self {
             Task::Take(id, _) => Suspect::Input(*id),

@@ -34,9 +34,9 @@ struct Person {
 #[derive(Debug, Serialize, Deserialize)]
 struct Message {
     pos: Pos,
-    /// Who; 0 for a backend.
+    /// The member who said it; 0 for a backend.
     member: Member,
-    /// What it was called when it said this.
+    /// The member's name when it said this.
     name: String,
     text: String,
     at_ms: u64,
@@ -64,14 +64,14 @@ pub enum Action {
 pub enum Event {
     /// Somebody came in.
     Entered {
-        /// Who.
+        /// The member that came in.
         member: Member,
-        /// What it is called.
+        /// Its name.
         name: String,
     },
     /// Somebody is no longer there.
     Left {
-        /// Who.
+        /// The member that is gone.
         member: Member,
         /// `left`, `ended` or `expired`.
         reason: String,

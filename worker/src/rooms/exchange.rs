@@ -56,14 +56,14 @@ pub enum Action {
 pub enum Event {
     /// Somebody came in. Who was never here before opens an account.
     Entered {
-        /// Who.
+        /// The member that came in.
         member: Member,
-        /// What it is called.
+        /// Its name.
         name: String,
     },
     /// Somebody is no longer there. The account stays.
     Left {
-        /// Who.
+        /// The member that is gone.
         member: Member,
         /// `left`, `ended` or `expired`.
         reason: String,
@@ -75,7 +75,7 @@ pub enum Event {
     Offered(Offer),
     /// Two offers met.
     Traded(Trade),
-    /// What was left of an offer is off the book, and free again.
+    /// The rest of an offer is off the book, and free again.
     Withdrawn {
         /// Which offer.
         offer: OfferId,

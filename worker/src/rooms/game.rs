@@ -26,7 +26,7 @@ const TICK_MS: u64 = 100;
 pub struct Game {
     players: BTreeMap<Member, Player>,
     coins: Vec<Coin>,
-    /// What the next coin is called.
+    /// The id of the next coin.
     next_coin: u64,
     ticked_at_ms: u64,
 }
@@ -77,9 +77,9 @@ pub enum Action {
 pub enum Event {
     /// Somebody has come to play.
     Entered {
-        /// Who.
+        /// The member that came to play.
         member: Member,
-        /// What it is called.
+        /// Its name.
         name: String,
         /// Where it starts.
         x: u16,
@@ -88,7 +88,7 @@ pub enum Event {
     },
     /// Somebody plays no longer.
     Left {
-        /// Who.
+        /// The member that is gone.
         member: Member,
         /// `left`, `ended` or `expired`.
         reason: String,
@@ -101,7 +101,7 @@ pub enum Event {
     Tick {
         /// Where everybody is, and the scores: `[member, x, y, score]`.
         players: Vec<(Member, u16, u16, u32)>,
-        /// What lies there: `[id, x, y]`.
+        /// The coins that lie there: `[id, x, y]`.
         coins: Vec<(u64, u16, u16)>,
     },
     /// A player steers, which nobody is told: it shows in the next tick. It must not be forgotten, though,

@@ -43,7 +43,7 @@ struct Process {
     unanswered: u32,
 }
 
-/// What a process says.
+/// A message of a process.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Word {
@@ -53,18 +53,18 @@ pub enum Word {
     Goodbye(String),
 }
 
-/// What can happen.
+/// The events of the room.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
     /// Somebody watches.
     Entered {
-        /// Who.
+        /// The member that watches.
         member: Member,
     },
     /// Somebody does no longer.
     Left {
-        /// Who.
+        /// The member that is gone.
         member: Member,
         /// `left`, `ended` or `expired`.
         reason: String,

@@ -138,7 +138,7 @@ impl HeldPartitions {
         self.held.iter().map(lease).collect()
     }
 
-    /// What is held and not about to be let go.
+    /// Returns the partitions that are held and not about to be let go.
     pub(super) fn kept(&self) -> Vec<LeaseName> {
         let kept = self
             .held

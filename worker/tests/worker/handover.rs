@@ -80,8 +80,8 @@ fn number(body: &Body) -> u64 {
 /// A lease so long that nobody could wait for it to expire.
 const ENDLESS_MS: u64 = 3_600_000;
 
-/// Who is not told of a hand-over would wait for the lease. Measured with nothing else running it is a few
-/// milliseconds.
+/// Checks that nobody waited for the lease, as one who is not told of a hand-over would. Measured with nothing else
+/// running it is a few milliseconds.
 fn without_a_pause(longest: Duration) {
     println!("the longest wait was {longest:?}");
     assert!(longest < Duration::from_secs(30), "{longest:?}");

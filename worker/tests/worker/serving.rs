@@ -46,7 +46,7 @@ async fn a_lone_input_waits_for_no_timer() {
     panic!("{slow:?}");
 }
 
-/// How long it typically takes until what is said is logged, and until a nudge is heard.
+/// Returns the medians of the time until what is said is logged, and until a nudge is heard.
 async fn medians() -> (Duration, Duration) {
     let store: SharedStore = store();
     let worker = Worker::start(&store, 2_000);

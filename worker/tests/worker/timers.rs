@@ -104,7 +104,7 @@ fn start(store: &SharedStore, lease_ms: u64) -> Worker {
     Worker::start_with(store, Registry::new().with::<Bell>(), settings)
 }
 
-/// How late the bell was, each time that it rang.
+/// Returns the lateness of the bell, each time that it rang.
 fn rang(client: &Client) -> Vec<u64> {
     let late_ms = client.log.iter().filter_map(|entry| {
         let Body::Event { data, .. } = &entry.body else {

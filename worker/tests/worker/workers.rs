@@ -57,7 +57,7 @@ impl Worker {
     }
 }
 
-/// How many partitions each owner holds, in no order.
+/// Returns the number of partitions that each owner holds, in no order.
 pub(crate) async fn held(store: &SharedStore) -> Vec<usize> {
     let owners = owners(store).await;
     let mut distinct: Vec<&NodeId> = owners.iter().flatten().collect();

@@ -35,7 +35,7 @@ pub(super) struct Bench {
     n: HashMap<(Sid, RoomName), u64>,
 }
 
-/// What a store would hold.
+/// The contents of a store, in memory.
 #[derive(Default)]
 pub(super) struct Shelf {
     pub(super) cursor: Cursor,
@@ -274,7 +274,7 @@ impl Bench {
         seat.expect("the session has a seat").1.clone()
     }
 
-    /// What the room shows to somebody who just looks.
+    /// Returns the view that the room shows to somebody who just looks.
     pub(super) fn state(&mut self, session: u64) -> Lab {
         let commit = self.tell(session, u64::MAX, Request::View);
         match &answers(&commit)[..] {
@@ -342,7 +342,7 @@ impl Shelf {
         self.unread.iter().take(UNREAD_MAX).cloned().collect()
     }
 
-    /// What was kept and still cannot be read.
+    /// Returns the inputs that were kept and still cannot be read.
     pub(super) fn unread_texts(&self) -> Vec<&str> {
         let texts = self.unread.iter();
         texts
@@ -411,7 +411,7 @@ impl OnShelf {
     }
 }
 
-/// What a session asks for.
+/// A session's request.
 #[derive(Debug, Clone)]
 pub(super) enum Asked {
     Join,

@@ -72,7 +72,7 @@ fn said() -> impl Strategy<Value = Input> {
     })
 }
 
-/// What lasts of a room, apart from where batches began and ended.
+/// The parts of a room that last, apart from where batches began and ended.
 #[derive(Debug, PartialEq)]
 struct Lasting {
     bodies: Vec<Body>,

@@ -25,7 +25,7 @@ use crate::{
 
 const ROOM: &str = "exchange/gold";
 
-/// How many inputs one market takes.
+/// The number of inputs that one market takes.
 const INPUTS: usize = 1_500;
 
 /// `OUTLAST_SEED=…` repeats a run.
@@ -88,7 +88,7 @@ fn run(rng: &mut StdRng) {
     clients.model.check(&state.read().unwrap());
 }
 
-/// What the clients have asked for, and what is to come of it.
+/// The clients' requests, and what is to come of them.
 #[derive(Default)]
 struct Clients {
     model: Model,
@@ -98,7 +98,7 @@ struct Clients {
     expected: Vec<Logged>,
 }
 
-/// What an entry says of an action.
+/// The log's account of an action.
 #[derive(Debug, PartialEq)]
 enum Logged {
     Happened(Event),

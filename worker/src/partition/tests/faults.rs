@@ -80,7 +80,7 @@ fn w5_a_member_leaves_though_the_room_fails_at_it() {
     assert_eq!(bench.core.rooms_in_memory(), 0);
 }
 
-/// What a later version has left in the store.
+/// Leaves in the store what a later version would.
 fn newer(bench: &mut Bench) {
     let room = bench.shelf.rooms.get_mut(&ROOM.parse().unwrap()).unwrap();
     let pos = room.load.last;
@@ -210,7 +210,7 @@ fn w9_an_operator_has_a_stopped_room_loaded_at_once() {
         other => panic!("{other:?}"),
     }
     unreadable(&mut bench, false);
-    // What is said in the same batch before it is taken up behind it.
+    // An input that comes before it in the same batch is taken up after it.
     let reason = "expired".into();
     bench.append(input(8, 1, Request::Over { reason }));
     bench.post_in("lab/two", 7, Join);

@@ -24,7 +24,7 @@ pub(super) struct Lab {
 pub(super) struct Torn(bool);
 
 thread_local! {
-    /// How often somebody tried to write down one that cannot be.
+    /// The number of times that somebody tried to write down one that cannot be.
     pub(super) static TRIED: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -41,7 +41,7 @@ impl Serialize for Torn {
     }
 }
 
-/// What a lab does when it is woken.
+/// A lab's conduct when it is woken.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Sleep {

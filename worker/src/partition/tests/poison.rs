@@ -1,4 +1,4 @@
-//! What holders die of: here they die between two steps, where the store is all that is left of them.
+//! The deaths of holders: here they die between two steps, where the store is all that is left of them.
 
 use outlast_store::{Answer, Body, Commit, Request};
 use serde_json::Value;
@@ -18,7 +18,7 @@ fn happened(commits: &[Commit]) -> Vec<Body> {
     commits.iter().flat_map(entries).collect()
 }
 
-/// What an operator is shown.
+/// Returns an operator's view of the room.
 fn inspect(bench: &mut Bench) -> Value {
     let commit = bench.tell(99, 0, Request::Inspect);
     match &answers(&commit)[..] {

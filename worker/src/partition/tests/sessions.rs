@@ -292,7 +292,7 @@ fn arrivals_are_held_for_company_and_committed_with_it() {
         assert_eq!(bench.batch(), None);
         assert!(!bench.core.is_behind());
     }
-    // What an older socket says behind them is refused, as if each had had a commit of its own.
+    // What an older socket says after them is refused, as if each had had a commit of its own.
     bench.append(input(7, 2, request(2, Act(Action::Add(1)))));
     bench.append(input(8, 2, request(2, Act(Action::Add(4)))));
     let commit = bench.batch().unwrap();

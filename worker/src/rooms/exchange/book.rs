@@ -32,7 +32,7 @@ pub(super) struct Book {
     owned: BTreeMap<Member, BTreeSet<OfferId>>,
 }
 
-/// What is written down of a book: the rest follows from it.
+/// The part of a book that is written down: the rest follows from it.
 #[derive(Deserialize)]
 struct Written {
     last: OfferId,
@@ -40,7 +40,7 @@ struct Written {
 }
 
 impl Book {
-    /// What the next offer is called.
+    /// Returns the id of the next offer.
     pub(super) fn next_id(&self) -> OfferId {
         self.last + 1
     }
@@ -60,7 +60,7 @@ impl Book {
         owned.filter_map(|offer| self.offers.get(offer))
     }
 
-    /// What a new offer meets: of each offer that it meets, in turn, as much as changes hands.
+    /// Returns the offers that a new offer meets, in turn: of each, as much as changes hands.
     pub(super) fn meet(&self, new: &Offer) -> Vec<Offer> {
         let mut wanted = new.quantity;
         let mut met = Vec::new();

@@ -12,7 +12,7 @@ const GOODS: u64 = 100;
 /// The largest number of accounts, apart from those that are summed up.
 const ACCOUNTS_MAX: usize = 1_000;
 
-/// What everybody has. No unit of cash or goods comes or goes but with a new account.
+/// The accounts of all members. No unit of cash or goods comes or goes but with a new account.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(from = "Written")]
 pub(super) struct Holdings {
@@ -25,7 +25,7 @@ pub(super) struct Holdings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Account {
     pub(super) member: Member,
-    /// What it is called, or was last.
+    /// The member's name, or its last one.
     pub(super) name: String,
     pub(super) presence: Presence,
     pub(super) cash: u64,

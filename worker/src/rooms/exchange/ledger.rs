@@ -10,13 +10,13 @@ const TRADES_MAX: usize = 100;
 /// Two offers that met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trade {
-    /// What it is called.
+    /// The trade's id.
     pub(super) trade: TradeId,
     /// The offer to buy.
     pub(super) buy: OfferId,
     /// The offer to sell.
     pub(super) sell: OfferId,
-    /// What was paid for one: the older offer's price.
+    /// The price of one: the older offer's.
     pub(super) price: u64,
     /// The quantity that changed hands.
     pub(super) quantity: u64,
@@ -31,7 +31,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// What the next trade is called.
+    /// Returns the id of the next trade.
     pub(super) fn next_id(&self) -> TradeId {
         self.last + 1
     }

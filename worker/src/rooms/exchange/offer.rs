@@ -2,16 +2,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Member, Refusal};
 
-/// What an offer is called: 1, 2, 3 … in the market, and never used again.
+/// The id of an offer: 1, 2, 3 … in the market, and never used again.
 pub(super) type OfferId = u64;
 
-/// What a trade is called: 1, 2, 3 … in the market, and never used again.
+/// The id of a trade: 1, 2, 3 … in the market, and never used again.
 pub(super) type TradeId = u64;
 
 /// The highest price and quantity.
 const MAX: u64 = 1_000_000;
 
-/// What a member wants to buy or sell.
+/// A member's order to buy or sell.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Order {
     /// The most that it pays for one, or the least that it takes.
@@ -23,7 +23,7 @@ pub struct Order {
 /// An offer, or what is left of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
-    /// What it is called.
+    /// The offer's id.
     pub(super) offer: OfferId,
     /// True if it is to buy or to sell.
     pub(super) side: Side,
@@ -61,7 +61,7 @@ impl Order {
 }
 
 impl Offer {
-    /// What it costs at its own price.
+    /// Returns its cost at its own price.
     pub(super) fn cost(&self) -> u64 {
         self.price * self.quantity
     }

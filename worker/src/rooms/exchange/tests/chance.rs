@@ -51,7 +51,7 @@ fn b3_random_orders_balance_whatever_crashes() {
     }
 }
 
-/// What has happened.
+/// The counts of what has happened.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     orders: u64,
@@ -190,7 +190,7 @@ impl Market {
     }
 }
 
-/// What is left of each offer that there ever was, and that no number is used twice.
+/// The rest of each offer that there ever was; no number is used twice.
 #[derive(Default)]
 struct Fills {
     left: Vec<u64>,
@@ -240,7 +240,7 @@ const AT: At = At {
     by: None,
 };
 
-/// What the room says to it, as it would be stored.
+/// Returns the room's events, as they would be stored, or its refusal.
 fn handle(room: &Exchange, deed: Deed) -> Result<Vec<Payload>, Refusal> {
     let mut rng = StdRng::seed_from_u64(0);
     let mut cx = Cx::new(0, &mut rng);

@@ -4,7 +4,7 @@ use rand::{Rng, RngExt, rngs::StdRng};
 use super::model::{Deed, Model};
 use crate::rooms::exchange::offer::Side;
 
-/// What people are like in this market.
+/// The habits of people in this market.
 pub(crate) struct Habits {
     pub(crate) members: Member,
     /// Prices lie between these.
@@ -29,7 +29,7 @@ impl Habits {
             leaves: [0.0, 0.002, 0.02][rng.random_range(0..3)],
         }
     }
-    /// What somebody does next.
+    /// Draws somebody's next deed.
     pub(crate) fn draw_deed(&self, model: &Model, rng: &mut StdRng) -> Deed {
         let member = rng.random_range(1..=self.members);
         if !model.is_here(member) {

@@ -26,7 +26,7 @@ struct Account {
     goods: u64,
 }
 
-/// What somebody does in a market.
+/// Somebody's deed in a market.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Deed {
     Join(Member),
@@ -71,7 +71,7 @@ impl Deed {
 }
 
 impl Model {
-    /// What comes of it: events, or the code of a refusal.
+    /// Does a deed, and returns its events, or the code of a refusal.
     pub(crate) fn does(&mut self, deed: Deed) -> Result<Vec<Event>, &'static str> {
         match deed {
             Deed::Join(member) => Ok(self.join(member)),
@@ -270,7 +270,7 @@ impl Model {
         best
     }
 
-    /// What a member's open offers hold of its cash and goods.
+    /// Returns the cash and goods that a member's open offers hold.
     fn held(&self, member: Member) -> (u64, u64) {
         let (mut cash, mut goods) = (0, 0);
         for offer in self.offers.iter().filter(|offer| offer.member == member) {
