@@ -13,12 +13,12 @@ use anyhow::Context;
 
 pub(crate) use self::{blocking::Floor, concurrent::Chain};
 
-/// How much either stream keeps.
+/// The number of entries that either stream keeps.
 const KEPT: usize = 1_000;
 /// For how long a read waits, in milliseconds, as the worker's do.
 const WAIT_MS: u64 = 250;
 
-/// What stands in for a commit: log, news, what is said.
+/// The stand-in for a commit: log, news, what is said.
 fn commit() -> redis::Script {
     redis::Script::new(&format!(
         "redis.call('XADD', KEYS[1], 'MAXLEN', '~', {KEPT}, '*', 'entry', ARGV[2])
@@ -39,7 +39,7 @@ fn append(topic: &str, text: &str) -> redis::Cmd {
     add
 }
 
-/// Reads the requests behind one, or waits for them.
+/// Reads the requests after one, or waits for them.
 fn read(topic: &str, after: &str) -> redis::Cmd {
     let mut read = redis::cmd("XREAD");
     read.arg("COUNT").arg(512).arg("BLOCK").arg(WAIT_MS);

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{
     self, Message, WebSocket, client::client_with_config, protocol::WebSocketConfig,
 };
 
-/// How long an answer may take. Longer is an error, not a figure.
+/// The longest time that an answer may take. Longer is an error, not a figure.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// A WebSocket whose calls block.

@@ -19,14 +19,14 @@ use tokio_tungstenite::{
 
 use crate::client::{self, Frame, OPEN, PONG};
 
-/// How long an answer may take. Longer is an error, not a figure.
+/// The longest time that an answer may take. Longer is an error, not a figure.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// One session among many.
 #[derive(Debug)]
 pub(crate) struct Member {
     socket: WebSocketStream<TcpStream>,
-    /// What its room calls it; 0 before it has joined.
+    /// Its member number; 0 before it has joined.
     pub(crate) number: u32,
 }
 

@@ -44,7 +44,7 @@ impl Echo {
     }
 }
 
-/// What the process does.
+/// The main function of the process.
 #[tokio::main]
 pub(crate) async fn serve() -> anyhow::Result<()> {
     thread::spawn(|| {

@@ -48,7 +48,7 @@ impl Fleet {
         })
     }
 
-    /// What the worker counts.
+    /// Returns the worker's metrics.
     pub(crate) fn worker_metrics(&self) -> anyhow::Result<Metrics> {
         Metrics::fetch(&self.worker_admin)
     }

@@ -19,15 +19,15 @@ use crate::{
     stats::Percentiles,
 };
 
-/// How many ticks a second are promised (B2).
+/// The number of ticks a second that are promised (B2).
 pub(crate) const TICKS_PER_S: f64 = 10.0;
-/// What is asked for here: nine of ten in every arena.
+/// The number that is asked for here: nine of ten in every arena.
 pub(crate) const TICKS_PER_S_MIN: f64 = 9.0;
-/// How often a player changes its way.
+/// The time between two changes of a player's way.
 const STEER_EVERY: Duration = Duration::from_millis(500);
-/// How many players come in at the same time.
+/// The number of players that come in at the same time.
 const COMING_MAX: usize = 32;
-/// How long everything plays before anything is counted.
+/// The time that everything plays before anything is counted.
 const WARM_UP: Duration = Duration::from_secs(2);
 const COME_WITHIN: Duration = Duration::from_secs(60);
 
@@ -47,7 +47,7 @@ pub(crate) struct Game {
     pub(crate) steers_per_s: f64,
     pub(crate) commits_per_s: f64,
     pub(crate) commit_ms: f64,
-    /// How much of one processor each uses.
+    /// The share of one processor that each uses.
     pub(crate) gateway_cpu: f64,
     pub(crate) worker_cpu: f64,
     pub(crate) redis_cpu: f64,
@@ -104,7 +104,7 @@ fn measure_one(arenas: usize, players: usize, seconds: u64) -> anyhow::Result<Ga
     })
 }
 
-/// What everybody has used up by now.
+/// The resources that the processes have used up by now.
 struct Moment {
     at: Instant,
     metrics: Metrics,
@@ -178,7 +178,7 @@ struct Player {
     number: usize,
 }
 
-/// What a player has heard and done while it counted.
+/// A player's frames and steers during the measurement.
 #[derive(Default)]
 struct Heard {
     frames: u64,

@@ -1,4 +1,4 @@
-//! How long an action takes until its client has the event, back to back, beside the two baselines
+//! The time that an action takes until its client has the event, back to back, beside the two baselines
 //! that it is made of. The three take turns, so that whatever else the machine does hits them alike.
 
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::{
     stats::{Percentiles, Spread},
 };
 
-/// What ours may be of the baselines' sum, at the median.
+/// The most that ours may be of the baselines' sum, at the median.
 pub(crate) const RATIO_MAX: f64 = 1.6;
 
 const ROOM: &str = "chat/bench";
@@ -132,7 +132,7 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Latency> {
     })
 }
 
-/// What takes turns.
+/// The ways that take turns.
 const OURS: usize = 0;
 const ECHO: usize = 1;
 const CHAIN: usize = 2;

@@ -1,11 +1,11 @@
-//! What the system tells about itself and its processes.
+//! The system's figures of itself and its processes.
 
 use std::{fs, iter::Sum, ops::Sub};
 
 use anyhow::Context;
 use serde::Serialize;
 
-/// How many files this process may have open at most.
+/// The number of files that this process may have open at most.
 pub(crate) const FILES_MAX: u64 = 20_000;
 
 /// The machine that the figures come from.
@@ -38,7 +38,7 @@ impl Machine {
     }
 }
 
-/// How many processes wanted to run, averaged over the last minute.
+/// Returns the number of processes that wanted to run, averaged over the last minute.
 pub(crate) fn load_average() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let first = text
@@ -48,7 +48,7 @@ pub(crate) fn load_average() -> f64 {
     first.unwrap_or(f64::NAN)
 }
 
-/// How much of a process's memory lies in RAM.
+/// Returns the size of a process's memory that lies in RAM.
 pub(crate) fn rss_bytes(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

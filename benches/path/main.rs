@@ -1,5 +1,5 @@
-//! What the path costs: latency, memory and throughput of real processes on a real Redis, beside the
-//! cheapest thing that goes the same way, and what a game costs. All on one machine, over loopback.
+//! The cost of the path: latency, memory and throughput of real processes on a real Redis, beside the
+//! cheapest thing that goes the same way, and the cost of a game. All on one machine, over loopback.
 //!
 //! ```text
 //! cargo bench --bench path -- [--only latency,memory,throughput,game] [--rounds N] [--per-round N]

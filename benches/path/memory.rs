@@ -1,4 +1,4 @@
-//! How much of the gateway's memory an idle session takes: what lies in RAM with all of them, less what
+//! The gateway's memory for an idle session: what lies in RAM with all of them, less what
 //! lay there before, by their number.
 
 use std::{sync::Arc, time::Duration};
@@ -15,10 +15,10 @@ use crate::{
     crowd::Member, fleet::Fleet, machine::load_average, options::Options, process::Process,
 };
 
-/// What a session may take that is open and in no room, in bytes.
+/// The most that a session may take that is open and in no room, in bytes.
 pub(crate) const OPEN_BYTES_MAX: f64 = 6.0 * 1024.0;
 
-/// How many sessions are in a room.
+/// The number of sessions in a room.
 pub(crate) const ROOM_MEMBERS: usize = 50;
 
 /// Bytes of RAM.
@@ -30,7 +30,7 @@ pub(crate) struct Memory {
     pub(crate) load_average: [f64; 2],
 }
 
-/// What a gateway held.
+/// The memory that a gateway held.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Held {
     pub(crate) before_bytes: u64,
@@ -60,9 +60,9 @@ enum Rooms {
 
 /// Sessions that come first and go again: code and buffers that a gateway needs once are no session's.
 const FIRST: usize = 100;
-/// How many come at a time.
+/// The number of sessions that come at a time.
 const AT_ONCE: usize = 64;
-/// How long all of them may take.
+/// The longest time that all of them may take.
 const ALL_WITHIN: Duration = Duration::from_secs(120);
 
 async fn hold(sessions: usize, rooms: Rooms) -> anyhow::Result<Held> {
@@ -127,7 +127,7 @@ async fn seat(fleet: &Fleet, sessions: usize, rooms: Rooms) -> anyhow::Result<Cr
     Ok(crowd)
 }
 
-/// What a process holds when that no longer changes.
+/// Returns the memory that a process holds when that no longer changes.
 async fn settled(process: &Process) -> anyhow::Result<u64> {
     const STEP: Duration = Duration::from_millis(500);
     const STEADY_STEPS: u32 = 24;

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 
-/// What to measure, how often, and where it goes.
+/// The parts to measure, how often, and where the results go.
 #[derive(Debug)]
 pub(crate) struct Options {
     only: Vec<Part>,

@@ -18,7 +18,7 @@ use crate::machine::{Cpu, rss_bytes};
 /// Tells this program, started again, which part of the bench to play.
 pub(crate) const PART_VARIABLE: &str = "OUTLAST_BENCH_PART";
 
-/// How long a process may take until it says that it serves.
+/// The longest time that a process may take until it says that it serves.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// A running process. Killed when it is dropped.
@@ -83,13 +83,13 @@ impl Process {
         Self::start_ready(part, &mut command)
     }
 
-    /// How much of its memory lies in RAM, in bytes.
+    /// Returns the size of its memory that lies in RAM, in bytes.
     pub(crate) fn rss_bytes(&self) -> anyhow::Result<u64> {
         self.check()?;
         rss_bytes(self.child.lock().id())
     }
 
-    /// How much processor time it has used.
+    /// Returns the processor time that it has used.
     pub(crate) fn cpu(&self) -> anyhow::Result<Cpu> {
         self.check()?;
         Cpu::of(self.child.lock().id())

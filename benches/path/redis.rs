@@ -2,7 +2,7 @@ use outlast_testkit::{RedisServer, eventually_blocking, redis::Launch};
 
 use crate::process::{Process, remove_at_end};
 
-/// How the Redis of every part is set.
+/// The settings of the Redis of every part.
 pub(crate) const OPTIONS: &[&str] = &[
     "--appendonly",
     "yes",

@@ -23,7 +23,7 @@ impl Spread {
     }
 }
 
-/// What half of a round's samples stay below, and 99 of 100.
+/// The values that half of a round's samples stay below, and 99 of 100.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Percentiles {
     pub(crate) p50: f64,

@@ -1,4 +1,4 @@
-//! How many actions a second one gateway, one worker and one Redis take, with sessions that do not wait
+//! The number of actions a second that one gateway, one worker and one Redis take, with sessions that do not wait
 //! for one outcome before they ask for the next. The clients run on the same machine.
 
 use std::time::{Duration, Instant};
@@ -18,9 +18,9 @@ use crate::{
 const SESSIONS: usize = 64;
 const ROOMS: usize = 16;
 const ROOM_MEMBERS: usize = SESSIONS / ROOMS;
-/// How many actions of a session are on their way at the same time.
+/// The number of actions of a session that are on their way at the same time.
 const UNDER_WAY: u64 = 32;
-/// How long the rest may take, once nobody asks for more.
+/// The longest time that the rest may take, once nobody asks for more.
 const REST_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Serialize)]
@@ -88,7 +88,7 @@ struct Talk {
     took: Duration,
 }
 
-/// What everybody has used up by now.
+/// The resources that the processes have used up by now.
 struct Moment {
     metrics: Metrics,
     gateway: Cpu,
@@ -159,13 +159,13 @@ struct Talker {
     /// Its last action, and the last one that has become an event.
     n: u64,
     settled: u64,
-    /// How many events of its room it has heard, its own ones included.
+    /// The number of events of its room that it has heard, its own ones included.
     heard: u64,
-    /// How many of its room have said their last: behind these nothing comes.
+    /// The number of sessions of its room that have said their last: after these nothing comes.
     said_last: usize,
 }
 
-/// What everybody says at the end.
+/// The last words of everybody.
 const LAST: &str = "that was all";
 
 impl Talker {

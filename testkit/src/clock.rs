@@ -18,7 +18,7 @@ impl WallClock {
         clock
     }
 
-    /// What lets a process run by this clock.
+    /// The environment that lets a process run by this clock.
     pub fn environment(&self) -> [(&'static str, PathBuf); 2] {
         let shift = self.file.path().to_owned();
         [
@@ -35,7 +35,7 @@ impl WallClock {
     }
 }
 
-/// What `LD_PRELOAD` names; compiled once.
+/// Returns the library for `LD_PRELOAD`; compiled once.
 fn library() -> &'static PathBuf {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {

@@ -27,12 +27,12 @@ pub fn resume(welcome: &Value, rooms: Value) -> Value {
     json!({"t": "resume", "sid": welcome["sid"], "key": welcome["key"], "rooms": rooms})
 }
 
-/// What `resume.rooms` says of one room.
+/// Returns the entry of one room in `resume.rooms`.
 pub fn room_of(room: &str, pos: &str) -> Value {
     json!({ room: pos })
 }
 
-/// What was said, in order.
+/// Returns the texts that were said, in order.
 pub fn said(frames: &[Value]) -> Vec<String> {
     let events = frames.iter().filter(|frame| frame["t"] == "event");
     events

@@ -8,7 +8,7 @@ use std::{
 
 const READ_WITHIN: Duration = Duration::from_secs(20);
 
-/// What a server answered.
+/// A server's answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status.
@@ -18,7 +18,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// What comes after the headers.
+    /// Returns the part after the headers.
     pub fn body(&self) -> &str {
         self.text
             .split_once("\r\n\r\n")

@@ -1,4 +1,4 @@
-//! What the tests and benchmarks of every crate share: real processes, real Redis deployments, a raw client, patience.
+//! The shared parts of all tests and benchmarks: real processes, real Redis deployments, a raw client, patience.
 //!
 //! It knows no other crate of the workspace, so each of them may use it, in unit tests, too. What fails here
 //! panics, since that is how a test fails.

@@ -46,7 +46,7 @@ pub struct Hitch {
     pub what: Snag,
 }
 
-/// What happens.
+/// A fault of the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Snag {
     /// Both sides are closed.
@@ -270,7 +270,7 @@ impl Shared {
 }
 
 impl Line {
-    /// What happens within the next bytes of this direction, and after how many.
+    /// Returns the fault within the next bytes of this direction, and after how many bytes it comes.
     fn next(&self, toward: Toward, bytes: usize) -> Option<(usize, Snag)> {
         let mut hitches = self.hitches.lock().unwrap();
         let at = hitches.iter().position(|hitch| hitch.toward == toward)?;

@@ -43,7 +43,7 @@ impl Floor {
         Ok(())
     }
 
-    /// What the process does that waits.
+    /// The main function of the process that waits.
     pub(crate) fn serve() -> anyhow::Result<()> {
         thread::spawn(|| {
             until_orphaned();

@@ -73,7 +73,7 @@ impl Chain {
         })
     }
 
-    /// What the process does that waits.
+    /// The main function of the process that waits.
     pub(crate) fn serve() -> anyhow::Result<()> {
         thread::spawn(|| {
             until_orphaned();

@@ -261,7 +261,7 @@ impl Judge {
         }
     }
 
-    /// What is shown in place of a replay leaves out no outcome of the client's own (R3).
+    /// Checks that what is shown in place of a replay leaves out no outcome of the client's own (R3).
     fn find_left_out(&mut self, index: usize, n: u64) {
         let open = self.open.values();
         let left_out = open.filter(|action| action.room == index && action.n <= n);

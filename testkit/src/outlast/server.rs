@@ -16,7 +16,7 @@ pub struct Server {
     log: Log,
 }
 
-/// What a process has written to its standard error so far.
+/// The standard error of a process so far.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<String>>);
 
@@ -125,7 +125,7 @@ impl Server {
         self.process.id()
     }
 
-    /// What it has logged so far.
+    /// Returns its log so far.
     pub fn log(&self) -> String {
         self.log.text()
     }

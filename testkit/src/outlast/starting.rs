@@ -50,7 +50,7 @@ impl Starting {
         self.server.at(address.map_or("", |(_, address)| address))
     }
 
-    /// What it has logged so far.
+    /// Returns its log so far.
     pub fn log(&self) -> String {
         self.server.log()
     }

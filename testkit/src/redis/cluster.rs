@@ -128,7 +128,7 @@ pub struct MovingSlot<'a> {
     slot: String,
     source: &'a RedisServer,
     target: &'a RedisServer,
-    /// What the target is called.
+    /// The target's name.
     to: String,
 }
 

@@ -12,7 +12,7 @@ use crate::{patience::eventually_blocking, ports::free_port, process::Process};
 
 /// A redis-server on a port and in a folder of its own; killed, and its folder removed, when it is dropped.
 ///
-/// What it has answered outlives SIGKILL; for a power cut it would have to wait for the disk.
+/// A write that it has answered outlives SIGKILL; for a power cut it would have to wait for the disk.
 #[derive(Debug)]
 pub struct RedisServer {
     process: Process,

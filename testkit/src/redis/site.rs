@@ -1,4 +1,4 @@
-//! What Sentinel and Cluster have in common.
+//! The common part of Sentinel and Cluster.
 
 use super::server::RedisServer;
 use crate::patience::eventually_blocking;

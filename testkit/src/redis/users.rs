@@ -1,12 +1,12 @@
 //! Each role as an ACL user of its own, with the least that it needs.
 
-/// What is shipped for operators, but for the passwords.
+/// The file that is shipped for operators, but for the passwords.
 const USERS: &str = include_str!("../../../store/src/redis/acl/users.acl");
 
 /// The password of all of them here.
 pub const PASSWORD: &str = "a-secret";
 
-/// What a server is started with so that it knows the users.
+/// Returns the options that make a server know the users.
 pub fn options() -> Vec<String> {
     // The tests' own commands are `default`'s.
     let users = USERS

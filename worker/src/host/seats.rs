@@ -127,7 +127,7 @@ impl Seats {
         !self.dirty.is_empty()
     }
 
-    /// Returns the seats that changed since the last call; `None` for one that was forgotten. The log ends at `last_off`,
+    /// Returns the seats changed since the last call; `None` for one that was forgotten. The log ends at `last_off`,
     /// after the outcomes of all that was done.
     pub(crate) fn take_changes(&mut self, last_off: u64) -> Vec<(Sid, Option<Seat>)> {
         let dirty = std::mem::take(&mut self.dirty);

@@ -4,7 +4,7 @@ use outlast_store::Request;
 use super::{COMMIT_BYTES_MAX, Effect, Partition, poison::Verdict, work::Task};
 use crate::{host::Host, suspect::Suspect};
 
-/// The number of the watchdog's ticks that a batch may take before it is committed as it is: what is slow holds up its
+/// The watchdog's ticks that a batch may take before it is committed as it is: what is slow holds up its
 /// neighbours one task at a time.
 const LATE_TICKS: u64 = 3;
 

@@ -74,7 +74,7 @@ impl Work {
         self.to_load = missing.cloned().collect();
     }
 
-    /// Returns what has to be done before this task; `again` where it is time to load its room again if that stands still.
+    /// Returns what has to be done before this task; `again` where it is time to load its room again, if it is stopped.
     pub(super) fn needs(
         &self,
         task: &Task,
