@@ -1,4 +1,4 @@
-//! What the README shows is what the example runs.
+//! The README shows what the example runs.
 
 #[test]
 fn the_readme_shows_the_example() {

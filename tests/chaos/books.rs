@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::traders::joined_as;
 
-/// Who has what, what is offered, and the newest trade.
+/// The accounts, the offers, and the newest trade.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Books {
     /// Cash and goods.
@@ -29,7 +29,7 @@ struct Offer {
 }
 
 impl Books {
-    /// What a market shows of itself.
+    /// Returns the books in a market's state.
     fn of_state(state: &Value) -> Books {
         let mut books = Books::default();
         for account in list(&state["holdings"]) {
@@ -121,7 +121,7 @@ impl Offer {
     }
 }
 
-/// What an audit has found in order.
+/// The counts of what an audit has found in order.
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
     accounts: usize,
@@ -130,7 +130,7 @@ pub(crate) struct Audit {
     /// Orders and cancellations that clients know the outcome of.
     pub(crate) acknowledged: usize,
     refused: usize,
-    /// What a snapshot stood in for (R5).
+    /// The actions whose outcome a snapshot stood in for (R5).
     unknown: usize,
 }
 

@@ -25,7 +25,7 @@ use self::{
     world::{Mix, Store},
 };
 
-/// How long clients churn in a round.
+/// The time that clients churn in a round.
 const SHORT: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(40);
 

@@ -128,12 +128,12 @@ impl Fleet {
         }
     }
 
-    /// How often what was killed.
+    /// Returns the number of kills of each kind.
     pub(crate) fn accidents(&self) -> String {
         format!("killed: {:?}", self.kills)
     }
 
-    /// What the processes have logged, for a failure.
+    /// Returns the logs of the processes, for a failure.
     pub(crate) fn logs_of_processes(&self) -> String {
         let running = self
             .slots

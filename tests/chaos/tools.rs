@@ -1,4 +1,4 @@
-//! What disturbs does what it says.
+//! The tools that disturb do what they say.
 
 use std::{
     process::Command,

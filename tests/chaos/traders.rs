@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::PATIENCE;
 
-/// How many actions a trader has under way at most.
+/// The number of actions that a trader has under way at most.
 const UNDER_WAY_MAX: usize = 5;
 
 /// Clients who trade all the time, in one market.

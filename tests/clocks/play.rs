@@ -1,4 +1,4 @@
-//! What goes on in rooms while clocks jump.
+//! The play in rooms while clocks jump.
 
 use std::time::{Duration, Instant};
 
@@ -84,5 +84,5 @@ impl Watcher {
     }
 }
 
-/// How late anything may be that a keeper or another worker is to see to, on a machine that is busy.
+/// The longest delay of anything that a keeper or another worker is to see to, on a machine that is busy.
 pub(crate) const LATE: Duration = Duration::from_secs(20);

@@ -17,7 +17,7 @@ fn redis_by(clock: &WallClock) -> RedisServer {
         .start()
 }
 
-/// How often a clock was found to have jumped, by all of them.
+/// Returns the number of times that a clock was found to have jumped, by all of them.
 fn jumps<'a>(processes: impl IntoIterator<Item = &'a Server>) -> usize {
     let logs = processes.into_iter().map(Server::log);
     logs.map(|log| log.matches("clock jumped").count()).sum()

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use outlast_testkit::{Client, RedisServer, Server};
 use serde_json::json;
 
-/// What a forced delete of a pod leaves between SIGTERM and SIGKILL.
+/// The time that a forced delete of a pod leaves between SIGTERM and SIGKILL.
 const LEFT: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

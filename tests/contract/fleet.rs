@@ -85,7 +85,7 @@ async fn w4_another_worker_takes_over_within_the_lease_and_a_second() {
     in_time(Duration::from_secs(3), first_outcome).await;
 }
 
-/// How long the first outcome takes behind the death of a worker.
+/// Returns the time from the death of a worker to the first outcome.
 async fn first_outcome() -> Duration {
     let redis = RedisServer::start();
     let gateway = Server::gateway(&redis, &[]);

@@ -1,5 +1,5 @@
 //! SPEC.md from outside: the real binary, raw frames, one test or more for each rule, named after its ID.
-//! What only a store can see is tested elsewhere.
+//! The rules that only a store can see are tested elsewhere.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 

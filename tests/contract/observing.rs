@@ -1,4 +1,4 @@
-//! What a process says of itself: its log (section 11, L4), and its traces.
+//! The observation of a process: its log (section 11, L4), and its traces.
 
 mod collector;
 
@@ -35,7 +35,7 @@ fn lines(server: &Server) -> Vec<Value> {
     lines.collect()
 }
 
-/// What was said of a session, in order.
+/// Returns the log lines of a session, in order.
 fn of_session(server: &Server, sid: &Value) -> Vec<String> {
     let lines = lines(server).into_iter();
     lines

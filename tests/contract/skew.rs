@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::command_line::get;
 
-/// What the store calls what it holds of `chat/skew`.
+/// Returns the store's key of this kind for `chat/skew`.
 fn key_of(redis: &RedisServer, kind: &str) -> String {
     let key = redis.cli(&["KEYS", &format!("ol:*:{kind}:chat/skew")]);
     assert!(!key.is_empty(), "the room has a {kind}");
@@ -84,7 +84,7 @@ async fn w6_a_room_that_a_newer_worker_wrote_stops_here_and_goes_on_where_it_can
     eventually("the end of a session is kept", kept).await;
     worker.kill();
 
-    // Who can read it goes on behind it; here, as if the entry had never been another's.
+    // Who can read it goes on after it; here, as if the entry had never been another's.
     redis.cli(&["XDEL", &log, &newer]);
     redis.cli(&["HSET", &room, "end", &end]);
     let _worker = Server::worker(&redis, &[]);

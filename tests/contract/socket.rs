@@ -1,4 +1,4 @@
-//! What one socket is told of one room, over both stores: each outcome once and in order, whatever the client sends
+//! The frames of one socket in one room, over both stores: each outcome once and in order, whatever the client sends
 //! without waiting.
 
 use outlast_testkit::{RedisServer, Server, frames::act};

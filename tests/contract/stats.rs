@@ -37,7 +37,7 @@ async fn is_turned_away(client: &mut Client, hint: &str) {
     assert!(message.contains(hint), "{message}");
 }
 
-/// What an operator sees of the fleet.
+/// An operator's view of the fleet.
 struct Watch {
     client: Client,
     /// The newest report of each process, by its pid.
@@ -80,7 +80,7 @@ impl Watch {
         self.reports.get(&u64::from(server.pid()))
     }
 
-    /// How many partitions this worker holds, as it says.
+    /// Returns the number of partitions that this worker holds, as it says.
     fn partitions(&self, server: &Server) -> u64 {
         let held = |report: &Value| report["worker"]["partitions"].as_u64();
         self.of(server).and_then(held).unwrap_or(0)

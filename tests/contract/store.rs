@@ -1,4 +1,4 @@
-//! What a Redis has to be, and how it is shared.
+//! The Redis that a fleet needs, and how it is shared.
 
 use outlast_testkit::{
     RedisServer, Server, eventually,

@@ -9,21 +9,21 @@ use std::{
 use outlast_protocol::{Pos, RoomName, ServerFrame, SnapshotReason};
 use reconnect_storm::{Record, RoomLog, Seen};
 
-/// What clients saw of both.
+/// The clients' observations of both.
 #[derive(Debug, Default)]
 pub(crate) struct Histories {
-    /// How many entries were seen that are in no log any more.
+    /// The number of entries that were seen and are in no log any more.
     pub(crate) lost: usize,
-    /// How often a client was told so.
+    /// The number of times that a client was told so.
     pub(crate) resets: usize,
-    /// How many sessions were gone.
+    /// The number of sessions that were gone.
     pub(crate) sessions_gone: usize,
-    /// Who went on as if nothing had been lost.
+    /// The clients that went on as if nothing had been lost.
     pub(crate) wrong: Vec<String>,
 }
 
 /// Judges what clients saw: whoever was told a position that the store has lost is told that (`diverged`, or
-/// 4001) before the next entry of that room, and is told of nothing lost behind that, nor behind having come
+/// 4001) before the next entry of that room, and is told of nothing lost after that, nor after having come
 /// back when another master was there.
 pub(crate) fn check(
     records: &[Record],

@@ -191,7 +191,7 @@ fn is_about_what_was_lost(finding: &Finding, logs: &BTreeMap<RoomName, RoomLog>)
     explained && !positions.is_empty() && !positions.iter().any(stands)
 }
 
-/// How long behind a moment the first outcome came of an act in a room that stands in its log.
+/// Returns the time from a moment to the first outcome of an act in a room that stands in its log.
 fn first_outcome(
     records: &[Record],
     room: &RoomName,

@@ -22,7 +22,7 @@ const RESUMED_WITHIN: Duration = Duration::from_secs(5);
 /// Half of all sessions and more lie elsewhere than on a given master.
 const SESSIONS_MAX: usize = 100;
 
-/// What happens to a master.
+/// The way in which a master is lost.
 #[derive(Clone, Copy)]
 enum Loss {
     /// It takes connections, and answers nothing.

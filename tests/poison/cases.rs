@@ -59,8 +59,8 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     }),
 ];
 
-/// How soon the neighbours of a room that does not come back go on: a step, and a second; twice that on a machine that is
-/// busy with other things.
+/// The time after which the neighbours of a room that does not come back go on: a step, and a second; twice that on a
+/// machine that is busy with other things.
 const STEP: Duration = Duration::from_secs(2);
 const OVERRUN_WITHIN: Duration = Duration::from_secs(2 * (2 + 1));
 
@@ -119,14 +119,14 @@ impl Alone {
         }
     }
 
-    /// How long the room took to take something.
+    /// Returns the time that the room took to take something.
     fn says(&self, room: &str, key: &str) -> Duration {
         let (status, body, took) = self.posts(room, key, &json!({"say": key}));
         assert_eq!(status, 200, "{body}");
         took
     }
 
-    /// What an operator is shown of a room.
+    /// Returns an operator's view of a room.
     fn set_aside(&self, room: &str) -> Option<Value> {
         let path = format!("/v1/rooms/{room}/set-aside");
         let (status, body) = http(&self.admin, "GET", &path, "", "")?;

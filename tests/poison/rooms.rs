@@ -17,7 +17,7 @@ pub(crate) struct Poison {
     written: Written,
 }
 
-/// What it does.
+/// The evil that it does.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Evil {
@@ -52,11 +52,11 @@ pub(crate) enum Event {
     Written(Evil),
 }
 
-/// What happens when it is read.
+/// The evil that happens when it is read.
 #[derive(Default, Serialize)]
 pub(crate) struct Armed(Option<Evil>);
 
-/// What happens when it is written.
+/// The evil that happens when it is written.
 #[derive(Default, Deserialize)]
 pub(crate) struct Written(Option<Evil>);
 

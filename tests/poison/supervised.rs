@@ -54,12 +54,12 @@ impl Supervised {
         }
     }
 
-    /// How often it has ended.
+    /// Returns the number of times that it has ended.
     pub(crate) fn deaths(&self) -> usize {
         self.deaths.load(SeqCst)
     }
 
-    /// What it has logged.
+    /// Returns its log.
     pub(crate) fn log(&self) -> String {
         self.log.text()
     }

@@ -1,4 +1,4 @@
-//! What stands before a deployment on the internet: TLS ends there.
+//! The proxy before a deployment on the internet: TLS ends there.
 
 use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, thread};
 

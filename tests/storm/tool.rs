@@ -13,7 +13,7 @@ use serde_json::Value;
 /// One storm at a time: they all want the whole machine.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// How a run of the tool ended.
+/// The end of a run of the tool.
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,

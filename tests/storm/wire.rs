@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-/// What the wire does once, to one event.
+/// The wire's fault, once, to one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,

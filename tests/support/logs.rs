@@ -4,7 +4,7 @@ use outlast_protocol::RoomName;
 use outlast_store::{Body, SharedStore};
 use reconnect_storm::{Logged, LoggedBody, RoomLog};
 
-/// What a store holds of these rooms' logs, as the checker takes it.
+/// Returns the store's logs of these rooms, as the checker takes them.
 pub(crate) async fn logs(store: SharedStore, rooms: &[RoomName]) -> BTreeMap<RoomName, RoomLog> {
     let mut logs = BTreeMap::new();
     for room in rooms {

@@ -11,10 +11,10 @@ use reconnect_storm::{Driver, Record, Settings};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-/// How long the last outcome may take once everything is up again.
+/// The longest time that the last outcome may take once everything is up again.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How many actions a client has under way at most.
+/// The number of actions that a client has under way at most.
 const UNDER_WAY_MAX: usize = 5;
 
 /// Clients who act all the time.

@@ -23,7 +23,7 @@ pub(crate) enum What {
     Out(Value),
     In(Value),
     Closed(String),
-    /// What the application did, or was told.
+    /// A note of what the application did, or was told.
     Note(String),
 }
 

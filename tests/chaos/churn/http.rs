@@ -41,7 +41,7 @@ pub(crate) async fn request(
     timeout(PATIENCE, exchange).await.ok()?
 }
 
-/// What is at a path, as JSON.
+/// Returns the answer at a path, as JSON.
 pub(crate) async fn look(address: &str, path: &str) -> Option<(u16, Value)> {
     let (status, body) = request("GET", address, path, None, "").await?;
     Some((status, serde_json::from_str(&body).unwrap_or(Value::Null)))

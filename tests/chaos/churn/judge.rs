@@ -28,7 +28,7 @@ pub(crate) struct Fault {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wrong {
-    /// What the checker of logs says: lost, doubled, out of order.
+    /// A fault that the checker of logs found: lost, doubled, out of order.
     Log,
     /// An entry came twice, or not in order.
     Order,
@@ -42,7 +42,7 @@ pub(crate) enum Wrong {
     Stopped,
 }
 
-/// What clients saw on their sockets, without regard to the logs.
+/// Returns the faults that clients saw on their sockets, without regard to the logs.
 pub(crate) fn wire(history: &History, within: Duration, end: Duration) -> Vec<Fault> {
     let mut faults = order(history);
     faults.extend(outcomes(history));

@@ -31,7 +31,7 @@ pub(crate) struct Letter {
     attached: bool,
 }
 
-/// What the client has to do besides sending.
+/// The client's next step besides sending.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Then {
     Send(Value),
@@ -41,7 +41,7 @@ pub(crate) enum Then {
     Move(Duration),
     /// The session is gone (4001): open another.
     Gone,
-    /// A code of section 9 behind which a client stops.
+    /// A code of section 9 after which a client stops.
     Stop(u64),
 }
 
@@ -95,7 +95,7 @@ impl Letter {
         frame.into_iter().collect()
     }
 
-    /// What is due to be sent again (A5).
+    /// Returns the frames that are due to be sent again (A5).
     pub(crate) fn tick(&mut self, now: Instant) -> Vec<Value> {
         if !self.attached {
             return Vec::new();
@@ -166,12 +166,12 @@ impl Letter {
         std::mem::take(&mut self.record)
     }
 
-    /// How many actions have no outcome.
+    /// Returns the number of actions that have no outcome.
     pub(crate) fn pending(&self) -> usize {
         self.rooms.values().map(Book::pending).sum()
     }
 
-    /// What they are.
+    /// Returns the actions that have no outcome.
     pub(crate) fn waiting(&self) -> Vec<String> {
         let books = self.rooms.iter();
         books.flat_map(|(room, book)| book.waiting(room)).collect()
@@ -223,7 +223,7 @@ impl Letter {
     }
 }
 
-/// What an action is.
+/// The kind of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Join,
@@ -231,7 +231,7 @@ pub(crate) enum Kind {
     Leave,
 }
 
-/// What a `resume` says of a room.
+/// The position of a room in a `resume`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
     Known,
@@ -239,7 +239,7 @@ pub(crate) enum Start {
     LeftOut,
 }
 
-/// What the checker of logs takes for the end of a membership.
+/// Returns the observation that the checker of logs takes for the end of a membership.
 pub(crate) fn left(room: &str) -> Seen {
     let left = json!({"t": "left", "room": room, "reason": "over"}).to_string();
     Seen::Heard(Codec::Json.decode_server(left.as_bytes()).unwrap())

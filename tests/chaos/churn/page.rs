@@ -89,12 +89,12 @@ impl Pages {
         writeln!(self.stdin, "{word}").ok();
     }
 
-    /// What they told so far.
+    /// Looks at what they told so far.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&[Page]) -> T) -> T {
         look(&self.told.lock().unwrap())
     }
 
-    /// What went wrong in the process itself.
+    /// Returns the standard error of the process itself.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
     }

@@ -15,7 +15,7 @@ use super::{
     walker::Phase,
 };
 
-/// What was posted, and what came of it.
+/// An action that was posted, and what came of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Posted {
     pub(crate) room: String,

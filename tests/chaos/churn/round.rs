@@ -20,7 +20,7 @@ use super::{
     world::{Mix, Store, TTL, World},
 };
 
-/// What is to be played.
+/// The settings of a round.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Round {
     pub(crate) store: Store,
@@ -29,9 +29,9 @@ pub(crate) struct Round {
     pub(crate) mix: Mix,
 }
 
-/// How long an action may be without a word, whatever happens.
+/// The longest time that an action may be without a word, whatever happens.
 const WORD: Duration = Duration::from_secs(45);
-/// How long everything may take to settle when nothing happens any more.
+/// The longest time that everything may take to settle when nothing happens any more.
 const SETTLE: Duration = Duration::from_secs(75);
 /// A session is away after the grace and 2 s (S7), and members follow.
 const CENSUS: Duration = Duration::from_secs(25);
@@ -164,7 +164,7 @@ async fn quiet(
     (seen, logs)
 }
 
-/// What everybody saw until the last words.
+/// The observations of all clients until the last words.
 #[derive(Debug, Default)]
 pub(crate) struct Sightings {
     /// Of each session: whose, and what.
@@ -264,7 +264,7 @@ fn save<'a>(
     }
 }
 
-/// What has no outcome in the end, of whom.
+/// Notes the actions that have no outcome in the end, and whose they are.
 fn without_outcome(verdict: &mut Verdict, who: &str, waiting: &[String]) {
     verdict.faults.extend(unsettled(who, waiting));
 }

@@ -23,7 +23,7 @@ use super::{
     letter::{Letter, Start, Then},
 };
 
-/// What walkers are to do.
+/// The phase of a walker's life: what it is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Whatever comes to their minds.
@@ -36,7 +36,7 @@ pub(crate) enum Phase {
     Vanish,
 }
 
-/// What a walker did and saw so far.
+/// The record of what a walker did and saw so far.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     pub(crate) letter: Letter,
@@ -45,7 +45,7 @@ pub(crate) struct Notes {
     pub(crate) records: Vec<Record>,
     pub(crate) sids: BTreeSet<String>,
     pub(crate) actions: usize,
-    /// A code behind which a client stops.
+    /// A code after which a client stops.
     pub(crate) stopped: Option<u64>,
 }
 
@@ -142,7 +142,7 @@ struct Run {
     ending: bool,
 }
 
-/// What is open at most.
+/// The number of actions that are open at most.
 const PENDING_MAX: usize = 8;
 
 impl Run {
@@ -187,7 +187,7 @@ impl Run {
         }
     }
 
-    /// Opens a socket, and goes on there at once: whatever is open is sent right behind the first frame.
+    /// Opens a socket, and goes on there at once: whatever is open is sent right after the first frame.
     async fn dial(&mut self) {
         let (number, address) = (self.sockets, self.address.clone());
         self.sockets += 1;

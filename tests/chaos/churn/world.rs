@@ -26,7 +26,7 @@ pub(crate) enum Store {
     Embedded,
 }
 
-/// How long a session outlives its socket.
+/// The time that a session outlives its socket.
 pub(crate) const TTL: Duration = Duration::from_secs(30);
 
 pub(crate) struct World {
@@ -41,10 +41,10 @@ pub(crate) struct World {
     embedded: Option<tempfile::TempDir>,
     folder: PathBuf,
     begun: Instant,
-    /// What was done to it, and when.
+    /// The record of what was done to it, and when.
     diary: Vec<String>,
     counts: BTreeMap<&'static str, usize>,
-    /// What processes said that must not be.
+    /// The lines of processes that must not be.
     stopped: Vec<String>,
     /// Processes that ended by themselves.
     ended: Vec<String>,

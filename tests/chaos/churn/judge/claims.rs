@@ -16,7 +16,7 @@ pub(crate) struct Claim {
     pub(crate) pos: Option<String>,
 }
 
-/// What was told stands in the log, there and once; of what nobody knows, it stands there at most once.
+/// Checks that what was told stands in the log, there and once; what nobody knows of stands there at most once.
 pub(crate) fn claims(logs: &BTreeMap<RoomName, RoomLog>, claims: &[Claim]) -> Vec<Fault> {
     let mut stands: HashMap<(String, String), Vec<String>> = HashMap::new();
     for (room, log) in logs {

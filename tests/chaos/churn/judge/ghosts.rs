@@ -2,16 +2,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Fault, Wrong};
 
-/// Who is there, as the clients know it, and as the server says.
+/// The clients and members that are there, as the clients know it, and as the server says.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Census {
     /// Clients that have a socket.
     pub(crate) present: Vec<Present>,
-    /// What each room says of its members.
+    /// The members of each room, as it says.
     pub(crate) rooms: BTreeMap<String, Vec<Guest>>,
-    /// What is said of each session that clients had.
+    /// The state of each session that clients had, as the server says.
     pub(crate) sessions: BTreeMap<String, Option<Seat>>,
-    /// What the store holds besides, of sessions that no client has: records and entries of indexes.
+    /// The rest of the store's sessions, which no client has: records and entries of indexes.
     pub(crate) strays: Vec<String>,
 }
 

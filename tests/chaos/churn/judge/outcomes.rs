@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Fault, Wrong};
 use crate::churn::history::{History, What};
 
-/// What is known of an action.
+/// The history of an action.
 #[derive(Debug, Default)]
 struct Action {
     sent: usize,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Fault, Wrong};
 use crate::churn::history::{History, What};
 
-/// What was sent and has no word yet: since when, on which socket, and whether it is an act.
+/// The messages that have no word yet: since when, on which socket, and whether it is an act.
 type Waiting = BTreeMap<(String, u64), (Duration, u64, bool)>;
 
 /// Every action has a word within its time, on its socket, or that socket ends: an outcome, an `error` with its

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Kind;
 
-/// What a client keeps of one room: A1 to A5, R1 and R5.
+/// A client's record of one room: A1 to A5, R1 and R5.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     last_n: u64,
@@ -269,7 +269,7 @@ impl Pending {
     }
 }
 
-/// What is known of an action that was applied without being told.
+/// Returns the outcome of an action that was applied without being told.
 fn unseen(kind: Kind) -> Outcome {
     match kind {
         Kind::Join => Outcome::Joined,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Letter, Then, book::Book, left};
 
 impl Letter {
-    /// What SPEC section 3 says a frame is.
+    /// Takes a frame in, by SPEC section 3.
     pub(super) fn take(&mut self, now: Instant, frame: &Value) -> Vec<Then> {
         let text = |field: &str| frame[field].as_str().unwrap_or_default();
         let number = |field: &str| frame[field].as_u64();

@@ -13,15 +13,15 @@ use crate::churn::{
     world::TTL,
 };
 
-/// What one application did and was told.
+/// The record of what one application did and was told.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Page {
     pub(crate) history: History,
-    /// What its sockets said, each thing once, as the checker of logs takes it.
+    /// The frames of its sockets, each thing once, as the checker of logs takes it.
     pub(crate) record: Record,
     /// Rooms, positions, and whether the state diverged there.
     pub(crate) told: Vec<(String, u64, bool)>,
-    /// What it said, and the position of the outcome, or a code.
+    /// The texts that it said, and the position of the outcome, or a code.
     pub(crate) said: Vec<(String, String, Result<String, String>)>,
     pub(crate) outcomes: usize,
     pub(crate) sids: BTreeSet<String>,
@@ -47,7 +47,7 @@ impl Page {
         }
     }
 
-    /// What has no outcome.
+    /// Returns the actions that have no outcome.
     pub(crate) fn waiting(&self) -> Vec<String> {
         let open = self.open.values();
         open.map(|(kind, room, mark)| format!("{room} {kind} {mark}"))
@@ -156,7 +156,7 @@ impl Page {
         self.record.push(now, Seen::Resuming { rooms });
     }
 
-    /// What a socket said, as far as the client takes it: another may have said it before.
+    /// Takes a socket's frame, as far as the client takes it: another may have said it before.
     fn wire(&mut self, now: Instant, frame: &Value) {
         let room = frame["room"].as_str().unwrap_or_default().to_owned();
         let (off, t) = (off(&frame["pos"]), frame["t"].as_str().unwrap_or_default());

@@ -197,7 +197,7 @@ impl Crowd {
         ends
     }
 
-    /// Who is in a room, and has not heard its end.
+    /// Returns the walkers that are in a room, and have not heard its end.
     fn late(&self, ends: &BTreeMap<String, u64>) -> Vec<(String, String)> {
         let mut late = Vec::new();
         for (room, end) in ends {
@@ -227,7 +227,7 @@ impl Crowd {
         late
     }
 
-    /// What everybody saw so far.
+    /// Returns the observations of all clients so far.
     pub(super) fn seen(&self) -> Sightings {
         let mut seen = Sightings::default();
         for (walker, _) in &self.walkers {
@@ -269,7 +269,7 @@ impl Crowd {
         seen
     }
 
-    /// Who has a socket.
+    /// Returns the clients that have a socket.
     pub(super) fn present(&self) -> Vec<Present> {
         let walkers = self.walkers.iter().filter_map(|(walker, _)| {
             walker.look(|notes| {

@@ -20,7 +20,7 @@ pub(super) struct Socket {
     reader: JoinHandle<()>,
 }
 
-/// What came from it.
+/// A frame from it, or its end.
 pub(super) enum Came {
     Frame(String),
     Closed(String),

@@ -111,7 +111,7 @@ impl Run {
         self.ask(room, Kind::Act, data).await;
     }
 
-    /// What fits the kind of room.
+    /// Returns an act that fits the kind of room.
     fn plain(&mut self, room: &str, chat: Value) -> Value {
         match room.starts_with("game/") {
             true => {

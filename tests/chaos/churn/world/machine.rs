@@ -13,7 +13,7 @@ use std::{
 
 use super::{Store, TTL};
 
-/// What a process does.
+/// The role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     All,
@@ -39,7 +39,7 @@ pub(crate) struct Machine {
     stopped: bool,
     number: usize,
     args: Vec<String>,
-    /// How often it was started.
+    /// The number of times that it was started.
     life: usize,
 }
 
