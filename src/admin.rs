@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{api, config::AdminListen};
 
-/// What the admin listener tells.
+/// The state that the admin listener serves.
 #[derive(Clone)]
 pub(crate) struct Admin {
     metrics: PrometheusHandle,
@@ -59,7 +59,7 @@ impl Admin {
     }
 }
 
-/// What it tells while there is no store yet (L12).
+/// Returns the routes that are served while there is no store yet (L12).
 pub(crate) fn waiting(metrics: PrometheusHandle) -> Router {
     let unready = (StatusCode::SERVICE_UNAVAILABLE, "waits for the store\n");
     alive(metrics)
@@ -67,7 +67,7 @@ pub(crate) fn waiting(metrics: PrometheusHandle) -> Router {
         .fallback(api::not_yet)
 }
 
-/// What it tells in any case.
+/// Returns the routes that are served in any case.
 fn alive(metrics: PrometheusHandle) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))

@@ -27,7 +27,7 @@ use self::{problem::Problem, room_client::RoomClient};
 /// The largest action that a backend may post, in bytes: what a browser may send in a frame (F2).
 const BODY_BYTES_MAX: usize = 65_536;
 
-/// What is asked for, and who answers it.
+/// The state of the API's handlers.
 #[derive(Clone)]
 pub(crate) struct Api {
     asks: Arc<RoomClient>,

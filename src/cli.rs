@@ -19,7 +19,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 
-    /// What this process does.
+    /// The role of this process.
     #[arg(value_enum, default_value = "all")]
     pub(crate) role: RoleName,
 
@@ -32,13 +32,13 @@ pub(crate) struct Cli {
     pub(crate) flags: Flags,
 }
 
-/// What can be asked for besides serving.
+/// The commands besides serving.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Asks a process here whether it is ready: exit code 0 when it is. For health checks in an image
     /// without a shell.
     Probe {
-        /// What to ask; any answer but 200 is a failure [default: http://ADMIN_LISTEN/readyz]
+        /// The URL to ask; any answer but 200 is a failure [default: http://ADMIN_LISTEN/readyz]
         #[arg(value_name = "URL")]
         url: Option<String>,
 
@@ -48,7 +48,7 @@ pub(crate) enum Command {
     },
 }
 
-/// What a process does.
+/// The role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RoleName {
     /// Everything in one process.
@@ -97,7 +97,7 @@ pub(crate) struct Flags {
     #[arg(long, env = "OUTLAST_STORE", value_name = "URL")]
     pub(crate) store: Option<String>,
 
-    /// What every key and channel in Redis begins with, so that two deployments may share one [default: ol]
+    /// The prefix of every key and channel in Redis, so that two deployments may share one [default: ol]
     #[arg(long, env = "OUTLAST_STORE_PREFIX", value_name = "PREFIX")]
     pub(crate) store_prefix: Option<String>,
 
@@ -261,7 +261,7 @@ pub(crate) struct Flags {
     #[arg(long, env = "OUTLAST_TOKEN_JWKS_FILE", value_name = "FILE")]
     pub(crate) token_jwks_file: Option<PathBuf>,
 
-    /// What is logged to standard error: a level, or `tracing` directives [default: info]
+    /// The level, or `tracing` directives, of the log on standard error [default: info]
     #[arg(long, env = "OUTLAST_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
 

@@ -1,4 +1,4 @@
-//! What the process was told to do, from flags, environment and file, with the defaults filled in.
+//! The configuration of the process, from flags, environment and file, with the defaults filled in.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -14,7 +14,7 @@ use crate::{
     probe::Probe,
 };
 
-/// What the process is asked for.
+/// The task that the process is started for.
 #[derive(Debug)]
 pub(crate) enum Startup {
     /// Help or a version, which has been printed.
@@ -213,7 +213,7 @@ fn asks_for_help(error: &clap::Error) -> bool {
     )
 }
 
-/// What clap found wrong, in one line, with where to look.
+/// Returns clap's error in one line, with where to look.
 fn blame(error: &clap::Error) -> String {
     let text = error.to_string();
     let first = text

@@ -1,4 +1,4 @@
-//! What the process says of itself besides its metrics: lines on standard error (L4), and traces to a
+//! The telemetry of the process besides its metrics: lines on standard error (L4), and traces to a
 //! collector where one is named.
 
 mod log;
@@ -11,10 +11,10 @@ use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 use self::traces::Traces;
 use crate::config::Config;
 
-/// What the process itself counts.
+/// The metrics of the process itself.
 pub const METRICS: &[Metric] = &[traces::SPANS_METRIC];
 
-/// What has to be said before the process ends; see [`Observer::finish`].
+/// The telemetry that has to be flushed before the process ends; see [`Observer::finish`].
 pub(crate) struct Observer {
     traces: Option<Traces>,
 }

@@ -1,4 +1,4 @@
-//! What tells the process to stop.
+//! The signals that tell the process to stop.
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// Where the system lets nobody wait for its signals.
 pub(crate) fn on_stop() -> anyhow::Result<CancellationToken> {
-    /// What a shell reports of a program that an interrupt has ended.
+    /// The exit code that a shell reports of a program that an interrupt has ended.
     const INTERRUPTED: i32 = 130;
     let mut requests = Requests::new()?;
     let told = CancellationToken::new();

@@ -69,7 +69,7 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<SharedStore> {
     }
 }
 
-/// What every key and channel begins with.
+/// Returns the prefix of every key and channel.
 fn prefix(flags: &Flags) -> anyhow::Result<Prefix> {
     let Some(text) = &flags.store_prefix else {
         return Ok(Prefix::default());

@@ -1,4 +1,4 @@
-//! What is answered while the store is waited for (L12): the listeners are there before it, and are handed on when it
+//! The answers while the store is waited for (L12): the listeners are there before it, and are handed on when it
 //! has come.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};

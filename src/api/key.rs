@@ -29,7 +29,7 @@ pub(super) fn of(headers: &HeaderMap) -> Result<&str, Problem> {
     })
 }
 
-/// What stands for the key in the room's dedup state: the same for the same user, room and key alone.
+/// Returns what stands for the key in the room's dedup state: the same for the same user, room and key alone.
 pub(super) fn sid(user: &str, room: &RoomName, key: &str) -> Sid {
     let mut hash = Sha256::new();
     for part in ["post", user, room.as_str(), key] {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{ApiState, key, problem::Problem};
 
-/// What a room shows to everybody, and up to where.
+/// The state that a room shows to everybody, and its position.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Shown {
     /// The room.
@@ -19,18 +19,18 @@ pub(super) struct Shown {
     /// The last entry of its log that the state includes.
     #[schema(value_type = String, example = "15-4821")]
     pos: Pos,
-    /// What it shows.
+    /// The state that it shows.
     #[schema(value_type = Object)]
     state: Payload,
 }
 
-/// What became of what was posted.
+/// The outcome of a post.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Posted {
-    /// Where the room's log stood behind it.
+    /// Where the room's log stood after it.
     #[schema(value_type = String, example = "16-4821")]
     pos: Pos,
-    /// What the room answers.
+    /// The room's answer.
     #[schema(value_type = Option<Object>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Payload>,

@@ -41,7 +41,7 @@ pub(super) struct RoomPosition {
     /// Which room.
     #[schema(value_type = String, example = "chat/lobby")]
     room: RoomName,
-    /// What the room calls it; none while it is no member.
+    /// The session's member number in the room; none while it is no member.
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<u32>,
     /// Its last action that the room has applied.

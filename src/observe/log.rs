@@ -11,7 +11,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::cli::LogFormat;
 
-/// What these libraries say at finer levels has keys and tokens in it (H3).
+/// The directives that keep these libraries from logging at finer levels, where keys and tokens would be shown (H3).
 const NEVER_LOGGED: &str =
     "tungstenite=info,tokio_tungstenite=info,hyper=info,h2=info,jsonwebtoken=info";
 

@@ -1,4 +1,4 @@
-//! What `/metrics` says, as figures of a report: there is one set of counters, and this reads it.
+//! The counters of `/metrics`, as figures of a report: there is one set of counters, and this reads it.
 
 use outlast_worker::rooms::stats::{OfGateway, OfKeeper, OfWorker};
 

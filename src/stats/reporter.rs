@@ -18,7 +18,7 @@ pub(crate) struct Who {
 pub(super) struct Reporter {
     who: Who,
     metrics: PrometheusHandle,
-    /// What was counted by the last report, and when that was.
+    /// The counts of the last report, and when that was.
     last: Option<(Instant, Figures)>,
 }
 

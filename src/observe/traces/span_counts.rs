@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 const SPANS: &str = "outlast_traces_spans_total";
 
-/// What is counted of traces.
+/// The metric of the spans of traces.
 pub(in crate::observe) const SPANS_METRIC: Metric = Metric::counter(
     SPANS,
     &["outcome"],
