@@ -1,4 +1,4 @@
-//! How fast the embedded store is on this disk: `cargo run --release -p outlast-store --example
+//! The speed of the embedded store on this disk: `cargo run --release -p outlast-store --example
 //! embedded_speed [FOLDER]`, or in memory without a folder.
 
 use std::{

@@ -1,4 +1,4 @@
-//! How fast the store in Redis is: `cargo run --release -p outlast-store --example redis_speed
+//! The speed of the store in Redis: `cargo run --release -p outlast-store --example redis_speed
 //! redis://127.0.0.1:6379`. Wants a Redis that nobody else uses, and empties it.
 
 use std::time::{Duration, Instant};

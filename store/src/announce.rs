@@ -15,13 +15,13 @@ pub struct Announcement {
     /// has missed something, or holds what the store has lost (R4).
     #[serde(alias = "behind")]
     pub prev: Pos,
-    /// What was added to its log.
+    /// The entries that were added to its log.
     pub entries: Vec<Entry>,
-    /// What is volatile.
+    /// The volatile signals.
     pub signals: Vec<Payload>,
 }
 
-/// What a listener hears.
+/// An event that a listener hears.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StoreEvent {
     /// A room that it subscribed to has new entries.
@@ -44,7 +44,7 @@ pub trait Listener: Send {
     async fn next(&mut self) -> StoreEvent;
 }
 
-/// What a process wants to hear of. Shared by its parts.
+/// The subscriptions of a process. Shared by its parts.
 #[async_trait]
 pub trait Subscriptions: Send + Sync {
     /// Returns once nothing that is committed to the room from now on goes unheard. While the store is

@@ -28,7 +28,7 @@ impl RecordIndexes {
     }
 }
 
-/// What was wrong with a record's places in the indexes, and is right now.
+/// The faults of a record's places in the indexes that have been mended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mended {
     /// The number of entries that went, since the record does not bear them out.

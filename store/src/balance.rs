@@ -14,7 +14,7 @@ use crate::{LeaseHolder, LeaseName, Node, NodeId, Role};
 /// The time that a lease may stay free before anybody takes it, whoever was meant to.
 pub const PATIENCE: Duration = Duration::from_millis(300);
 
-/// What one process does about leases next.
+/// The next steps of one process about leases.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     /// Claim these.

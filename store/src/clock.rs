@@ -54,9 +54,9 @@ pub(crate) fn time_of_day_ms() -> u64 {
 /// A clock that did not go on as time did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Jump {
-    /// What it was to show, in milliseconds since the epoch.
+    /// The time that it was to show, in milliseconds since the epoch.
     pub(crate) from_ms: u64,
-    /// What it showed.
+    /// The time that it showed.
     pub(crate) to_ms: u64,
 }
 
@@ -138,7 +138,7 @@ impl Timeline {
         }
     }
 
-    /// What it shows, in milliseconds since the epoch.
+    /// Returns the time that it shows, in milliseconds since the epoch.
     pub(crate) fn now_ms(&self, elapsed: Duration) -> u64 {
         whole_ms(self.now(elapsed))
     }

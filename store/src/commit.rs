@@ -52,11 +52,11 @@ pub struct Commit {
     pub from: Cursor,
     /// The cursor that it leaves. Topic entries up to it are no longer needed.
     pub to: Cursor,
-    /// What changes in each room; each room at most once.
+    /// The changes in each room; each room at most once.
     pub rooms: Vec<RoomCommit>,
-    /// What gateways are told, in order, once it has happened.
+    /// The replies to gateways, in order, announced once it has happened.
     pub replies: Vec<(NodeId, Reply)>,
-    /// Topic entries that this version cannot read, kept as they are (W6), behind those that are.
+    /// Topic entries that this version cannot read, kept as they are (W6), after those that are.
     pub unread: Vec<String>,
     /// The number of those that were kept that this commit takes up again: so many of the oldest are dropped,
     /// before any is added.
@@ -65,7 +65,7 @@ pub struct Commit {
     pub unnote: Vec<String>,
 }
 
-/// What a commit changes in one room.
+/// The changes of a commit in one room.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoomCommit {
     /// Which room.
@@ -73,11 +73,11 @@ pub struct RoomCommit {
     /// The last entry of its log before this, [`Pos::START`] for a room that has none; the commit is
     /// refused with [`StoreError::Moved`] where the log ends elsewhere.
     pub prev: Pos,
-    /// New entries, `off` rising by one from `behind`.
+    /// New entries, `off` rising by one from `prev`.
     pub entries: Vec<Entry>,
     /// Seats that changed; `None` forgets one.
     pub seats: Vec<(Sid, Option<Seat>)>,
-    /// What the host keeps of the room besides (see `worker`); replaces what was there. `None` leaves
+    /// The host's own state of the room (see `worker`); replaces what was there. `None` leaves
     /// it.
     pub head: Option<String>,
     /// A new snapshot; replaces the one before.
@@ -108,7 +108,7 @@ pub struct Snapshot {
     pub state: Payload,
 }
 
-/// What became of a commit.
+/// The outcome of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Committed {
     /// It has happened now.
@@ -122,7 +122,7 @@ pub enum Committed {
 pub struct RoomLoad {
     /// The newest snapshot.
     pub snapshot: Option<Snapshot>,
-    /// The log's entries behind the snapshot, or all of them when there is none; fewer where the log was lost (W14).
+    /// The log's entries after the snapshot, or all of them when there is none; fewer where the log was lost (W14).
     pub entries: Vec<Entry>,
     /// The log's last position; [`Pos::START`] when it never had an entry. As for [`LogSlice::last`].
     pub last: Pos,
@@ -130,7 +130,7 @@ pub struct RoomLoad {
     pub first_off: u64,
     /// The seats, by session.
     pub seats: Vec<(Sid, Seat)>,
-    /// What the host kept besides.
+    /// The host's own state of the room.
     pub head: Option<String>,
     /// Parked inputs (W6).
     pub parked: Vec<Input>,

@@ -1,4 +1,4 @@
-//! What every backend has to do, as one suite.
+//! The requirements on every backend, as one suite.
 //!
 //! A backend writes a [`Harness`] and one line, [`conformance_suite!`](crate::conformance_suite), which
 //! makes a test of each case. A case that proves a rule of SPEC.md starts with the rule's ID.
@@ -49,7 +49,7 @@ pub trait Harness: Send + Sync {
     async fn lose(&self, shard: ShardId, sid: Sid, what: Lost);
 }
 
-/// What a store loses of a record.
+/// The part of a record that a store loses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lost {
     /// The record itself.

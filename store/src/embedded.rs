@@ -61,7 +61,7 @@ pub struct Embedded {
     writer: Writer,
 }
 
-/// What the writer thread and the readers share.
+/// The state that the writer thread and the readers share.
 #[derive(Debug)]
 struct Shared {
     layout: Layout,

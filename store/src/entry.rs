@@ -11,7 +11,7 @@ pub struct Entry {
     pub pos: Pos,
     /// The room's clock when it was written, in milliseconds since the epoch.
     pub at: u64,
-    /// What it is.
+    /// The entry's content.
     #[serde(rename = "is")]
     pub body: Body,
 }
@@ -37,7 +37,7 @@ impl TryFrom<Written> for Entry {
     }
 }
 
-/// What a log entry says.
+/// The content of a log entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Body {
     /// Something happened: for every member, except where `quiet`.
@@ -52,7 +52,7 @@ pub enum Body {
         /// True if `by` itself is not sent it: its own join or leave caused it (A2).
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         quiet: bool,
-        /// What happened.
+        /// The event's data.
         data: Payload,
     },
     /// Something for one member alone.
@@ -60,7 +60,7 @@ pub enum Body {
     Notice {
         /// Whom it is for.
         to: u32,
-        /// What there is to know.
+        /// The notice's data.
         data: Payload,
     },
     /// The outcome of a member's action.
@@ -72,7 +72,7 @@ pub enum Body {
         n: u64,
         /// True if the room took it.
         ok: bool,
-        /// What the room answers.
+        /// The room's answer.
         #[serde(
             default,
             deserialize_with = "outlast_protocol::given",
@@ -85,7 +85,7 @@ pub enum Body {
         /// Why it was refused, for people.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
-        /// What the action changed that only the room is to know: the room folds it like an event, and
+        /// The change by the action that only the room is to know: the room folds it like an event, and
         /// nobody is sent it.
         #[serde(
             default,

@@ -20,7 +20,7 @@ pub enum StoreError {
     /// An append came later than its deadline. Nothing has changed (S6).
     #[error("the append came too late to be taken")]
     TooLate,
-    /// What lies in the store cannot be read by this version (W6).
+    /// A stored value that cannot be read by this version (W6).
     #[error("the store holds something that this version cannot read: {0}")]
     Unreadable(String),
     /// The store was made with another format or layout (L3).

@@ -17,7 +17,7 @@ pub struct Heartbeats {
 
 #[derive(Debug, Clone, Copy)]
 struct Heard {
-    /// What the heartbeat says.
+    /// The stamp of the heartbeat.
     stamp_ms: u64,
     /// When it was, as far as the observer can tell.
     at_ms: u64,
@@ -47,7 +47,7 @@ impl Heartbeats {
         members.iter().map(seen).collect()
     }
 
-    /// What the newest heartbeat of a member said, when it was last looked at.
+    /// Returns the stamp of a member's newest heartbeat, as of the last look.
     pub fn stamp_ms(&self, id: &NodeId) -> Option<u64> {
         self.heard.get(id).map(|heard| heard.stamp_ms)
     }

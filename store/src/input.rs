@@ -6,7 +6,7 @@ use crate::{
     version::{UnknownVersion, Version},
 };
 
-/// What travels through a topic to a room: something that a session did, or that happened to it.
+/// A message on its way through a topic to a room: something that a session did, or that happened to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Written")]
 pub struct Input {
@@ -21,7 +21,7 @@ pub struct Input {
     /// The gateway that waits for the answer; none for a keeper.
     #[serde(rename = "gw", default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<NodeId>,
-    /// What it is.
+    /// The request.
     #[serde(rename = "do")]
     pub request: Request,
 }
@@ -56,7 +56,7 @@ impl TryFrom<Written> for Input {
     }
 }
 
-/// What an input asks of a room.
+/// A request to a room.
 ///
 /// `Join`, `Act` and `Leave` are actions of the client's, numbered (A1). The others are not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ pub enum Request {
         n: u64,
         /// The user that the session's token names.
         user: String,
-        /// What the client said along with it.
+        /// The data that the client sent along with it.
         data: Option<Payload>,
     },
     /// The session asks something of the room.
@@ -76,7 +76,7 @@ pub enum Request {
     Act {
         /// The action's number.
         n: u64,
-        /// What it asks.
+        /// The action's data.
         data: Payload,
     },
     /// The session leaves.
@@ -85,7 +85,7 @@ pub enum Request {
         /// The action's number.
         n: u64,
     },
-    /// A socket of this generation has been attached. Answered with [`crate::Answer::Seated`], behind
+    /// A socket of this generation has been attached. Answered with [`crate::Answer::Seated`], after
     /// everything that stood in the topic before it.
     #[serde(rename = "attached")]
     Attached {
@@ -111,14 +111,14 @@ pub enum Request {
     Post {
         /// The user that the caller's token names.
         user: String,
-        /// What is asked.
+        /// The data of the request.
         data: Payload,
     },
     /// A process of the fleet says how it is. Nobody waits for an answer, nothing is kept of who said it, and
     /// what is lost is not said again.
     #[serde(rename = "report")]
     Report {
-        /// What it says.
+        /// The data of the report.
         data: Payload,
     },
     /// Somebody who is not in the room wants to know what it shows to everybody. Answered with

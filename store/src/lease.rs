@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::{NodeId, PartitionId, ShardId, StoreError};
 
-/// What can be leased.
+/// The name of a right that can be leased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LeaseName {
     /// The right to write a partition's rooms.
@@ -16,7 +16,7 @@ pub enum LeaseName {
 /// A right that was granted, until it expires or is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    /// What was leased.
+    /// The name of the right.
     pub name: LeaseName,
     /// Rises with every grant of this name, also when the store forgot the ones before.
     pub epoch: u64,

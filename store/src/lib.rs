@@ -1,4 +1,4 @@
-//! What gateways, workers and keepers share: a store, seen through traits at the level of meaning.
+//! The store that gateways, workers and keepers share, seen through traits at the level of meaning.
 //!
 //! - [`Topic`]: actions on their way to the room that applies them, in order, one topic a partition.
 //! - [`Rooms`]: room logs, snapshots and seats, and the one fenced, atomic [`Commit`] that changes them.

@@ -41,7 +41,7 @@ impl fmt::Debug for NodeId {
     }
 }
 
-/// What a member of the fleet does.
+/// The role of a member of the fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -58,7 +58,7 @@ pub enum Role {
 pub struct Node {
     /// Its name.
     pub id: NodeId,
-    /// What it does.
+    /// Its role.
     pub role: Role,
     /// When it was last heard of, on the store's clock, in milliseconds since the epoch.
     pub heard_ms: u64,

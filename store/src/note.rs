@@ -5,7 +5,7 @@ use crate::{PartitionId, StoreError};
 /// A note by its name, and what it says from now on; `None` takes it away.
 pub type NoteChange = (String, Option<String>);
 
-/// What the holders of a partition leave for those that come after them, whatever becomes of them.
+/// The notes that the holders of a partition leave for those that come after them, whatever becomes of them.
 #[async_trait]
 pub trait Notes {
     /// All notes of a partition, in no order.

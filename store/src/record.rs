@@ -7,13 +7,13 @@ use crate::{NodeId, ShardId, StoreError};
 /// A stored record and its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// What was written.
+    /// The bytes that were written.
     pub value: Bytes,
     /// Rises by one with each write.
     pub version: u64,
 }
 
-/// What a read answers.
+/// The result of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordRead {
     /// The store's clock, in milliseconds since the epoch.
@@ -39,7 +39,7 @@ pub struct RecordWrite {
     pub sid: Sid,
     /// The version that it must have; 0 for one that must not exist.
     pub expect: u64,
-    /// What it holds from now on; `None` deletes it, with its place in every index.
+    /// The bytes that it holds from now on; `None` deletes it, with its place in every index.
     pub value: Option<Bytes>,
     /// When it is due, on the store's clock, in milliseconds since the epoch.
     pub due_ms: Option<u64>,
@@ -49,7 +49,7 @@ pub struct RecordWrite {
     pub group: Option<Group>,
 }
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteOutcome {
     /// It was done; this is the new version.

@@ -44,7 +44,7 @@
 //! All in `net`. To each Redis (`nodes.rs`: one, the one that sentinels name, or every master of a Cluster) one for all
 //! commands, pipelined (`link.rs`), where what many tasks ask at about the same time goes in one round trip
 //! (`batcher.rs`); one for each listener (`pubsub/subscriber.rs`); and to one of them one for each topic that is being read
-//! (`readers.rs`), since a command that waits holds up those behind it. A command is never sent twice, unless
+//! (`readers.rs`), since a command that waits holds up those after it. A command is never sent twice, unless
 //! a node says that it did nothing and who would (`script.rs`).
 
 use std::{sync::Arc, time::Duration};
@@ -97,9 +97,9 @@ pub use self::{
 pub struct RedisSettings {
     /// Our identity at Redis, and the servers that we take for it.
     pub access: Access,
-    /// What every key and channel begins with.
+    /// The prefix of every key and channel.
     pub prefix: Prefix,
-    /// What tells the addresses of a name; this machine's resolver without.
+    /// The resolver of the servers' names; this machine's without.
     pub names: Option<Resolver>,
     /// The time after which the answer to a command is given up, in milliseconds.
     pub command_timeout_ms: u64,
@@ -271,7 +271,7 @@ impl Store for Redis {
 /// The longest time that one attempt to connect may take, greetings included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What TIME answers, in milliseconds since the epoch.
+/// Returns the time that TIME tells, in milliseconds since the epoch.
 fn clock_ms((seconds, microseconds): (u64, u64)) -> u64 {
     seconds * 1000 + microseconds / 1000
 }

@@ -3,19 +3,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 
-/// What a room tells the gateway of one session; announced with the commit that it belongs to.
+/// A room's message to the gateway of one session; announced with the commit that it belongs to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
     /// The session that it is for.
     pub sid: Sid,
     /// The room that speaks.
     pub room: RoomName,
-    /// What it says.
+    /// The answer.
     #[serde(rename = "says")]
     pub answer: Answer,
 }
 
-/// What a room tells the gateway of one session.
+/// A room's answer to the gateway of one session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     /// The join was taken, or had been: the state is of `pos`, whatever `n` it answers.
@@ -26,11 +26,11 @@ pub enum Answer {
         /// The last action applied: above `n` where the join is repeated. The outcomes of what lies between
         /// stand in the log before `pos`.
         applied: u64,
-        /// What the room calls the session.
+        /// The session's member number in the room.
         member: u32,
         /// The last entry that the state includes.
         pos: Pos,
-        /// What the room shows to this member.
+        /// The state that the room shows to this member.
         state: Payload,
     },
     /// The outcome of a leave, or of an action that was refused while the session was no member.
@@ -68,7 +68,7 @@ pub enum Answer {
         /// The generation that asked.
         #[serde(rename = "gen")]
         generation: u64,
-        /// What the room calls it, when it is a member.
+        /// The session's member number in the room, when it is a member.
         member: Option<u32>,
         /// The last action applied.
         n: u64,
@@ -77,7 +77,7 @@ pub enum Answer {
         /// Where the newest join left the log, when it is a member; a client that stands before it
         /// has to be given the state anew.
         joined: Option<Pos>,
-        /// What the room shows to this member at `pos`, if that was asked for.
+        /// The state that the room shows to this member at `pos`, if that was asked for.
         #[serde(
             default,
             deserialize_with = "outlast_protocol::given",
@@ -103,7 +103,7 @@ impl Answer {
     }
 }
 
-/// What one process tells another, apart from commits.
+/// A message from one process to another, apart from commits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Nudge {
     /// To a gateway: the session was attached elsewhere, with this generation; an older socket goes.

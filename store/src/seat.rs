@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Throttle;
 
-/// What a room knows of one session: its dedup state and membership, kept in the store beside the log
+/// A room's knowledge of one session: its dedup state and membership, kept in the store beside the log
 /// and changed by the same commits (A1).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Seat {
-    /// What the room calls the session; the same for the session's whole life. None until it asked to
+    /// The session's member number; the same for the session's whole life. None until it asked to
     /// join.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<u32>,
@@ -44,7 +44,7 @@ pub struct Seat {
 /// Where a session stands in a room, by the room's last commit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeatRead {
-    /// What the room knows of it.
+    /// The session's seat.
     pub seat: Seat,
     /// The room's last entry.
     pub last: Pos,
@@ -68,19 +68,19 @@ impl SeatRead {
     }
 }
 
-/// What became of an action.
+/// The outcome of an action.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The action's number.
     pub n: u64,
-    /// Where the log stood behind it.
+    /// Where the log stood after it.
     pub pos: Pos,
-    /// What became of it.
+    /// The content of the outcome.
     #[serde(rename = "is")]
     pub body: OutcomeBody,
 }
 
-/// What became of an action, where that is no event.
+/// The outcome of an action, where that is no event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum OutcomeBody {
     /// The session left.
@@ -101,7 +101,7 @@ pub enum OutcomeBody {
     /// it no longer reads.
     #[serde(rename = "done")]
     Done {
-        /// What the room answered.
+        /// The room's answer.
         #[serde(
             default,
             deserialize_with = "outlast_protocol::given",

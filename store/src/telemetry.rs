@@ -1,21 +1,21 @@
-//! What is counted of a store, through the `metrics` facade; and how all crates describe what they count.
+//! The metrics of a store, through the `metrics` facade; and how all crates describe what they count.
 
 use metrics::{SharedString, Unit};
 
 /// Something that is counted or measured: one row of docs/metrics.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
-    /// What it is called at `/metrics`.
+    /// The name at `/metrics`.
     pub name: &'static str,
-    /// What kind of number it is.
+    /// The kind of number.
     pub kind: Kind,
-    /// What tells its series apart.
+    /// The labels that tell its series apart.
     pub labels: &'static [&'static str],
-    /// What it means.
+    /// The meaning of the number.
     pub help: &'static str,
 }
 
-/// What kind of number a metric is.
+/// The kind of number that a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// It only rises.
@@ -102,7 +102,7 @@ pub(crate) const LEASES: &str = "outlast_store_lease_changes_total";
 pub(crate) const REFUSES: &str = "outlast_store_refuses_writes";
 pub(crate) const CLOCK_JUMPS: &str = "outlast_store_clock_jumps_total";
 
-/// What is counted of a store.
+/// The metrics of a store.
 pub const METRICS: &[Metric] = &[
     Metric::counter(REQUESTS, &["request"], "Requests to the store"),
     Metric::counter(FAILED, &["request"], "Requests to the store that failed"),

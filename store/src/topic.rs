@@ -37,7 +37,7 @@ impl std::str::FromStr for TopicId {
 pub struct TopicEntry {
     /// Where it stands.
     pub id: TopicId,
-    /// What it says; the raw text where this version cannot read it (W6).
+    /// The input; the raw text where this version cannot read it (W6).
     pub input: Result<Input, String>,
 }
 
@@ -70,7 +70,7 @@ pub trait Topic {
         inputs: Vec<Input>,
     ) -> Result<Vec<Option<SeatRead>>, StoreError>;
 
-    /// Reads up to `max` entries behind `after`; waits up to `wait` for the first. Empty when none came.
+    /// Reads up to `max` entries after `after`; waits up to `wait` for the first. Empty when none came.
     async fn read_topic(
         &self,
         partition: PartitionId,

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-/// What this version writes, and the newest that it reads.
+/// The version that this one writes, and the newest that it reads.
 const NEWEST: u32 = 1;
 
 /// The version of something that was written.

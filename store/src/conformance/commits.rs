@@ -261,7 +261,7 @@ fn gap(room: &outlast_protocol::RoomName) -> Reply {
     }
 }
 
-/// What a commit of one room has to say.
+/// Returns the announcement of a commit of one room.
 fn announced(commit: &Commit) -> StoreEvent {
     let change = &commit.rooms[0];
     StoreEvent::Room(Announcement {

@@ -1,4 +1,4 @@
-//! What the cases are told with; of use for what a backend has to prove besides, too.
+//! The helpers of the cases; of use for what a backend has to prove besides, too.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ pub fn more(room: &RoomName, behind: Pos, count: u64) -> RoomCommit {
     }
 }
 
-/// So many events behind a position.
+/// So many events after a position.
 pub fn events(behind: Pos, count: u64) -> Vec<Entry> {
     let offs = behind.off + 1..=behind.off + count;
     offs.map(|off| event(off, json(&format!(r#"{{"said":"{off}"}}"#))))
@@ -173,7 +173,7 @@ pub async fn hear(listener: &mut Box<dyn Listener>) -> StoreEvent {
     heard.expect("there is something to hear")
 }
 
-/// What somebody on a commit's order can be sure of hearing last.
+/// Returns all that a listener hears before `last`.
 pub async fn heard_until(listener: &mut Box<dyn Listener>, last: &StoreEvent) -> Vec<StoreEvent> {
     let mut all = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! What of a room goes, and when (E2), and what is lost of it (W14).
+//! The removal of a room's data (E2), and its loss (W14).
 
 use std::time::Duration;
 

@@ -340,7 +340,7 @@ pub async fn unusual_inputs_come_back_as_they_were(harness: &dyn Harness) {
     assert_eq!(read.len(), inputs.len());
 }
 
-/// What entries say, every one of which can be read.
+/// Returns the inputs of entries, every one of which can be read.
 fn understood(entries: &[TopicEntry]) -> Vec<crate::Input> {
     let inputs = entries.iter().map(|entry| entry.input.clone());
     inputs.collect::<Result<_, _>>().unwrap()

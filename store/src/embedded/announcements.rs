@@ -41,7 +41,7 @@ impl Announcements for Embedded {
     }
 }
 
-/// What a listener wants to hear of.
+/// The subscriptions of a listener.
 struct EmbeddedSubscriptions {
     listener: ListenerId,
     hub: Arc<Listeners>,

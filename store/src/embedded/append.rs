@@ -13,11 +13,11 @@ use super::{
 };
 use crate::{Deadline, PartitionId, SeatRead, StoreError, TopicId};
 
-/// Puts inputs, written as JSON, behind a partition's topic.
+/// Puts inputs, written as JSON, at the end of a partition's topic.
 ///
 /// It promises no more than [`Promise::Committed`], and so costs no sync of the disk. That is enough
 /// because nobody is promised anything beyond this process on the strength of an append alone: a client hears of
-/// its action when the room has committed it, a keeper records what it has told a room behind having told it, and
+/// its action when the room has committed it, a keeper records what it has told a room after having told it, and
 /// both of those are durable batches, which take every append before them along. A client that comes back is
 /// promised that older sockets have no say, and those die with the process.
 pub(super) struct Append {
@@ -50,7 +50,7 @@ impl Append {
     }
 }
 
-/// Puts inputs behind a partition's topic, and looks where their sessions stand in their rooms.
+/// Puts inputs at the end of a partition's topic, and looks where their sessions stand in their rooms.
 pub(super) struct Arrive {
     append: Append,
     /// Whose seats, and in which rooms.
@@ -205,7 +205,7 @@ impl TopicEnd {
 }
 
 impl TopicId {
-    /// The id behind this one, at a time that may be earlier.
+    /// The id after this one, at a time that may be earlier.
     fn next(self, now_ms: u64) -> Self {
         if now_ms > self.ms {
             return TopicId { ms: now_ms, seq: 0 };

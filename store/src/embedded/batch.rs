@@ -20,7 +20,7 @@ pub(super) struct Batch<'a> {
     pub(super) now_ms: u64,
 }
 
-/// What has been durabilityd of what a batch writes.
+/// The durability of what a batch writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Durability {
     /// Nothing was written.

@@ -16,7 +16,7 @@ struct Times {
     newest_ms: u64,
 }
 
-/// What was last written down of the time.
+/// The time as it was last written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct SavedClock {
     /// The store's time.
@@ -57,14 +57,14 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// What time it is.
+    /// Returns the time.
     pub(super) fn now_ms(&self) -> u64 {
         // Under the lock, so that of two readings the later one is not the smaller.
         let mut times = self.0.lock();
         times.now_ms(elapsed())
     }
 
-    /// What is to be written down along with what happens now.
+    /// Returns the clock to be written down along with what happens now.
     pub(super) fn written(&self, now_ms: u64) -> SavedClock {
         SavedClock {
             store_ms: now_ms,

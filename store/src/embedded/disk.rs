@@ -75,7 +75,7 @@ impl Disk {
         self.health.subscribe()
     }
 
-    /// True if the next durable batch is awaited: appends stand behind the last one, or the disk failed
+    /// True if the next durable batch is awaited: appends stand after the last one, or the disk failed
     /// and nothing has shown yet that it works again.
     pub(super) fn is_waiting(&self) -> bool {
         !self.unsaved.lock().is_empty() || *self.health.borrow() == Health::Down

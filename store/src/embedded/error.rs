@@ -37,7 +37,7 @@ impl From<WriteError> for StoreError {
     }
 }
 
-/// What a failing disk means to whoever asked.
+/// Returns the store's error for a failing disk.
 pub(super) fn explain(error: &redb::Error) -> StoreError {
     if let redb::Error::Io(io) = error
         && matches!(
@@ -50,7 +50,7 @@ pub(super) fn explain(error: &redb::Error) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
-/// What lies in the store as JSON, read or written.
+/// The reading and writing of the JSON in the store.
 pub(super) mod json {
     use serde::{Serialize, de::DeserializeOwned};
 

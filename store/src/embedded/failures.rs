@@ -1,4 +1,4 @@
-//! What becomes of the store when its disk fails.
+//! The behaviour of the store when its disk fails.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -255,7 +255,7 @@ struct FrailDisk(Arc<Mutex<Plates>>);
 #[derive(Debug, Default)]
 struct Plates {
     bytes: Vec<u8>,
-    /// What a power loss leaves, if nothing that came later had found its way by chance.
+    /// The bytes that a power loss leaves, if nothing that came later had found its way by chance.
     synced: Vec<u8>,
     /// Which operation fails, how often it still succeeds, and how often it then fails.
     trouble: Option<(Operation, usize, usize)>,

@@ -10,12 +10,12 @@ use super::{
 };
 use crate::{Layout, StoreError};
 
-/// What a store says of itself when it is opened.
+/// The header of a store, which is read when it is opened.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Header {
     /// The number of its newest durable batch.
     pub(super) batch: u64,
-    /// What time it was then.
+    /// The clock at that batch.
     pub(super) clock: SavedClock,
 }
 

@@ -111,7 +111,7 @@ impl Listeners {
     }
 }
 
-/// What a listener has not heard yet. Where too much gathers, the rest is dropped until all before it
+/// The events that a listener has not heard yet. Where too much gathers, the rest is dropped until all before it
 /// has been heard; in its place then stands [`Heard::Missed`].
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -170,7 +170,7 @@ impl Queue {
     }
 }
 
-/// What news take, about, with what holds them.
+/// Returns about how many bytes an event takes, with what holds it.
 fn bytes(heard: &StoreEvent) -> usize {
     let payload = |payload: &Payload| payload.as_json().len();
     let held = match heard {
@@ -216,7 +216,7 @@ mod tests {
             hub.tell(&me, &news(number));
         }
         assert_eq!(queue.next().await, news(0));
-        // There would be room again, but what comes now comes behind a gap.
+        // There would be room again, but what comes now comes after a gap.
         hub.tell(&me, &news(1_000_000));
         for number in 1..fit {
             assert_eq!(queue.next().await, news(number));

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{PartitionId, StoreError};
 
-/// What is small and changes with each of a room's commits.
+/// The small part of a room, which changes with each of its commits.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct RoomRow {
     /// The log's last entry.
@@ -18,7 +18,7 @@ pub(super) struct RoomRow {
     pub(super) wake_ms: Option<u64>,
     /// When the room is to go.
     pub(super) gone_ms: Option<u64>,
-    /// What the host keeps.
+    /// The host's own state of the room.
     pub(super) head: Option<String>,
 }
 

@@ -12,7 +12,7 @@ use crate::StoreError;
 
 /// Where a database lies, and how to open it, as often as need be.
 pub(super) struct Storage {
-    /// What people know it by.
+    /// The name that people know it by.
     name: String,
     open: Box<Opener>,
 }

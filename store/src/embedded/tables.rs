@@ -1,4 +1,4 @@
-//! What lies in the store, and where. Values that only this crate reads are native to redb; what
+//! The tables of the store. Values that only this crate reads are native to redb; what
 //! other versions may have to make sense of is JSON.
 
 use redb::{TableDefinition, TableHandle, WriteTransaction};

@@ -18,7 +18,7 @@ use crate::StoreError;
 
 /// Something that changes the store, as a whole or not at all.
 pub(super) trait Operation: Send + 'static {
-    /// What it answers.
+    /// The result of the operation.
     type Output: Send;
 
     /// Does it, or refuses to: all of its checks come before its first write.

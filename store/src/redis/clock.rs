@@ -16,8 +16,8 @@ use crate::{
 
 static CLOCK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/clock.lua")));
 
-/// How long a process that has just come waits for one that was there before, which knows how long ago that was:
-/// so often, and so long each time.
+/// The number and the interval of the looks of a process that has just come, which waits for one that was there before
+/// and knows how long ago that was.
 const LOOKS: usize = 4;
 const LOOKS_EVERY: Duration = Duration::from_millis(250);
 
@@ -36,17 +36,17 @@ struct Known {
     timeline: Option<Timeline>,
     newest_ms: u64,
     offset_ms: i64,
-    /// What has to be added for topics whose node's clock was found to differ.
+    /// The milliseconds that have to be added for topics whose node's clock was found to differ.
     elsewhere_ms: HashMap<String, i64>,
     witness: Witness,
 }
 
-/// What `clock.lua` returns.
+/// The reply of `clock.lua`.
 #[derive(Debug, Clone)]
 struct Told {
     now_ms: u64,
     offset_ms: i64,
-    /// What the time would have been after a jump for which the offset was moved now; 0 if there was none, or one of
+    /// The time that a jump would have shown for which the offset was moved now; 0 if there was none, or one of
     /// these.
     showed_ms: i64,
     /// When somebody had looked last, as Redis writes it.
@@ -59,7 +59,7 @@ const UNKNOWN: i64 = -1;
 /// The time differs from what was reckoned when it was asked for.
 const SUSPECTED: i64 = -2;
 
-/// What a suspected jump is.
+/// The verdict on a suspected jump.
 #[derive(Debug, Clone, Copy)]
 enum Verdict {
     /// None: the answer came late, or the call did.
@@ -70,7 +70,7 @@ enum Verdict {
     Jumped { offset_ms: i64 },
 }
 
-/// What a look moves.
+/// The change that a look makes.
 #[derive(Debug, Clone, Copy)]
 struct Move<'a> {
     /// When somebody had looked last, in the look before.
@@ -88,7 +88,7 @@ impl Clock {
         }
     }
 
-    /// What time it is; by this machine's time of day as long as nobody could be asked.
+    /// Returns the time; by this machine's time of day as long as nobody could be asked.
     pub(super) fn now_ms(&self) -> u64 {
         self.known
             .lock()
@@ -249,7 +249,7 @@ impl Clock {
 }
 
 impl Known {
-    /// What time it is, never less than before.
+    /// Returns the time, never less than before.
     fn now_ms(&mut self, elapsed: Duration) -> Option<u64> {
         let now_ms = self.reckoned_ms(elapsed)?;
         self.newest_ms = self.newest_ms.max(now_ms);

@@ -1,4 +1,4 @@
-//! What an error of Redis's means for whoever asked.
+//! The meaning of Redis's errors for whoever asked.
 
 use std::{fmt::Display, str, time::Duration};
 
@@ -29,7 +29,7 @@ pub(super) fn text(what: impl Display, bytes: &[u8]) -> Result<&str, StoreError>
     str::from_utf8(bytes).map_err(|error| unreadable(what, error))
 }
 
-/// What came whole and is not what this version writes (W6).
+/// Returns the error for a value that came whole and is not what this version writes (W6).
 pub(super) fn unreadable(what: impl Display, error: impl Display) -> StoreError {
     StoreError::Unreadable(format!("{what}: {error}"))
 }

@@ -20,7 +20,7 @@ static WRITABLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("l
 /// Format, P, S and id.
 type Identity = (String, u16, u16, String);
 
-/// What a Redis has to be.
+/// The properties that a Redis must have.
 #[derive(Debug, Clone)]
 pub(super) struct HealthCheck {
     pub(super) layout: Layout,
@@ -39,7 +39,7 @@ pub(super) struct Findings {
     pub(super) crowded: bool,
     /// True if it is still too full to take something in again that has been crowded.
     pub(super) tight: bool,
-    /// What it says to whoever would change something, if it refuses that.
+    /// The error that it gives to whoever would change something, if it refuses that.
     pub(super) refuses: Option<String>,
     /// The policy by which it throws away what we wrote, if it has one.
     pub(super) evicts: Option<String>,
@@ -68,7 +68,7 @@ impl Findings {
         }
     }
 
-    /// What was found next: what was crowded is so until there is some room.
+    /// Returns the next findings: what was crowded is so until there is some room.
     pub(super) fn then(&self, mut found: Findings) -> Findings {
         found.crowded |= self.crowded && found.tight;
         found
@@ -78,7 +78,7 @@ impl Findings {
 /// So many percent of its memory must become free in a crowded Redis before it takes something in again.
 const SPARE_PERCENT: u64 = 5;
 
-/// What a node of a Cluster is told that was taken for a Redis of its own.
+/// The error for a node of a Cluster that was taken for a Redis of its own.
 pub(super) const NOT_ONE: &str =
     "this Redis is a node of a Cluster: give --store redis-cluster://…";
 
@@ -190,10 +190,10 @@ impl HealthCheck {
     }
 }
 
-/// What Redis refuses.
+/// The writes that Redis refuses.
 enum Refusal {
     Nothing,
-    /// What needs more memory.
+    /// Those that need more memory.
     Full,
     /// Every change, and what it says to whoever would make one.
     All(String),

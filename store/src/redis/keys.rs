@@ -1,4 +1,4 @@
-//! What lies under which key; the table is in the module's docs.
+//! The names of the keys; the table is in the module's docs.
 //!
 //! The part in braces is the hash tag: all keys of a partition or shard share a Cluster slot.
 
@@ -154,7 +154,7 @@ impl Channels {
         }
     }
 
-    /// What is said on a channel.
+    /// Returns the subject of a channel.
     pub(super) fn subject(&self, channel: &[u8]) -> Option<Subject> {
         let name = std::str::from_utf8(channel).ok()?;
         let name = name.strip_prefix(&self.prefix)?;
@@ -169,7 +169,7 @@ impl Channels {
     }
 }
 
-/// What kind of thing a channel carries.
+/// The kind of message that a channel carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
     Room,

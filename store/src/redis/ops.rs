@@ -1,4 +1,4 @@
-//! What the store does, an operation after the other.
+//! The store's operations.
 
 pub(super) mod audit;
 pub(super) mod commit;

@@ -1,8 +1,8 @@
-//! What tells the deployments apart that share a Redis.
+//! The prefix that tells the deployments apart that share a Redis.
 
 use std::{fmt, str::FromStr};
 
-/// What every key and channel begins with: two deployments with different ones may share a Redis or a Cluster.
+/// The beginning of every key and channel: two deployments with different ones may share a Redis or a Cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Prefix(String);
 

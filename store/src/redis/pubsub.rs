@@ -1,4 +1,4 @@
-//! What other processes announce, and who listens.
+//! The announcements of other processes, and those who listen to them.
 
 pub(super) mod announcements;
 pub(super) mod inbox;

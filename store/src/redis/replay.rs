@@ -1,4 +1,4 @@
-//! What Redis would drop when it reads its append-only file.
+//! The writes that Redis would drop when it reads its append-only file.
 //!
 //! Redis reads it as the user `default`, whoever wrote it, and EXEC asks again what that user may. What a script wrote
 //! stands between MULTI and EXEC, so a `default` without rights drops all of it, and Redis starts with what is left.

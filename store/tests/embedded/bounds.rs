@@ -1,4 +1,4 @@
-//! What the store holds at most, and how long.
+//! The bounds on what the store holds, and on how long.
 
 use std::time::Duration;
 

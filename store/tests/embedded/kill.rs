@@ -115,7 +115,7 @@ fn rooms() -> [RoomName; 3] {
     neighbours(LAYOUT)
 }
 
-/// What each commit does to each room: two entries, and everything else says which commit it was.
+/// Returns the change of each commit to each room: two entries, and everything else says which commit it was.
 fn change(room: &RoomName, done: u64) -> RoomCommit {
     let end = done * 2 + 2;
     let seat = Seat {

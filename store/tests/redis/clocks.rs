@@ -1,4 +1,4 @@
-//! What becomes of the time when Redis's clock jumps, or another's takes its place: what lies in the store of its
+//! The store's time when Redis's clock jumps, or another's takes its place: what lies in the store of its
 //! clock is set as if it had shown something else before.
 
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What commits are made of in Redis.
+//! The parts of commits in Redis.
 
 use std::time::Duration;
 

@@ -81,7 +81,7 @@ impl Scene {
     }
 }
 
-/// All that a replica had is there behind the failover, and everything goes on.
+/// All that a replica had is there after the failover, and everything goes on.
 async fn goes_on(mut site: impl Site) {
     let mut scene = Scene::set(&mut site).await;
     append(&*scene.store).await.unwrap();
@@ -107,7 +107,7 @@ async fn goes_on(mut site: impl Site) {
     assert_eq!(news.entries, second.rooms[0].entries);
 }
 
-/// What no replica had is gone, and nothing goes on as if it were not.
+/// A tail that no replica had is gone, and nothing goes on as if it were not.
 async fn a_lost_tail_is_another_history(mut site: impl Site) {
     let mut scene = Scene::set(&mut site).await;
     let first = next_commit(&*scene.store, scene.epoch, &scene.me).await;
@@ -140,7 +140,7 @@ async fn a_lost_tail_is_another_history(mut site: impl Site) {
         .unwrap();
     assert_eq!(held, [false]);
 
-    // Whoever goes on does so behind what is there, and what was lost is told from it by its tag.
+    // Whoever goes on does so after what is there, and what was lost is told from it by its tag.
     scene.store.release(lease(), scene.epoch).await.unwrap();
     let newer = async || scene.store.claim(lease(), &"other".into(), TTL).await;
     let newer = until(newer, |granted| matches!(granted, Ok(Some(_)))).await;

@@ -126,7 +126,7 @@ async fn l5_a_server_that_hangs_is_not_waited_for() {
     .await;
 }
 
-/// Who asks is told why within five seconds; a machine that is busy with other things is asked again.
+/// Checks that those who ask are told why within five seconds; a machine that is busy with other things is asked again.
 async fn in_time(why: &str, ask: impl AsyncFn() -> String) {
     let mut told = Vec::new();
     while told.len() < 10 {

@@ -77,7 +77,7 @@ impl Harness for Single {
     }
 }
 
-/// What an operator would say.
+/// Returns the commands by which an operator would lose it.
 fn losing(ShardId(s): ShardId, sid: Sid, what: &Lost) -> Vec<String> {
     let words = |name: &str, key: String, member: Option<String>| {
         let words = [name.to_owned(), format!("ol:{{s{s}}}:{key}")];

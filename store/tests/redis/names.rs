@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::scene::{LAYOUT, append, hear, patient, until};
 
-/// What a name stands for, as of now.
+/// The addresses that a name stands for, as of now.
 #[derive(Clone, Default)]
 struct Directory(Arc<Mutex<Vec<IpAddr>>>);
 

@@ -105,7 +105,7 @@ async fn l8_with_the_shipped_users_a_killed_redis_keeps_what_it_acknowledged() {
     outlives_sigkill(&acl, ["outlast"; 3]).await;
 }
 
-/// What Kubernetes makes of them.
+/// The same with the users that Kubernetes makes of them.
 #[tokio::test]
 async fn l8_with_the_users_of_kubernetes_a_killed_redis_keeps_what_it_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
@@ -158,7 +158,7 @@ fn probe(component: &Path) -> String {
         .replacen("redis-cli", "redis-cli -p $PORT", 1)
 }
 
-/// What this thread's tasks log.
+/// The log lines of this thread's tasks.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<String>>>);
 

@@ -1,4 +1,4 @@
-//! What each role may, and may not.
+//! The rights of each role, and their limits.
 
 use outlast_store::{
     Input, NodeId, Rooms, Seat, SeatRead, StoreError, Topic,

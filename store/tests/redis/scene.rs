@@ -1,4 +1,4 @@
-//! What the tests do again and again.
+//! The steps that the tests take again and again.
 
 use std::{sync::Arc, time::Duration};
 

@@ -20,7 +20,7 @@ use crate::{
     scene::{everything, patient},
 };
 
-/// A site that the cases of the suite share, one after the other, since it takes long to start; killed behind
+/// A site that the cases of the suite share, one after the other, since it takes long to start; killed after
 /// the last of them.
 pub(crate) struct Shared<S: Site>(OwnedMutexGuard<Arc<S>>);
 

@@ -67,7 +67,7 @@ impl Trust {
     }
 }
 
-/// Who has the same name as its authority would be taken for it.
+/// Returns the parameters of a certificate. One with the same name as its authority would be taken for it.
 fn named(name: &str, hosts: &[&str]) -> CertificateParams {
     let hosts = hosts.iter().map(|&host| host.to_owned());
     let mut params = CertificateParams::new(hosts.collect::<Vec<_>>()).unwrap();

@@ -19,7 +19,7 @@ pub struct Access {
     pub sentinel_password: Option<String>,
     /// The authorities whose certificates we take, in PEM. Without it, those that browsers take.
     pub ca_pem: Option<Vec<u8>>,
-    /// What we show of ourselves, where Redis asks for it.
+    /// The certificate that we show, where Redis asks for it.
     pub certificate: Option<Certificate>,
 }
 
@@ -33,7 +33,7 @@ pub struct Certificate {
 }
 
 impl Access {
-    /// What TLS needs to know; `None` for nothing but the usual.
+    /// Returns the certificates for TLS; `None` for nothing but the usual.
     pub(in crate::redis) fn certificates(&self) -> Option<TlsCertificates> {
         if self.ca_pem.is_none() && self.certificate.is_none() {
             return None;

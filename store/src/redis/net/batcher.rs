@@ -30,9 +30,9 @@ const BYTES_MAX: usize = 64 * 1024;
 
 /// Something that can be asked for several times in one round trip.
 pub(in crate::redis) trait Batch: Send + Sync + 'static {
-    /// What is asked for once.
+    /// One request of a batch.
     type Ask: Debug + Send + Sync;
-    /// What that is answered.
+    /// The answer to one request.
     type Answer: Debug + Send;
 
     /// About how many bytes it sends.

@@ -287,7 +287,7 @@ fn tls_like(access: &Access) -> Result<ConnectionAddr, StoreError> {
     Ok(client.get_connection_info().addr().clone())
 }
 
-/// What to do about a connection that did not come about.
+/// Returns the error for a connection that failed, with its remedy.
 fn explain(whom: Target, address: &ResolvedAddress, error: &RedisError) -> DialError {
     let told = error.to_string();
     if is_refusal(error) {

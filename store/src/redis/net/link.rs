@@ -320,7 +320,7 @@ impl Link {
         *known = found;
     }
 
-    /// What a connection is good for that stands.
+    /// Takes over the findings about an open connection.
     fn take_up(&self, findings: &Findings) {
         self.crowded.store(findings.crowded, Ordering::Relaxed);
         self.evicts.write().clone_from(&findings.evicts);

@@ -19,7 +19,7 @@ use crate::redis::{
 };
 use crate::{Input, PartitionId, StoreError, TopicEntry, TopicId};
 
-/// A command that waits holds up everything behind it, so each wait has a connection to itself.
+/// A command that waits holds up everything after it, so each wait has a connection to itself.
 ///
 /// A connection is taken out while it waits. Who gives up waiting drops it, which ends the wait in
 /// Redis, too; the next one then makes a new connection.
@@ -32,7 +32,7 @@ pub(in crate::redis) struct Readers {
 type Streams = Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>;
 
 impl Readers {
-    /// Reads what a topic holds behind `after`, and waits where that is nothing.
+    /// Reads what a topic holds after `after`, and waits where that is nothing.
     pub(in crate::redis) async fn read(
         &self,
         (nodes, keys): (&Nodes, &Keys),

@@ -16,14 +16,14 @@ pub(in crate::redis) struct ResolvedAddress {
     pub(in crate::redis) ip: IpAddr,
 }
 
-/// What tells the addresses of a name, in place of this machine.
+/// A resolver of names, in place of this machine's.
 #[derive(Clone)]
 pub struct Resolver(Arc<Lookup>);
 
 type Lookup = dyn Fn(&str) -> Vec<IpAddr> + Send + Sync;
 
 impl Resolver {
-    /// What `tell` says, which must not wait.
+    /// Returns a resolver that calls `tell`, which must not wait.
     pub fn new(tell: impl Fn(&str) -> Vec<IpAddr> + Send + Sync + 'static) -> Self {
         Resolver(Arc::new(tell))
     }

@@ -1,4 +1,4 @@
-//! What may be sent to a Redis.
+//! The requests that may be sent to a Redis.
 
 use redis::{
     Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind, ToRedisArgs, Value,
@@ -130,7 +130,7 @@ pub(in crate::redis) struct Redirect {
 }
 
 impl Redirect {
-    /// What an error says about where to go instead. `from` is who said it.
+    /// Returns the redirect that an error contains. `from` is who said it.
     pub(in crate::redis) fn of(error: &RedisError, from: &Address) -> Option<Self> {
         let errors = error.clone().into_server_errors()?;
         // Those of several that were done have only read: they are done again with the rest.

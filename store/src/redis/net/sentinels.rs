@@ -28,7 +28,7 @@ pub(in crate::redis) struct Sentinels {
     lines: Mutex<HashMap<Address, MultiplexedConnection>>,
 }
 
-/// What a sentinel says.
+/// A sentinel's answer.
 #[derive(Debug)]
 enum Word {
     /// Where the master is, and how many failovers it knows of.

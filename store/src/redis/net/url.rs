@@ -1,4 +1,4 @@
-//! What a store's URL says.
+//! The parts of a store's URL.
 
 use std::fmt;
 

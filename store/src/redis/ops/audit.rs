@@ -26,7 +26,7 @@ impl Audits for Redis {
     ) -> Result<Vec<Sid>, StoreError> {
         let index = self.keys.owned(shard);
         let from = after.map_or(format!("[{owner} "), |after| format!("({owner} {after}"));
-        // '~' comes behind everything that a sid can begin with.
+        // '~' comes after everything that a sid can begin with.
         let page = page(&index, from, format!("({owner} ~"), max);
         let listed: Vec<Bytes> = self.nodes.query(&index, &page).await?;
         let sid = |member: &Bytes| {

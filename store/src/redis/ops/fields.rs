@@ -16,7 +16,7 @@ pub(super) fn seat_field(sid: &Sid) -> String {
     format!("{SEAT}{sid}")
 }
 
-/// What we store is made of strings, numbers and payloads that were read as JSON.
+/// Returns a value as JSON: all that we store is strings, numbers and payloads that were read as JSON.
 pub(in crate::redis) fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("what travels through a store can be written as JSON")
 }

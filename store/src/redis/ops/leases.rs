@@ -135,7 +135,7 @@ impl<'a> Held<'a> {
         self.until.is_none_or(|(until_ms, _)| now_ms < until_ms)
     }
 
-    /// What it should be, where it lasts for longer than was asked for.
+    /// Returns the lease as it should be, where it lasts for longer than was asked for.
     fn shortened(&self, now_ms: u64) -> Option<String> {
         let (until_ms, ttl_ms) = self.until?;
         let longest_ms = now_ms + ttl_ms;

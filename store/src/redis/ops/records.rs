@@ -224,7 +224,7 @@ impl Redis {
         max: usize,
     ) -> Result<Vec<Sid>, StoreError> {
         let mut range = redis::cmd("ZRANGE");
-        // '~' comes behind everything that a sid can begin with.
+        // '~' comes after everything that a sid can begin with.
         range
             .arg(&index)
             .arg(format!("[{prefix}"))

@@ -176,7 +176,7 @@ impl Subscriptions for RedisSubscriptions {
 struct RedisListener {
     inbox: Arc<Inbox>,
     channels: Channels,
-    /// What came in one message and was not yet asked for.
+    /// The events that came in one message and were not yet asked for.
     heard: VecDeque<StoreEvent>,
     _tasks: JoinSet<()>,
 }
@@ -188,7 +188,7 @@ impl Listener for RedisListener {
             if let Some(heard) = self.heard.pop_front() {
                 return heard;
             }
-            // Nothing is awaited behind this, so that nothing is lost where `hear` is cancelled.
+            // Nothing is awaited after this, so that nothing is lost where `hear` is cancelled.
             match self.inbox.next().await {
                 Mail::Missed => return StoreEvent::Missed,
                 Mail::Message { channel, message } => self.read(&channel, &message),

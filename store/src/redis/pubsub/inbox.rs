@@ -1,4 +1,4 @@
-//! What was heard and not yet asked for.
+//! The messages that were heard and not yet asked for.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -25,7 +25,7 @@ struct State {
     bytes: usize,
 }
 
-/// What lies in an inbox.
+/// An item in an inbox.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::redis) enum Mail {
     /// A message, and the channel that it came from.
@@ -64,7 +64,7 @@ impl Inbox {
         line
     }
 
-    /// What this connection says from now on is not taken in.
+    /// Takes in nothing more from this connection.
     pub(in crate::redis) fn close(&self, line: u64) {
         self.state.lock().lines.remove(&line);
     }
@@ -110,7 +110,7 @@ impl Inbox {
     }
 }
 
-/// What a message costs, with what holds it.
+/// Returns the bytes that a message costs, with what holds it.
 fn weight(channel: &[u8], message: &[u8]) -> usize {
     channel.len() + message.len() + size_of::<Mail>()
 }

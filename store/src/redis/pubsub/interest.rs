@@ -1,8 +1,8 @@
-//! What a listener wants to hear, slot by slot.
+//! The interests of a listener, slot by slot.
 
 use crate::{PartitionId, ShardId, redis::keys::Keys};
 
-/// What is heard where one slot lies.
+/// An interest of a listener in one slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::redis) enum Interest {
     /// A partition's rooms and replies.

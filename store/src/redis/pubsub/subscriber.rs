@@ -31,7 +31,7 @@ use crate::{Layout, NodeId, StoreError};
 /// The number of commands that are carried out at once.
 const COMMANDS_AT_ONCE: usize = 512;
 
-/// What a listener wants to hear of, or no longer.
+/// A room that a listener wants to hear of, or no longer.
 #[derive(Debug)]
 pub(in crate::redis) enum SubscribeCommand {
     Subscribe(RoomName, oneshot::Sender<Result<(), StoreError>>),
@@ -320,7 +320,7 @@ impl Subscriber {
         }
     }
 
-    /// What is not heard, and could be: with who has it.
+    /// Returns the interests that are not served and could be, with the address that serves them.
     fn unserved(&self) -> Vec<(Interest, ResolvedAddress)> {
         let heard = |interest: &Interest| {
             self.connections

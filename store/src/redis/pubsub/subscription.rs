@@ -28,7 +28,7 @@ impl SubscriberConnection {
         }
     }
 
-    /// What the inbox calls it.
+    /// Returns the connection's number in the inbox.
     pub(in crate::redis) fn number(&self) -> u64 {
         self.number
     }
