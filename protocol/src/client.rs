@@ -5,14 +5,14 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use crate::{Payload, Pos, ROOMS_MAX, RoomName, given, wire};
 
 wire::frames! {
-    /// What a client sends (SPEC section 2).
+    /// A frame that a client sends (SPEC section 2).
     pub enum ClientFrame {
         /// Makes a session (S1).
         "open" Open {
             /// The user, as a JWT (H5).
             #[serde(skip_serializing_if = "Option::is_none")]
             token: Option<String>,
-            /// What the client calls itself, for people who read logs.
+            /// The client's name, for people who read logs.
             #[serde(skip_serializing_if = "Option::is_none")]
             client: Option<String>,
         }
@@ -37,7 +37,7 @@ wire::frames! {
             /// The action's number (A1).
             #[serde(deserialize_with = "wire::number")]
             n: u64,
-            /// What the room wants to know of who joins.
+            /// The data that the room wants of who joins.
             #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
             data: Option<Payload>,
         }
@@ -48,7 +48,7 @@ wire::frames! {
             /// The action's number (A1).
             #[serde(deserialize_with = "wire::number")]
             n: u64,
-            /// What is asked.
+            /// The action's data.
             data: Payload,
         }
         /// Leaves a room.

@@ -24,7 +24,7 @@ pub enum DecodeError {
     /// An action for something that is no room: answered with an `error` that bears its `n`.
     #[error("{room:?} is no room: {BadRoomName}")]
     BadRoom {
-        /// What stood in `room`.
+        /// The text that stood in `room`.
         room: String,
         /// The action's number.
         n: u64,
@@ -95,7 +95,7 @@ impl Codec {
         frame.ok_or(DecodeError::UnknownType(t))?
     }
 
-    /// One map, of bounded depth, and nothing behind it.
+    /// One map, of bounded depth, and nothing after it.
     fn check_shape(self, bytes: &[u8]) -> Result<(), DecodeError> {
         let is_map = match self {
             Codec::Json => {
@@ -115,7 +115,7 @@ impl Codec {
         }
     }
 
-    /// Reads a whole message; refuses what stands behind it.
+    /// Reads a whole message; refuses what stands after it.
     fn read<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, DecodeError> {
         match self {
             Codec::Json => serde_json::from_slice(bytes).map_err(malformed),

@@ -5,7 +5,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::value;
 
-/// What an application says: any JSON value, kept as its text so that it is parsed only where somebody
+/// An application's data: any JSON value, kept as its text so that it is parsed only where somebody
 /// needs to know what it means. In MessagePack it is the same value in that encoding.
 ///
 /// Every payload can be read as a [`Value`], and so be written in either codec: a text that follows the

@@ -22,7 +22,7 @@ impl RoomName {
     /// The kind of the rooms that show how the fleet is.
     pub const KIND_FOR_OPERATORS: &str = "stats";
 
-    /// What stands before the `/`: which kind of room this is.
+    /// Returns the kind of the room, which stands before the `/`.
     pub fn kind(&self) -> &str {
         self.0.split_once('/').map_or("", |(kind, _)| kind)
     }

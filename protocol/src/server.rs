@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::{CloseCode, Member, Payload, Pos, RoomName, Sid, given, wire};
 
 wire::frames! {
-    /// What a server sends (SPEC section 3).
+    /// A frame that a server sends (SPEC section 3).
     pub enum ServerFrame {
         /// Returns `open`: a session has been made.
         "welcome" Welcome {
@@ -27,11 +27,11 @@ wire::frames! {
             room: RoomName,
             /// The join's number.
             n: u64,
-            /// What the room calls this session.
+            /// This session's member number in the room.
             member: Member,
             /// Behind everything that the join caused.
             pos: Pos,
-            /// What the room shows to this member at `pos`.
+            /// The state that the room shows to this member at `pos`.
             state: Payload,
         }
         /// An entry of the room's log, for every member.
@@ -46,7 +46,7 @@ wire::frames! {
             /// The number of that action.
             #[serde(skip_serializing_if = "Option::is_none")]
             n: Option<u64>,
-            /// What happened.
+            /// The event's data.
             data: Payload,
         }
         /// An entry of the room's log, for this member alone.
@@ -55,7 +55,7 @@ wire::frames! {
             room: RoomName,
             /// The entry's position.
             pos: Pos,
-            /// What there is to know.
+            /// The notice's data.
             data: Payload,
         }
         /// The outcome of an action (A2, A4).
@@ -68,7 +68,7 @@ wire::frames! {
             pos: Pos,
             /// True if the room took it.
             ok: bool,
-            /// What the room answers.
+            /// The room's answer.
             #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
             data: Option<Payload>,
             /// Why it was refused, for programs.
@@ -84,9 +84,9 @@ wire::frames! {
             room: RoomName,
             /// The last entry that the state includes.
             pos: Pos,
-            /// What the room shows to this member.
+            /// The state that the room shows to this member.
             state: Payload,
-            /// What the room calls this session.
+            /// This session's member number in the room.
             member: Member,
             /// The last action of this session that the room has applied; 0 for none.
             n: u64,
@@ -169,7 +169,7 @@ wire::frames! {
     }
 }
 
-/// What a client must know of its session.
+/// The facts that a client must know of its session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Welcome {
     /// The session's name; text in every codec.
@@ -184,7 +184,7 @@ pub struct Welcome {
     pub ttl_ms: u64,
     /// The longest silence of the server, in milliseconds (F1).
     pub heartbeat_ms: u64,
-    /// What the server takes.
+    /// The limits of what the server takes.
     pub limits: Limits,
 }
 
@@ -192,7 +192,7 @@ fn as_text<S: Serializer>(sid: &Sid, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(sid)
 }
 
-/// What the server takes from one socket.
+/// The limits of what the server takes from one socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// The largest frame, in bytes (F2).
@@ -205,7 +205,7 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CatchUp {
-    /// Everything behind its position follows.
+    /// Everything after its position follows.
     Replay,
     /// A snapshot follows, and what came after it.
     Snapshot,

@@ -1,4 +1,4 @@
-//! What may be a payload: the values that JSON and MessagePack both have.
+//! The values that may be a payload: those that JSON and MessagePack both have.
 //!
 //! Looking at a payload by way of [`serde_json::Value`] would not do: that type takes a map with the key
 //! `$serde_json::private::RawValue` for a JSON text and parses it, past every bound on depth.
@@ -23,7 +23,7 @@ pub(crate) fn check(text: &str) -> serde_json::Result<()> {
     Transcript::new(&mut io::sink(), "").deserialize(&mut serde_json::Deserializer::from_str(text))
 }
 
-/// A value on its way into a JSON text, behind a comma or a colon where one is due.
+/// A value on its way into a JSON text, after a comma or a colon where one is due.
 struct Transcript<'a, W> {
     out: &'a mut W,
     due: &'static str,

@@ -1,4 +1,4 @@
-//! What goes over the wire, as SPEC sections 2 and 3 write it.
+//! The bytes that go over the wire, as SPEC sections 2 and 3 write them.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

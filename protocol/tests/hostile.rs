@@ -15,10 +15,10 @@ use rand::{Rng, RngExt, rngs::StdRng, seq::IndexedRandom};
 #[path = "frames/drawn.rs"]
 mod drawn;
 
-/// How many messages each test sends: two seconds of them without optimisation.
+/// The number of messages that each test sends: two seconds of them without optimisation.
 const MESSAGES: usize = 80_000;
 
-/// How often one valid frame is spoilt before the next is drawn.
+/// The number of times that one valid frame is spoilt before the next is drawn.
 const PER_FRAME: usize = 16;
 
 #[test]
@@ -157,7 +157,7 @@ fn spoil(message: &mut Vec<u8>, codec: Codec, rng: &mut StdRng) {
     }
 }
 
-/// What random bytes would hardly ever hit upon.
+/// The pieces of JSON that random bytes would hardly ever hit upon.
 const JSON_PIECES: &[&[u8]] = &[
     b"1e999",
     b"-0.0",

@@ -1,4 +1,4 @@
-//! What holds for every frame, position and room name, not only for those that somebody thought of.
+//! The properties of every frame, position and room name, not only of those that somebody thought of.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

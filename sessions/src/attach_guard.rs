@@ -1,4 +1,4 @@
-//! What happens to an attach that was given up halfway: its write may have been done, and then the
+//! The guard of an attach that was given up halfway: its write may have been done, and then the
 //! record names a gateway that holds no socket for it, and that may live for weeks.
 
 use std::{sync::Arc, time::Duration};
@@ -53,7 +53,7 @@ impl<'a> AttachGuard<'a> {
         self.written = true;
     }
 
-    /// What is known of it now: a refusal says that it has not happened, a lost answer says nothing.
+    /// Notes what is known of it now: a refusal says that it has not happened, a lost answer says nothing.
     pub(crate) fn heard<T>(&mut self, outcome: &Result<T, SessionError>) {
         if outcome
             .as_ref()

@@ -15,7 +15,7 @@ use crate::{Presence, SessionError, Sessions, telemetry};
 /// The number of records that are listed in one step.
 const PAGE: usize = 256;
 
-/// The pause behind each.
+/// The pause after each.
 const PAGE_PAUSE: Duration = Duration::from_millis(20);
 
 /// The number of records without a socket that are looked into in one pass. Those beyond wait for the next.

@@ -20,7 +20,7 @@ use crate::{
 /// When to try again to tell a room whose topic did not take it, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
-/// What was found of sessions that an index had named.
+/// The findings about sessions that an index had named.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     /// Those whose records this version cannot read, with why.

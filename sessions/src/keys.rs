@@ -19,12 +19,12 @@ impl Key {
         Key(BASE64.encode(bytes))
     }
 
-    /// What the store keeps of it.
+    /// Returns the hash that the store keeps of it.
     pub(crate) fn hash(&self) -> KeyHash {
         KeyHash::of(&self.0)
     }
 
-    /// What the client gets.
+    /// Returns the text that the client gets.
     pub(crate) fn into_text(self) -> String {
         self.0
     }

@@ -41,7 +41,7 @@ pub(crate) struct Session {
     /// The number of sockets that it has had (S1).
     #[serde(rename = "gen")]
     pub(crate) generation: u64,
-    /// What opens it (S3).
+    /// The keys that open it (S3).
     pub(crate) keys: Keys,
     /// The rooms that it may be in: all that it is in, and those that it is about to join.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -87,17 +87,17 @@ pub(crate) enum Reason {
     Ended,
 }
 
-/// What has to be done about a session that is due: tell its rooms first, then write. In this order, a
+/// The steps for a session that is due: tell its rooms first, then write. In this order, a
 /// crash in between repeats what was told, which rooms ignore; in the other it would never be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Transition {
-    /// What each of its rooms is told.
+    /// The notice to each of its rooms.
     pub(crate) tell: Option<Notice>,
-    /// What becomes of the record then.
+    /// The effect on the record after that.
     pub(crate) then: Effect,
 }
 
-/// What rooms are told of a session.
+/// A notice about a session to its rooms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// It has been without a socket for longer than the grace.
@@ -108,7 +108,7 @@ pub(crate) enum Notice {
     Over(Reason),
 }
 
-/// What becomes of a record.
+/// The effect on a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// It is written.
@@ -259,7 +259,7 @@ impl Session {
         }
     }
 
-    /// What has to be done now.
+    /// Returns the transition that is due now.
     pub(crate) fn due(&self, now_ms: u64, settings: &SessionSettings) -> Transition {
         let mut next = self.clone();
         let is_due = self.due_ms(settings).is_some_and(|due_ms| due_ms <= now_ms);

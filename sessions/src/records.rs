@@ -27,7 +27,7 @@ pub(crate) const MEND_MAX: usize = 64;
 #[derive(Clone)]
 pub(crate) struct Records {
     pub(crate) store: SharedStore,
-    /// What this process was given.
+    /// The settings that this process was given.
     given: SessionSettings,
     terms: Counting,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Loaded {
     pub(crate) session: Session,
 }
 
-/// What all rooms of a session are to be told.
+/// The notice that all rooms of a session are to be told.
 #[derive(Debug)]
 pub(crate) struct RoomNotice<'a> {
     pub(crate) sid: Sid,

@@ -1,4 +1,4 @@
-//! What sessions count, through the `metrics` facade.
+//! The metrics of sessions, through the `metrics` facade.
 
 use metrics::counter;
 use outlast_store::telemetry::Metric;
@@ -15,7 +15,7 @@ pub(crate) const GATEWAYS_DEAD: &str = "outlast_sessions_gateways_declared_dead_
 pub(crate) const FOUND: &str = "outlast_sessions_audit_found_total";
 pub(crate) const UNREADABLE: &str = "outlast_sessions_unreadable_total";
 
-/// What sessions count.
+/// The metrics of sessions.
 pub const METRICS: &[Metric] = &[
     Metric::gauge(
         DETACHED,

@@ -1,4 +1,4 @@
-//! What both fuzz targets demand of a message: that the decoders answer, and that whatever they take
+//! The demands of both fuzz targets on a message: that the decoders answer, and that whatever they take
 //! comes through either codec unchanged.
 
 use outlast_protocol::Codec;

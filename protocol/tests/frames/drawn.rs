@@ -50,7 +50,7 @@ pub(crate) fn server_frame() -> impl Strategy<Value = ServerFrame> {
     prop_oneof![session(), in_room(), between_sockets()]
 }
 
-/// What comes once a socket is attached, and of joining.
+/// The frames that come once a socket is attached, and of joining.
 fn session() -> impl Strategy<Value = ServerFrame> {
     let catch_up = select(vec![CatchUp::Replay, CatchUp::Snapshot, CatchUp::Gone]);
     prop_oneof![
@@ -133,7 +133,7 @@ fn in_room() -> impl Strategy<Value = ServerFrame> {
     ]
 }
 
-/// What is told of the connection itself.
+/// The frames about the connection itself.
 fn between_sockets() -> impl Strategy<Value = ServerFrame> {
     let retry = || option::of(number());
     prop_oneof![

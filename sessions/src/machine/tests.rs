@@ -83,7 +83,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What becomes of a session to which all this happens.
+/// Returns the world after all this has happened to a session.
 fn world(events: Vec<Event>) -> World {
     let mut world = World::new();
     for event in events {

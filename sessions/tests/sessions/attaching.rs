@@ -210,7 +210,7 @@ async fn s4_unknown_and_wrong_take_the_same_time() {
     panic!("{apart:#?}");
 }
 
-/// How the times tell them apart, if they do.
+/// Returns how the times tell them apart, if they do.
 async fn told_apart() -> Option<String> {
     let world = World::new(quick());
     let gateway = "gateway1".into();

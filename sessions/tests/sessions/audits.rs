@@ -1,4 +1,4 @@
-//! What one side has lost, and another still has (S9, S11), over both stores.
+//! The mending of what one side has lost, and another still has (S9, S11), over both stores.
 
 use std::time::Duration;
 

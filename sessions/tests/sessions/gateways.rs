@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::world::{Gateway, Lateness, World, quick, room};
 
-/// How long a gateway may be silent.
+/// The longest time that a gateway may be silent.
 const SILENCE: Duration = Duration::from_millis(1_500);
 
 fn patient() -> SessionSettings {

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::world::{Gateway, World, a_while, quick, room, user};
 
 impl World {
-    /// Who holds each shard's lease.
+    /// Returns the holder of each shard's lease.
     async fn holders(&self) -> Vec<Option<NodeId>> {
         let names: Vec<_> = self
             .store
@@ -25,7 +25,7 @@ impl World {
         survey.into_iter().map(|lease| lease.owner).collect()
     }
 
-    /// How many shards each keeper holds, once all are held.
+    /// Returns the number of shards that each keeper holds, once all are held.
     async fn spread(&self) -> Option<Vec<usize>> {
         let holders: Option<Vec<_>> = self.holders().await.into_iter().collect();
         let mut holders = holders?;

@@ -1,4 +1,4 @@
-//! What only a store in another process can do: lose answers, and be away.
+//! The faults of a store in another process: it loses answers, and is away.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -23,10 +23,10 @@ async fn s6_s7_keepers_may_be_killed_at_any_moment_on_redis() {
     keepers_may_be_killed_at_any_moment(World::on(store, settings)).await;
 }
 
-/// How long a command may take: long enough for a busy machine.
+/// The longest time that a command may take: long enough for a busy machine.
 const COMMAND: Duration = Duration::from_millis(1_000);
 
-/// How long the store stalls.
+/// The time for which the store stalls.
 const STALL: Duration = Duration::from_millis(1_200);
 
 #[tokio::test(flavor = "multi_thread")]

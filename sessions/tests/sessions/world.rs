@@ -182,7 +182,7 @@ impl World {
             .await
     }
 
-    /// What a room was told, with when, by the store's clock.
+    /// Returns the inputs that a room was told, with when, by the store's clock.
     pub(crate) async fn told(&self, room: &RoomName) -> Vec<(u64, Input)> {
         let partition = self.store.layout().partition(room);
         let start = TopicId::default();
@@ -195,7 +195,7 @@ impl World {
         inputs.filter(|(_, input)| input.room == *room).collect()
     }
 
-    /// What a room makes of what it was told of a session.
+    /// Returns a session's seat in a room, by what the room was told.
     pub(crate) async fn seat(&self, room: &RoomName, sid: Sid) -> Seat {
         let mut seat = Seat::default();
         for (_, input) in self.told(room).await {
@@ -226,13 +226,13 @@ impl World {
     }
 }
 
-/// What a room knows of a session: as much of a worker as matters here.
+/// A session's seat in a room: as much of a worker as matters here.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Seat {
     pub(crate) generation: u64,
     pub(crate) away: bool,
     pub(crate) over: Option<String>,
-    /// How often it went away and came back.
+    /// The number of times that it went away and came back.
     pub(crate) turns: u32,
 }
 
@@ -291,7 +291,7 @@ impl Keeper {
     }
 }
 
-/// How much later than it should everything in this process happens, since the machine has other things to do.
+/// The delay of everything in this process, since the machine has other things to do.
 pub(crate) struct Lateness {
     late_ms: Arc<AtomicU64>,
     looks: JoinHandle<()>,
@@ -312,8 +312,8 @@ impl Lateness {
         Lateness { late_ms, looks }
     }
 
-    /// What takes so long on an idle machine may take this long here: what has to be done in between takes a
-    /// few steps, each of which may have been late.
+    /// Returns the time that may pass here for what takes so long on an idle machine: what has to be done in
+    /// between takes a few steps, each of which may have been late.
     pub(crate) fn stretch(&self, ms: u64) -> u64 {
         ms + 10 * self.late_ms.load(Ordering::Relaxed)
     }

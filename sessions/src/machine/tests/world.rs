@@ -40,7 +40,7 @@ pub(super) fn key(number: usize) -> KeyHash {
     KeyHash::of(&number.to_string())
 }
 
-/// What a room makes of what it is told: as a worker does.
+/// A session's seat, by what its room is told: as a worker keeps it.
 #[derive(Debug, Default)]
 pub(super) struct Seat {
     generation: u64,
@@ -76,7 +76,7 @@ impl Seat {
     }
 }
 
-/// What a keeper that was held up has yet to tell.
+/// The notices that a keeper that was held up has yet to tell.
 #[derive(Debug)]
 struct Late {
     until_ms: u64,
@@ -278,7 +278,7 @@ impl World {
         }
     }
 
-    /// What was late arrives, behind everything else, unless it is too late.
+    /// Delivers what was late, after everything else, unless it is too late.
     fn deliver(&mut self) {
         for late in self
             .late
