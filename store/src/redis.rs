@@ -1,10 +1,10 @@
 //! The store of a fleet: Redis 7 or newer, shared by any number of processes.
 //!
-//! What has to be atomic is a script, in a file of its own in `lua`; the rest is plain commands. Scripts check everything before they write anything (of each record or append, where they
-//! carry several), for Redis does not roll back, and write last what a repetition goes by. They start with
-//! `#!lua`, so that at the memory limit they are refused before they begin. Those that keep leases, members
-//! and sessions alive say `allow-oom` (W7). Time is Redis's clock plus an offset, by which it goes on where that
-//! clock jumps (`clock.rs`).
+//! What has to be atomic is a script, in a file of its own in `lua`; the rest is plain commands. Scripts check
+//! everything before they write anything (of each record or append, where they carry several), for Redis does not
+//! roll back, and write last what a repetition goes by. They start with `#!lua`, so that at the memory limit they
+//! are refused before they begin. Those that keep leases, members and sessions alive say `allow-oom` (W7). Time is
+//! Redis's clock plus an offset, by which it goes on where that clock jumps (`clock.rs`).
 //!
 //! `ops` has the operations, `net` the connections, `pubsub` the announcements.
 //!
