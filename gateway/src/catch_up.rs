@@ -12,7 +12,7 @@ use outlast_store::Reply;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use self::room::ResumedRoom;
+use self::resumed_room::ResumedRoom;
 use crate::{
     attach::busy,
     bye::Bye,
@@ -24,7 +24,7 @@ use crate::{
 };
 
 mod reach;
-mod room;
+mod resumed_room;
 
 /// Time for the rooms to answer. One that takes longer, also because its worker has just died (W4), does not
 /// keep the client from the others: it shows itself when it answers (R6).

@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 mod core;
+mod encoded;
 mod feed;
-mod item;
 mod segment;
 mod session_registry;
 mod wake;
@@ -28,7 +28,7 @@ pub(crate) use self::core::{Core, LogRead};
 use self::feed::{Feed, Source};
 pub(crate) use self::{
     core::{Cursor, Pulled},
-    item::Item,
+    encoded::Item,
     session_registry::{Registration, SessionRegistry},
     wake::{Command, Wake},
 };

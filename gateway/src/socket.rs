@@ -16,7 +16,7 @@ mod inbound;
 mod job;
 mod maintenance;
 mod patience;
-mod pending;
+mod pending_actions;
 pub(crate) mod room;
 mod rooms;
 

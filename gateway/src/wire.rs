@@ -2,7 +2,7 @@
 //!
 //! Tungstenite reads: it unmasks, joins fragments, checks UTF-8 and lengths, and answers pings and
 //! closes. What the gateway sends goes past it: frames are encoded once for all their receivers
-//! ([`crate::frame`]), and written from there with as few system calls as the socket allows, so that a
+//! (`hub/encoded.rs`), and written from there with as few system calls as the socket allows, so that a
 //! socket has no write buffer of its own.
 
 use std::{

@@ -19,7 +19,7 @@ const LATE_WRITE: Duration = Duration::from_secs(1);
 /// An attach under way. Dropped before it is settled, because the store does not answer or because
 /// nobody waits for it any longer, it is taken back in the background.
 pub(crate) struct AttachGuard<'a> {
-    shelf: &'a Records,
+    records: &'a Records,
     bound: &'a Bound,
     sid: Sid,
     key: KeyHash,
@@ -38,9 +38,9 @@ impl Default for Bound {
 
 impl<'a> AttachGuard<'a> {
     /// An attach that is to hand out `key`, of which nothing has been written yet.
-    pub(crate) fn new(shelf: &'a Records, bound: &'a Bound, sid: Sid, key: KeyHash) -> Self {
+    pub(crate) fn new(records: &'a Records, bound: &'a Bound, sid: Sid, key: KeyHash) -> Self {
         AttachGuard {
-            shelf,
+            records,
             bound,
             sid,
             key,
@@ -74,7 +74,7 @@ impl Drop for AttachGuard<'_> {
         if !self.written {
             return;
         }
-        let (shelf, sid, key) = (self.shelf.clone(), self.sid, self.key);
+        let (records, sid, key) = (self.records.clone(), self.sid, self.key);
         let Ok(permit) = Arc::clone(&self.bound.0).try_acquire_owned() else {
             tracing::warn!(%sid, "too many attaches to undo; leaving this one to the audit");
             return;
@@ -89,7 +89,7 @@ impl Drop for AttachGuard<'_> {
                 session.abandon(&key, now_ms);
                 Ok(())
             };
-            let taken_back = retry(|| shelf.change(sid, abandon)).await.map(drop);
+            let taken_back = retry(|| records.change(sid, abandon)).await.map(drop);
             tracing::debug!(%sid, ?taken_back, "attach was abandoned; undoing it");
             drop(permit);
         });

@@ -47,7 +47,7 @@ impl Audit {
 
     /// The time between two passes.
     pub fn every(&self) -> Duration {
-        Duration::from_millis(self.sessions.shelf.settings().audit_ms)
+        Duration::from_millis(self.sessions.records.settings().audit_ms)
     }
 
     /// Goes through all records that name this gateway. One that did so in the last pass already, with the same
@@ -76,7 +76,7 @@ impl Audit {
     ) -> Result<(), SessionError> {
         let mut unlisted: HashSet<_> = here.into_iter().collect();
         let mut suspects = HashMap::new();
-        for shard in self.sessions.shelf.store.layout().all_shards() {
+        for shard in self.sessions.records.store.layout().all_shards() {
             let mut after = None;
             loop {
                 let page = self.page(shard, after).await?;
@@ -100,7 +100,7 @@ impl Audit {
     }
 
     async fn page(&self, shard: ShardId, after: Option<Sid>) -> Result<Vec<Sid>, StoreError> {
-        let store = &self.sessions.shelf.store;
+        let store = &self.sessions.records.store;
         store.owned_after(shard, &self.gateway, after, PAGE).await
     }
 
@@ -119,7 +119,7 @@ impl Audit {
                     owner,
                     ..RecordIndexes::nowhere(sid)
                 };
-                self.sessions.shelf.mend(shard, &[seen]).await?;
+                self.sessions.records.mend(shard, &[seen]).await?;
                 return Ok(None);
             }
             // Its keeper raises the alarm.
@@ -151,17 +151,17 @@ impl Audit {
 
     /// Puts sessions that have sockets here back where those that go through the indexes find them.
     async fn list(&self, sids: HashSet<Sid>) -> Result<(), StoreError> {
-        let shelf = &self.sessions.shelf;
+        let records = &self.sessions.records;
         let mut of_shards = HashMap::<ShardId, Vec<RecordIndexes>>::new();
         for sid in sids {
-            let shard = shelf.store.layout().shard(&sid);
+            let shard = records.store.layout().shard(&sid);
             of_shards
                 .entry(shard)
                 .or_default()
                 .push(RecordIndexes::nowhere(sid));
         }
         for (shard, seen) in of_shards {
-            shelf.mend(shard, &seen).await?;
+            records.mend(shard, &seen).await?;
         }
         Ok(())
     }

@@ -33,9 +33,9 @@ pub(crate) struct Findings {
 ///
 /// # Errors
 /// When the store does not answer; what was left undone is still due.
-pub(crate) async fn settle_due(shelf: &Records, sids: Vec<Sid>) -> Result<Findings, StoreError> {
-    let (found, unreadable) = shelf.read_all(&sids).await?;
-    let settings = shelf.settings();
+pub(crate) async fn settle_due(records: &Records, sids: Vec<Sid>) -> Result<Findings, StoreError> {
+    let (found, unreadable) = records.read_all(&sids).await?;
+    let settings = records.settings();
     let is_due = |loaded: &Loaded| {
         let due_ms = loaded.session.due_ms(&settings);
         due_ms.is_some_and(|due_ms| due_ms <= loaded.now_ms)
@@ -54,14 +54,14 @@ pub(crate) async fn settle_due(shelf: &Records, sids: Vec<Sid>) -> Result<Findin
             decided_ms: loaded.now_ms,
         })
     });
-    let refused = shelf.tell(news).await;
+    let refused = records.tell(news).await;
     let told = |loaded: &Loaded| {
         let mut rooms = loaded.session.rooms.iter();
-        rooms.all(|room| !refused.contains(&shelf.store.layout().partition(room)))
+        rooms.all(|room| !refused.contains(&records.store.layout().partition(room)))
     };
     all(steps
         .iter()
-        .map(|(loaded, step)| write(shelf, loaded, step, told(loaded))))
+        .map(|(loaded, step)| write(records, loaded, step, told(loaded))))
     .await?;
     Ok(Findings { unreadable, astray })
 }
@@ -71,12 +71,12 @@ pub(crate) async fn settle_due(shelf: &Records, sids: Vec<Sid>) -> Result<Findin
 /// # Errors
 /// When the store does not answer; what was not detached is still the gateway's.
 pub(crate) async fn lose(
-    shelf: &Records,
+    records: &Records,
     sids: Vec<Sid>,
     dead: &NodeId,
     since_ms: u64,
 ) -> Result<Findings, StoreError> {
-    let (found, unreadable) = shelf.read_all(&sids).await?;
+    let (found, unreadable) = records.read_all(&sids).await?;
     let is_held = |loaded: &Loaded| loaded.session.gateway() == Some(dead);
     let astray = astray(&sids, &found, &unreadable, is_held);
     all(found.iter().map(async |loaded| {
@@ -84,7 +84,7 @@ pub(crate) async fn lose(
         session.lose(dead, since_ms);
         if session != loaded.session {
             tracing::debug!(sid = %loaded.sid, gateway = %dead, "detaching a session of a dead gateway");
-            shelf.write(loaded.sid, loaded.version, &session).await?;
+            records.write(loaded.sid, loaded.version, &session).await?;
         }
         Ok(())
     }))
@@ -108,17 +108,17 @@ fn astray(
 
 /// Writes what follows once the rooms have been told.
 async fn write(
-    shelf: &Records,
+    records: &Records,
     old: &Loaded,
     step: &Transition,
     told: bool,
 ) -> Result<(), StoreError> {
     let written = match &step.then {
         _ if step.tell.is_some() && !told => {
-            return shelf.postpone(old, RETRY_MS).await.map(drop);
+            return records.postpone(old, RETRY_MS).await.map(drop);
         }
-        Effect::Write(session) => shelf.write(old.sid, old.version, session).await?,
-        Effect::Delete => shelf.delete(old).await?,
+        Effect::Write(session) => records.write(old.sid, old.version, session).await?,
+        Effect::Delete => records.delete(old).await?,
     };
     match (step.tell, written) {
         (Some(Notice::Detached), WriteOutcome::Done { .. }) => {

@@ -68,7 +68,7 @@ enum Work {
 }
 
 struct Keeper {
-    shelf: Records,
+    records: Records,
     shards: Shards,
     deaths: DeadGateways,
     unreadable: Unreadable,
@@ -82,23 +82,23 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(shelf: Records) -> Self {
+    fn new(records: Records) -> Self {
         Keeper {
-            shards: Shards::new(&shelf, NodeId::random()),
+            shards: Shards::new(&records, NodeId::random()),
             deaths: DeadGateways::default(),
             unreadable: Unreadable::default(),
             queue: VecDeque::new(),
             counted: None,
             sweep: Sweep::default(),
             decreed: false,
-            shelf,
+            records,
         }
     }
 
     /// Sees to its leases, and works on the shards that it holds for a while.
     async fn round(&mut self, shutdown: &CancellationToken) -> Result<Work, StoreError> {
         if !self.decreed {
-            self.shelf.decree().await?;
+            self.records.decree().await?;
             self.decreed = true;
         }
         let (now_ms, members) = match self.look_around().await {
@@ -112,12 +112,12 @@ impl Keeper {
         self.shards.share(now_ms, &members).await?;
 
         let work = self.work(shutdown).await?;
-        self.deaths.strike(&self.shelf, now_ms, &members).await?;
+        self.deaths.strike(&self.records, now_ms, &members).await?;
         if let Err(error) = self.count().await {
             tracing::debug!(%error, "counting detached sessions failed");
         }
         let held = self.shards.held();
-        if let Err(error) = self.sweep.turn(&self.shelf, &held).await {
+        if let Err(error) = self.sweep.turn(&self.records, &held).await {
             tracing::debug!(%error, "auditing session indexes failed; retrying later");
         }
         Ok(work)
@@ -129,10 +129,10 @@ impl Keeper {
         if self.counted.is_some_and(|at| at.elapsed() < COUNT_EVERY) {
             return Ok(());
         }
-        self.shelf.uphold().await?;
+        self.records.uphold().await?;
         let mut detached = 0;
         for shard in self.shards.held() {
-            detached += self.shelf.store.waiting(shard).await?;
+            detached += self.records.store.waiting(shard).await?;
         }
         metrics::gauge!(telemetry::DETACHED).set(detached as f64);
         self.counted = Some(Instant::now());
@@ -142,7 +142,7 @@ impl Keeper {
     /// Says that it is alive, and sees who else is.
     async fn look_around(&mut self) -> Result<(u64, Vec<Node>), StoreError> {
         self.shards.beat().await?;
-        self.shelf.store.nodes().await
+        self.records.store.nodes().await
     }
 
     /// Works on its shards in turns of a page, for as long as it may; the next time it goes on where it
@@ -169,19 +169,21 @@ impl Keeper {
     async fn work_on(&mut self, shard: ShardId) -> Result<Work, StoreError> {
         let lost = self
             .deaths
-            .detach(&self.shelf, shard, &mut self.unreadable)
+            .detach(&self.records, shard, &mut self.unreadable)
             .await?;
         let most = PAGE + self.unreadable.len();
-        let due = self.shelf.store.due(shard, most).await?;
+        let due = self.records.store.due(shard, most).await?;
         let left = lost == Work::Left || due.len() == most;
         let due = self.unreadable.without(due);
-        let found = settle_due(&self.shelf, due).await?;
+        let found = settle_due(&self.records, due).await?;
         self.unreadable.add(found.unreadable);
         let astray = found.astray.into_iter().map(|sid| RecordIndexes {
             due: true,
             ..RecordIndexes::nowhere(sid)
         });
-        self.shelf.mend(shard, &astray.collect::<Vec<_>>()).await?;
+        self.records
+            .mend(shard, &astray.collect::<Vec<_>>())
+            .await?;
         Ok(if left { Work::Left } else { Work::Done })
     }
 }

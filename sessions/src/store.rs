@@ -23,7 +23,7 @@ use crate::{
 /// over changes nothing and says [`SessionError::Superseded`] (S5).
 #[derive(Clone)]
 pub struct Sessions {
-    pub(crate) shelf: Records,
+    pub(crate) records: Records,
     bound: Bound,
     nudges: Arc<Semaphore>,
 }
@@ -36,7 +36,7 @@ impl Sessions {
     pub fn new(store: SharedStore, settings: SessionSettings) -> Self {
         telemetry::describe();
         Sessions {
-            shelf: Records::new(store, settings),
+            records: Records::new(store, settings),
             bound: Bound::default(),
             nudges: Arc::new(Semaphore::new(NUDGES_MAX)),
         }
@@ -44,12 +44,12 @@ impl Sessions {
 
     /// Returns the time that a session may be without a socket before anybody is told (S7).
     pub fn grace(&self) -> Duration {
-        Duration::from_millis(self.shelf.settings().grace_ms)
+        Duration::from_millis(self.records.settings().grace_ms)
     }
 
     /// Returns the time for which a session outlives its socket (S2).
     pub fn ttl(&self) -> Duration {
-        Duration::from_millis(self.shelf.settings().ttl_ms)
+        Duration::from_millis(self.records.settings().ttl_ms)
     }
 
     /// Goes by the ttl and the grace that count in the store; where none do yet, these do from now on (L10).
@@ -57,7 +57,7 @@ impl Sessions {
     /// # Errors
     /// When the store does not answer; then those that counted before still do, here.
     pub async fn agree(&self) -> Result<(), StoreError> {
-        self.shelf.agree().await
+        self.records.agree().await
     }
 
     /// Makes the ttl and the grace that this process was given count in the store: for who keeps sessions
@@ -66,7 +66,7 @@ impl Sessions {
     /// # Errors
     /// When the store does not answer.
     pub async fn decree(&self) -> Result<(), StoreError> {
-        self.shelf.decree().await
+        self.records.decree().await
     }
 
     /// Makes a session, attached to this gateway (S1). Its record is complete when this returns (S2).
@@ -80,14 +80,14 @@ impl Sessions {
     ) -> Result<Attachment, SessionError> {
         let key = Key::draw();
         let sid = self
-            .shelf
+            .records
             .store
             .layout()
             .place(Sid::now_v7(), &identity.user);
         let session = Session::open(identity, key.hash(), gateway);
-        let mut attach = AttachGuard::new(&self.shelf, &self.bound, sid, key.hash());
+        let mut attach = AttachGuard::new(&self.records, &self.bound, sid, key.hash());
         attach.writing();
-        let created = self.shelf.create(sid, &session).await;
+        let created = self.records.create(sid, &session).await;
         attach.heard(&created);
         created?;
         attach.settled();
@@ -115,11 +115,11 @@ impl Sessions {
         let next_hash = next.hash();
         // What is no sid is looked up like one, so that it takes as long (S4).
         let sid = Sid::try_parse(sid).unwrap_or_else(|_| Sid::now_v7());
-        let mut attach = AttachGuard::new(&self.shelf, &self.bound, sid, next_hash);
+        let mut attach = AttachGuard::new(&self.records, &self.bound, sid, next_hash);
         let mut found = None;
         let mut older = None;
         let attached = self
-            .shelf
+            .records
             .change(sid, |session, _| {
                 if *session.keys.newest() == next_hash {
                     return Ok(()); // It had happened; only the answer was lost.
@@ -160,7 +160,7 @@ impl Sessions {
         generation: u64,
         room: &RoomName,
     ) -> Result<(), SessionError> {
-        self.shelf
+        self.records
             .change(sid, |session, _| session.add_room(generation, room))
             .await
             .map(drop)
@@ -176,7 +176,7 @@ impl Sessions {
         generation: u64,
         room: &RoomName,
     ) -> Result<(), SessionError> {
-        self.shelf
+        self.records
             .change(sid, |session, _| session.remove_room(generation, room))
             .await
             .map(drop)
@@ -193,7 +193,7 @@ impl Sessions {
         generation: u64,
         identity: Identity,
     ) -> Result<(), SessionError> {
-        self.shelf
+        self.records
             .change(sid, |session, _| {
                 session.renew(generation, identity.clone())
             })
@@ -213,13 +213,13 @@ impl Sessions {
         generation: u64,
         ago: Duration,
     ) -> Result<(), SessionError> {
-        let shelf = self.shelf.clone();
+        let records = self.records.clone();
         let ago_ms = ago.as_millis() as u64;
         let detached = tokio::spawn(async move {
             let detach = |session: &mut Session, now_ms: u64| {
                 session.detach(generation, now_ms.saturating_sub(ago_ms))
             };
-            retry(|| shelf.change(sid, detach)).await
+            retry(|| records.change(sid, detach)).await
         });
         let stopping = || StoreError::Unavailable("this process is stopping".into());
         detached.await.map_err(|_| stopping())??;
@@ -237,7 +237,7 @@ impl Sessions {
         let mut holder = None;
         let mut writing = false;
         let ended = self
-            .shelf
+            .records
             .change(sid, |session, _| {
                 let gateway = session.gateway().cloned();
                 session.end(generation)?;
@@ -251,7 +251,7 @@ impl Sessions {
             ended => drop(ended?),
         }
         tracing::debug!(%sid, "session ended");
-        if let Err(error) = settle_due(&self.shelf, vec![sid]).await {
+        if let Err(error) = settle_due(&self.records, vec![sid]).await {
             tracing::debug!(%sid, %error, "ending a session is left to the sessions role");
         }
         if let (None, Some(holder)) = (generation, holder) {
@@ -276,7 +276,7 @@ impl Sessions {
     ) -> Result<(), SessionError> {
         let (mut told, mut decided_ms) = (false, 0);
         let session = self
-            .shelf
+            .records
             .change(sid, |session, now_ms| {
                 told |= session.reclaim(generation, gateway, now_ms)?;
                 decided_ms = now_ms;
@@ -291,7 +291,7 @@ impl Sessions {
                 decided_ms,
             };
             // Rooms that do not take it are told by a keeper, a little later.
-            self.shelf.tell([news]).await;
+            self.records.tell([news]).await;
         }
         Ok(())
     }
@@ -301,7 +301,7 @@ impl Sessions {
     /// # Errors
     /// [`SessionError::Gone`] for one that is unknown or over; [`SessionError::Store`].
     pub async fn find(&self, sid: Sid) -> Result<SessionInfo, SessionError> {
-        let loaded = self.shelf.read(sid).await?.ok_or(SessionError::Gone)?;
+        let loaded = self.records.read(sid).await?.ok_or(SessionError::Gone)?;
         let session = loaded.session;
         let presence = match session.life {
             Phase::Attached { gateway, .. } => Presence::Attached { gateway },
@@ -321,9 +321,9 @@ impl Sessions {
     /// # Errors
     /// [`SessionError::Store`].
     pub async fn of_user(&self, user: &str) -> Result<Vec<Sid>, SessionError> {
-        let store = &self.shelf.store;
+        let store = &self.records.store;
         let shard = store.layout().shard_of_user(user);
-        let max = self.shelf.settings().per_user_max;
+        let max = self.records.settings().per_user_max;
         Ok(store.grouped(shard, user, max).await?)
     }
 
@@ -332,7 +332,7 @@ impl Sessions {
         let Ok(permit) = self.nudges.clone().try_acquire_owned() else {
             return tracing::debug!(%to, ?nudge, "too many nudges in flight; nudge dropped");
         };
-        let store = self.shelf.store.clone();
+        let store = self.records.store.clone();
         tokio::spawn(async move {
             if let Err(error) = store.nudge(Some(&to), &nudge).await {
                 tracing::debug!(%to, ?nudge, %error, "delivering a nudge failed");

@@ -5,13 +5,13 @@
 
 mod actions;
 mod commit;
-mod dedup;
 mod draft;
 mod load;
 mod log;
 mod parked;
 mod posts;
 mod presence;
+mod repeats;
 mod room_meta;
 mod run;
 mod seats;

@@ -17,9 +17,9 @@
 mod hand_over;
 mod poison;
 mod quarantine;
-mod stops;
 mod tasks;
 mod timers;
+mod unloadable;
 mod walk;
 mod work;
 
@@ -41,8 +41,8 @@ pub(crate) use self::{
 
 use self::{
     poison::Verdict,
-    stops::Stops,
     timers::Timers,
+    unloadable::Stops,
     walk::Walk,
     work::{Task, Work},
 };

@@ -1,3 +1,5 @@
+//! Store operations that are tried again until the store has an answer, with pauses and one log line for an outage.
+
 use std::{
     future::Future,
     sync::{

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use outlast_store::{PartitionId, Request, StoreError};
 use tokio::time::{Instant, timeout_at};
 
-use super::room::{ResumedRoom, Seat};
+use super::resumed_room::{ResumedRoom, Seat};
 use crate::{
     gateway::{AttachId, Shared},
     socket::Socket,

@@ -14,7 +14,7 @@ use outlast_protocol::{Payload, Pos, SnapshotReason};
 use outlast_store::{Entry, LogSlice};
 
 use super::{
-    item::Signal,
+    encoded::Signal,
     segment::Segment,
     window::{Lookup, Offered, Window},
 };

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     core::{Absorbed, Core, Cursor, LogRead, Pulled, REFRESH_MAX, Wakes},
-    item::Item,
+    encoded::Item,
     segment::Segment,
     wake::Wake,
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use outlast_protocol::Pos;
 use outlast_store::LogSlice;
 
-use super::item::Item;
+use super::encoded::Item;
 
 /// Positions in one segment: all readers in the same segment share one read.
 pub(crate) const COVERS: u64 = 64;

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use outlast_protocol::Pos;
 use outlast_store::Entry;
 
-use super::item::Item;
+use super::encoded::Item;
 
 /// A contiguous stretch at the end of a log, as far as is known.
 #[derive(Debug)]

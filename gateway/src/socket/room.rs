@@ -14,7 +14,7 @@ mod shortcut;
 
 pub(crate) use self::{deliver::Turn, maintenance::Word, shortcut::Settled};
 use self::{held::Held, shortcut::Shortcut};
-use super::{patience::Patience, pending::PendingActions};
+use super::{patience::Patience, pending_actions::PendingActions};
 use crate::{
     hub::{Cursor, LogReader, Subscription},
     sequencer::Sequencer,

@@ -1,3 +1,5 @@
+//! What one client was sent, judged beside the ledger: lost, doubled, out of order, or differing.
+
 use std::{collections::HashMap, sync::Arc};
 
 use outlast_protocol::{CatchUp, Member, Pos, RoomName, ServerFrame, SnapshotReason};

@@ -38,13 +38,13 @@ impl DeadGateways {
     /// Detaches a page of what each dead gateway holds of a shard.
     pub(super) async fn detach(
         &mut self,
-        shelf: &Records,
+        records: &Records,
         shard: ShardId,
         unreadable: &mut Unreadable,
     ) -> Result<Work, StoreError> {
         let mut work = Work::Done;
-        let alone_ms = left_alone_ms(&shelf.settings());
-        for gateway in shelf.store.owners(shard).await? {
+        let alone_ms = left_alone_ms(&records.settings());
+        for gateway in records.store.owners(shard).await? {
             let Some(since_ms) = self.silence.dead_since(&gateway) else {
                 continue;
             };
@@ -56,7 +56,7 @@ impl DeadGateways {
                 continue;
             }
             let most = PAGE + unreadable.len();
-            let owned = shelf.store.owned(shard, &gateway, most).await?;
+            let owned = records.store.owned(shard, &gateway, most).await?;
             if owned.len() == most {
                 work = Work::Left;
             }
@@ -67,14 +67,14 @@ impl DeadGateways {
             // Before the first of them, since from then on it has to be struck off, come what may.
             *detached = true;
             let losing = tracing::debug_span!("detach_silent", %gateway, sessions = sids.len());
-            let lost = lose(shelf, sids, &gateway, since_ms).instrument(losing);
+            let lost = lose(records, sids, &gateway, since_ms).instrument(losing);
             let found = lost.await?;
             unreadable.add(found.unreadable);
             let astray = found.astray.into_iter().map(|sid| RecordIndexes {
                 owner: Some(gateway.clone()),
                 ..RecordIndexes::nowhere(sid)
             });
-            shelf.mend(shard, &astray.collect::<Vec<_>>()).await?;
+            records.mend(shard, &astray.collect::<Vec<_>>()).await?;
         }
         Ok(work)
     }
@@ -86,11 +86,11 @@ impl DeadGateways {
     /// gateway that lives finds out by that, and reclaims its sessions.
     pub(super) async fn strike(
         &mut self,
-        shelf: &Records,
+        records: &Records,
         now_ms: u64,
         members: &[Node],
     ) -> Result<(), StoreError> {
-        let store = &shelf.store;
+        let store = &records.store;
         if !self.declared.is_empty() {
             let shards = store.layout().all_shards();
             let owners = future::try_join_all(shards.map(|shard| store.owners(shard))).await?;
@@ -135,7 +135,7 @@ mod tests {
 
     /// A gateway that holds a session, and falls silent.
     struct Scene {
-        shelf: Records,
+        records: Records,
         sessions: Sessions,
         gateway: NodeId,
         opened: Attachment,
@@ -160,7 +160,7 @@ mod tests {
             let opened = sessions.open(identity, &gateway).await.unwrap();
             let (heard_ms, members) = store.nodes().await.unwrap();
             Scene {
-                shelf: Records::new(store, settings),
+                records: Records::new(store, settings),
                 sessions,
                 gateway,
                 opened,
@@ -175,12 +175,12 @@ mod tests {
             for ms in (from_ms..=to_ms).step_by(200) {
                 let now_ms = self.heard_ms + ms;
                 let members = self.deaths.heard(now_ms, &self.members);
-                for shard in self.shelf.store.layout().all_shards() {
+                for shard in self.records.store.layout().all_shards() {
                     let mut unreadable = Unreadable::default();
-                    let detached = self.deaths.detach(&self.shelf, shard, &mut unreadable);
+                    let detached = self.deaths.detach(&self.records, shard, &mut unreadable);
                     assert_eq!(detached.await, Ok(Work::Done));
                 }
-                let struck = self.deaths.strike(&self.shelf, now_ms, &members);
+                let struck = self.deaths.strike(&self.records, now_ms, &members);
                 struck.await.unwrap();
             }
         }
@@ -191,7 +191,7 @@ mod tests {
         }
 
         async fn is_member(&self) -> bool {
-            let (_, members) = self.shelf.store.nodes().await.unwrap();
+            let (_, members) = self.records.store.nodes().await.unwrap();
             members.iter().any(|member| member.id == self.gateway)
         }
     }

@@ -22,10 +22,10 @@ pub(super) struct Shards {
 }
 
 impl Shards {
-    pub(super) fn new(shelf: &Records, me: NodeId) -> Self {
+    pub(super) fn new(records: &Records, me: NodeId) -> Self {
         Shards {
-            store: shelf.store.clone(),
-            lease: Duration::from_millis(shelf.settings().lease_ms),
+            store: records.store.clone(),
+            lease: Duration::from_millis(records.settings().lease_ms),
             balance: Balance::new(me.clone()),
             me,
             held: BTreeMap::new(),

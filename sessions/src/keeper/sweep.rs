@@ -30,11 +30,11 @@ impl Sweep {
     /// Looks at the next few places of each shard that is held, if it is time to.
     pub(super) async fn turn(
         &mut self,
-        shelf: &Records,
+        records: &Records,
         held: &[ShardId],
     ) -> Result<(), StoreError> {
         self.shards.retain(|shard, _| held.contains(shard));
-        let every = Duration::from_millis(shelf.settings().audit_ms);
+        let every = Duration::from_millis(records.settings().audit_ms);
         for shard in held {
             let walk = self.shards.entry(*shard).or_insert_with(Walk::begin);
             if walk.done && walk.began.elapsed() < every {
@@ -43,7 +43,7 @@ impl Sweep {
             if walk.done {
                 *walk = Walk::begin();
             }
-            let places = shelf
+            let places = records
                 .store
                 .grouped_after(*shard, walk.after.as_ref(), MEND_MAX)
                 .await?;
@@ -53,7 +53,7 @@ impl Sweep {
                 group: Some(group),
                 ..RecordIndexes::nowhere(sid)
             });
-            shelf.mend(*shard, &seen.collect::<Vec<_>>()).await?;
+            records.mend(*shard, &seen.collect::<Vec<_>>()).await?;
             walk.after = last.filter(|_| !walk.done);
         }
         Ok(())

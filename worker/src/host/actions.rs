@@ -1,3 +1,5 @@
+//! Numbered actions: which is the next, which comes again (`repeats.rs`), and which comes too early (A1, A3).
+
 use std::cmp::Ordering;
 
 use outlast_protocol::{Member, Payload};

@@ -13,4 +13,5 @@ mod outside;
 mod poison;
 mod resent;
 mod sessions;
+mod speech;
 mod timers;

@@ -6,7 +6,7 @@ use outlast_protocol::{Pos, SnapshotReason};
 
 use super::{
     super::{
-        item::Item,
+        encoded::Item,
         segment::{self, Segment},
         window::Lookup,
     },

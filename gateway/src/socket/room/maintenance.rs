@@ -7,7 +7,7 @@ use outlast_store::Request;
 use tokio::time::Instant;
 
 use super::{FAILED_SNAPSHOTS_MAX, Lost, Membership, Patience, Room, VIEW_PATIENCE, VIEW_TURN};
-use crate::{hub::LogReader, socket::pending::PATIENCE, telemetry};
+use crate::{hub::LogReader, socket::pending_actions::PATIENCE, telemetry};
 
 /// What a client is told of its own accord, because time has passed.
 #[derive(Debug, PartialEq)]

@@ -1,3 +1,5 @@
+//! Rooms that could not be loaded, and when each is loaded again (W9). Pure.
+
 use std::collections::HashMap;
 
 use outlast_protocol::RoomName;

@@ -1,3 +1,5 @@
+//! Entries and signals as the window holds them: each is encoded once per codec, for all sockets that are sent it.
+
 use std::sync::OnceLock;
 
 use bytes::Bytes;
