@@ -34,9 +34,9 @@ pub struct Client {
     successor: Option<Link>,
     /// A second socket of this attachment has been dialled: then it was we who took over.
     has_tried_successor: bool,
-    /// When a socket was lost before its `resume` was answered, which may still arrive, and the key that it bore (SPEC
-    /// section 9, 4002).
-    stray: Option<(Instant, String)>,
+    /// When a socket was lost before its `resume` was answered, which may still arrive, and the key that it bore: the newest
+    /// of each key last (SPEC section 9, 4002).
+    strays: Vec<(Instant, String)>,
     session: Option<Session>,
     rooms: BTreeMap<RoomName, Room>,
     outputs: VecDeque<Output>,
@@ -96,7 +96,7 @@ impl Client {
             link: Link::Down { retry_at: now },
             successor: None,
             has_tried_successor: false,
-            stray: None,
+            strays: Vec::new(),
             session: None,
             rooms: BTreeMap::new(),
             outputs: VecDeque::new(),

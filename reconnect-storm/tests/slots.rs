@@ -70,30 +70,50 @@ fn d2_a_client_that_gets_nothing_but_slots_tries_elsewhere() {
     assert_eq!(gateways, [0, 0, 0, 1, 1, 1, 0]);
 }
 
+/// Attaches on the next socket, which has the key of this generation.
+fn attach(client: &mut Client, now: &mut Instant, generation: u64) -> SocketId {
+    let (socket, _) = dialled(client, now);
+    client.connected(*now, socket);
+    let t = if generation == 1 {
+        "welcome"
+    } else {
+        "resumed"
+    };
+    let (key, limits) = (
+        format!("key-{generation}"),
+        json!({"frame_bytes": 65_536, "actions_per_s": 50}),
+    );
+    let frame = json!({"t": t, "sid": Sid::nil(), "key": key, "gen": generation, "rooms": {},
+        "ttl_ms": 120_000, "heartbeat_ms": 25_000, "limits": limits});
+    let frame = Codec::Json
+        .decode_server(frame.to_string().as_bytes())
+        .unwrap();
+    client.heard(*now, socket, frame);
+    socket
+}
+
+/// Resumes on the next socket, which is lost before there is an answer; returns the key that it bore.
+fn give_up(client: &mut Client, now: &mut Instant) -> String {
+    let (socket, _) = dialled(client, now);
+    client.connected(*now, socket);
+    let key = std::iter::from_fn(|| client.poll()).find_map(|output| match output {
+        Output::Send {
+            frame: ClientFrame::Resume { key, .. },
+            ..
+        } => Some(key),
+        Output::Send { .. }
+        | Output::Connect { .. }
+        | Output::Disconnect { .. }
+        | Output::Saw(_) => None,
+    });
+    client.lost(*now, socket, None);
+    key.unwrap()
+}
+
 #[test]
 fn s5_a_late_resume_of_its_own_does_not_stop_a_client() {
     let mut now = Instant::now();
     let mut client = client(true, now);
-    let attach = |client: &mut Client, now: &mut Instant, generation: u64| {
-        let (socket, _) = dialled(client, now);
-        client.connected(*now, socket);
-        let t = if generation == 1 {
-            "welcome"
-        } else {
-            "resumed"
-        };
-        let (key, limits) = (
-            format!("key-{generation}"),
-            json!({"frame_bytes": 65_536, "actions_per_s": 50}),
-        );
-        let frame = json!({"t": t, "sid": Sid::nil(), "key": key, "gen": generation, "rooms": {},
-            "ttl_ms": 120_000, "heartbeat_ms": 25_000, "limits": limits});
-        let frame = Codec::Json
-            .decode_server(frame.to_string().as_bytes())
-            .unwrap();
-        client.heard(*now, socket, frame);
-        socket
-    };
     let taken_over = Some(CloseCode::TakenOver.code());
     let first = attach(&mut client, &mut now, 1);
     client.lost(now, first, None);
@@ -121,6 +141,23 @@ fn s5_a_late_resume_of_its_own_does_not_stop_a_client() {
     let third = attach(&mut client, &mut now, 4);
     client.lost(now, third, taken_over);
     assert_eq!(client.wake_at(), None, "this time it was somebody else");
+}
+
+#[test]
+fn s5_a_client_tries_the_key_of_each_resume_that_may_have_come_late() {
+    let mut now = Instant::now();
+    let mut client = client(true, now);
+    let gone = Some(CloseCode::SessionGone.code());
+    let first = attach(&mut client, &mut now, 1);
+    client.lost(now, first, None);
+    give_up(&mut client, &mut now);
+    let second = attach(&mut client, &mut now, 2);
+    client.lost(now, second, None);
+    assert_eq!(give_up(&mut client, &mut now), "key-2");
+    let (refused, _) = dialled(&mut client, &mut now);
+    client.connected(now, refused);
+    client.lost(now, refused, gone);
+    assert_eq!(give_up(&mut client, &mut now), "key-1");
 }
 
 #[test]

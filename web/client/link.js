@@ -51,8 +51,8 @@ export class Link {
   /** Cancels the scheduled attempt. @type {(() => void) | undefined} */
   #cancel;
   #attempt = 0;
-  /** The connection that was closed last before its `resume` was answered. The frame may still arrive, and take the session over. @type {Connection | undefined} */
-  #unanswered;
+  /** Connections that were closed before their `resume` was answered, the newest of each key last. A frame may still arrive, and take the session over. @type {Connection[]} */
+  #strays = [];
   /** Cancels the look whether the path is dead. @type {(() => void) | undefined} */
   #cancelLook;
   #now;
@@ -184,11 +184,8 @@ export class Link {
   /** @param {Loss} loss @param {Connection} connection @param {string} [token] */
   #lost(loss, connection, token = "") {
     const taken = loss.code === 4002 && connection.replaced;
-    const late = !taken && (loss.code === 4001 || loss.code === 4002) && this.#unanswered;
-    if (late) {
-      this.#unanswered = undefined;
-      this.#host.resumedLate(late);
-    }
+    const late = !taken && (loss.code === 4001 || loss.code === 4002) && this.#takeStray(loss.code, connection.key);
+    if (late) this.#host.resumedLate(late);
     if (loss.code > 4000 && loss.code !== 4006) connection.key = undefined; // its `resume` was answered
     const name = taken || late ? undefined : CLOSES[loss.code];
     const replacing = connection === this.#current && this.#next;
@@ -209,7 +206,7 @@ export class Link {
     if (!connection) return;
     connection.close();
     if (connection.catchingUp) this.heard_ms = connection.heard_ms;
-    else if (connection.key) this.#keepUnanswered(connection);
+    else if (connection.key) this.#keepStray(connection);
     if (connection === this.#next) this.#next = undefined;
     if (connection === this.#current) this.#current = undefined;
     if (connection !== this.writer) return;
@@ -218,9 +215,15 @@ export class Link {
   }
 
   /** SPEC H2 bounds the time until the first frame of a socket. @param {Connection} connection */
-  #keepUnanswered(connection) {
-    this.#unanswered = connection;
-    this.#after(LATE_RESUME_MS, () => this.#unanswered === connection && (this.#unanswered = undefined));
+  #keepStray(connection) {
+    this.#strays = [...this.#strays.filter(({ key }) => key !== connection.key), connection];
+    this.#after(LATE_RESUME_MS, () => (this.#strays = this.#strays.filter((stray) => stray !== connection)));
+  }
+
+  /** Takes the newest stray whose key may work: after 4001 that is not the one that was refused. @param {number} code @param {string} [refused] */
+  #takeStray(code, refused) {
+    if (code === 4001) this.#strays = this.#strays.filter(({ key }) => key !== refused);
+    return this.#strays.pop();
   }
 
   /** @param {number} [retry_ms] */

@@ -313,6 +313,22 @@ test("close_4001_for_a_key_that_a_late_resume_made_void_tries_the_one_that_it_bo
   await (await scene.retry(session, 2000)).next("open");
 });
 
+test("close_4001_tries_the_key_of_each_resume_that_may_have_come_late", async (t) => {
+  const { scene, session, second, borne } = await strayed(t);
+  second.cut();
+  const third = await scene.retry(session);
+  assert.equal((await third.next("resume")).key, "key-2");
+  third.cut();
+  const fourth = await scene.retry(session, 1000);
+  await fourth.next("resume");
+  fourth.bye(4001, { resume: false });
+  const fifth = await scene.retry(session, 2000);
+  assert.equal((await fifth.next("resume")).key, borne, "the one that was refused is not tried again");
+  fifth.resumed();
+  await fifth.heard();
+  assert.equal(session.status, "live");
+});
+
 for (const [code, name] of [
   [1009, "too_big"],
   [4002, "taken_over"],

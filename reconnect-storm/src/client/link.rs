@@ -214,13 +214,12 @@ impl Client {
             Side::Second => self.successor.as_ref(),
         };
         if code.is_none() && matches!(link, Some(Link::Greeting { .. })) {
-            let session = self.session.as_ref();
-            self.stray = session.map(|session| (now, session.key.clone()));
+            self.keep_stray(now);
         }
         let taken_over = close == Some(CloseCode::TakenOver);
         let is_gone = close == Some(CloseCode::SessionGone);
         let ours = (taken_over && self.has_tried_successor)
-            || ((taken_over || is_gone) && self.is_back_to_the_stray(now));
+            || ((taken_over || is_gone) && self.is_back_to_a_stray(now, is_gone));
         if let Some(close) = close.filter(|close| !close.resumes() && !ours) {
             return self.end_session(now, close);
         }
@@ -261,17 +260,26 @@ impl Client {
         }
     }
 
-    /// A `resume` of its own may have come late, and have made its newer key void: then the key of that one works.
-    fn is_back_to_the_stray(&mut self, now: Instant) -> bool {
+    /// A socket is given up whose `resume` may still arrive.
+    fn keep_stray(&mut self, now: Instant) {
+        if let Some(session) = &self.session {
+            self.strays.retain(|(_, key)| *key != session.key);
+            self.strays.push((now, session.key.clone()));
+        }
+    }
+
+    /// A `resume` of its own may have come late, and have made its newer key void: then the key of that one works, unless
+    /// the session is gone for that very key.
+    fn is_back_to_a_stray(&mut self, now: Instant, is_gone: bool) -> bool {
         const STRAYS_FOR: Duration = Duration::from_secs(60);
-        let Some((since, key)) = self.stray.take() else {
+        let Some(session) = &mut self.session else {
             return false;
         };
-        let is_ours = now < since + STRAYS_FOR;
-        if let Some(session) = self.session.as_mut().filter(|_| is_ours) {
-            session.key = key;
-        }
-        is_ours
+        let refused = is_gone.then_some(&session.key);
+        self.strays
+            .retain(|(since, key)| now < *since + STRAYS_FOR && Some(key) != refused);
+        let stray = self.strays.pop();
+        stray.map(|(_, key)| session.key = key).is_some()
     }
 
     /// The session is over, and with it both sockets.

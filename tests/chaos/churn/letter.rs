@@ -21,7 +21,7 @@ use self::book::Book;
 pub(crate) struct Letter {
     session: Option<(String, String)>,
     /// The key that a `resume` without an answer bore (SPEC section 9, 4002).
-    stray: Option<String>,
+    strays: Vec<String>,
     rooms: BTreeMap<String, Book>,
     record: Record,
     actions: usize,
@@ -137,16 +137,21 @@ impl Letter {
 
     /// A socket was given up before its first frame was answered: that may still arrive.
     pub(crate) fn strayed(&mut self) {
-        self.stray = self.session.as_ref().map(|(_, key)| key.clone());
+        if let Some((_, key)) = &self.session {
+            self.strays.retain(|stray| stray != key);
+            self.strays.push(key.clone());
+        }
     }
 
     /// True if that is why the newest key is void, or the session is another socket's: then the stray's key works.
-    pub(crate) fn is_back_to_the_stray(&mut self) -> bool {
-        let Some(((_, key), stray)) = self.session.as_mut().zip(self.stray.take()) else {
+    /// After 4001 (`gone`) the key that was refused is not tried again.
+    pub(crate) fn is_back_to_a_stray(&mut self, gone: bool) -> bool {
+        let Some((_, key)) = &mut self.session else {
             return false;
         };
-        *key = stray;
-        true
+        self.strays.retain(|stray| !gone || stray != key);
+        let stray = self.strays.pop();
+        stray.map(|stray| *key = stray).is_some()
     }
 
     /// The session is over, by `end` or 4001, and with it every room. What it did and saw.

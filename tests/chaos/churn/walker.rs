@@ -296,7 +296,9 @@ impl Run {
                 Then::Move(after) => self.move_at = Some(Instant::now() + after),
                 // One of its own that it gave up without an answer may have come late (SPEC section 9).
                 Then::Gone | Then::Stop(4002)
-                    if !self.ending && self.look(|notes| notes.letter.is_back_to_the_stray()) =>
+                    if !self.ending
+                        && self
+                            .look(|notes| notes.letter.is_back_to_a_stray(then == Then::Gone)) =>
                 {
                     self.drop_current("overtaken by an earlier socket of its own");
                     self.again(None);
