@@ -47,6 +47,8 @@ pub struct Excuses {
     pub snapshots: Vec<SnapshotReason>,
     /// Sessions may be gone (4001).
     pub sessions_may_go: bool,
+    /// Rooms may take longer than a resume waits for them, and are then promised and shown as snapshots (R6).
+    pub rooms_may_be_slow: bool,
 }
 
 /// A complete run to be judged.
@@ -71,6 +73,12 @@ impl<'a> Case<'a> {
             fingerprint: chat_fingerprint,
             excuses: Excuses::default(),
         }
+    }
+
+    /// The same run, in which processes died or stood still: rooms may have been slow to say where a session stands.
+    pub fn with_slow_rooms(mut self) -> Self {
+        self.excuses.rooms_may_be_slow = true;
+        self
     }
 }
 

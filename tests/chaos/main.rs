@@ -40,7 +40,7 @@ async fn w2_nothing_is_lost_while_everything_is_killed() {
     println!("{}", fleet.accidents());
     let (records, rooms) = people.leave_off().await;
     let logs = fleet.logs(&rooms).await;
-    let case = Case::new(&records, &logs);
+    let case = Case::new(&records, &logs).with_slow_rooms();
     let verdict = check(&case);
     println!("{verdict}");
     assert!(
@@ -69,7 +69,7 @@ async fn b3_a_market_balances_while_everything_is_killed() {
     let logs = fleet.logs(std::slice::from_ref(&room)).await;
     let case = Case {
         fingerprint: |_| None,
-        ..Case::new(&records, &logs)
+        ..Case::new(&records, &logs).with_slow_rooms()
     };
     let verdict = check(&case);
     println!("{verdict}");
@@ -125,7 +125,7 @@ async fn l1_nothing_is_lost_while_the_only_process_is_killed() {
     }
     let (records, rooms) = people.leave_off().await;
     let logs = alone.logs(&rooms).await;
-    let case = Case::new(&records, &logs);
+    let case = Case::new(&records, &logs).with_slow_rooms();
     let verdict = check(&case);
     println!("{verdict}");
     assert!(verdict.is_clean(), "OUTLAST_SEED={seed}\n{verdict}");

@@ -236,8 +236,10 @@ impl Judge {
         let room = &mut self.rooms[index];
         let claim = std::mem::replace(&mut room.claim, Claim::From(pos));
         let is_explained = match (reason, claim) {
-            // A join whose answer was lost may be answered so (R5).
-            (SnapshotReason::Requested, Claim::From(_)) => joins,
+            // A join whose answer was lost may be answered so (R5), and a room that did not answer in time (R6).
+            (SnapshotReason::Requested, Claim::From(_)) => {
+                joins || (room.is_promised && self.ledger.excuses.rooms_may_be_slow)
+            }
             (SnapshotReason::Requested, Claim::Nothing | Claim::Snapshot) => true,
             // Only who could have been caught up is shown less instead.
             (SnapshotReason::Shorter, Claim::From(from)) => {

@@ -205,7 +205,7 @@ impl World {
         let case = Case {
             excuses: Excuses {
                 snapshots: excused.to_vec(),
-                sessions_may_go: false,
+                ..Excuses::default()
             },
             ..Case::new(&records, &logs)
         };

@@ -215,7 +215,7 @@ fn judge(seen: &Sightings, logs: &BTreeMap<RoomName, RoomLog>, verdict: &mut Ver
             record
         })
         .collect();
-    let told = check(&Case::new(&records, logs));
+    let told = check(&Case::new(&records, logs).with_slow_rooms());
     (verdict.actions, verdict.events) = (seen.actions, told.entries_seen);
     for finding in &told.findings {
         let who = finding

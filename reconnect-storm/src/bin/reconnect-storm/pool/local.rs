@@ -170,6 +170,7 @@ impl LocalClients {
         let excuses = Excuses {
             snapshots: diverged.into_iter().collect(),
             sessions_may_go: cohort.may_diverge,
+            rooms_may_be_slow: cohort.may_diverge,
         };
         let tasks = [
             // Beside those that are not cut when the first gateway dies: what delays it delays them.
