@@ -66,7 +66,11 @@ export class Visit {
   async #change(name, wanted) {
     const known = this.room && this.#how.nameOf?.(this.room.state);
     const same = this.room?.name === `${this.#how.kind}/${wanted}`;
-    if (same && known !== name) void this.room?.leave().catch(() => {});
+    if (same && known !== name) {
+      this.room?.leave().catch(() => {});
+      this.room = undefined;
+      await undefined; // a join in the same task would take the leave back
+    }
     await this.#go(name, wanted);
   }
 
@@ -80,11 +84,13 @@ export class Visit {
     document.title = `#${wanted} · ${kind} · outlast`;
     this.#undo();
     this.#undo = () => {};
+    const before = this.room;
     this.room = undefined;
     entering?.();
     const others = this.#session.rooms;
     try {
       const room = await this.#session.join(`${kind}/${wanted}`, { data: { name }, apply });
+      if (room === before) room.leave().catch(() => {}); // it is joined once
       if (this.#wanted !== wanted) return;
       this.room = room;
       const undo = entered(room);
