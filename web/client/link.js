@@ -119,8 +119,8 @@ export class Link {
     const since_ms = this.#now();
     this.#cancelLook = this.#after(DEAD_PATH_MS, () => {
       this.#cancelLook = undefined;
-      if (connection !== (this.#next ?? this.#current) || !this.#host.waits()) return;
-      if (connection.heard_ms > since_ms) this.expectOutcome();
+      if (!this.#host.waits()) return;
+      if (connection !== (this.#next ?? this.#current) || connection.heard_ms > since_ms) this.expectOutcome();
       else this.attach();
     });
   }

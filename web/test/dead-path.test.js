@@ -54,3 +54,17 @@ test("f1_a_second_socket_that_does_not_come_about_takes_nothing_from_the_first",
   await until(() => act.value);
   assert.equal(session.status, "live");
 });
+
+test("f1_a_socket_that_replaced_a_lost_one_is_looked_at_too", async (t) => {
+  const scene = await stage(t);
+  const { session, peer, room } = await scene.joined();
+  outcome(room.act({ say: "hello" }));
+  await settled();
+  await scene.clock.advance(3_000);
+  peer.cut();
+  const second = await scene.retry(session);
+  second.resumed({ "chat/lobby": "replay" });
+  await second.heard();
+  await scene.clock.advance(10_000);
+  await (await scene.accept()).next("resume");
+});
